@@ -1,0 +1,142 @@
+"""Empty databases for tests, SQLite files and PostgreSQL databases alike, and quick copies of prepared ones."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import sqlalchemy as sa
+
+from tests.services import run_admin
+
+Kind = Literal["sqlite", "postgresql"]
+KINDS: tuple[Kind, ...] = ("sqlite", "postgresql")
+
+
+class Database:
+    """One database of one test.
+
+    Attributes:
+        kind: ``sqlite`` or ``postgresql``.
+        url: what ``create_engine`` takes; :meth:`async_url` is its twin for asyncio.
+    """
+
+    def __init__(self, kind: Kind, url: str) -> None:
+        self.kind = kind
+        self.url = url
+        self._engines: list[sa.Engine] = []
+
+    def __repr__(self) -> str:
+        return f"<Database {self.url}>"
+
+    @property
+    def async_url(self) -> str:
+        """The same database through the asyncio drivers (aiosqlite, asyncpg)."""
+        return self.url.replace("sqlite:", "sqlite+aiosqlite:").replace("+psycopg:", "+asyncpg:")
+
+    def engine(self, **options: Any) -> sa.Engine:
+        """Make a plain engine, as a host would; it is disposed of when the test ends."""
+        engine = sa.create_engine(self.url, **options)
+        self._engines.append(engine)
+        return engine
+
+    def close(self) -> None:
+        """Dispose of the engines that :meth:`engine` made."""
+        while self._engines:
+            self._engines.pop().dispose()
+
+
+class Databases(Protocol):
+    """Where the databases of one kind come from."""
+
+    def create(self) -> Database:
+        """Make an empty database."""
+
+    def copy_of(self, name: str, prepare: Callable[[Database], None]) -> Database:
+        """Make a copy of the database that *prepare* filled; *prepare* runs once a worker for each *name*."""
+
+    def drop(self, database: Database) -> None:
+        """Remove *database* with everything in it, whoever is still connected."""
+
+
+class SQLiteDatabases:
+    """Databases that are files in *folder*."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = count(1)
+        self._prepared: dict[str, Path] = {}
+
+    def create(self) -> Database:
+        """See :class:`Databases`."""
+        return self._at(self._new_path())
+
+    def copy_of(self, name: str, prepare: Callable[[Database], None]) -> Database:
+        """See :class:`Databases`."""
+        if name not in self._prepared:
+            path = self._new_path()
+            original = self._at(path)
+            prepare(original)
+            with original.engine(isolation_level="AUTOCOMMIT").connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            original.close()
+            self._prepared[name] = path
+        path = self._new_path()
+        shutil.copyfile(self._prepared[name], path)
+        return self._at(path)
+
+    def drop(self, database: Database) -> None:
+        """See :class:`Databases`."""
+        database.close()
+        path = Path(database.url.removeprefix("sqlite:///"))
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+    def _new_path(self) -> Path:
+        return self._folder / f"crm{next(self._numbers)}.db"
+
+    @staticmethod
+    def _at(path: Path) -> Database:
+        return Database("sqlite", f"sqlite:///{path}")
+
+
+class PostgresDatabases:
+    """Databases of the server whose socket is in *directory*; *worker* keeps the names of concurrent workers apart."""
+
+    def __init__(self, directory: Path, worker: str) -> None:
+        self._directory = directory
+        self._worker = worker
+        self._numbers = count(1)
+        self._prepared: dict[str, str] = {}
+
+    def create(self) -> Database:
+        """See :class:`Databases`."""
+        return self._from("template0")
+
+    def copy_of(self, name: str, prepare: Callable[[Database], None]) -> Database:
+        """See :class:`Databases`."""
+        if name not in self._prepared:
+            original = self.create()
+            prepare(original)
+            original.close()
+            self._prepared[name] = self._name(original)
+        return self._from(self._prepared[name])
+
+    def drop(self, database: Database) -> None:
+        """See :class:`Databases`."""
+        database.close()
+        run_admin(self._directory, [f"DROP DATABASE {self._name(database)} WITH (FORCE)"])
+
+    def _from(self, template: str) -> Database:
+        name = f"crm_{self._worker}_{next(self._numbers)}"
+        run_admin(self._directory, [f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"])
+        return Database("postgresql", f"postgresql+psycopg://postgres@/{name}?host={self._directory}")
+
+    @staticmethod
+    def _name(database: Database) -> str:
+        name = sa.make_url(database.url).database
+        assert name is not None
+        return name
