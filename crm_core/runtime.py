@@ -82,6 +82,9 @@ class Ids:
     _HEAD_RANDOM = 26
     _TAIL = 48
     _BATCH = 4096  # a step is below 2**32, so a batch moves the tail by less than 2**44
+    _head: int
+    _tail: int
+    _prefix: str
 
     def __init__(self, clock: Clock, source: random.Random) -> None:
         self._clock = clock
