@@ -20,7 +20,7 @@ from typing import Any
 
 import psycopg
 
-# The shell that starts the server waits on a pipe of ours. However we end, kill -9 too, the pipe closes, and it stops the server and cleans up.
+# The shell that starts the server waits on a pipe of ours. However we end, kill -9 too, the pipe closes, and the shell stops the server.
 _SUPERVISOR = 'trap "" INT TERM HUP; "$@" </dev/null & read -r _; kill -QUIT $!; wait $!; rm -rf "$DIRECTORY"'
 
 # What a crash of the machine would lose is of no interest to a test, and is what makes creating a database slow.

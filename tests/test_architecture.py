@@ -1,0 +1,103 @@
+"""What may know what. import-linter holds the arrows between modules; these tests hold what it cannot see."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CORE = sorted((ROOT / "crm_core").rglob("*.py"))
+PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
+
+PUBLIC = {"crm_core", "crm_core.rules"}
+# A plugin may build expressions. What runs, defines or hides SQL is not its own: engines, connections, text, Table, MetaData, the ORM.
+EXPRESSIONS = {
+    *("Select", "ColumnElement", "and_", "or_", "not_", "select", "union_all", "exists", "func", "case", "cast", "literal", "null", "true"),
+    *("false", "distinct", "extract", "between", "asc", "desc", "Integer", "Numeric", "String"),
+}
+# Definitions only: a host pays for the database libraries when it opens a database, not when it imports us.
+LIGHT = [
+    *("__init__.py", "errors.py", "messages.py", "runtime.py", "versions.py", "settings.py", "rules.py", "events/event.py"),
+    *("entities/*.py", "hooks/*.py", "permissions/actor.py", "permissions/predicates.py", "permissions/roles.py"),
+]
+HEAVY_ROOMS = {"crm_core.entities.columns", "crm_core.entities.sqltypes"}
+
+
+def _imports(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (module, name) of each absolute import in *path*; the name is empty for ``import module``."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield from ((node.module or "", alias.name) for alias in node.names)
+
+
+def _module(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _foreign(path: Path) -> Iterator[str]:
+    own = path.relative_to(ROOT / "plugins").parts[1]
+    for module, name in _imports(path):
+        package = module.split(".")[0]
+        if package == "crm_core" and module not in PUBLIC:
+            yield f"{path.name} imports {module}, which is not public"
+        elif package.startswith("crm_") and package not in ("crm_core", own) and module != f"{package}.api":
+            yield f"{path.name} imports {module}; of another plugin only {package}.api is public"
+        elif package == "sqlalchemy" and (module != "sqlalchemy" or name not in EXPRESSIONS):
+            yield f"{path.name} imports {module}.{name}; a plugin builds expressions and nothing else"
+        elif package in ("alembic", "sqlite3", "psycopg", "asyncpg"):
+            yield f"{path.name} imports {module}: the database is not a plugin's"
+
+
+def test_a_plugin_knows_only_the_public_face_and_builds_only_expressions() -> None:
+    assert [problem for path in PLUGINS for problem in _foreign(path)] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from crm_core.storage import tables",
+        "import crm_core.session",
+        "from crm_sales.leads import Lead",
+        "import crm_sales",
+        "from sqlalchemy import text",
+        "import sqlalchemy as sa",
+        "from sqlalchemy.orm import Session",
+        "import sqlite3",
+    ],
+)
+def test_the_check_of_plugins_sees_a_trespass(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: line)
+    assert len(list(_foreign(ROOT / "plugins" / "service" / "crm_service" / "tickets.py"))) == 1
+
+
+def test_nothing_is_kept_in_module_globals() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in [*CORE, *PLUGINS]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Global)
+    ]
+    assert found == []
+
+
+def test_definitions_import_no_database_library() -> None:
+    modules = sorted({_module(path) for pattern in LIGHT for path in (ROOT / "crm_core").glob(pattern)} - HEAVY_ROOMS)
+    program = (
+        f"import importlib, sys\nfor name in {modules!r}:\n    importlib.import_module(name)\n"
+        "    print(*({'sqlalchemy', 'alembic', 'cryptography'} & set(sys.modules)) and [name] or [], end=' ')"
+    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (run.stderr, run.stdout.split()[:1]) == ("", [])
+
+
+def test_a_file_fits_one_reading() -> None:
+    lengths = {path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines()) for path in [*CORE, *PLUGINS]}
+    assert {path: lines for path, lines in lengths.items() if lines > 420} == {}
