@@ -79,7 +79,7 @@ def _canonical(value: Decimal, places: int) -> Decimal:
     """Write 12 and 12.000000 as 12.00, and 0.0350 as 0.035: one form for one value, never fewer digits than the minor unit."""
     _check_size(value)
     try:
-        exact = value.quantize(_UNITS[places], context=_EXACT)
+        exact = value.quantize(_UNITS[places], None, _EXACT)
     except decimal.Inexact:
         exact = value.normalize(_WIDE)
         if exact.adjusted() < -MAX_PLACES or exact != exact.quantize(_UNITS[MAX_PLACES], context=_WIDE):
