@@ -6,8 +6,10 @@ from contextlib import ExitStack, chdir
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it ships no types
 
 
 def _enter_folder(namespace: dict[str, Any]) -> None:
@@ -25,3 +27,15 @@ pytest_collect_file = Sybil(
     setup=_enter_folder,
     teardown=_leave_folder,
 ).pytest()
+
+
+class DocumentScheduling(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist's schedulers are not typed
+    """Keep a document's examples on one worker: each builds on those above it. Every other test goes where there is room."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return path if path.endswith(".md") else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> DocumentScheduling:
+    return DocumentScheduling(config, log)
