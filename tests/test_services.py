@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.databases import Database, Databases, PostgresDatabases
-from tests.services import CannotStart, PostgresServer
+from tests.services import CannotStart, PostgresServer, _programs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -93,6 +93,13 @@ def test_a_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("tests.services._FAST", {"shared_buffers": "a lot"})
     with pytest.raises(CannotStart, match=r'invalid value for parameter "shared_buffers"'):
         PostgresServer.start()
+
+
+def test_the_programs_are_copied_where_their_user_may_not_reach_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.services._can_run", lambda *_: False)
+    programs = _programs(tmp_path, {"user": os.getuid()})
+    assert programs.is_relative_to(tmp_path)
+    assert "PostgreSQL) 18." in subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
 
 
 def test_the_server_ends_with_a_run_that_was_killed() -> None:
