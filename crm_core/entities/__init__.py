@@ -1,0 +1,1 @@
+"""Records: what a class of them declares, and what its values are."""

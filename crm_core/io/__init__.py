@@ -1,0 +1,1 @@
+"""Files in: reading, mapping and rejecting rows."""

@@ -1,0 +1,1 @@
+"""Tables, the pipeline of writes, and migrations."""
