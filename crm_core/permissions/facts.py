@@ -1,0 +1,66 @@
+"""What rules ask beyond a record's values, answered from a session's database and remembered for the session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from ..entities.validate import is_id
+from .actor import Actor
+from .to_python import People
+from .to_sql import grantees
+
+if TYPE_CHECKING:
+    from ..session import Session
+
+
+class SessionFacts:
+    """The facts of one session. Related records and shares are read at the first question about them."""
+
+    def __init__(self, session: Session, people: People) -> None:
+        self._session = session
+        self._people = people
+        self._related: dict[tuple[str, str], Mapping[str, Any] | None] = {}
+        self._shares: set[tuple[str, str, str]] | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts."""
+        return self._session.actor
+
+    @property
+    def people(self) -> People:
+        """The directory of the actor's tenant."""
+        return self._people
+
+    def related(self, entity: str, id: str) -> Mapping[str, Any] | None:
+        """Return the values of a living record of the tenant, or None."""
+        key = (entity, id)
+        if key not in self._related:
+            crm = self._session.crm
+            codec = crm.codec(crm.entity(entity))
+            table = crm.tables.entities[codec.entity]
+            columns, load = codec.loader(frozenset(codec.fields), raw=False)
+            statement = select(*(table.c[c] for c in columns)).where(
+                table.c.tenant == self.actor.tenant, table.c.id == id, table.c.deleted_at.is_(None)
+            )
+            row = self._session.unit.connection.execute(statement).first() if is_id(id) else None
+            self._related[key] = None if row is None else codec.values(load(row))
+        return self._related[key]
+
+    def shared(self, entity: str, id: str, action: str) -> bool:
+        """Say whether a record was shared with the actor or one of the actor's teams for *action*."""
+        if self._shares is None:
+            table = self._session.crm.tables.system.share
+            statement = select(table.c.entity, table.c.record, table.c.action).where(
+                table.c.tenant == self.actor.tenant, table.c.grantee.in_(grantees(self.actor))
+            )
+            self._shares = {tuple(row) for row in self._session.unit.connection.execute(statement)}
+        return (entity, id, action) in self._shares
+
+    def forget(self) -> None:
+        """Ask again after records or shares changed."""
+        self._related.clear()
+        self._shares = None

@@ -1,0 +1,76 @@
+"""Shape: a policy's lens over this CRM's tables, with the statements that are asked most often kept compiled.
+
+All actors whose roles give the same policy share one shape; what differs between them are binds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Select, bindparam, select
+from sqlalchemy.exc import DBAPIError
+
+from ..entities.meta import logical_table
+from ..entities.sqltypes import IdType
+from ..storage.failures import translate
+from .lens import Lens, View
+from .to_sql import SqlEnv, to_sql
+
+if TYPE_CHECKING:
+    from sqlalchemy import Result
+
+    from ..crm import CRM
+    from ..query import Query
+    from ..session import Session
+    from .policy import Policy
+
+
+class Shape:
+    """One policy's lens."""
+
+    def __init__(self, crm: CRM, policy: Policy) -> None:
+        self._crm = crm
+        self.policy = policy
+        self.lens = Lens(
+            {logical_table(e): self._view(e) for e in crm.registry.entities}, rates=crm.rates, dialect=crm.bound.engine.dialect
+        )
+        self._gets: dict[type[Any], tuple[Any, Callable[[Sequence[Any]], Any]]] = {}
+
+    def _view(self, entity: type[Any]) -> View:
+        crm, policy = self._crm, self.policy
+        codec, table = crm.codec(entity), crm.tables.entities[entity]
+        levels = policy.fields(entity)
+        rule = policy.rule("read", entity)
+        system = crm.tables.system
+        env = SqlEnv(table, crm.tables_by_name, system.member, system.team_member, system.share)
+        condition = None if policy.is_everything(rule) else to_sql(rule, env)
+        readable = {c for n, f in codec.fields.items() if levels.get(n, "write") != "none" for c in f.columns}
+        masked = {c for n, f in codec.fields.items() if levels.get(n) == "masked" for c in f.columns}
+        lists = {column: t for (e, column), t in crm.tables.lists.items() if e is entity}
+        return View(table, condition, frozenset(readable), frozenset(masked), lists)
+
+    def execute(self, session: Session, statement: Any) -> Result[Any]:
+        """Run a statement as the session's actor may see it."""
+        connection = session.unit.connection
+        try:
+            return self.lens.execute(connection, statement, session.binds)
+        except DBAPIError as e:
+            raise translate(e) from e
+
+    def get(self, session: Session, entity: type[Any], id_: str) -> Any:
+        """Read one record by id."""
+        known = self._gets.get(entity)
+        if known is None:
+            columns, load = self._crm.codec(entity).loader(session.reader.readable(entity), raw=False)
+            table = logical_table(entity)
+            statement = select(*(table.c[c] for c in columns)).where(table.c.id == bindparam("crm_id", type_=IdType()))
+            known = self._gets[entity] = (statement, load)
+        statement, load = known
+        row = self.lens.execute(session.unit.connection, statement, {**session.binds, "crm_id": id_}).first()
+        return None if row is None else load(row)
+
+    def page(self, query: Query[Any], criteria: Sequence[Any], order: Sequence[Any], limit: int) -> Select[Any]:
+        """Return the statement of one page."""
+        columns, _ = query._columns()
+        return select(*columns).where(*criteria).order_by(*order).limit(limit)

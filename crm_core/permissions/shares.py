@@ -1,0 +1,82 @@
+"""Explicit shares: one record opened to one person or team beyond what roles say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, insert, select
+
+from ..entities.entity import Entity
+from ..entities.meta import spec
+from ..errors import Denied, Invalid, NotFound
+
+if TYPE_CHECKING:
+    from ..session import Session
+
+ACTIONS = ("read", "update", "delete", "export", "assign")
+
+
+class Shares:
+    """The share table of one CRM. Only who may change a record shares it, and only what they may do themselves."""
+
+    def add(self, session: Session, record: Entity, grantee: str, actions: Sequence[str]) -> None:
+        """Open a record for ``user:<id>`` or ``team:<name>``.
+
+        Raises:
+            Invalid: the grantee or an action is none.
+            Denied: the actor may not change the record, or not do what is shared.
+        """
+        kind, colon, name = grantee.partition(":")
+        if kind not in ("user", "team") or not colon or not name:
+            raise Invalid("bad_grantee", given=grantee[:60])
+        for action in actions:
+            if action not in ACTIONS:
+                raise Invalid("bad_share_action", given=action[:60], allowed=list(ACTIONS))
+        self._check(session, record, ("update", *actions))
+        table, tenant, entity = session.crm.tables.system.share, session.actor.tenant, spec(type(record)).name
+        with session.unit.atomic() as connection:
+            mine = (table.c.tenant == tenant, table.c.entity == entity, table.c.record == record.id, table.c.grantee == grantee)
+            known = set(connection.execute(select(table.c.action).where(*mine)).scalars())
+            now = session.crm.runtime.clock.now()
+            rows = [
+                {
+                    "tenant": tenant,
+                    "entity": entity,
+                    "record": record.id,
+                    "grantee": grantee,
+                    "action": a,
+                    "at": now,
+                    "actor": session.actor.id,
+                }
+                for a in dict.fromkeys(actions)
+                if a not in known
+            ]
+            if rows:
+                connection.execute(insert(table), rows)
+                session.note(
+                    "core.shared.v1", {"grantee": grantee, "actions": [r["action"] for r in rows]}, entity=entity, record=record.id
+                )
+
+    def remove(self, session: Session, record: Entity, grantee: str) -> None:
+        """Take back all that was shared of a record with someone."""
+        self._check(session, record, ("update",))
+        table, entity = session.crm.tables.system.share, spec(type(record)).name
+        with session.unit.atomic() as connection:
+            gone = connection.execute(
+                delete(table).where(
+                    table.c.tenant == session.actor.tenant,
+                    table.c.entity == entity,
+                    table.c.record == record.id,
+                    table.c.grantee == grantee,
+                )
+            )
+            if gone.rowcount:
+                session.note("core.unshared.v1", {"grantee": grantee}, entity=entity, record=record.id)
+
+    def _check(self, session: Session, record: Entity, actions: Sequence[str]) -> None:
+        if session.find(type(record), record.id) is None:
+            raise NotFound(entity=spec(type(record)).name)
+        for action in actions:
+            if not session.can(action, record):
+                raise Denied(action=action, entity=spec(type(record)).name)
