@@ -57,27 +57,31 @@ def _check_size(value: Decimal) -> None:
         raise Invalid("too_big", given=f"1e{value.adjusted()}", limit="1e18")
 
 
-def _to_decimal(value: object) -> Decimal:
-    """Read what a caller gave, refusing what is not exact or would take long to read."""
-    if isinstance(value, Decimal):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        if abs(value) >= LIMIT:
-            raise Invalid("too_big", given=redact(value), limit="1e18")
-        return Decimal(value)
+def read_decimal(value: object) -> Decimal:
+    """Read a number exactly from text, an int or a Decimal, in microseconds whatever was sent.
+
+    Raises:
+        Invalid: ``wrong_type`` (a float is not exact), ``not_finite``, ``too_big`` (10**18 and more), ``too_long``.
+    """
     if isinstance(value, str):
         if len(value) > _LONGEST_TEXT:
             raise Invalid("too_long", limit=_LONGEST_TEXT)
         try:
-            return Decimal(value)
+            value = Decimal(value)
         except decimal.InvalidOperation:
             raise Invalid("wrong_type", given=redact(value), expected="a decimal number") from None
-    raise Invalid("wrong_type", given=type(value).__name__, expected="str, Decimal or int")
+    elif isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) >= LIMIT:
+            raise Invalid("too_big", given=redact(value), limit="1e18")
+        return Decimal(value)
+    if not isinstance(value, Decimal):
+        raise Invalid("wrong_type", given=type(value).__name__, expected="str, Decimal or int")
+    _check_size(value)
+    return value
 
 
 def _canonical(value: Decimal, places: int) -> Decimal:
     """Write 12 and 12.000000 as 12.00, and 0.0350 as 0.035: one form for one value, never fewer digits than the minor unit."""
-    _check_size(value)
     try:
         exact = value.quantize(_UNITS[places], None, _EXACT)
     except decimal.Inexact:
@@ -104,7 +108,7 @@ class Money:
 
     def __init__(self, amount: str | Decimal | int, currency: str) -> None:
         places = minor_units(currency)
-        object.__setattr__(self, "amount", _canonical(_to_decimal(amount), places))
+        object.__setattr__(self, "amount", _canonical(read_decimal(amount), places))
         object.__setattr__(self, "currency", currency)
 
     @classmethod
@@ -175,7 +179,7 @@ class Money:
     def __mul__(self, factor: Decimal | int) -> Self:
         if not _is_exact_number(factor):
             return NotImplemented
-        return self._settled(_WIDE.multiply(self.amount, _factor(factor)))
+        return self._settled(_WIDE.multiply(self.amount, read_decimal(factor)))
 
     __rmul__ = __mul__
 
@@ -184,7 +188,7 @@ class Money:
             return NotImplemented
         if not divisor:
             raise Invalid("division_by_zero")
-        return self._settled(_WIDE.divide(self.amount, _factor(divisor)))
+        return self._settled(_WIDE.divide(self.amount, read_decimal(divisor)))
 
     def __neg__(self) -> Self:
         return type(self)(self.amount.copy_negate(), self.currency)
@@ -239,12 +243,6 @@ class Money:
 
 def _is_exact_number(value: object) -> bool:
     return isinstance(value, Decimal | int) and not isinstance(value, bool)
-
-
-def _factor(value: Decimal | int) -> Decimal:
-    factor = _to_decimal(value)
-    _check_size(factor)
-    return factor
 
 
 def _shares(units: int, ratios: Sequence[int | Decimal | Fraction]) -> list[int]:

@@ -125,7 +125,7 @@ def normalise_values(values: Iterable[V], region: str = "") -> list[V]:
             details.append(Detail("", f"[{place}].{params.pop('field')}", error.code, params.pop("value", ""), params))
     marked = [place for place, value in enumerate(normal) if value.primary]
     if len(marked) > 1:
-        details.append(Detail("", f"[{marked[1]}].primary", "two_primary"))
+        details.append(Detail("", f"[{marked[1]}].primary", "two_primaries"))
     if details:
         raise Invalid(details=details)
     if normal and not marked:
