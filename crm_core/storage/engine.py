@@ -1,0 +1,257 @@
+"""The database a CRM lives in: the host's engine as it is, or one of our own, and transactions on either."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from typing import Any, Literal, TypeVar, cast
+
+from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util.concurrency import in_greenlet
+
+from ..errors import CommitOutcomeUnknown, LoadError, MissingExtra, NeedsAwait, ReadOnly
+from . import sqlite
+from .failures import is_database_error, translate
+
+Kind = Literal["sqlite", "postgresql"]
+R = TypeVar("R")
+
+OLDEST: Mapping[Kind, tuple[int, ...]] = {"sqlite": (3, 35), "postgresql": (14,)}
+_SYNC_DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
+
+
+def open_engine(bind: str | Engine | AsyncEngine, *, refuse_affected_sqlite: bool = False) -> Bound:
+    """Bind a CRM to its database.
+
+    Args:
+        bind: a URL (``sqlite:///shop.db``, ``postgresql+psycopg://...``) for an engine of our own, or the host's engine, whose pool
+            and settings stay as they are.
+        refuse_affected_sqlite: refuse, rather than warn of, a SQLite with the WAL-reset bug (before 3.51.3).
+
+    Raises:
+        LoadError: not a URL, neither SQLite nor PostgreSQL, or an SQLite that is too old or refused.
+        MissingExtra: the URL's driver is not installed.
+    """
+    owned = isinstance(bind, str)
+    engine = _own_engine(bind) if isinstance(bind, str) else bind
+    bound = Bound(engine, owned=owned)
+    if bound.kind == "sqlite":
+        _check_sqlite(bound, refuse_affected_sqlite)
+    return bound
+
+
+def _own_engine(text: str) -> Engine | AsyncEngine:
+    try:
+        url = make_url(text)
+        dialect = url.get_dialect()
+        _kind(dialect.name)
+        options: dict[str, Any] = {} if dialect.name == "postgresql" else _sqlite_options(url)
+        engine = create_async_engine(url, **options) if dialect.is_async else create_engine(url, **options)
+    except ArgumentError as e:
+        raise LoadError("bad_database_url", reason=str(e).partition("\n")[0]) from e
+    except ModuleNotFoundError as e:
+        raise MissingExtra(extra="async" if dialect.is_async else "postgres", module=e.name or "") from e
+    if dialect.name == "sqlite":
+        event.listen(engine.sync_engine if isinstance(engine, AsyncEngine) else engine, "connect", _prepare_own)
+    return engine
+
+
+def _sqlite_options(url: URL) -> dict[str, Any]:
+    arguments = {"check_same_thread": False, "timeout": sqlite.BUSY_MILLISECONDS / 1000}
+    # A writer waits in the queue without a connection, so readers alone decide how many connections there are.
+    return {"connect_args": arguments} | ({"poolclass": StaticPool} if _in_memory(url) else {"max_overflow": -1})
+
+
+def _kind(name: str) -> Kind:
+    if name not in OLDEST:
+        raise LoadError("database_unsupported", database=name)
+    return cast(Kind, name)
+
+
+def _in_memory(url: URL) -> bool:
+    return not url.database or url.database == ":memory:" or url.query.get("mode") == "memory"
+
+
+def _prepare_own(dbapi: Any, _record: object) -> None:
+    dbapi.isolation_level = None
+    sqlite.prepare(dbapi)
+    sqlite.prefer_wal(dbapi)
+
+
+def _check_sqlite(bound: Bound, refuse: bool) -> None:
+    version = tuple(cast(Any, bound.engine.dialect.dbapi).sqlite_version_info)
+    text = _dotted(version)
+    if version < OLDEST["sqlite"]:
+        raise LoadError("database_too_old", database="SQLite", version=text, needed=_dotted(OLDEST["sqlite"]))
+    if sqlite.affected_by_wal_reset(version) and not _in_memory(bound.engine.url):
+        if refuse:
+            raise LoadError("sqlite_affected", version=text)
+        sqlite.logger.warning(
+            "SQLite %s can lose commits when two processes write to one file at the same instant; 3.51.3 is free of it. "
+            "One process at a time is safe: its writers wait for each other.",
+            text,
+        )
+
+
+class Bound:
+    """A CRM's database.
+
+    Attributes:
+        engine: shares the pool and dialect of the host's engine, or of our own; for an AsyncEngine, its synchronous side.
+        kind: ``sqlite`` or ``postgresql``.
+        is_async: the engine given is an AsyncEngine.
+    """
+
+    def __init__(self, engine: Engine | AsyncEngine, *, owned: bool) -> None:
+        self._async = engine if isinstance(engine, AsyncEngine) else None
+        self._given = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
+        self._owned = owned
+        self.kind = _kind(self._given.dialect.name)
+        self.is_async = self._async is not None
+        options: dict[str, Any] = {} if self.kind == "sqlite" else {"isolation_level": "READ COMMITTED"}
+        self.engine = self._given.execution_options(**options)
+        self._reading = self._given.execution_options(**options, postgresql_readonly=True) if options else self.engine
+        self._queue = sqlite.queue_of(self._given.url.database) if self.kind == "sqlite" else None
+        # One connection for all: even readers must take turns.
+        self._shared = isinstance(self._given.pool, StaticPool)
+        self._checked = False
+        self._sync_twin: Bound | None = None
+
+    @contextmanager
+    def begin(self, write: bool = True) -> Iterator[Connection]:
+        """Open a connection and a transaction of our own: commit on leaving, roll back on an exception.
+
+        Raises:
+            Unavailable, ReadOnly: the database is locked, full, gone, read-only; nothing was changed.
+            CommitOutcomeUnknown: the connection broke during COMMIT.
+            NeedsAwait: the engine is asynchronous and an event loop runs.
+        """
+        here = self._reachable()
+        try:
+            with here._turn(write), here._opened(write) as connection:
+                yield connection
+        except Exception as e:
+            if not is_database_error(e):
+                raise
+            error = translate(e)
+            raise (ReadOnly("read_only_session") if error.code == "database_read_only" and not write else error) from e
+
+    @asynccontextmanager
+    async def abegin(self, write: bool = True) -> AsyncIterator[AsyncConnection]:
+        """Open a connection and a transaction of our own on an AsyncEngine; run synchronous code on it with ``run_sync``."""
+        assert self._async is not None, "abegin() is for an AsyncEngine"
+        manager = self.begin(write)
+        connection = AsyncConnection(self._async, await greenlet_spawn(manager.__enter__))
+        try:
+            yield connection
+        except BaseException as e:
+            if not await asyncio.shield(greenlet_spawn(manager.__exit__, type(e), e, e.__traceback__)):
+                raise
+        else:
+            await asyncio.shield(greenlet_spawn(manager.__exit__, None, None, None))
+
+    async def run(self, work: Callable[[], R]) -> R:
+        """Run synchronous *work* in a running loop: what it begins on this database's AsyncEngine awaits instead of blocking."""
+        return await greenlet_spawn(work)
+
+    def synchronous(self) -> Bound:
+        """Return the database through a synchronous driver: this one, or for an AsyncEngine a connection apart."""
+        if self._async is None:
+            return self
+        if self._sync_twin is None:
+            if _in_memory(self._given.url) and self.kind == "sqlite":
+                raise NeedsAwait("needs_await")
+            url = self._given.url.set(drivername=_SYNC_DRIVERS[self.kind])
+            self._sync_twin = Bound(_own_engine(url.render_as_string(hide_password=False)), owned=True)
+        return self._sync_twin
+
+    def dispose(self) -> None:
+        """Close the connections of engines that we made; the host's stay open."""
+        if self._sync_twin is not None:
+            self._sync_twin.dispose()
+        if self._owned:
+            self._given.dispose(close=self._async is None or in_greenlet())
+
+    async def adispose(self) -> None:
+        """Close what :meth:`dispose` closes, in a running loop."""
+        await greenlet_spawn(self.dispose)
+
+    def ready(self) -> None:
+        """Connect once, so that the dialect knows its server, and check the server's version.
+
+        Raises:
+            LoadError: the server is too old.
+        """
+        if not self._checked:
+            with self.engine.connect() as connection:
+                self._check(connection)
+
+    def _reachable(self) -> Bound:
+        if self._async is None or in_greenlet():
+            return self
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return self.synchronous()
+        raise NeedsAwait("needs_await")
+
+    def _turn(self, write: bool) -> Any:
+        if self._queue is None or not (write or self._shared):
+            return nullcontext()
+        return self._queue.turn(asynchronous=self.is_async)
+
+    @contextmanager
+    def _opened(self, write: bool) -> Iterator[Connection]:
+        with (self.engine if write else self._reading).connect() as connection:
+            self._check(connection)
+            with self._begun(connection, write) if self.kind == "sqlite" else nullcontext():
+                try:
+                    yield connection
+                except BaseException:
+                    connection.rollback()
+                    raise
+                _commit(connection)
+
+    @contextmanager
+    def _begun(self, connection: Connection, write: bool) -> Iterator[None]:
+        """Begin for real: the driver's own BEGIN is late and deferred, and loses against other writers."""
+        dbapi = connection.connection.dbapi_connection
+        if self._owned:
+            before = {} if write else {"query_only": 0}
+            sqlite.apply(dbapi, {} if write else {"query_only": 1})
+        else:
+            before = sqlite.prepare(dbapi, read_only=not write)
+        try:
+            connection.begin()
+            # The host may begin in a listener of its own.
+            if not sqlite.in_transaction(dbapi):
+                connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+            yield
+        finally:
+            if before and not connection.invalidated:
+                connection.rollback()
+                sqlite.apply(dbapi, before)
+
+    def _check(self, connection: Connection) -> None:
+        if not self._checked:
+            version = connection.dialect.server_version_info or ()
+            if tuple(version) < OLDEST[self.kind]:
+                raise LoadError("database_too_old", database=self.kind, version=_dotted(version), needed=_dotted(OLDEST[self.kind]))
+            self._checked = True
+
+
+def _commit(connection: Connection) -> None:
+    try:
+        connection.commit()
+    except DBAPIError as e:
+        if e.connection_invalidated:
+            raise CommitOutcomeUnknown from e
+        raise
+
+
+def _dotted(version: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, version))

@@ -1,0 +1,155 @@
+"""What SQLite needs besides a URL: settings of each connection, a fair queue of writers, and a warning about a bug of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+from sqlalchemy.util import await_
+
+from ..errors import Unavailable
+
+BUSY_MILLISECONDS = 10_000
+QUEUE_SECONDS = 30.0
+
+# FULL: with NORMAL a power cut loses commits that were acknowledged.
+_SETTINGS = {"foreign_keys": 1, "synchronous": 2, "busy_timeout": BUSY_MILLISECONDS, "trusted_schema": 0}
+
+logger = logging.getLogger("crm_core.storage")
+
+
+def run(dbapi: Any, statement: str) -> Any:
+    """Run a statement that is no part of a SQLAlchemy transaction and return the first row's first value."""
+    with closing(dbapi.cursor()) as cursor:
+        cursor.execute(statement)
+        row = cursor.fetchone()
+        return row[0] if row else None
+
+
+def prepare(dbapi: Any, *, read_only: bool = False) -> dict[str, int]:
+    """Give a connection that is in no transaction our settings; return what to :func:`apply` afterwards."""
+    wanted = _SETTINGS | ({"query_only": 1} if read_only else {})
+    before = {name: int(run(dbapi, f"PRAGMA {name}")) for name in wanted}
+    apply(dbapi, {name: value for name, value in wanted.items() if before[name] != value})
+    register(dbapi)
+    return {name: value for name, value in before.items() if value != wanted[name]}
+
+
+def apply(dbapi: Any, settings: dict[str, int]) -> None:
+    """Set pragmas of the connection, for good or until they are set again."""
+    for name, value in settings.items():
+        run(dbapi, f"PRAGMA {name} = {value}")
+
+
+def prefer_wal(dbapi: Any) -> None:
+    """Let readers and the writer not wait for each other. A file that others hold, or that is read-only, stays as it is."""
+    try:
+        run(dbapi, "PRAGMA journal_mode = WAL")
+    except Exception as e:
+        if getattr(e, "sqlite_errorname", "").split("_")[1:2] not in (["BUSY"], ["LOCKED"], ["READONLY"], ["CANTOPEN"]):
+            raise
+
+
+def register(dbapi: Any) -> None:
+    """Teach the connection the functions that our statements use."""
+    from ..permissions.money_sql import register_functions
+
+    register_functions(dbapi)
+
+
+def in_transaction(dbapi: Any) -> bool:
+    """Ask the driver, since SQLAlchemy calls a connection begun before SQLite has begun anything."""
+    return bool(_driver(dbapi).in_transaction)
+
+
+def commits_by_itself(dbapi: Any) -> bool:
+    """Say whether the driver would commit each statement alone (``isolation_level=None``, or ``autocommit=True`` of Python 3.12)."""
+    raw = _driver(dbapi)
+    mode = getattr(raw, "autocommit", -1)
+    return raw.isolation_level is None if mode == -1 else mode is True
+
+
+def _driver(dbapi: Any) -> Any:
+    return getattr(dbapi, "driver_connection", dbapi)
+
+
+def affected_by_wal_reset(version: tuple[int, ...]) -> bool:
+    """Say whether this SQLite can lose commits when two connections write and reset the WAL at the same instant (fixed in 3.51.3)."""
+    fixed = (3, 44, 6) <= version < (3, 45) or (3, 50, 7) <= version < (3, 51)
+    return (3, 7) <= version < (3, 51, 3) and not fixed
+
+
+class WriteQueue:
+    """Lets writers of one file in, one at a time, in the order in which they came; threads and asyncio tasks stand in one line.
+
+    SQLite's own waiting is unfair: with 32 writers the unlucky wait seconds. Since the queue is held until COMMIT has returned, the
+    checkpoint that follows a commit runs inside it too, which keeps this process clear of the WAL-reset bug.
+    """
+
+    def __init__(self, seconds: float = QUEUE_SECONDS) -> None:
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._taken = False
+        self._waiting: deque[Future[None]] = deque()
+
+    @contextmanager
+    def turn(self, *, asynchronous: bool) -> Iterator[None]:
+        """Wait for the turn and keep it inside the block.
+
+        Raises:
+            Unavailable: ``database_locked`` after half a minute: somebody keeps a writing session open, perhaps the caller itself.
+        """
+        self._take(asynchronous)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    def _take(self, asynchronous: bool) -> None:
+        with self._lock:
+            if not self._taken:
+                self._taken = True
+                return
+            ticket: Future[None] = Future()
+            self._waiting.append(ticket)
+        try:
+            if asynchronous:
+                await_(asyncio.wait_for(asyncio.wrap_future(ticket), self._seconds))
+            else:
+                ticket.result(self._seconds)
+        except BaseException as e:
+            if not ticket.cancel():
+                self._pass_on()
+            if isinstance(e, TimeoutError):
+                raise Unavailable("database_locked", retryable=True) from None
+            raise
+
+    def _pass_on(self) -> None:
+        with self._lock:
+            while self._waiting:
+                ticket = self._waiting.popleft()
+                if ticket.set_running_or_notify_cancel():
+                    ticket.set_result(None)
+                    return
+            self._taken = False
+
+
+# A file is one however many CRMs open it, so its line is too; an entry lives as long as a CRM that uses it.
+_queues: WeakValueDictionary[Path, WriteQueue] = WeakValueDictionary()
+_queues_lock = threading.Lock()
+
+
+def queue_of(path: str | None) -> WriteQueue:
+    """Return the line before a database file; a database in memory has one of its own."""
+    if not path or path == ":memory:" or path.startswith("file:"):
+        return WriteQueue()
+    with _queues_lock:
+        return _queues.setdefault(Path(path).resolve(), WriteQueue())
