@@ -1,1 +1,1 @@
-"""Plugins: what they declare, how they are ordered and how they are called."""
+"""Hooks: what plugins are, how a CRM loads them, and how their code is called."""

@@ -1,0 +1,195 @@
+"""What is checked when a CRM loads its plugins. Every error says which plugin, what is wrong and what to do."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Never, NoReturn
+
+import attrs
+
+from ..errors import LoadError
+from ..versions import Version, VersionRange
+from .order import ordered
+from .parts import Contribution, Impl
+from .plugin import Plugin
+from .spec import Hook
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", re.ASCII)
+
+# Annotations that say a function returns nothing, and those that do not say; as text where they are not evaluated.
+_NOTHING = (None, "None")
+_ANYTHING = (inspect.Signature.empty, Any, "Any", NoReturn, "NoReturn", Never, "Never")
+
+
+def suggestion(given: str, known: Iterable[str]) -> str:
+    """Return the known name closest to *given*, or nothing."""
+    return next(iter(difflib.get_close_matches(given, sorted(known), 1)), "")
+
+
+def load_order(plugins: Iterable[Plugin]) -> tuple[Plugin, ...]:
+    """Order plugins so that each comes after those it requires; else as given.
+
+    Raises:
+        LoadError: two share a name, one is missing, its version does not fit, or they require each other in a circle.
+    """
+    given = list(plugins)
+    index: dict[str, int] = {}
+    for position, plugin in enumerate(given):
+        _check_plugin(plugin)
+        if plugin.name in index:
+            raise LoadError("plugin_twice", plugin=plugin.name, one=given[index[plugin.name]].version, two=plugin.version)
+        index[plugin.name] = position
+    for plugin in given:
+        _check_requirements(plugin, {p.name: p for p in given})
+    comes_after = {index[p.name]: [index[name] for name in p.requires] for p in given}
+
+    def circle(path: list[int]) -> LoadError:
+        return LoadError("plugin_circle", chain=" → ".join(given[n].name for n in path))
+
+    return tuple(given[n] for n in ordered(len(given), comes_after, circle))
+
+
+def _check_plugin(plugin: object) -> None:
+    if not isinstance(plugin, Plugin):
+        raise LoadError("not_a_plugin", given=repr(plugin)[:80])
+    if not isinstance(plugin.name, str) or not _NAME.fullmatch(plugin.name):
+        raise LoadError("plugin_bad_name", given=repr(plugin.name)[:80])
+    Version.parse(plugin.version)
+
+
+def _check_requirements(plugin: Plugin, loaded: Mapping[str, Plugin]) -> None:
+    for name, wanted in plugin.requires.items():
+        needed = VersionRange.parse(wanted)
+        if name not in loaded:
+            raise LoadError("plugin_missing", plugin=plugin.name, needed=name, range=wanted, suggestion=suggestion(name, loaded))
+        version = Version.parse(loaded[name].version)
+        if version not in needed:
+            raise LoadError("plugin_incompatible", plugin=plugin.name, needed=name, range=wanted, reason=needed.explain(version))
+
+
+def unique(kind: str, named: Iterable[tuple[str, str]]) -> None:
+    """Check that no two (name, plugin) share a name.
+
+    Raises:
+        LoadError: two do.
+    """
+    owners: dict[str, str] = {}
+    for name, plugin in named:
+        if name in owners:
+            raise LoadError("name_taken", kind=kind, name=name, one=owners[name], two=plugin)
+        owners[name] = plugin
+
+
+def prefixed(kind: str, plugin: str, names: Iterable[str]) -> None:
+    """Check that names start with their plugin's.
+
+    Raises:
+        LoadError: one does not.
+    """
+    for name in names:
+        if not name.startswith(f"{plugin}."):
+            raise LoadError("name_unprefixed", kind=kind, name=name, plugin=plugin)
+
+
+def required(plugin: Plugin, owner: str | None, thing: str, core: str) -> None:
+    """Check that *plugin* may use a thing that *owner* declares.
+
+    Raises:
+        LoadError: nobody loaded declares it, or the plugin does not require who does.
+    """
+    if owner is None:
+        raise LoadError("not_declared", plugin=plugin.name, thing=thing)
+    if owner not in (plugin.name, core) and owner not in plugin.requires:
+        raise LoadError("requirement_undeclared", plugin=plugin.name, thing=thing, other=owner)
+
+
+def callable_as(part: Contribution) -> None:
+    """Check that a contributed function can be called as the core will.
+
+    Raises:
+        LoadError: it takes other parameters, or is a coroutine or generator, whose body would never run.
+    """
+    fn = part.fn
+    if inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        raise LoadError("not_a_plain_function", plugin=part.plugin, part=part.name, where=part.where)
+    try:
+        inspect.signature(fn).bind(*part.takes)
+    except (TypeError, ValueError):
+        raise LoadError("wrong_parameters", plugin=part.plugin, part=part.name, where=part.where, takes=", ".join(part.takes)) from None
+
+
+def implements(impl: Impl, hooks: Mapping[str, Hook[Any, Any]]) -> None:
+    """Check an implementation against its hook.
+
+    Raises:
+        LoadError: the hook is unknown, or the function does not fit its kind.
+    """
+    hook = impl.hook
+    name = hook.name if isinstance(hook, Hook) else str(hook)
+    if hooks.get(name) is not hook:
+        close = name if name in hooks else suggestion(name, hooks)
+        raise LoadError("hook_unknown", plugin=impl.plugin, part=impl.name, where=impl.where, hook=name, suggestion=close)
+    callable_as(impl)
+    returns = getattr(impl.fn, "__annotations__", {}).get("return", inspect.Signature.empty)
+    if (hook.kind == "filter" and returns in _NOTHING) or (hook.kind == "veto" and returns not in (*_NOTHING, *_ANYTHING)):
+        raise LoadError(f"hook_{hook.kind}_returns", plugin=impl.plugin, part=impl.name, where=impl.where, hook=name)
+    if impl.on is not None and not hook.by_entity:
+        raise LoadError("hook_not_by_entity", plugin=impl.plugin, part=impl.name, where=impl.where, hook=name)
+
+
+def call_order(impls: list[Impl], loaded: Iterable[str]) -> list[Impl]:
+    """Order the implementations of one hook by their ``before`` and ``after``, else as given.
+
+    Raises:
+        LoadError: they want to run before each other, or name an implementation that a loaded plugin does not have.
+    """
+    names = frozenset(loaded)
+    comes_after: dict[int, set[int]] = {n: set() for n in range(len(impls))}
+    for n, impl in enumerate(impls):
+        for other in _named(impl, impl.after, impls, names):
+            comes_after[n].add(other)
+        for other in _named(impl, impl.before, impls, names):
+            comes_after[other].add(n)
+
+    def circle(path: list[int]) -> LoadError:
+        return LoadError("hook_circle", hook=impls[0].hook.name, chain=" → ".join(impls[n].name for n in path))
+
+    return [impls[n] for n in ordered(len(impls), comes_after, circle)]
+
+
+def _named(impl: Impl, target: str, impls: list[Impl], loaded: frozenset[str]) -> Iterator[int]:
+    if not target:
+        return
+    others = [(n, other) for n, other in enumerate(impls) if other is not impl]
+    if target in loaded:
+        yield from (n for n, other in others if other.plugin == target)
+    elif target.rpartition(".")[0] in loaded:
+        found = [n for n, other in others if other.name == target]
+        if not found:
+            close = suggestion(target, [other.name for _, other in others])
+            raise LoadError("hook_order_unknown", plugin=impl.plugin, part=impl.name, where=impl.where, target=target, suggestion=close)
+        yield from found
+
+
+def default_settings(plugin: Plugin) -> Any:
+    """Make the plugin's settings as its class and the host's ``configured(...)`` have them; None where it has none.
+
+    Raises:
+        LoadError: a setting is unknown or refused, or one has no default.
+    """
+    cls = plugin.settings
+    if cls is not None and not attrs.has(cls):
+        raise LoadError("settings_not_attrs", plugin=plugin.name, given=cls.__name__)
+    known = [a.name for a in attrs.fields(cls)] if cls is not None else []
+    for name in plugin.configuration:
+        if name not in known:
+            raise LoadError("setting_unknown", path=f"{plugin.name}.{name}", suggestion=suggestion(name, known))
+    if cls is None:
+        return None
+    try:
+        return cls(**plugin.configuration)
+    except Exception as cause:
+        raise LoadError("settings_refused", plugin=plugin.name, reason=str(cause)) from cause

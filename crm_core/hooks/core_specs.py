@@ -1,0 +1,55 @@
+"""The core as a plugin: the customer records every module needs, and the hooks of the write pipeline."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import attrs
+
+from ..entities.activity import Interaction, Note, Tag, Tagging
+from ..entities.customer import Account, Affiliation, Contact, ExchangeRate
+from ..entities.entity import Entity
+from .plugin import Plugin
+from .spec import CollectHook, Ctx, FilterHook, VetoHook
+
+
+@attrs.define(eq=False)
+class Change:
+    """One record on its way into the database.
+
+    Attributes:
+        record: its new state; ``before_write`` may change its fields.
+        old: its state before, or None for a create.
+        fields: the names of the fields that change; all that are set, for a create.
+    """
+
+    record: Entity
+    old: Entity | None
+    fields: frozenset[str]
+
+
+@attrs.define(eq=False)
+class WriteCtx(Ctx):
+    """A write of one entity.
+
+    Attributes:
+        entity: whose records.
+        op: what is done with them.
+    """
+
+    entity: type[Entity]
+    op: Literal["create", "update", "delete", "restore"]
+
+
+before_write: FilterHook[WriteCtx, list[Change]] = FilterHook("before_write", by_entity=True)
+"""Complete or correct records before they are written; what is changed here is validated and permission-checked again."""
+
+check_write: VetoHook[WriteCtx, list[Change]] = VetoHook("check_write", by_entity=True)
+"""Refuse changes, after every filter has run. Refuse the change or its record."""
+
+after_write: CollectHook[WriteCtx, list[Change], Any] = CollectHook("after_write", by_entity=True)
+"""Act on what was written, in the same transaction, after rows and journal; answers are ignored."""
+
+CORE = Plugin("core", version="0.1.0", label="Core")
+CORE.entities(Account, Contact, Affiliation, ExchangeRate, Interaction, Note, Tag, Tagging)
+CORE.hooks(before_write, check_write, after_write)

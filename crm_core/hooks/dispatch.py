@@ -1,0 +1,192 @@
+"""How hooks run: compiled plans, one implementation at a time, every failure named after its plugin.
+
+pluggy aborts the whole call on one exception and names nobody, so these loops go over its implementations themselves. They are
+written out four times because a shared loop would cost more than an implementation; callers guard them with ``if plan:``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import attrs
+
+from ..errors import CRMError, LoopDetected, PluginFailed
+
+if TYPE_CHECKING:
+    from .parts import Contribution, Impl
+    from .refusals import Refusal
+    from .registry import Registry
+    from .spec import Ctx
+
+Plan: TypeAlias = "tuple[tuple[Callable[[Any, Any], Any], Impl], ...]"
+"""A hook's implementations in the order they run, each with its function unpacked for speed."""
+
+MAX_DEPTH = 12
+
+
+def _frames() -> list[Contribution | None]:
+    return [None] * MAX_DEPTH
+
+
+@attrs.define(eq=False)
+class HookState:
+    """What runs in a session now; the session and its elevated ones share one.
+
+    Attributes:
+        registry: the CRM's plugins.
+        frames: who runs, outermost first; only the first ``depth`` count.
+        depth: how many plugin functions call each other.
+    """
+
+    registry: Registry
+    frames: list[Contribution | None] = attrs.field(factory=_frames, init=False)
+    depth: int = attrs.field(default=0, init=False)
+
+    @property
+    def running(self) -> Contribution | None:
+        """The plugin function that runs now, or None outside of plugins."""
+        return self.frames[self.depth - 1] if self.depth else None
+
+
+class _Misbehaved(Exception):
+    """An implementation did not raise, but what it returned cannot be used."""
+
+
+def run(state: HookState, part: Contribution, *args: Any) -> Any:
+    """Run one plugin function that is not a hook's: an action, a subscriber, a job, a panel.
+
+    Raises:
+        PluginFailed: it raised something that is not a CRMError.
+        LoopDetected: too many plugin functions call each other.
+    """
+    depth = state.depth
+    try:
+        if depth == MAX_DEPTH:
+            raise _loop(state)
+        state.frames[depth] = part
+        state.depth = depth + 1
+        return part.fn(*args)
+    except CRMError:
+        raise
+    except Exception as cause:
+        raise _failed(part, cause) from cause
+    finally:
+        state.depth = depth
+
+
+def filter_(plan: Plan, ctx: Ctx, value: Any, *, batch: bool = True) -> Any:
+    """Send *value* through the chain; with *batch*, lists of equal length come back."""
+    state = ctx.session.hooks
+    depth = state.depth
+    size = len(value) if batch else 0
+    try:
+        if depth == MAX_DEPTH:
+            raise _loop(state)
+        state.depth = depth + 1
+        frames = state.frames
+        for fn, impl in plan:
+            frames[depth] = impl
+            value = fn(ctx, value)
+            if batch:
+                if not isinstance(value, list) or len(value) != size:
+                    raise _Misbehaved(f"returned {_shape(value)} instead of a list of {size}")
+            elif value is None:
+                raise _Misbehaved("returned None instead of the value")
+        return value
+    except CRMError:
+        raise
+    except Exception as cause:
+        raise _failed(state.frames[depth], cause) from cause
+    finally:
+        state.depth = depth
+
+
+def first(plan: Plan, ctx: Ctx, value: Any) -> Any:
+    """Return the first answer that is not None; who comes later is not asked."""
+    state = ctx.session.hooks
+    depth = state.depth
+    try:
+        if depth == MAX_DEPTH:
+            raise _loop(state)
+        state.depth = depth + 1
+        frames = state.frames
+        for fn, impl in plan:
+            frames[depth] = impl
+            answer = fn(ctx, value)
+            if answer is not None:
+                return answer
+        return None
+    except CRMError:
+        raise
+    except Exception as cause:
+        raise _failed(state.frames[depth], cause) from cause
+    finally:
+        state.depth = depth
+
+
+def collect(plan: Plan, ctx: Ctx, value: Any) -> list[Any]:
+    """Return all answers that are not None, in order."""
+    state = ctx.session.hooks
+    depth = state.depth
+    answers = []
+    try:
+        if depth == MAX_DEPTH:
+            raise _loop(state)
+        state.depth = depth + 1
+        frames = state.frames
+        for fn, impl in plan:
+            frames[depth] = impl
+            answer = fn(ctx, value)
+            if answer is not None:
+                answers.append(answer)
+        return answers
+    except CRMError:
+        raise
+    except Exception as cause:
+        raise _failed(state.frames[depth], cause) from cause
+    finally:
+        state.depth = depth
+
+
+def veto(plan: Plan, ctx: Ctx, value: Any) -> list[Refusal]:
+    """Ask all implementations and return every refusal, in order."""
+    state = ctx.session.hooks
+    depth = state.depth
+    outer, ctx._refusals = ctx._refusals, []
+    try:
+        if depth == MAX_DEPTH:
+            raise _loop(state)
+        state.depth = depth + 1
+        frames = state.frames
+        for fn, impl in plan:
+            frames[depth] = impl
+            answer = fn(ctx, value)
+            if answer is not None:
+                raise _Misbehaved(f"returned {_shape(answer)}; a veto speaks through ctx.refuse alone")
+        return ctx._refusals
+    except CRMError:
+        raise
+    except Exception as cause:
+        raise _failed(state.frames[depth], cause) from cause
+    finally:
+        state.depth = depth
+        ctx._refusals = outer
+
+
+def _shape(value: Any) -> str:
+    return f"a list of {len(value)}" if isinstance(value, list) else type(value).__name__
+
+
+def _loop(state: HookState) -> LoopDetected:
+    return LoopDetected(chain=" → ".join(f"{part.name} ({part.task})" for part in state.frames if part))
+
+
+def _failed(part: Contribution | None, cause: Exception) -> PluginFailed:
+    assert part is not None
+    return PluginFailed(plugin=part.plugin, hook=part.task, function=part.name, where=part.where, reason=_reason(cause))
+
+
+def _reason(cause: Exception) -> str:
+    """Name the exception; its text may hold personal data, so only our own is shown. The rest is in ``__cause__``."""
+    return str(cause) if isinstance(cause, _Misbehaved) else type(cause).__name__

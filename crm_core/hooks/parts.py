@@ -1,0 +1,145 @@
+"""What a plugin contributes, as records: definitions only, so that many CRMs can share them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import attrs
+
+if TYPE_CHECKING:
+    from ..entities.entity import Entity
+    from .spec import Hook
+
+
+@attrs.frozen(eq=False)
+class Contribution:
+    """A function that a plugin gives to the core; failures are named after it.
+
+    Attributes:
+        plugin: the plugin's name.
+        fn: the function itself.
+    """
+
+    takes: ClassVar[tuple[str, ...]]
+
+    plugin: str
+    fn: Callable[..., Any]
+
+    @property
+    def name(self) -> str:
+        """The plugin and the function: ``acme.loyalty.award``. Subscriptions and jobs keep their state under it."""
+        return f"{self.plugin}.{getattr(self.fn, '__name__', type(self.fn).__name__)}"
+
+    @property
+    def task(self) -> str:
+        """What the function is for: the name of the hook it implements, else the kind of contribution."""
+        return type(self).__name__.lower()
+
+    @property
+    def where(self) -> str:
+        """Where the function is written, for error messages."""
+        code = getattr(self.fn, "__code__", None)
+        return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(self.fn)
+
+
+@attrs.frozen(eq=False)
+class Impl(Contribution):
+    """An implementation of a hook.
+
+    Attributes:
+        hook: the hook implemented.
+        on: the only entity it cares for, or None for all.
+        before, after: a plugin (``sales``) or one implementation (``sales.discounts``) it runs before or after.
+    """
+
+    takes = ("context", "value")
+
+    hook: Hook[Any, Any]
+    on: type[Entity] | None = None
+    before: str = ""
+    after: str = ""
+
+    @property
+    def task(self) -> str:
+        """The name of the hook."""
+        return self.hook.name
+
+    def call(self, ctx: Any, value: Any) -> Any:
+        """Run it; the form in which pluggy knows it, with the parameter names of the hook's signature."""
+        return self.fn(ctx, value)
+
+
+@attrs.frozen(eq=False)
+class Subscription(Contribution):
+    """A handler of an event.
+
+    Attributes:
+        event: the event's class.
+        batch: the handler takes a list of events.
+        external: it talks to the outside, so it runs without an open transaction and with a stable idempotency key.
+        on_failure: after the last try, ``hold`` the record's line until somebody decides, or ``skip`` the event.
+    """
+
+    takes = ("session", "event")
+
+    event: type[Any]
+    batch: bool = False
+    external: bool = False
+    on_failure: Literal["hold", "skip"] = "hold"
+
+
+@attrs.frozen(eq=False)
+class Job(Contribution):
+    """Work done again and again.
+
+    Attributes:
+        every: when, as a cron expression of five fields.
+        per_tenant: it runs once for each tenant, in a session of that tenant.
+    """
+
+    takes = ("session",)
+
+    every: str
+    per_tenant: bool = False
+
+
+@attrs.frozen(eq=False)
+class Panel(Contribution):
+    """A plugin's part of what is shown beside a record of *entity*."""
+
+    takes = ("session", "record")
+
+    entity: type[Entity]
+    label: str
+
+
+@attrs.frozen(eq=False)
+class Metric(Contribution):
+    """A named figure; *unit* is what it counts in (``EUR``, ``days``, ``%``)."""
+
+    label: str
+    unit: str = ""
+
+
+@attrs.frozen(eq=False)
+class Link:
+    """A relation between two entities whose modules do not know each other.
+
+    Attributes:
+        plugin: who relates them.
+        a, b: the two sides.
+        many: one record of *a* may relate to many of *b*; else to one at most.
+    """
+
+    plugin: str
+    a: type[Entity]
+    b: type[Entity]
+    many: bool = True
+
+    @property
+    def name(self) -> str:
+        """The plugin and the two sides: ``acme.loyalty.account_ticket``."""
+        from ..entities.meta import snake
+
+        return f"{self.plugin}.{snake(self.a.__name__)}_{snake(self.b.__name__)}"

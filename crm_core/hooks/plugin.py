@@ -1,0 +1,249 @@
+"""Plugin: the definition a vendor writes. It holds no state of any CRM, so many CRMs can share it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+import attrs
+
+from ..messages import Catalogue
+from .actions import ActionDef
+from .parts import Impl, Job, Link, Metric, Panel, Subscription
+from .spec import CollectHook, Ctx, FilterHook, FirstHook, Hook, VetoHook
+
+if TYPE_CHECKING:
+    from ..entities.entity import Entity, Extension
+    from ..permissions.roles import Role
+    from ..session import Session
+
+E = TypeVar("E", bound="Entity")
+XT = TypeVar("XT", bound="Extension")
+X = TypeVar("X", bound=Ctx)
+V = TypeVar("V")
+R = TypeVar("R")
+C = TypeVar("C")
+S = TypeVar("S")
+
+
+@attrs.define
+class Definitions:
+    """Everything a plugin contributes, in the order it was declared; a registry reads it."""
+
+    entities: list[type[Entity]] = attrs.Factory(list)
+    extensions: list[tuple[type[Entity], type[Extension]]] = attrs.Factory(list)
+    links: list[Link] = attrs.Factory(list)
+    events: list[type[Any]] = attrs.Factory(list)
+    hooks: list[Hook[Any, Any]] = attrs.Factory(list)
+    impls: list[Impl] = attrs.Factory(list)
+    subscriptions: list[Subscription] = attrs.Factory(list)
+    actions: list[ActionDef] = attrs.Factory(list)
+    jobs: list[Job] = attrs.Factory(list)
+    panels: list[Panel] = attrs.Factory(list)
+    metrics: list[Metric] = attrs.Factory(list)
+    roles: list[Role] = attrs.Factory(list)
+    services: list[type[Any]] = attrs.Factory(list)
+    grants: list[str] = attrs.Factory(list)
+    catalogues: list[Catalogue] = attrs.Factory(list)
+
+
+class Plugin:
+    """A module of the CRM: what it is called, what it needs, and what it contributes.
+
+    Declare at import time, in the modules that ``__init__`` imports; what a declaration says is checked when a CRM loads the plugin,
+    which raises LoadError. Two plugins are the same only if they are the same object.
+
+    Args:
+        name: lower-case words joined by dots; vendors put their own name first (``acme.loyalty``).
+        version: numbers joined by dots.
+        requires: the plugins it uses, with ranges of their versions: ``{"sales": ">=1,<2"}``. ``core`` is the core itself.
+        settings: an attrs class with the plugin's settings per tenant; every field needs a default.
+        label: what people call it.
+    """
+
+    def __init__(
+        self, name: str, *, version: str, requires: Mapping[str, str] | None = None, settings: type[Any] | None = None, label: str = ""
+    ) -> None:
+        self.name = name
+        self.version = version
+        self.requires = dict(requires or {})
+        self.settings = settings
+        self.label = label or name
+        self.configuration: Mapping[str, Any] = {}
+        self.definitions = Definitions()
+
+    def __repr__(self) -> str:
+        return f"Plugin({self.name!r}, version={self.version!r})"
+
+    def configured(self, **settings: Any) -> Plugin:
+        """Return the same definition with *settings* as the defaults of every tenant; this one stays as it is."""
+        other = copy.copy(self)
+        other.configuration = {**self.configuration, **settings}
+        return other
+
+    # What it is made of
+
+    def entities(self, *cls: type[Entity]) -> None:
+        """Declare the plugin's own entities; their tables are ``<prefix><plugin>_<entity>``.
+
+        Raises:
+            LoadError: one belongs to another plugin.
+        """
+        from ..entities.meta import bind_entity
+
+        for entity in cls:
+            bind_entity(entity, "" if self.name == "core" else self.name)
+            self.definitions.entities.append(entity)
+
+    def extend(self, entity: type[Entity]) -> Callable[[type[XT]], type[XT]]:
+        """Add the decorated Extension's fields to *entity*; read and write them as ``record[TheExtension].field``.
+
+        Raises:
+            LoadError: it extends another entity already, or a field has no default.
+        """
+        from ..entities.meta import bind_extension
+
+        def declare(extension: type[XT]) -> type[XT]:
+            bind_extension(extension, entity, self.name)
+            self.definitions.extensions.append((entity, extension))
+            return extension
+
+        return declare
+
+    def link(self, a: type[Entity], b: type[Entity], *, many: bool = True) -> Link:
+        """Relate two entities whose modules do not know each other."""
+        link = Link(self.name, a, b, many)
+        self.definitions.links.append(link)
+        return link
+
+    def events(self, *cls: type[Any]) -> None:
+        """Declare the events that the plugin publishes."""
+        self.definitions.events.extend(cls)
+
+    def hooks(self, *hook: Hook[Any, Any]) -> None:
+        """Declare the hooks that the plugin calls; their names start with the plugin's."""
+        self.definitions.hooks.extend(hook)
+
+    def service(self, cls: type[S]) -> type[S]:
+        """Offer the decorated class to hosts and other plugins: ``session.use(cls)``."""
+        self.definitions.services.append(cls)
+        return cls
+
+    def role(self, role: Role) -> None:
+        """Bring a role; its name starts with the plugin's."""
+        self.definitions.roles.append(role)
+
+    def grants(self, *grants: str) -> None:
+        """Say what the plugin's jobs, subscribers and elevated code may do beside its own entities: ``sales.opportunity:read,update``."""
+        self.definitions.grants.extend(grants)
+
+    def catalogue(self, locale: str, templates: Mapping[str, str]) -> None:
+        """Bring the plugin's messages and labels in one language; their codes start with the plugin's name."""
+        self.definitions.catalogues.append(Catalogue(locale, dict(templates)))
+
+    # What it does
+
+    @overload
+    def on(
+        self, event: type[C], *, batch: Literal[False] = False, external: bool = False, on_failure: Literal["hold", "skip"] = "hold"
+    ) -> Callable[[Callable[[Session, C], None]], Callable[[Session, C], None]]: ...
+    @overload
+    def on(
+        self, event: type[C], *, batch: Literal[True], external: bool = False, on_failure: Literal["hold", "skip"] = "hold"
+    ) -> Callable[[Callable[[Session, list[C]], None]], Callable[[Session, list[C]], None]]: ...
+    def on(self, event: type[Any], *, batch: bool = False, external: bool = False, on_failure: Literal["hold", "skip"] = "hold") -> Any:
+        """Call the decorated function after the commit for each *event*, at least once, in each record's order.
+
+        Args:
+            event: the event's class.
+            batch: hand over a list of events at a time.
+            external: it talks to the outside: run it without an open transaction.
+            on_failure: after the last try, hold the record's later events back, or skip this one.
+        """
+
+        def declare(fn: Callable[..., Any]) -> Callable[..., Any]:
+            self.definitions.subscriptions.append(Subscription(self.name, fn, event, batch, external, on_failure))
+            return fn
+
+        return declare
+
+    @overload
+    def hook(
+        self, spec: FilterHook[X, V], *, on: type[Entity] | None = None, before: str = "", after: str = ""
+    ) -> Callable[[Callable[[X, V], V]], Callable[[X, V], V]]: ...
+    @overload
+    def hook(
+        self, spec: VetoHook[X, V], *, on: type[Entity] | None = None, before: str = "", after: str = ""
+    ) -> Callable[[Callable[[X, V], None]], Callable[[X, V], None]]: ...
+    @overload
+    def hook(
+        self, spec: FirstHook[X, V, R] | CollectHook[X, V, R], *, on: type[Entity] | None = None, before: str = "", after: str = ""
+    ) -> Callable[[Callable[[X, V], R | None]], Callable[[X, V], R | None]]: ...
+    def hook(self, spec: Hook[Any, Any], *, on: type[Entity] | None = None, before: str = "", after: str = "") -> Any:
+        """Implement *spec* with the decorated function.
+
+        Implementations run in the order their plugins load, then as declared.
+
+        Args:
+            spec: the hook object from its plugin's api module.
+            on: for hooks of one entity (writes): run for this entity alone.
+            before, after: a plugin (``sales``) or one implementation (``sales.discounts``); ignored where that plugin is not loaded.
+        """
+
+        def declare(fn: Callable[..., Any]) -> Callable[..., Any]:
+            self.definitions.impls.append(Impl(self.name, fn, spec, on, before, after))
+            return fn
+
+        return declare
+
+    def action(
+        self, *, permission: str, label: str = "", on: type[Entity] | None = None
+    ) -> Callable[[Callable[[Session, C], R]], Callable[[Session, C], R]]:
+        """Offer the decorated function as an action: REST, automation, bulk, screens and tests call it with ``session.perform(command)``.
+
+        Args:
+            permission: who may; starts with the plugin's name.
+            label: what people read on the button; a message id or plain text.
+            on: the entity whose records it acts on; the command then has one field ``Ref[on]``.
+        """
+
+        def declare(fn: Callable[[Session, C], R]) -> Callable[[Session, C], R]:
+            self.definitions.actions.append(ActionDef(self.name, fn, permission, label or fn.__name__, on))
+            return fn
+
+        return declare
+
+    def job(self, *, every: str, per_tenant: bool = False) -> Callable[[Callable[[Session], None]], Callable[[Session], None]]:
+        """Run the decorated function again and again.
+
+        Args:
+            every: when, as a cron expression of five fields.
+            per_tenant: once for each tenant, in a session of that tenant.
+        """
+
+        def declare(fn: Callable[[Session], None]) -> Callable[[Session], None]:
+            self.definitions.jobs.append(Job(self.name, fn, every, per_tenant))
+            return fn
+
+        return declare
+
+    def panel(
+        self, entity: type[E], *, label: str
+    ) -> Callable[[Callable[[Session, E], dict[str, Any]]], Callable[[Session, E], dict[str, Any]]]:
+        """Show what the decorated function returns beside a record of *entity*."""
+
+        def declare(fn: Callable[[Session, E], dict[str, Any]]) -> Callable[[Session, E], dict[str, Any]]:
+            self.definitions.panels.append(Panel(self.name, fn, entity, label))
+            return fn
+
+        return declare
+
+    def metric(self, *, label: str, unit: str = "") -> Callable[[C], C]:
+        """Offer the decorated function as a named figure; *unit* is what it counts in (``EUR``, ``days``, ``%``)."""
+
+        def declare(fn: C) -> C:
+            self.definitions.metrics.append(Metric(self.name, fn, label, unit))  # type: ignore[arg-type]  # C keeps the type of what is decorated
+            return fn
+
+        return declare

@@ -1,0 +1,280 @@
+"""Registry: the plugins of one CRM, checked and in order, and everything they contribute."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+import pluggy
+
+from ..errors import Invalid, LoadError
+from ..events.event import event_name
+from . import checks
+from .actions import ActionDef
+from .core_specs import CORE
+from .dispatch import Plan
+from .parts import Contribution, Impl, Job, Link, Metric, Panel, Subscription
+from .plugin import Definitions, Plugin
+from .spec import Hook
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from ..entities.entity import Entity, Extension
+    from ..messages import Catalogue
+    from ..permissions.roles import Role
+
+T = TypeVar("T")
+_spec = pluggy.HookspecMarker("crm")
+
+
+@_spec
+def _all(ctx: Any, value: Any) -> None:
+    """The signature of every hook, for pluggy."""
+
+
+@_spec(firstresult=True)
+def _first(ctx: Any, value: Any) -> None:
+    """The same for hooks whose first answer counts."""
+
+
+class _Manager(pluggy.PluginManager):
+    """pluggy's registry, in which each implementation is a plugin of its own.
+
+    A hook has an order of its own (``before=``, ``after=``), and an implementation may have to rest while another of the same plugin
+    (a veto) stays; both need registration one by one.
+    """
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        if not isinstance(plugin, Impl) or name != "call":
+            return None
+        return {
+            "specname": plugin.hook.name,
+            "wrapper": False,
+            "hookwrapper": False,
+            "optionalhook": False,
+            "tryfirst": False,
+            "trylast": False,
+        }
+
+
+class Registry:
+    """The plugins of one CRM and all they contribute, in load order: the core first, then each after those it requires.
+
+    Attributes:
+        plugins: the plugins.
+        entities: every entity, the core's first.
+        links: relations between entities of different modules.
+        events: event class by name.
+        hooks: hook by name.
+        subscriptions: handlers of events.
+        actions: action by the class of its command.
+        jobs, metrics, services, roles, catalogues: what their names say.
+        settings: by settings class: what a tenant that sets nothing gets.
+        manager: pluggy's own registry of the implementations.
+
+    Raises:
+        LoadError: something does not fit; the error names the plugin and says what to do.
+    """
+
+    def __init__(self, plugins: Iterable[Plugin]) -> None:
+        self.plugins = checks.load_order([CORE, *plugins])
+        self._by_name = {p.name: p for p in self.plugins}
+        self.entities: tuple[type[Entity], ...] = self._all(lambda d: d.entities)
+        self.links: tuple[Link, ...] = self._all(lambda d: d.links)
+        self.subscriptions: tuple[Subscription, ...] = self._all(lambda d: d.subscriptions)
+        self.jobs: tuple[Job, ...] = self._all(lambda d: d.jobs)
+        self.metrics: tuple[Metric, ...] = self._all(lambda d: d.metrics)
+        self.services: tuple[type[Any], ...] = self._all(lambda d: d.services)
+        self.roles: tuple[Role, ...] = self._all(lambda d: d.roles)
+        self.catalogues: tuple[Catalogue, ...] = self._all(lambda d: d.catalogues)
+        defaults = [checks.default_settings(p) for p in self.plugins]
+        self.settings: Mapping[type[Any], Any] = {type(made): made for made in defaults if made is not None}
+        self._owners = self._find_owners()
+        self.hooks = self._named("hook", self._all(lambda d: d.hooks), lambda h: h.name)
+        self.events = self._named("event", self._all(lambda d: d.events), event_name)
+        self.actions = self._actions()
+        self._check()
+        self.manager = self._register()
+        self._plans: dict[tuple[Hook[Any, Any], type[Any] | None], Plan] = {}
+
+    def plan(self, hook: Hook[Any, Any], entity: type[Any] | None = None) -> Plan:
+        """Return the compiled implementations of *hook*, those for *entity* where it is a hook by entity.
+
+        Raises:
+            LoadError: no loaded plugin declares the hook.
+        """
+        found = self._plans.get((hook, entity))
+        if found is None:
+            found = self._plans[hook, entity] = self._compile(hook, entity)
+        return found
+
+    def plugin(self, name: str) -> Plugin:
+        """Return a loaded plugin.
+
+        Raises:
+            LoadError: it is not loaded.
+        """
+        if name not in self._by_name:
+            raise LoadError("plugin_unknown", given=name, suggestion=checks.suggestion(name, self._by_name))
+        return self._by_name[name]
+
+    def extensions(self, entity: type[Entity]) -> tuple[type[Extension], ...]:
+        """Return what the loaded plugins add to an entity."""
+        return tuple(extension for extended, extension in self._all(lambda d: d.extensions) if extended is entity)
+
+    def panels(self, entity: type[Entity]) -> tuple[Panel, ...]:
+        """Return what is shown beside a record of an entity."""
+        return tuple(panel for panel in self._all(lambda d: d.panels) if panel.entity is entity)
+
+    def grants(self, plugin: str) -> frozenset[str]:
+        """Return what a plugin's jobs, subscribers and elevated code may do beside its own entities."""
+        return frozenset(self.plugin(plugin).definitions.grants)
+
+    def owner(self, thing: object) -> str | None:
+        """Name the plugin that declares an entity, extension, event, hook, service, role, settings class or function."""
+        try:
+            return self._owners.get(thing)
+        except TypeError:
+            return None
+
+    def service_owner(self, service: type[Any]) -> str:
+        """Name the plugin that offers a service.
+
+        Raises:
+            Invalid: no loaded plugin does.
+        """
+        if service not in self.services:
+            known = [each.__name__ for each in self.services]
+            raise Invalid("service_unknown", given=service.__name__, suggestion=checks.suggestion(service.__name__, known))
+        return self._owners[service]
+
+    def _all(self, pick: Callable[[Definitions], list[T]]) -> tuple[T, ...]:
+        return tuple(chain.from_iterable(pick(p.definitions) for p in self.plugins))
+
+    def _find_owners(self) -> Mapping[object, str]:
+        owners: dict[object, str] = {}
+        for plugin in self.plugins:
+            for thing in _things(plugin):
+                if owners.setdefault(thing, plugin.name) != plugin.name:
+                    raise LoadError("name_taken", kind="part", name=_called(thing), one=owners[thing], two=plugin.name)
+        return owners
+
+    def _named(self, kind: str, things: tuple[T, ...], name: Callable[[T], str]) -> Mapping[str, T]:
+        checks.unique(kind, [(name(thing), self._owners[thing]) for thing in things])
+        return {name(thing): thing for thing in things}
+
+    def _check(self) -> None:
+        for plugin in self.plugins:
+            if plugin is not CORE:
+                _check_prefixes(plugin)
+            for part in _parts(plugin.definitions):
+                checks.callable_as(part)
+            for thing in _used(plugin.definitions):
+                checks.required(plugin, self.owner(thing), thing.__name__, CORE.name)
+            for impl in plugin.definitions.impls:
+                checks.implements(impl, self.hooks)
+                checks.required(plugin, self.owner(impl.hook), impl.hook.name, CORE.name)
+        checks.unique("role", [(r.name, self._owners[r]) for r in self.roles])
+        for kind, parts in (("subscription", self.subscriptions), ("job", self.jobs), ("metric", self.metrics)):
+            checks.unique(kind, [(part.name, part.plugin) for part in parts])
+
+    def _actions(self) -> Mapping[type[Any], ActionDef]:
+        actions = self._all(lambda d: d.actions)
+        checks.unique("action", [(a.name, a.plugin) for a in actions])
+        checks.unique("command", [(f"{a.command.__module__}.{a.command.__qualname__}", a.plugin) for a in actions])
+        for action in actions:
+            action.check()
+        return {a.command: a for a in actions}
+
+    def _register(self) -> pluggy.PluginManager:
+        manager = _Manager("crm")
+        specs = types.ModuleType("crm_hooks")
+        vars(specs).update({h.name: _first if h.kind == "first" else _all for h in self.hooks.values()})
+        manager.add_hookspecs(specs)
+        for plugin in self.plugins:
+            manager.register(plugin, plugin.name)
+        impls = self._all(lambda d: d.impls)
+        for hook in self.hooks.values():
+            order = checks.call_order([i for i in impls if i.hook is hook], self._by_name)
+            # pluggy calls who registered last first.
+            for n, impl in reversed(list(enumerate(order))):
+                manager.register(impl, f"{hook.name} {n} {impl.name}")
+        manager.check_pending()
+        return manager
+
+    def _compile(self, hook: Hook[Any, Any], entity: type[Any] | None) -> Plan:
+        if self.hooks.get(hook.name) is not hook:
+            raise LoadError("hook_not_loaded", hook=hook.name, suggestion=checks.suggestion(hook.name, self.hooks))
+        known = getattr(self.manager.hook, hook.name).get_hookimpls()
+        impls: list[Impl] = [each.plugin for each in reversed(known)]
+        return tuple((impl.fn, impl) for impl in impls if impl.on is None or impl.on is entity)
+
+
+def _things(plugin: Plugin) -> Iterator[object]:
+    """Everything that belongs to a plugin."""
+    d = plugin.definitions
+    yield from chain(d.entities, (extension for _, extension in d.extensions), d.events, d.hooks, d.services, d.roles)
+    yield from (part.fn for part in chain(_parts(d), d.impls, d.metrics))
+    if plugin.settings is not None:
+        yield plugin.settings
+
+
+def _called(thing: object) -> str:
+    return str(getattr(thing, "name", None) or getattr(thing, "__qualname__", thing))
+
+
+def _parts(d: Definitions) -> Iterator[Contribution]:
+    return chain(d.subscriptions, d.actions, d.jobs, d.panels)
+
+
+def _used(d: Definitions) -> Iterator[type[Any]]:
+    """The entities and events, of whomever, that a plugin's definitions mention."""
+    yield from (entity for entity, _ in d.extensions)
+    yield from chain.from_iterable((link.a, link.b) for link in d.links)
+    yield from (_subject(subscription.event) for subscription in d.subscriptions)
+    yield from (panel.entity for panel in d.panels)
+    yield from (action.on for action in d.actions if action.on is not None)
+    yield from (impl.on for impl in d.impls if impl.on is not None)
+
+
+def _subject(event: Any) -> type[Any]:
+    """The class that somebody must declare: ``Account`` for ``Created[Account]``, else the event itself."""
+    arguments = get_args(event)
+    subject: type[Any] = arguments[0] if arguments else event
+    return subject
+
+
+def _check_prefixes(plugin: Plugin) -> None:
+    d = plugin.definitions
+    checks.prefixed("hook", plugin.name, [h.name for h in d.hooks])
+    checks.prefixed("event", plugin.name, [event_name(e) for e in d.events])
+    checks.prefixed("role", plugin.name, [r.name for r in d.roles])
+    checks.prefixed("permission", plugin.name, [a.permission for a in d.actions])
+    checks.prefixed("message", plugin.name, [code for catalogue in d.catalogues for code in catalogue.templates])
+
+
+def discover(names: Iterable[str]) -> tuple[Plugin, ...]:
+    """Load the installed plugins picked by the names of their entry points in the group ``crm.plugins``; no other is imported.
+
+    Raises:
+        LoadError: one is not installed, cannot be imported, or is not a Plugin.
+    """
+    import importlib.metadata
+
+    installed = {point.name: point for point in importlib.metadata.entry_points(group="crm.plugins")}
+    return tuple(_load(name, installed) for name in names)
+
+
+def _load(name: str, installed: Mapping[str, EntryPoint]) -> Plugin:
+    if name not in installed:
+        raise LoadError("plugin_not_installed", given=name, suggestion=checks.suggestion(name, installed))
+    try:
+        plugin = installed[name].load()
+    except Exception as cause:
+        raise LoadError("plugin_import_failed", plugin=name, reason=f"{type(cause).__name__}: {cause}") from cause
+    if not isinstance(plugin, Plugin):
+        raise LoadError("not_a_plugin", given=installed[name].value)
+    return plugin

@@ -1,0 +1,176 @@
+"""What a hook is: a name, the kind that fixes how results combine, and the context an implementation gets.
+
+A hook lives in its plugin's api module and carries neither implementations nor state of any CRM: calling it with a context
+asks the CRM behind that context's session. There is one class a kind, because the kind fixes the types:
+
+===========  ==========================  =================================================
+kind         an implementation           the call
+===========  ==========================  =================================================
+filter       ``(ctx, value) -> value``   the value after all of them, in order
+first        ``(ctx, value) -> R|None``  the first answer that is not None, else None
+collect      ``(ctx, value) -> R|None``  the list of all answers that are not None
+veto         ``(ctx, value) -> None``    raises Refused with all refusals, or lists them
+===========  ==========================  =================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+
+import attrs
+
+from ..errors import CRMError, Refused
+from .refusals import Refusal, as_details
+
+if TYPE_CHECKING:
+    from ..session import Session
+    from .dispatch import Plan
+
+X = TypeVar("X", bound="Ctx")
+V = TypeVar("V")
+R = TypeVar("R")
+
+
+@attrs.define(eq=False)
+class Ctx:
+    """What every implementation gets first; a plugin subclasses it (with ``attrs.define``) to hand over more.
+
+    Attributes:
+        session: the session of the call: its actor, tenant and transaction.
+    """
+
+    session: Session
+    _refusals: list[Refusal] | None = attrs.field(default=None, init=False, repr=False)
+
+    def refuse(self, record: Any, code: str, *, field: str = "", **params: Any) -> None:
+        """Refuse *record* in a veto; the other implementations still run, and all refusals are reported together.
+
+        Args:
+            record: an item of the batch or its record; anything else refuses the whole call.
+            code: the message's id, prefixed by the plugin's name.
+            field: the field to blame, where there is one.
+            params: values for the message, all plain JSON.
+
+        Raises:
+            CRMError: the running hook is not a veto, so nobody would hear of the refusal.
+        """
+        running = self.session.hooks.running
+        if self._refusals is None or running is None:
+            raise CRMError("refusal_outside_veto", refused=code, running=running.name if running else "")
+        self._refusals.append(Refusal(record, code, params, field, running))
+
+    def elevated(self, reason: str) -> AbstractContextManager[Session]:
+        """Open a session with the grants the running plugin declares; the journal keeps *reason*.
+
+        Raises:
+            Denied: no plugin is running, so there is nobody whose grants could be used.
+        """
+        return self.session.elevated(reason)
+
+
+@attrs.frozen(eq=False)
+class Hook(Generic[X, V]):
+    """The base of all hooks; use the class of the kind you need.
+
+    Attributes:
+        name: ``<plugin>.<name>``; the core's own have no prefix.
+        per: ``batch``: the value is a list and one call takes all of it; ``item``: the value is a single thing.
+        version: raised when an implementation written for the old one would no longer work.
+        by_entity: implementations may say ``on=Entity``; the context then has an ``entity``.
+    """
+
+    kind: ClassVar[str]
+
+    name: str
+    per: Literal["batch", "item"] = attrs.field(default="batch", kw_only=True)
+    version: int = attrs.field(default=1, kw_only=True)
+    by_entity: bool = attrs.field(default=False, kw_only=True)
+
+    def plan(self, ctx: Ctx) -> Plan:
+        """Return the implementations that the CRM behind *ctx* runs, in order."""
+        return ctx.session.hooks.registry.plan(self, getattr(ctx, "entity", None) if self.by_entity else None)
+
+
+@attrs.frozen(eq=False)
+class FilterHook(Hook[X, V]):
+    """A value goes through a chain; per batch, a list of equal length comes back."""
+
+    kind = "filter"
+
+    def __call__(self, ctx: X, value: V) -> V:
+        """Return *value* as the implementations leave it.
+
+        Raises:
+            PluginFailed: an implementation raised, or did not give back a value of the right shape.
+        """
+        from .dispatch import filter_
+
+        plan = self.plan(ctx)
+        return filter_(plan, ctx, value, batch=self.per == "batch") if plan else value
+
+
+@attrs.frozen(eq=False)
+class FirstHook(Hook[X, V], Generic[X, V, R]):
+    """The first who knows an answer gives it."""
+
+    kind = "first"
+
+    def __call__(self, ctx: X, value: V) -> R | None:
+        """Return the first answer that is not None.
+
+        Raises:
+            PluginFailed: an implementation raised.
+        """
+        from .dispatch import first
+
+        answer: R | None = first(self.plan(ctx), ctx, value)
+        return answer
+
+
+@attrs.frozen(eq=False)
+class CollectHook(Hook[X, V], Generic[X, V, R]):
+    """Everybody may answer."""
+
+    kind = "collect"
+
+    def __call__(self, ctx: X, value: V) -> list[R]:
+        """Return all answers that are not None, in order.
+
+        Raises:
+            PluginFailed: an implementation raised.
+        """
+        from .dispatch import collect
+
+        answers: list[R] = collect(self.plan(ctx), ctx, value)
+        return answers
+
+
+@attrs.frozen(eq=False)
+class VetoHook(Hook[X, V]):
+    """Everybody may refuse with ``ctx.refuse(record, code)``; the call then fails whole, or goes on without what was refused."""
+
+    kind = "veto"
+
+    def __call__(self, ctx: X, value: V) -> None:
+        """Ask all implementations.
+
+        Raises:
+            Refused: at least one refused; ``details`` holds every refusal.
+            PluginFailed: an implementation raised or returned something.
+        """
+        refusals = self.refusals(ctx, value)
+        if refusals:
+            items = value if self.per == "batch" and isinstance(value, Sequence) else [value]
+            raise Refused(details=as_details(refusals, items), hook=self.name, count=len(refusals))
+
+    def refusals(self, ctx: X, value: V) -> list[Refusal]:
+        """Ask all implementations and return what they refuse, for callers that go on with the rest (imports).
+
+        Raises:
+            PluginFailed: an implementation raised or returned something.
+        """
+        from .dispatch import veto
+
+        return veto(self.plan(ctx), ctx, value)
