@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
@@ -92,8 +93,10 @@ def _fill(template: str, params: Mapping[str, Any]) -> str:
 
 def _show(value: Any) -> str:
     """Write a parameter on one line: what a caller sends must not be able to forge a line of a log."""
-    many = isinstance(value, list | tuple | set | frozenset)
-    shown = ", ".join(_show(v) for v in value) if many else str(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        shown = ", ".join(map(_show, itertools.islice(value, _MOST)))
+    else:
+        shown = redact(value) if isinstance(value, int) else str(value)
     shown = shown if len(shown) <= _MOST else shown[: _MOST - 1] + "…"
     return shown if shown.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
 
