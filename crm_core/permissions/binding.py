@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -64,14 +64,28 @@ _ATTRIBUTE_KINDS: Final[dict[str, AttributeKind]] = {
 }
 
 
-def bind(rule: Rule, entity: EntitySpec, *, error: type[CRMError] = LoadError) -> Rule:
+def _every_extension(entity: type[Any]) -> Collection[type[Any]]:
+    return spec(entity).extensions
+
+
+def bind(
+    rule: Rule,
+    entity: EntitySpec,
+    *,
+    error: type[CRMError] = LoadError,
+    extensions: Callable[[type[Any]], Collection[type[Any]]] = _every_extension,
+) -> Rule:
     """Check *rule* against *entity* and fill in what only the entity knows: the targets of references, the types of actor values.
+
+    Args:
+        error: what to raise; Invalid for rules that are data.
+        extensions: which extensions of an entity exist in this CRM.
 
     Raises:
         LoadError: (or *error*) ``rule_too_deep``, ``rule_unknown_field``, ``rule_operator``, ``rule_constant``, ``rule_needs_owner``.
     """
     check_size(rule, error)
-    return _Binder(entity, error).bind(rule)
+    return _Binder(entity, error, extensions).bind(rule)
 
 
 def check_size(rule: Rule, error: type[CRMError] = LoadError) -> None:
@@ -91,10 +105,19 @@ def _inner(node: Rule) -> Sequence[Rule]:
     return (node.rule,) if isinstance(node, Not | Related) else ()
 
 
+def find_field(entity: EntitySpec, name: str, extensions: Callable[[type[Any]], Collection[type[Any]]]) -> FieldSpec | None:
+    """Find a field by its name, an extension's as ``<plugin>_<field>``; None where the CRM has not loaded the extension."""
+    field = entity.field(name)
+    if field is not None and field.extension is not None and field.extension not in extensions(entity.entity):
+        return None
+    return field
+
+
 @attrs.frozen
 class _Binder:
     entity: EntitySpec
     error: type[CRMError]
+    extensions: Callable[[type[Any]], Collection[type[Any]]]
 
     def bind(self, rule: Rule) -> Rule:
         match rule:
@@ -122,7 +145,7 @@ class _Binder:
                 return rule
 
     def _field(self, name: str, operator: str | None = None) -> FieldSpec:
-        field = self.entity.field(name)
+        field = find_field(self.entity, name, self.extensions)
         if field is None:
             near = difflib.get_close_matches(name, self.entity.fields, 1)
             raise self.error("rule_unknown_field", entity=self.entity.name, field=name[:60], suggestion=near[0] if near else "")
@@ -139,7 +162,7 @@ class _Binder:
         if field.kind != "ref" or field.target is None:
             raise self.error("rule_operator", entity=self.entity.name, field=field.name, kind=field.kind, operator="related")
         target = spec(field.target)
-        bound = related(field.column, _Binder(target, self.error).bind(inner))
+        bound = related(field.column, attrs.evolve(self, entity=target).bind(inner))
         return attrs.evolve(bound, target=target.name) if isinstance(bound, Related) else bound
 
     def _within(self, field: FieldSpec, values: tuple[Any, ...] | ActorValue) -> Rule:

@@ -46,7 +46,7 @@ class DirectoryTables(Protocol):
         ...
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Members:
     """The people of one tenant at one moment.
 
@@ -55,21 +55,24 @@ class Members:
     Attributes:
         users: by id; where the directory names an id twice, the first counts.
         problems: what is odd in the directory, in words: managers it does not know, circles, chains beyond 64 levels.
+        digest: a hash of what the tables keep: managers and teams, not names.
     """
 
     users: Mapping[str, User]
     problems: tuple[str, ...]
+    digest: str
     _chains: Mapping[str, tuple[str, ...]]
 
     @classmethod
     def of(cls, users: Iterable[User]) -> Members:
         """Read what a directory returned."""
-        by_id: dict[str, User] = {}
+        known: dict[str, User] = {}
         for user in users:
-            by_id.setdefault(user.id, user)
+            known.setdefault(user.id, user)
         problems: list[str] = []
-        chains = {id: _chain(id, by_id, problems) for id in sorted(by_id)}
-        return cls(by_id, tuple(problems), chains)
+        chains = {id: _chain(id, known, problems) for id in sorted(known)}
+        facts = [[id, chains[id], sorted(known[id].teams)] for id in chains]
+        return cls(known, tuple(problems), hashlib.sha256(json.dumps(facts).encode()).hexdigest(), chains)
 
     def teams_of(self, user: str) -> frozenset[str]:
         """Return a user's teams; none for one the directory does not know."""
@@ -92,12 +95,6 @@ class Members:
     def closure(self) -> list[ClosureRow]:
         """Return every pair of the management tree."""
         return [ClosureRow(user, above, depth) for user, chain in self._chains.items() for depth, above in enumerate((user, *chain))]
-
-    @property
-    def digest(self) -> str:
-        """A hash of what the tables keep: managers and teams, not names."""
-        facts = [[user.id, list(self._chains[user.id]), sorted(user.teams)] for _, user in sorted(self.users.items())]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 NOBODY: Final = Members.of(())

@@ -1,0 +1,300 @@
+"""Policies: what the roles of an actor give together.
+
+An actor may do an action to a record of their tenant where **one** of their roles allows it (or the record is shared with them for
+that action) and **every** restriction of their roles holds. What no role allows is denied.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import attrs
+
+from ..entities.meta import EntitySpec, spec
+from ..errors import CRMError, Invalid, LoadError
+from .actor import Actor
+from .binding import bind, find_field
+from .predicates import Rule, Shared, all_of, any_of, everything, nothing
+from .roles import ACTIONS, LEVELS, FieldLevel, Role, entity_name
+
+SHAREABLE: Final = frozenset({"read", "update", "delete", "export", "assign"})
+_ALWAYS_READABLE: Final = frozenset({"id", "tenant", "version", "deleted_at"})
+_MOST_CACHED: Final = 1000
+
+
+class Declared(Protocol):
+    """What the loaded plugins declare; ``hooks.registry.Registry`` is one."""
+
+    @property
+    def entities(self) -> Sequence[type[Any]]:
+        """Every entity."""
+        ...
+
+    @property
+    def roles(self) -> Sequence[Role]:
+        """The roles that plugins bring."""
+        ...
+
+    def extensions(self, entity: type[Any]) -> Collection[type[Any]]:
+        """Return the loaded extensions of an entity."""
+        ...
+
+    def grants(self, plugin: str) -> Collection[str]:
+        """Return what a plugin's own code may do beside its entities: ``sales.opportunity:read,update``, ``sales.run_forecast``."""
+        ...
+
+
+@attrs.frozen(eq=False)
+class BoundGrant:
+    """A grant whose rule was checked against its entity. ``actions`` None means all, also those plugins declare."""
+
+    entity: str
+    actions: frozenset[str] | None
+    rule: Rule
+
+    def covers(self, action: str, entity: str) -> bool:
+        """Say whether this is about *action* on *entity*."""
+        return self.entity == entity and (self.actions is None or action in self.actions)
+
+
+@attrs.frozen(eq=False)
+class BoundRole:
+    """A role in one CRM: its rules checked, its entities by name, its fields by column."""
+
+    name: str
+    extends: tuple[str, ...] = ()
+    grants: tuple[BoundGrant, ...] = ()
+    restrictions: tuple[BoundGrant, ...] = ()
+    levels: Mapping[str, Mapping[str, FieldLevel]] = attrs.field(factory=dict)
+    permissions: frozenset[str] = frozenset()
+    namespace: str = ""
+
+    def allows(self, action: str, entity: str) -> bool:
+        """Say whether the role allows *action* on some record of *entity*."""
+        return any(g.covers(action, entity) for g in self.grants)
+
+    def permits(self, permission: str) -> bool:
+        """Say whether the role allows *permission*, on its own or on some entity."""
+        if permission in self.permissions or (self.namespace and permission.startswith(self.namespace)):
+            return True
+        return any(g.actions is not None and permission in g.actions for g in self.grants)
+
+
+@attrs.define(eq=False)
+class Policy:
+    """What one set of roles gives. All actors with these roles share it, so it is the key of the lens's shapes.
+
+    Attributes:
+        roles: the roles, those they extend included.
+        sees_all: the policy of a system actor: everything.
+    """
+
+    roles: tuple[BoundRole, ...]
+    sees_all: bool = False
+    _rules: dict[tuple[str, str], Rule] = attrs.field(factory=dict, init=False, repr=False)
+    _levels: dict[str, dict[str, FieldLevel]] = attrs.field(factory=dict, init=False, repr=False)
+
+    def rule(self, action: str, entity: type[Any] | str) -> Rule:
+        """Return for which records of *entity* the action is allowed; ``nothing`` where no role allows it."""
+        key = (action, entity_name(entity))
+        if key not in self._rules:
+            self._rules[key] = everything if self.sees_all else self._rule(*key)
+        return self._rules[key]
+
+    def _rule(self, action: str, entity: str) -> Rule:
+        allowed = any_of(g.rule for role in self.roles for g in role.grants if g.covers(action, entity))
+        if allowed == nothing:
+            return nothing
+        if action in SHAREABLE:
+            allowed = allowed | Shared(action, entity)
+        return all_of([allowed, *(r.rule for role in self.roles for r in role.restrictions if r.covers(action, entity))])
+
+    def is_everything(self, rule: Rule) -> bool:
+        """Say whether a rule holds for every record of the tenant."""
+        return rule == everything
+
+    def is_nothing(self, rule: Rule) -> bool:
+        """Say whether a rule holds for no record."""
+        return rule == nothing
+
+    def fields(self, entity: type[Any] | str) -> dict[str, FieldLevel]:
+        """Return the levels of fields (by column) that are not simply writable.
+
+        Of several roles the widest level counts, among those that allow reading the entity for reading, among those that allow
+        creating (updating) it for writing: who reads everything through one role and may change one field through another, does just
+        that. Where creating and updating differ, the narrower counts.
+        """
+        name = entity_name(entity)
+        if name not in self._levels:
+            reading = self._widest("read", name)
+            writing = [self._widest(a, name) for a in ("create", "update") if any(r.allows(a, name) for r in self.roles)]
+            listed = sorted({c for role in self.roles for c in role.levels.get(name, ())})
+            levels = {c: _narrowed(reading.get(c, "write"), [w.get(c, "write") for w in writing]) for c in listed}
+            self._levels[name] = {c: level for c, level in levels.items() if level != "write"}
+        return self._levels[name]
+
+    def _widest(self, action: str, entity: str) -> dict[str, FieldLevel]:
+        """Return per column the widest level of the roles that allow the action; missing is ``write``."""
+        concerned = [role.levels.get(entity, {}) for role in self.roles if role.allows(action, entity)]
+        columns = {c for levels in concerned for c in levels}
+        return {c: max((levels.get(c, "write") for levels in concerned), key=LEVELS.__getitem__) for c in columns}
+
+    def permits(self, permission: str) -> bool:
+        """Say whether a permission that a plugin declares is given, on its own or on some entity."""
+        return self.sees_all or any(role.permits(permission) for role in self.roles)
+
+
+def _narrowed(reading: FieldLevel, writing: Iterable[FieldLevel]) -> FieldLevel:
+    return "read" if reading == "write" and any(level != "write" for level in writing) else reading
+
+
+class Policies:
+    """The roles of one CRM, checked; makes and keeps the policies of its actors.
+
+    Raises:
+        LoadError: ``role_taken``, ``role_unknown`` (in ``extends``), ``role_circle``, ``role_entity``, ``role_field``, ``role_masked``,
+            ``bad_grant``, or what a rule raises.
+    """
+
+    def __init__(self, declared: Declared, roles: Iterable[Role] = ()) -> None:
+        self._declared = declared
+        self._specs: dict[str, EntitySpec] = {spec(e).name: spec(e) for e in declared.entities}
+        self._roles = self._bound([*declared.roles, *roles], {}, LoadError)
+        self._tenants: dict[str, dict[str, BoundRole]] = {}
+        self._cache: dict[tuple[str, frozenset[str]], Policy] = {}
+        self._system = Policy((), sees_all=True)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the roles that code defines."""
+        return frozenset(self._roles)
+
+    def resolve(self, actor: Actor) -> Policy:
+        """Return what an actor may do. Role names this CRM does not know give no rights."""
+        if actor.is_system:
+            return self._system
+        if actor.plugin:
+            return self._kept(("plugin:", frozenset({actor.plugin})), lambda: (self._service(actor.plugin),))
+        own = self._tenants.get(actor.tenant, {})
+        names = _extended(actor.roles & (self._roles.keys() | own.keys()), {**self._roles, **own})
+        tenant = actor.tenant if names & own.keys() else ""
+        return self._kept((tenant, names), lambda: tuple(own.get(n) or self._roles[n] for n in sorted(names)))
+
+    def set_tenant_roles(self, tenant: str, roles: Iterable[Role]) -> None:
+        """Put a tenant's roles, kept as data, in force in place of those it had.
+
+        Raises:
+            Invalid: as the class raises LoadError; the roles in force stay.
+        """
+        self._tenants[tenant] = self._bound(roles, self._roles, Invalid)
+        for key in [k for k in self._cache if k[0] == tenant]:
+            del self._cache[key]
+
+    def _kept(self, key: tuple[str, frozenset[str]], roles: Callable[[], tuple[BoundRole, ...]]) -> Policy:
+        found = self._cache.get(key)
+        if found is None:
+            while len(self._cache) >= _MOST_CACHED:
+                self._cache.pop(next(iter(self._cache)), None)
+            found = self._cache[key] = Policy(roles())
+        return found
+
+    # -- checking roles -----------------------------------------------------------------------------------------------------------
+
+    def _bound(self, roles: Iterable[Role], known: Mapping[str, BoundRole], error: type[CRMError]) -> dict[str, BoundRole]:
+        bound: dict[str, BoundRole] = {}
+        for role in roles:
+            if role.name in bound or role.name in known:
+                raise error("role_taken", role=role.name)
+            bound[role.name] = self._bind(role, error)
+        _check_extends(bound, {**known, **bound}, error)
+        return bound
+
+    def _bind(self, role: Role, error: type[CRMError]) -> BoundRole:
+        def grant(entity: type[Any] | str, actions: Iterable[str], where: Rule) -> BoundGrant:
+            found = self._entity(role.name, entity, error)
+            rule = bind(where, found, error=error, extensions=self._declared.extensions)
+            return BoundGrant(found.name, frozenset(actions), rule)
+
+        return BoundRole(
+            role.name,
+            role.extends,
+            tuple(grant(g.entity, g.actions, g.where) for g in role.grants),
+            tuple(grant(r.entity, r.actions, r.where) for r in role.restrictions),
+            self._field_levels(role, error),
+            frozenset(role.permissions),
+        )
+
+    def _entity(self, role: str, entity: type[Any] | str, error: type[CRMError]) -> EntitySpec:
+        name = entity_name(entity)
+        found = self._specs.get(name)
+        if found is None or (isinstance(entity, type) and found.entity is not entity):
+            near = difflib.get_close_matches(name, self._specs, 1)
+            raise error("role_entity", role=role, entity=name[:60], suggestion=near[0] if near else "")
+        return found
+
+    def _field_levels(self, role: Role, error: type[CRMError]) -> dict[str, dict[str, FieldLevel]]:
+        levels: dict[str, dict[str, FieldLevel]] = {}
+        for grant in role.grants:
+            entity = self._entity(role.name, grant.entity, error)
+            for name, level in grant.fields.items():
+                field = find_field(entity, name, self._declared.extensions)
+                if field is None or name in _ALWAYS_READABLE:
+                    raise error("role_field", role=role.name, entity=entity.name, field=name[:60])
+                if level == "masked" and field.kind not in ("str", "text"):
+                    raise error("role_masked", role=role.name, entity=entity.name, field=name, kind=field.kind)
+                own = levels.setdefault(entity.name, {})
+                own[field.column] = min(own.get(field.column, level), level, key=LEVELS.__getitem__)
+        return levels
+
+    # -- plugins' own actors ------------------------------------------------------------------------------------------------------
+
+    def _service(self, plugin: str) -> BoundRole:
+        """Return the rights of a plugin's service actor: its own entities and permissions, and its declared grants."""
+        own = [BoundGrant(name, None, everything) for name, found in self._specs.items() if found.plugin == plugin]
+        declared = [g for g in self._declared.grants(plugin) if ":" in g]
+        others = frozenset(g for g in self._declared.grants(plugin) if ":" not in g)
+        return BoundRole(
+            f"plugin:{plugin}", grants=(*own, *(self._granted(plugin, g) for g in declared)), permissions=others, namespace=f"{plugin}."
+        )
+
+    def _granted(self, plugin: str, grant: str) -> BoundGrant:
+        entity, _, actions = grant.partition(":")
+        names = frozenset(a.strip() for a in actions.split(","))
+        if entity not in self._specs or not all(a in ACTIONS or "." in a for a in names):
+            raise LoadError("bad_grant", plugin=plugin, grant=grant[:120])
+        return BoundGrant(entity, names, everything)
+
+
+def _extended(names: Iterable[str], roles: Mapping[str, BoundRole]) -> frozenset[str]:
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting.extend(roles[name].extends)
+    return frozenset(found)
+
+
+def _check_extends(new: Mapping[str, BoundRole], roles: Mapping[str, BoundRole], error: type[CRMError]) -> None:
+    for role in new.values():
+        for name in role.extends:
+            if name not in roles:
+                near = difflib.get_close_matches(name, roles, 1)
+                raise error("role_unknown", role=role.name, extends=name[:60], suggestion=near[0] if near else "")
+    for role in new.values():
+        path = _circle(role.name, roles, [])
+        if path:
+            raise error("role_circle", chain=" -> ".join(path))
+
+
+def _circle(name: str, roles: Mapping[str, BoundRole], path: list[str]) -> list[str]:
+    if name in path:
+        return [*path[path.index(name) :], name]
+    for above in roles[name].extends:
+        found = _circle(above, roles, [*path, name])
+        if found:
+            return found
+    return []
