@@ -79,6 +79,7 @@ class Subscription(Contribution):
         batch: the handler takes a list of events.
         external: it talks to the outside, so it runs without an open transaction and with a stable idempotency key.
         on_failure: after the last try, ``hold`` the record's line until somebody decides, or ``skip`` the event.
+        from_start: a new subscription begins with the journal's first event, not with the next one.
     """
 
     takes = ("session", "event")
@@ -87,6 +88,7 @@ class Subscription(Contribution):
     batch: bool = False
     external: bool = False
     on_failure: Literal["hold", "skip"] = "hold"
+    from_start: bool = False
 
 
 @attrs.frozen(eq=False)

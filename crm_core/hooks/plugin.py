@@ -146,24 +146,45 @@ class Plugin:
 
     @overload
     def on(
-        self, event: type[C], *, batch: Literal[False] = False, external: bool = False, on_failure: Literal["hold", "skip"] = "hold"
+        self,
+        event: type[C],
+        *,
+        batch: Literal[False] = False,
+        external: bool = False,
+        on_failure: Literal["hold", "skip"] = "hold",
+        from_start: bool = False,
     ) -> Callable[[Callable[[Session, C], None]], Callable[[Session, C], None]]: ...
     @overload
     def on(
-        self, event: type[C], *, batch: Literal[True], external: bool = False, on_failure: Literal["hold", "skip"] = "hold"
+        self,
+        event: type[C],
+        *,
+        batch: Literal[True],
+        external: bool = False,
+        on_failure: Literal["hold", "skip"] = "hold",
+        from_start: bool = False,
     ) -> Callable[[Callable[[Session, list[C]], None]], Callable[[Session, list[C]], None]]: ...
-    def on(self, event: type[Any], *, batch: bool = False, external: bool = False, on_failure: Literal["hold", "skip"] = "hold") -> Any:
+    def on(
+        self,
+        event: type[Any],
+        *,
+        batch: bool = False,
+        external: bool = False,
+        on_failure: Literal["hold", "skip"] = "hold",
+        from_start: bool = False,
+    ) -> Any:
         """Call the decorated function after the commit for each *event*, at least once, in each record's order.
 
         Args:
             event: the event's class.
             batch: hand over a list of events at a time.
-            external: it talks to the outside: run it without an open transaction.
+            external: it talks to the outside: run it without an open transaction. ``event.id`` is the idempotency key.
             on_failure: after the last try, hold the record's later events back, or skip this one.
+            from_start: a new subscription begins with the journal's first event, not with the next one.
         """
 
         def declare(fn: Callable[..., Any]) -> Callable[..., Any]:
-            self.definitions.subscriptions.append(Subscription(self.name, fn, event, batch, external, on_failure))
+            self.definitions.subscriptions.append(Subscription(self.name, fn, event, batch, external, on_failure, from_start))
             return fn
 
         return declare

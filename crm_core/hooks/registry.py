@@ -134,7 +134,7 @@ class Registry:
         return frozenset(self.plugin(plugin).definitions.grants)
 
     def owner(self, thing: object) -> str | None:
-        """Name the plugin that declares an entity, extension, event, hook, service, role, settings class or function."""
+        """Name the plugin that declares an entity, extension, event, hook, service, role or settings class."""
         try:
             return self._owners.get(thing)
         except TypeError:
@@ -217,7 +217,6 @@ def _things(plugin: Plugin) -> Iterator[object]:
     """Everything that belongs to a plugin."""
     d = plugin.definitions
     yield from chain(d.entities, (extension for _, extension in d.extensions), d.events, d.hooks, d.services, d.roles)
-    yield from (part.fn for part in chain(_parts(d), d.impls, d.metrics))
     if plugin.settings is not None:
         yield plugin.settings
 
