@@ -200,5 +200,5 @@ def _named(driver: BaseException, tables: Tables, entity: type[Any] | None) -> C
             return Conflict("not_unique", details=details, entity=spec(owner).name, field=fields[0])
     for (owner, column), listed in tables.lists.items():
         if listed is table and (entity is None or owner is entity):
-            return Invalid(details=[Detail(spec(owner).name, column, "two_primary")])
+            return Invalid(details=[Detail(spec(owner).name, column, "two_primaries")])
     return None

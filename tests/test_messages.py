@@ -1,0 +1,181 @@
+"""Messages: complete in both languages, never failing, and never giving away what people wrote."""
+
+from __future__ import annotations
+
+import ast
+import enum
+import re
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import crm_core.errors
+from crm_core.errors import CRMError, Detail
+from crm_core.messages import CORE, Catalogue, Messages, redact, text
+
+EN, ZH = (dict(catalogue.templates) for catalogue in CORE)
+SOURCE = Path(crm_core.errors.__file__).parent
+
+
+def placeholders(template: str) -> set[str]:
+    return set(re.findall(r"\{(\w+)\}", template))
+
+
+def test_the_languages_have_the_same_messages() -> None:
+    assert [catalogue.locale for catalogue in CORE] == ["en", "zh"]
+    assert sorted(EN) == sorted(ZH)
+
+
+@pytest.mark.parametrize("code", EN)
+def test_a_message_has_the_same_parameters_in_both_languages(code: str) -> None:
+    assert placeholders(EN[code]) == placeholders(ZH[code])
+
+
+@pytest.mark.parametrize("catalogue", CORE, ids=lambda catalogue: catalogue.locale)
+def test_messages_stand_in_the_order_of_their_ids(catalogue: Catalogue) -> None:
+    assert list(catalogue.templates) == sorted(catalogue.templates)
+
+
+@pytest.mark.parametrize("code", EN)
+def test_a_message_is_a_sentence_whose_brackets_are_closed(code: str) -> None:
+    for template in (EN[code], ZH[code]):
+        assert template.count("[") == template.count("]")
+        assert template.rstrip("]")[-1] in ".。?？" or template.endswith("}")
+    assert re.search("[\u4e00-\u9fff]", ZH[code]) or not re.search("[a-z]{3}", re.sub(r"\{\w+\}", "", EN[code]))
+
+
+def codes_of(tree: ast.AST, errors: set[str]) -> set[str]:
+    """The message ids that a module raises: the first argument of an error of ours, the third of a Detail."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
+            place = 0 if name in errors else 2 if name == "Detail" else None
+            if place is not None and len(node.args) > place and isinstance(node.args[place], ast.Constant):
+                found.add(str(node.args[place].value))  # type: ignore[attr-defined]  # a Constant, as asked above
+    return found
+
+
+def test_every_message_that_the_core_raises_has_a_template() -> None:
+    classes = [c for c in vars(crm_core.errors).values() if isinstance(c, type) and issubclass(c, CRMError)]
+    raised = {c.default_code: "errors.py" for c in classes}
+    for file in sorted(SOURCE.rglob("*.py")):
+        found = codes_of(ast.parse(file.read_text("utf-8")), {c.__name__ for c in classes})
+        raised |= dict.fromkeys(found, str(file.relative_to(SOURCE)))
+    assert len(raised) > 40
+    assert {code: file for code, file in raised.items() if code not in EN} == {}
+
+
+def test_parameters_are_filled_in() -> None:
+    assert text("mixed_currency", {"one": "EUR", "other": "USD"}).startswith("Amounts in EUR and USD cannot be added")
+    assert text("mixed_currency", {"one": "EUR", "other": "USD"}, "zh").startswith("EUR 与 USD 的金额")
+
+
+def test_an_optional_part_is_left_out_where_its_parameter_is_missing_or_empty() -> None:
+    assert text("bad_currency", {"given": "EUT", "suggestion": "EUR"}) == "EUT is not a currency of ISO 4217. Did you mean EUR?"
+    assert text("bad_currency", {"given": "QQQ", "suggestion": ""}) == text("bad_currency", {"given": "QQQ"})
+    assert text("bad_currency", {"given": "QQQ"}) == "QQQ is not a currency of ISO 4217."
+
+
+@pytest.mark.parametrize("code", EN)
+def test_no_message_fails_for_missing_parameters(code: str) -> None:
+    for locale in ("en", "zh"):
+        said = text(code, {}, locale)
+        assert said
+        assert "{" not in said
+
+
+@pytest.mark.parametrize(
+    ("locale", "said"),
+    [
+        ("en", EN["denied"]),
+        ("en_GB", EN["denied"]),
+        ("zh", ZH["denied"]),
+        ("zh_CN", ZH["denied"]),
+        ("zh-CN", ZH["denied"]),
+        ("zh_Hans_CN", ZH["denied"]),
+        ("fr", EN["denied"]),
+        ("", EN["denied"]),
+    ],
+)
+def test_a_locale_falls_back_to_its_language_and_then_to_english(locale: str, said: str) -> None:
+    assert text("denied", {}, locale) == said
+
+
+def test_an_unknown_message_is_its_id_with_its_parameters() -> None:
+    assert text("acme.blocked", {"tier": "gold", "n": 3}) == "acme.blocked (tier=gold, n=3)"
+    assert text("acme.blocked", {}) == "acme.blocked"
+
+
+def test_a_plugin_brings_messages_of_its_own_and_changes_no_other_crm() -> None:
+    ours = Messages([Catalogue("en", {"acme.blocked": "{tier} is blocked."}), Catalogue("de", {"denied": "Das dürfen Sie nicht."})])
+    assert ours.text("acme.blocked", {"tier": "gold"}, "fr") == "gold is blocked."
+    assert ours.text("denied", {}, "de_AT") == "Das dürfen Sie nicht."
+    assert ours.template("acme.nothing") is None
+    assert Messages().text("denied", {}, "de_AT") == EN["denied"]
+    assert text("acme.blocked", {}) == "acme.blocked"
+
+
+def test_a_value_in_a_message_cannot_forge_a_line_of_a_log() -> None:
+    said = text("bad_id", {"given": "x\n2026-11-21 INFO admin login ok\x1b[2J"})
+    assert said.isprintable()
+    assert "admin login ok" in said
+
+
+def test_a_value_in_a_message_is_never_read_as_a_template() -> None:
+    assert text("bad_id", {"given": "{limit} [x]", "limit": "secret"}).startswith("{limit} [x] is not an id")
+
+
+def test_a_huge_value_makes_no_huge_message() -> None:
+    for value in ("x" * 50_000_000, 10**1_000_000, ["x"] * 1_000_000):
+        assert len(text("bad_id", {"given": value})) < 400
+
+
+@pytest.mark.parametrize("values", [["a", "b"], ("a", "b")])
+def test_a_list_is_joined_with_commas(values: object) -> None:
+    assert text("bad_enum", {"allowed": values}) == "The value is not one of a, b."
+
+
+class Tier(enum.Enum):
+    GOLD = "gold"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("ann@example.com", "str(15)"),
+        (b"secret", "bytes(6)"),
+        (["secret"], "list(1)"),
+        ({"secret": 1}, "dict(1)"),
+        ({"secret"}, "set(1)"),
+        (Detail("a", "b", "c"), "Detail"),
+        (None, "None"),
+        (True, "True"),
+        (-5, "-5"),
+        (1.5, "1.5"),
+        (Decimal("12.50"), "12.50"),
+        (date(2026, 1, 2), "2026-01-02"),
+        (datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02 00:00:00+00:00"),
+        (timedelta(hours=1), "1:00:00"),
+        (Tier.GOLD, "gold"),
+        (10**200, "int(665 bits)"),
+        (Decimal("1" * 100), "1" * 39 + "…"),
+    ],
+)
+def test_text_is_shown_by_type_and_size_and_numbers_and_dates_as_they_are(value: object, shown: str) -> None:
+    assert redact(value) == shown
+
+
+@given(st.text(min_size=4) | st.binary(min_size=4) | st.lists(st.text(min_size=4), min_size=1))
+def test_redaction_never_shows_a_text(value: str | bytes | list[str]) -> None:
+    assert re.fullmatch(r"(str|bytes|list)\(\d+\)", redact(value))
+
+
+def test_a_detail_speaks_in_both_languages() -> None:
+    detail = Detail("account", "name", "too_long", "str(300)", {"limit": 255, "length": 300})
+    assert detail.message() == "The value is longer than the limit of 255: 300."
+    assert detail.message("zh_CN") == "值的长度超出上限 255：300。"
