@@ -44,14 +44,14 @@ class Role:
     ``extends`` names roles whose rights this one includes.
 
     Raises:
-        LoadError: ``role_action`` or ``role_level``, an action or level that does not exist; ``role_name``.
+        LoadError: ``role_action`` or ``role_level``, an action or level that does not exist; ``role_name``, ``role_extends``.
     """
 
     def __init__(self, name: str, *, label: str = "", extends: Sequence[str] = ()) -> None:
         if not isinstance(name, str) or not 0 < len(name) <= 255 or not name.isprintable():
             raise LoadError("role_name", role=str(name)[:60])
         if isinstance(extends, str):
-            raise LoadError("role_name", role=name)
+            raise LoadError("role_extends", role=name)
         self.name = name
         self.label = label or name
         self.extends = tuple(extends)
