@@ -46,6 +46,7 @@ class Definitions:
     services: list[type[Any]] = attrs.Factory(list)
     grants: list[str] = attrs.Factory(list)
     catalogues: list[Catalogue] = attrs.Factory(list)
+    companions: list[tuple[str, str]] = attrs.Factory(list)
 
 
 class Plugin:
@@ -60,16 +61,25 @@ class Plugin:
         requires: the plugins it uses, with ranges of their versions: ``{"sales": ">=1,<2"}``. ``core`` is the core itself.
         settings: an attrs class with the plugin's settings per tenant; every field needs a default.
         label: what people call it.
+        package: the import package whose folder ``revisions`` holds its frozen schemas; without one, it migrates to what it declares.
     """
 
     def __init__(
-        self, name: str, *, version: str, requires: Mapping[str, str] | None = None, settings: type[Any] | None = None, label: str = ""
+        self,
+        name: str,
+        *,
+        version: str,
+        requires: Mapping[str, str] | None = None,
+        settings: type[Any] | None = None,
+        label: str = "",
+        package: str = "",
     ) -> None:
         self.name = name
         self.version = version
         self.requires = dict(requires or {})
         self.settings = settings
         self.label = label or name
+        self.package = package
         self.configuration: Mapping[str, Any] = {}
         self.definitions = Definitions()
 
@@ -141,6 +151,15 @@ class Plugin:
     def catalogue(self, locale: str, templates: Mapping[str, str]) -> None:
         """Bring the plugin's messages and labels in one language; their codes start with the plugin's name."""
         self.definitions.catalogues.append(Catalogue(locale, dict(templates)))
+
+    def companion(self, target: str, *, beside: str) -> None:
+        """Join this plugin to another where a CRM has both; without the other, this one works alone.
+
+        Args:
+            target: ``package.module:name`` of a Plugin that requires both; imported only then.
+            beside: the other plugin's name.
+        """
+        self.definitions.companions.append((target, beside))
 
     # What it does
 

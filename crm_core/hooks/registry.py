@@ -13,6 +13,7 @@ from ..errors import Invalid, LoadError
 from ..events.event import event_name
 from . import checks
 from .actions import ActionDef
+from .companions import with_companions
 from .core_specs import CORE
 from .dispatch import Plan
 from .parts import Contribution, Impl, Job, Link, Metric, Panel, Subscription
@@ -61,7 +62,7 @@ class _Manager(pluggy.PluginManager):
 
 
 class Registry:
-    """The plugins of one CRM and all they contribute, in load order: the core first, then each after those it requires.
+    """The plugins of one CRM, their companions, and all they contribute, in load order: the core first, then each after those it requires.
 
     Attributes:
         plugins: the plugins.
@@ -80,7 +81,7 @@ class Registry:
     """
 
     def __init__(self, plugins: Iterable[Plugin]) -> None:
-        self.plugins = checks.load_order([CORE, *plugins])
+        self.plugins = checks.load_order([CORE, *with_companions(plugins)])
         self._by_name = {p.name: p for p in self.plugins}
         self.entities: tuple[type[Entity], ...] = self._all(lambda d: d.entities)
         self.links: tuple[Link, ...] = self._all(lambda d: d.links)
