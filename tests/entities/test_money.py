@@ -214,6 +214,8 @@ def test_money_and_a_bare_number_are_unequal_and_never_add_or_compare(other: Any
         lambda: other + money,
         lambda: money - other,
         lambda: money < other,
+        lambda: money <= other,
+        lambda: money > other,
         lambda: money >= other,
     ]
     for operate in operations:
