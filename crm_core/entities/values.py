@@ -37,6 +37,11 @@ class EmbeddedValue(Protocol):
         """Whether this is the one of the list to be used first."""
         ...
 
+    @property
+    def index_value(self) -> str:
+        """What ``ListColumn.has`` finds the record by; empty where an item cannot be searched for."""
+        ...
+
     def normalised(self, region: str = "") -> Self:
         """Return the normal form; *region* is the two-letter country whose national forms are meant.
 
@@ -57,6 +62,10 @@ class Email:
     label: str = ""
     primary: bool = False
 
+    @property
+    def index_value(self) -> str:
+        return self.address
+
     def normalised(self, region: str = "") -> Self:
         """Return the normal form, see :func:`normalise_email`."""
         return attrs.evolve(self, address=normalise_email(self.address), label=_line(self.label, "label", _LONGEST_LABEL))
@@ -69,6 +78,10 @@ class Phone:
     number: str
     label: str = ""
     primary: bool = False
+
+    @property
+    def index_value(self) -> str:
+        return self.number
 
     def normalised(self, region: str = "") -> Self:
         """Return the normal form, see :func:`normalise_phone`."""
@@ -86,6 +99,10 @@ class Address:
     country: str = ""
     label: str = ""
     primary: bool = False
+
+    @property
+    def index_value(self) -> str:
+        return self.postal_code
 
     def normalised(self, region: str = "") -> Self:
         """Return the normal form: trimmed, NFC, the country in capitals.

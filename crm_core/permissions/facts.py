@@ -10,7 +10,6 @@ from sqlalchemy import select
 from ..entities.validate import is_id
 from .actor import Actor
 from .to_python import People
-from .to_sql import grantees
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -55,7 +54,7 @@ class SessionFacts:
         if self._shares is None:
             table = self._session.crm.tables.system.share
             statement = select(table.c.entity, table.c.record, table.c.action).where(
-                table.c.tenant == self.actor.tenant, table.c.grantee.in_(grantees(self.actor))
+                table.c.tenant == self.actor.tenant, table.c.grantee.in_(self.actor.grantees)
             )
             self._shares = {tuple(row) for row in self._session.unit.connection.execute(statement)}
         return (entity, id, action) in self._shares

@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from sqlalchemy import Connection
+
 from .actor import Directory
 from .members import Members, sync
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from ..storage.unit import Unit
 
 FRESH_SECONDS = 1.0
+NOBODY = Members.of(())
 
 
 class Mirror:
@@ -28,15 +31,15 @@ class Mirror:
     def members(self, tenant: str, unit: Unit) -> Members:
         """Return the tenant's people, asking the directory again where the last answer is older than a second."""
         if self._directory is None:
-            return Members([])
+            return NOBODY
         now = self._crm.runtime.clock.monotonic()
         known = self._known.get(tenant)
         if known is not None and now - known[0] < FRESH_SECONDS:
             return known[1]
-        members = Members(list(self._directory.users(tenant)))
+        members = Members.of(self._directory.users(tenant))
         if known is not None and known[1].digest == members.digest:
-            self._known[tenant] = (now, known[1])
-            return known[1]
+            self._known[tenant] = (now, members)
+            return members
         with self._lock, self._connection(unit) as connection:
             sync(connection, self._crm.tables.system, tenant, members, self._crm.runtime.clock.now())
         if not unit.joined:
@@ -47,6 +50,6 @@ class Mirror:
         """Ask the directory again at the next session."""
         self._known.pop(tenant, None)
 
-    def _connection(self, unit: Unit) -> AbstractContextManager[object]:
+    def _connection(self, unit: Unit) -> AbstractContextManager[Connection]:
         """Write in a transaction of our own; in a host's transaction (it may hold the write lock) in that one."""
         return nullcontext(unit.connection) if unit.joined or unit.begun else self._crm.bound.begin(write=True)

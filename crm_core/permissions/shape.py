@@ -64,10 +64,10 @@ class Shape:
         if known is None:
             columns, load = self._crm.codec(entity).loader(session.reader.readable(entity), raw=False)
             table = logical_table(entity)
-            statement = select(*(table.c[c] for c in columns)).where(table.c.id == bindparam("crm_id", type_=IdType()))
+            statement = select(*(table.c[c] for c in columns)).where(table.c.id == bindparam("record_id", type_=IdType()))
             known = self._gets[entity] = (statement, load)
         statement, load = known
-        row = self.lens.execute(session.unit.connection, statement, {**session.binds, "crm_id": id_}).first()
+        row = self.lens.execute(session.unit.connection, statement, {**session.binds, "record_id": id_}).first()
         return None if row is None else load(row)
 
     def page(self, query: Query[Any], criteria: Sequence[Any], order: Sequence[Any], limit: int) -> Select[Any]:

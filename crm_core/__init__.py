@@ -1,0 +1,129 @@
+"""The CRM you import: entities, events, permissions, storage and hooks inside your own process and transaction.
+
+Names are loaded when first used, so that importing the package costs little.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .asession import AsyncSession as AsyncSession
+    from .crm import CRM as CRM
+    from .entities.activity import Channel as Channel
+    from .entities.activity import Direction as Direction
+    from .entities.activity import Interaction as Interaction
+    from .entities.activity import Link as Link
+    from .entities.activity import Note as Note
+    from .entities.activity import Participant as Participant
+    from .entities.activity import Tag as Tag
+    from .entities.activity import Tagging as Tagging
+    from .entities.columns import alias as alias
+    from .entities.customer import Account as Account
+    from .entities.customer import AccountKind as AccountKind
+    from .entities.customer import Affiliation as Affiliation
+    from .entities.customer import Contact as Contact
+    from .entities.customer import ExchangeRate as ExchangeRate
+    from .entities.entity import Entity as Entity
+    from .entities.entity import Extension as Extension
+    from .entities.fields import Field as Field
+    from .entities.fields import ListField as ListField
+    from .entities.fields import MoneyField as MoneyField
+    from .entities.fields import OptionalMoneyField as OptionalMoneyField
+    from .entities.fields import Ref as Ref
+    from .entities.fields import field as field
+    from .entities.money import Money as Money
+    from .entities.values import Address as Address
+    from .entities.values import Email as Email
+    from .entities.values import Phone as Phone
+    from .errors import CommitOutcomeUnknown as CommitOutcomeUnknown
+    from .errors import Conflict as Conflict
+    from .errors import CRMError as CRMError
+    from .errors import Denied as Denied
+    from .errors import Invalid as Invalid
+    from .errors import LoadError as LoadError
+    from .errors import MissingExtra as MissingExtra
+    from .errors import MixedCurrency as MixedCurrency
+    from .errors import NeedsAwait as NeedsAwait
+    from .errors import NotFound as NotFound
+    from .errors import NotReadable as NotReadable
+    from .errors import PluginFailed as PluginFailed
+    from .errors import ReadOnly as ReadOnly
+    from .errors import Refused as Refused
+    from .errors import SchemaBehind as SchemaBehind
+    from .errors import Unavailable as Unavailable
+    from .events.event import Created as Created
+    from .events.event import Deleted as Deleted
+    from .events.event import Event as Event
+    from .events.event import Restored as Restored
+    from .events.event import Updated as Updated
+    from .hooks.core_specs import Change as Change
+    from .hooks.core_specs import WriteCtx as WriteCtx
+    from .hooks.core_specs import after_write as after_write
+    from .hooks.core_specs import before_write as before_write
+    from .hooks.core_specs import check_write as check_write
+    from .hooks.plugin import Plugin as Plugin
+    from .hooks.spec import CollectHook as CollectHook
+    from .hooks.spec import Ctx as Ctx
+    from .hooks.spec import FilterHook as FilterHook
+    from .hooks.spec import FirstHook as FirstHook
+    from .hooks.spec import VetoHook as VetoHook
+    from .permissions.actor import Actor as Actor
+    from .permissions.actor import Directory as Directory
+    from .permissions.actor import User as User
+    from .permissions.predicates import owner as owner
+    from .permissions.predicates import subordinates as subordinates
+    from .permissions.predicates import team as team
+    from .permissions.roles import Role as Role
+    from .query import Page as Page
+    from .query import Query as Query
+    from .runtime import FixedClock as FixedClock
+    from .runtime import Runtime as Runtime
+    from .session import Session as Session
+    from .storage.changeset import BulkResult as BulkResult
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "asession": ("AsyncSession",),
+    "crm": ("CRM",),
+    "entities.activity": ("Channel", "Direction", "Interaction", "Link", "Note", "Participant", "Tag", "Tagging"),
+    "entities.columns": ("alias",),
+    "entities.customer": ("Account", "AccountKind", "Affiliation", "Contact", "ExchangeRate"),
+    "entities.entity": ("Entity", "Extension"),
+    "entities.fields": ("Field", "ListField", "MoneyField", "OptionalMoneyField", "Ref", "field"),
+    "entities.money": ("Money",),
+    "entities.values": ("Address", "Email", "Phone"),
+    "errors": (
+        "CRMError", "CommitOutcomeUnknown", "Conflict", "Denied", "Invalid", "LoadError", "MissingExtra", "MixedCurrency", "NeedsAwait",
+        "NotFound", "NotReadable", "PluginFailed", "ReadOnly", "Refused", "SchemaBehind", "Unavailable",
+    ),
+    "events.event": ("Created", "Deleted", "Event", "Restored", "Updated"),
+    "hooks.core_specs": ("Change", "WriteCtx", "after_write", "before_write", "check_write"),
+    "hooks.plugin": ("Plugin",),
+    "hooks.spec": ("CollectHook", "Ctx", "FilterHook", "FirstHook", "VetoHook"),
+    "permissions.actor": ("Actor", "Directory", "User"),
+    "permissions.predicates": ("owner", "subordinates", "team"),
+    "permissions.roles": ("Role",),
+    "query": ("Page", "Query"),
+    "runtime": ("FixedClock", "Runtime"),
+    "session": ("Session",),
+    "storage.changeset": ("BulkResult",),
+}  # fmt: skip
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME)  # a snapshot test holds the list
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,348 @@
+"""CRM: what a host creates. It owns its engine, plugins, roles, clock and caches; nothing is global."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import Connection, Engine, Table
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from .asession import AsyncSession
+from .entities.codec import Codec
+from .entities.customer import ExchangeRate
+from .entities.entity import Entity
+from .entities.fields import FieldSpec
+from .entities.meta import spec
+from .errors import Denied, Invalid, LoadError
+from .events.event import EventCodec
+from .hooks.plugin import Plugin
+from .hooks.registry import Registry
+from .messages import Messages
+from .permissions.actor import Actor, Directory
+from .permissions.facts import SessionFacts
+from .permissions.mirror import Mirror
+from .permissions.policy import Policies, Policy
+from .permissions.roles import Role
+from .permissions.shape import Shape
+from .permissions.shares import Shares
+from .permissions.to_sql import binds
+from .runtime import Runtime
+from .session import Session
+from .settings import load
+from .storage import idempotency
+from .storage.engine import open_engine
+from .storage.failures import retryable
+from .storage.join import joined
+from .storage.links import Links
+from .storage.migrations import Migrations
+from .storage.tables import Tables
+from .storage.unit import Unit
+from .storage.writer import Writer
+
+if TYPE_CHECKING:
+    from .events.delivery import Delivery
+    from .events.wake import Worker
+    from .query import Page
+
+E = TypeVar("E", bound=Entity)
+R = TypeVar("R")
+S = TypeVar("S")
+
+
+class CRM:
+    """A customer relationship management inside a host application.
+
+    Args:
+        bind: the host's engine (sync or async), or a URL for one of our own.
+        plugins: the modules the host picks; requirements are checked, order does not matter.
+        roles: the host's roles, beside those that plugins bring.
+        directory: tells of other users; without one, only ownership works in rules.
+        prefix: of all tables' names.
+        schema: the PostgreSQL schema of all tables.
+        runtime: clock, ids and randomness; ``Runtime.seeded(...)`` makes a run repeatable.
+        region: the country (ISO 3166) that phone numbers without a country code belong to.
+
+    Raises:
+        LoadError: a plugin, role or entity does not fit; the message says which and what to do.
+    """
+
+    def __init__(
+        self,
+        bind: str | Engine | AsyncEngine,
+        *,
+        plugins: Sequence[Plugin] = (),
+        roles: Sequence[Role] = (),
+        directory: Directory | None = None,
+        prefix: str = "crm_",
+        schema: str | None = None,
+        runtime: Runtime | None = None,
+        region: str = "",
+    ) -> None:
+        self.bound = open_engine(bind)
+        self.runtime = runtime or Runtime.system()
+        self.region = region
+        self.registry = Registry(plugins)
+        entities = self.registry.entities
+        self._entities = {spec(e).name: e for e in entities}
+        self.tables = Tables(
+            entities, {e: self.registry.extensions(e) for e in entities}, self.registry.links, prefix=prefix, schema=schema
+        )
+        self.tables_by_name = {spec(e).name: t for e, t in self.tables.entities.items()}
+        self.rates = self.tables.entities[ExchangeRate]
+        self.messages = Messages(self.registry.catalogues)
+        self.events = EventCodec(entities, self.registry.events.values())
+        self.policies = Policies(self.registry, roles)
+        self.migrations = Migrations(self.bound, self.tables, self.registry)
+        self.links = Links()
+        self.shares = Shares()
+        self._mirror = Mirror(self, directory)
+        self._codecs: dict[type[Any], Codec] = {}
+        self._shapes: dict[Policy, Shape] = {}
+        self._references: dict[type[Any], list[tuple[type[Any], FieldSpec]]] = {}
+
+    @cached_property
+    def writer(self) -> Writer:
+        """The write statements; made at the first write, when the driver is known."""
+        return Writer(self.tables, self.bound.engine.dialect)
+
+    # -- sessions -----------------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def session(
+        self,
+        actor: Actor,
+        *,
+        on: Any = None,
+        idempotency_key: str | None = None,
+        reason: str | None = None,
+        request: str | None = None,
+        write: bool = True,
+    ) -> Iterator[Session]:
+        """Open a session: one actor, one tenant, one transaction that commits on leaving and rolls back on an exception.
+
+        Args:
+            on: the host's SQLAlchemy Connection or ORM Session, or a raw sqlite3 or psycopg connection: the session joins its
+                transaction and never ends it.
+            idempotency_key: what is done under a key is done once; a second run gets the first one's results.
+            reason, request: for the journal: why, and the host's request id.
+            write: False opens a reading session that refuses writes and does not hold the write lock.
+
+        Raises:
+            Unavailable: the database is locked, full or gone; nothing was changed.
+            CommitOutcomeUnknown: the connection broke during COMMIT; ask :meth:`outcome`.
+            NeedsAwait: the engine is asynchronous and an event loop runs: use :meth:`asession`.
+        """
+        begin: Callable[[], AbstractContextManager[Connection]]
+        begin = (lambda: self.bound.begin(write)) if on is None else (lambda: joined(self.bound, on))
+        with Unit(begin, write=write, joined=on is not None) as unit:
+            session = Session(self, actor, unit, reason=reason, request=request)
+            if idempotency_key is not None:
+                unit.keyed = idempotency.begin(session, idempotency_key)
+            yield session
+            self._finish(session)
+
+    def _finish(self, session: Session) -> None:
+        unit = session.unit
+        if unit.keyed is not None:
+            idempotency.finish(session, unit.keyed)
+        if unit.wrote:
+            from .events.wake import notify
+
+            notify(unit.connection, self.tables)
+
+    @asynccontextmanager
+    async def asession(
+        self,
+        actor: Actor,
+        *,
+        on: Any = None,
+        idempotency_key: str | None = None,
+        reason: str | None = None,
+        request: str | None = None,
+        write: bool = True,
+    ) -> AsyncIterator[AsyncSession]:
+        """Open a session on an AsyncEngine, or on the host's AsyncConnection or AsyncSession; use it with ``await s.run(work)``."""
+        from .asession import opened
+
+        host = getattr(on, "sync_session", None) or getattr(on, "sync_connection", None) or on
+        manager = self.session(actor, on=host, idempotency_key=idempotency_key, reason=reason, request=request, write=write)
+        async with opened(self, manager) as session:
+            yield session
+
+    async def run(self, work: Callable[[CRM], R]) -> R:
+        """Make database calls outside a session on an AsyncEngine: ``await crm.run(lambda c: c.migrations.check())``."""
+        return await self.bound.run(lambda: work(self))
+
+    def transact(self, actor: Actor, work: Callable[[Session], R], *, retries: int = 3, idempotency_key: str | None = None) -> R:
+        """Run *work* in a session, again as a whole after deadlocks, serialization failures and a busy database.
+
+        Args:
+            retries: how many times more, with growing pauses that start at 50 ms.
+        """
+        for attempt in range(retries + 1):
+            try:
+                with self.session(actor, idempotency_key=idempotency_key) as session:
+                    return work(session)
+            except Exception as e:
+                if attempt == retries or not retryable(e):
+                    raise
+                time.sleep(0.05 * 2**attempt * (0.5 + self.runtime.random.random()))
+        raise AssertionError("unreachable")
+
+    def outcome(self, idempotency_key: str, *, tenant: str = "main") -> dict[str, Any] | None:
+        """Tell after a broken commit what is committed under a key: who, when, and each call's result; None where nothing is."""
+        with self.bound.begin(write=False) as connection:
+            return idempotency.outcome(connection, self.tables.system.idempotency, tenant, idempotency_key)
+
+    # -- the schema ---------------------------------------------------------------------------------------------------------------
+
+    def migrate(self) -> None:
+        """Bring the schema up to date, for scripts and tests; new subscriptions begin here."""
+        self.migrations.upgrade()
+        with self.bound.begin() as connection:
+            self.delivery.register(connection)
+
+    def table(self, entity: type[Entity]) -> Table:
+        """Return the physical table, for the host's own SQL: joins, foreign keys. It is outside the lens."""
+        return self.tables.entities[entity]
+
+    def entity(self, name: str) -> type[Any]:
+        """Return an entity by its name.
+
+        Raises:
+            Invalid: this CRM has none of that name.
+        """
+        found = self._entities.get(name)
+        if found is None:
+            raise Invalid("unknown_entity", given=str(name)[:60])
+        return found
+
+    def codec(self, entity: type[Any]) -> Codec:
+        """Return the generated functions of an entity.
+
+        Raises:
+            LoadError: no loaded plugin declares it.
+        """
+        found = self._codecs.get(entity)
+        if found is None:
+            if entity not in self.tables.entities:
+                raise LoadError("entity_not_loaded", entity=getattr(entity, "__name__", repr(entity)))
+            found = self._codecs[entity] = Codec(entity, self.registry.extensions(entity), self.bound.kind)
+        return found
+
+    def references(self, entity: type[Any]) -> Sequence[tuple[type[Any], FieldSpec]]:
+        """Return the fields that point at an entity."""
+        if entity not in self._references:
+            self._references[entity] = [
+                (e, f) for e in self.registry.entities for f in self.codec(e).fields.values() if f.kind == "ref" and f.target is entity
+            ]
+        return self._references[entity]
+
+    # -- what sessions ask --------------------------------------------------------------------------------------------------------
+
+    def policy(self, session: Session) -> Policy:
+        """Return what a session's actor may do."""
+        return self.policies.resolve(session.actor)
+
+    def shape(self, policy: Policy) -> Shape:
+        """Return the lens of a policy."""
+        found = self._shapes.get(policy)
+        if found is None:
+            found = self._shapes[policy] = Shape(self, policy)
+        return found
+
+    def facts(self, session: Session) -> SessionFacts:
+        """Return what rules may ask in a session."""
+        return SessionFacts(session, self._mirror.members(session.actor.tenant, session.unit))
+
+    def binds(self, session: Session) -> dict[str, Any]:
+        """Return an actor's values for the lens, with the directory's mirror in place."""
+        self._mirror.members(session.actor.tenant, session.unit)
+        return {**binds(session.actor), "crm_now": self.runtime.clock.now()}
+
+    def directory_changed(self, tenant: str) -> None:
+        """Say that the directory's answer for a tenant changed; the next session asks again."""
+        self._mirror.changed(tenant)
+
+    def check_emitter(self, event: type[Any], plugin: str) -> None:
+        """Refuse an event that is not of the plugin whose code runs."""
+        owner = self.registry.owner(event)
+        if owner is None or owner != plugin:
+            raise Denied("foreign_event", event=event.__name__, plugin=plugin or "host")
+
+    def load_settings(self, session: Session, cls: type[S]) -> S:
+        """Return a plugin's settings in the session's tenant: what the tenant set, over the plugin's configured defaults."""
+        from sqlalchemy import select
+
+        from .settings import dump
+
+        default = self.registry.settings.get(cls)
+        owner = self.registry.owner(cls)
+        if default is None or owner is None:
+            raise LoadError("settings_not_loaded", settings=cls.__name__)
+        table = self.tables.system.setting
+        statement = select(table.c.data).where(table.c.tenant == session.actor.tenant, table.c.plugin == owner)
+        data = session.unit.connection.execute(statement).scalar()
+        return default if not data else load(cls, {**dump(default), **data})  # type: ignore[no-any-return]  # stored under its class
+
+    # -- for people and screens ---------------------------------------------------------------------------------------------------
+
+    def describe(self, entity: type[Entity], actor: Actor) -> dict[str, Any]:
+        """Describe an entity for a form: labels, types, options, required, what this actor may read and write; in their language."""
+        from .describe import describe
+
+        return describe(self, entity, actor)
+
+    def json_schema(self, entity: type[Entity]) -> dict[str, Any]:
+        """Return the JSON Schema of an entity's plain form."""
+        from .describe import json_schema
+
+        return json_schema(self, entity)
+
+    def to_json(self, record: Entity | Page[Any] | Sequence[Entity] | None, *, expand: Sequence[str] = ()) -> Any:
+        """Turn records into plain JSON; references named in *expand* become the records they point at, where they were loaded."""
+        from .describe import to_json
+
+        return to_json(self, record, expand)
+
+    def explain(self, actor: Actor, action: str, entity: type[Entity], id: str) -> Any:
+        """Tell which rules let an actor do something to a record, or which failed."""
+        from .permissions.explain import explain_record
+
+        return explain_record(self, actor, action, entity, id)
+
+    # -- delivery -----------------------------------------------------------------------------------------------------------------
+
+    def run_pending(self, *, limit: int | None = None, on: Any = None) -> int:
+        """Deliver committed events to their subscribers now; return how many deliveries succeeded.
+
+        Args:
+            limit: stop after this many.
+            on: deliver inside the host's open transaction, what it wrote itself included; for tests that roll back.
+        """
+        if on is None:
+            return self.delivery.run_pending(limit=limit)
+        with joined(self.bound, on) as connection:
+            return self.delivery.run_pending(limit=limit, on=connection)
+
+    @cached_property
+    def delivery(self) -> Delivery:
+        """The delivery of events: what is parked, and what to do with it."""
+        from .deliveries import Host
+        from .events.delivery import Delivery
+
+        return Delivery(Host(self))
+
+    def worker(self) -> Worker:
+        """Return a worker that delivers whenever something was committed: ``start()`` it in a thread, or ``run()`` it."""
+        from .events.wake import Worker
+
+        return Worker(self.delivery, self.bound.synchronous().engine, self.tables, self.runtime)
+
+    def close(self) -> None:
+        """Close the connections of an engine of our own."""
+        self.bound.dispose()

@@ -1,0 +1,169 @@
+"""What a record looks like from outside: plain JSON, JSON Schema, and a form's description for one actor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .entities.entity import Entity
+from .entities.fields import FieldSpec
+from .entities.meta import spec
+from .entities.validate import plain
+from .errors import Invalid
+
+if TYPE_CHECKING:
+    from .crm import CRM
+    from .permissions.actor import Actor
+
+_TYPES: dict[str, dict[str, Any]] = {
+    "id": {"type": "string", "format": "uuid"},
+    "ref": {"type": "string", "format": "uuid"},
+    "int": {"type": "integer"},
+    "bool": {"type": "boolean"},
+    "date": {"type": "string", "format": "date"},
+    "datetime": {"type": "string", "format": "date-time"},
+    "json": {},
+}
+
+
+def to_json(crm: CRM, record: Any, expand: Sequence[str]) -> Any:
+    """Turn a record, a page or a list of records into plain JSON. Unreadable fields are not there.
+
+    Raises:
+        Invalid: *expand* names something that is not a reference of the record, or not readable.
+    """
+    if record is None:
+        return None
+    if not isinstance(record, Entity):
+        return [to_json(crm, r, expand) for r in record]
+    codec = crm.codec(type(record))
+    values = codec.values(record)
+    values.pop("tenant", None)
+    result = codec.plain(values)
+    for path in expand:
+        name, _, rest = path.partition(".")
+        field = codec.fields.get(name)
+        if field is None or field.kind != "ref" or name not in values:
+            raise Invalid("unknown_expand", entity=codec.facts.name, given=name[:60])
+        loaded = (record._related or {}).get(name)
+        if loaded is not None:
+            result[name] = to_json(crm, loaded, [rest] if rest else [])
+        elif values[name] is not None:
+            result[name] = {"id": result[name]}
+    return result
+
+
+def from_json(crm: CRM, entity: type[Any], data: dict[str, Any]) -> Any:
+    """Build a new record of plain JSON.
+
+    Raises:
+        Invalid: unknown, unreadable or missing fields, all at once.
+    """
+    from .entities.validate import structure
+    from .errors import Detail
+
+    codec = crm.codec(entity)
+    name = codec.facts.name
+    wrong = [Detail(name, str(n)[:60], "unknown_field") for n in data if n not in codec.fields or codec.fields[n].system]
+    wrong += [Detail(name, n, "required") for n, f in codec.fields.items() if f.required and n not in data]
+    given: dict[str, Any] = {}
+    for n, value in data.items():
+        if n in codec.fields:
+            try:
+                given[n] = structure(name, codec.fields[n], value)
+            except Invalid as e:
+                wrong += e.details
+    if wrong:
+        raise Invalid(details=wrong)
+    record = entity(**{n: v for n, v in given.items() if codec.fields[n].extension is None})
+    for n, v in given.items():
+        if codec.fields[n].extension is not None:
+            codec.set(record, n, v)
+    return record
+
+
+def field_schema(field: FieldSpec) -> dict[str, Any]:
+    """Return the JSON Schema of one field's plain form."""
+    match field.kind:
+        case "str" | "text":
+            schema: dict[str, Any] = {"type": "string", "maxLength": field.length}
+        case "decimal":
+            schema = {"type": "string", "pattern": r"^-?\d+(\.\d+)?$"}
+        case "money":
+            amount = {"type": "string", "pattern": r"^-?\d+(\.\d+)?$"}
+            currency = {"type": "string", "pattern": "^[A-Z]{3}$"}
+            schema = {"type": "object", "properties": {"amount": amount, "currency": currency}, "required": ["amount", "currency"]}
+        case "enum":
+            schema = {"enum": [m.value for m in field.type]}
+        case "list":
+            import attrs
+
+            properties = {a.name: {"type": "boolean" if a.name == "primary" else "string"} for a in attrs.fields(field.type)}
+            schema = {"type": "array", "items": {"type": "object", "properties": properties, "additionalProperties": False}}
+        case kind:
+            schema = dict(_TYPES[kind])
+    if field.kind == "ref" and field.target:
+        schema["x-entity"] = spec(field.target).name
+    return {"anyOf": [schema, {"type": "null"}]} if field.nullable else schema
+
+
+def json_schema(crm: CRM, entity: type[Any]) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of an entity: what ``to_json`` writes, system fields marked read-only."""
+    codec = crm.codec(entity)
+    properties: dict[str, Any] = {}
+    for name, field in codec.fields.items():
+        if name == "tenant":
+            continue
+        schema = field_schema(field)
+        if name == "deleted_at":
+            schema = {"anyOf": [schema, {"type": "null"}]}
+        properties[name] = {**schema, "readOnly": True} if field.system else schema
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": codec.facts.name,
+        "type": "object",
+        "properties": properties,
+        "required": [n for n, f in codec.fields.items() if f.required],
+        "additionalProperties": False,
+    }
+
+
+def describe(crm: CRM, entity: type[Any], actor: Actor) -> dict[str, Any]:
+    """Describe an entity for a form of this actor, in their language; fields they may not read are not there."""
+    policy = crm.policies.resolve(actor)
+    codec = crm.codec(entity)
+    name, locale = codec.facts.name, actor.locale
+    levels = policy.fields(entity)
+    actions = {a: not policy.is_nothing(policy.rule(a, entity)) for a in ("read", "create", "update", "delete", "export", "assign")}
+
+    def label(code: str, fallback: str) -> str:
+        return crm.messages.template(code, locale) or fallback
+
+    def described(n: str, field: FieldSpec) -> dict[str, Any]:
+        level = levels.get(n, "write")
+        found: dict[str, Any] = {
+            "label": label(f"{name}.{n}", field.options.label or n.replace("_", " ").capitalize()),
+            "type": field.kind,
+            "required": field.required and not field.nullable,
+            "writable": level == "write" and not field.system and not field.options.read_only and (actions["create"] or actions["update"]),
+            "masked": level == "masked",
+        }
+        if field.kind == "enum":
+            found["options"] = [
+                {"value": m.value, "label": label(f"{name}.{n}.{m.value}", str(m.name).replace("_", " ").capitalize())} for m in field.type
+            ]
+        if field.kind == "ref" and field.target:
+            found["entity"] = spec(field.target).name
+        if field.length:
+            found["max_length"] = field.length
+        default = field.options.default
+        if field.options.factory is None and default is not None and not field.required and not field.system:
+            found["default"] = plain(field, default)
+        return found
+
+    fields = (
+        {n: described(n, f) for n, f in codec.fields.items() if n != "tenant" and levels.get(n, "write") != "none"}
+        if actions["read"] or actions["create"]
+        else {}
+    )
+    return {"entity": name, "label": label(name, entity.__name__), "actions": actions, "fields": fields}

@@ -1,0 +1,245 @@
+"""What a field is: the annotations a class is written with, and the facts read from them."""
+
+from __future__ import annotations
+
+import enum
+import types
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union, cast, get_args, get_origin, overload
+
+import attrs
+
+from ..errors import LoadError
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
+    from .columns import ListColumn, MoneyColumn
+    from .money import Money
+
+T = TypeVar("T")
+OnDelete = Literal["protect", "set_null", "cascade"]
+NOTHING: Any = attrs.NOTHING
+
+
+@attrs.frozen
+class Ref(Generic[T]):
+    """A typed pointer to a record: its entity and its id. It holds no data, so it can be kept, sent and compared."""
+
+    entity: type[T]
+    id: str
+
+    def __repr__(self) -> str:
+        return f"Ref({self.entity.__name__}, {self.id!r})"
+
+
+class Field(Generic[T]):
+    """The annotation of a field: a column where the class is asked, a plain value where a record is."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, obj: None, owner: Any) -> ColumnElement[T]: ...
+        @overload
+        def __get__(self, obj: object, owner: Any) -> T: ...
+        def __get__(self, obj: object | None, owner: Any) -> Any: ...
+        def __set__(self, obj: Any, value: T) -> None: ...
+
+
+class MoneyField:
+    """The annotation of an amount with its currency; at class level it sums, converts and compares within one currency."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, obj: None, owner: Any) -> MoneyColumn: ...
+        @overload
+        def __get__(self, obj: object, owner: Any) -> Money: ...
+        def __get__(self, obj: object | None, owner: Any) -> Any: ...
+        def __set__(self, obj: Any, value: Money) -> None: ...
+
+
+class OptionalMoneyField:
+    """A :class:`MoneyField` that may be None."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, obj: None, owner: Any) -> MoneyColumn: ...
+        @overload
+        def __get__(self, obj: object, owner: Any) -> Money | None: ...
+        def __get__(self, obj: object | None, owner: Any) -> Any: ...
+        def __set__(self, obj: Any, value: Money | None) -> None: ...
+
+
+class ListField(Generic[T]):
+    """The annotation of an embedded list (e-mails, phones, addresses): at most one primary, enforced by the database."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, obj: None, owner: Any) -> ListColumn: ...
+        @overload
+        def __get__(self, obj: object, owner: Any) -> list[T]: ...
+        def __get__(self, obj: object | None, owner: Any) -> Any: ...
+        def __set__(self, obj: Any, value: Sequence[T]) -> None: ...
+
+
+@attrs.frozen
+class FieldOptions:
+    """What ``field(...)`` was given."""
+
+    default: Any = NOTHING
+    factory: Callable[[], Any] | None = None
+    init: bool = True
+    label: str = ""
+    length: int | None = None
+    text: bool = False
+    scale: int = 6
+    min: Any = None
+    max: Any = None
+    unique: bool = False
+    index: bool = False
+    on_delete: OnDelete = "protect"
+    sealed: bool = False
+    searchable: bool = False
+    pii: bool = False
+    read_only: bool = False
+
+
+def field(
+    *,
+    default: Any = NOTHING,
+    factory: Callable[[], Any] | None = None,
+    init: bool = True,
+    label: str = "",
+    length: int | None = None,
+    text: bool = False,
+    scale: int = 6,
+    min: Any = None,
+    max: Any = None,
+    unique: bool = False,
+    index: bool = False,
+    on_delete: OnDelete = "protect",
+    sealed: bool = False,
+    searchable: bool = False,
+    pii: bool = False,
+    read_only: bool = False,
+) -> Any:
+    """Say more about a field than its type does.
+
+    Args:
+        default: value of a new record where none is given; without one (and without ``factory``) the field is required.
+        factory: called for each new record's default.
+        init: whether the constructor takes it.
+        label: what people call it; a catalogue may translate it under ``<entity>.<field>``.
+        length: most characters of a ``str`` (255 where not said); ``text=True`` lifts it to 1,000,000.
+        scale: digits after the point of a Decimal, kept exactly.
+        min, max: inclusive bounds of numbers, dates and Money amounts.
+        unique: no two living records of a tenant share the value; None may repeat.
+        index: an index on (tenant, field).
+        on_delete: what the deletion of the record a ``Ref`` points at does: ``protect`` refuses it, ``set_null``, ``cascade``.
+        sealed, searchable, pii: classification, for encryption, search and privacy features.
+        read_only: callers cannot set it; hooks and elevated code of its plugin can.
+    """
+    if default is not NOTHING and factory is not None:
+        raise LoadError("field_default_twice")
+    return FieldOptions(
+        default, factory, init, label, length, text, scale, min, max, unique, index, on_delete, sealed, searchable, pii, read_only
+    )
+
+
+MAX_TEXT = 1_000_000
+Kind = Literal["id", "str", "text", "int", "decimal", "money", "bool", "date", "datetime", "enum", "json", "ref", "list"]
+_PLAIN: Mapping[Any, Kind] = {str: "str", int: "int", Decimal: "decimal", bool: "bool", date: "date", datetime: "datetime"}
+
+
+@attrs.frozen(eq=False)
+class FieldSpec:
+    """All that is known of one field, read once from its annotation and options.
+
+    ``column`` is its (first) column's name: the field's own, or ``<plugin>_<field>`` for an extension's.
+    """
+
+    name: str
+    kind: Kind
+    type: Any
+    nullable: bool
+    options: FieldOptions
+    column: str
+    system: bool = False
+    _target: Callable[[], type[Any]] | None = None
+    extension: type[Any] | None = None
+
+    @property
+    def target(self) -> type[Any] | None:
+        """The entity a ``ref`` points at."""
+        return self._target() if self._target else None
+
+    @property
+    def required(self) -> bool:
+        return self.options.default is NOTHING and self.options.factory is None and not self.system
+
+    @property
+    def length(self) -> int | None:
+        if self.kind == "text":
+            return self.options.length or MAX_TEXT
+        return (self.options.length or 255) if self.kind == "str" else None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the physical columns, in order."""
+        return (self.column, f"{self.column}_currency") if self.kind == "money" else (self.column,)
+
+
+def read_field(owner: type[Any], name: str, hint: Any, options: FieldOptions, *, column: str = "", system: bool = False) -> FieldSpec:
+    """Turn an annotation into a :class:`FieldSpec`.
+
+    Raises:
+        LoadError: the annotation is not one of the known field types.
+    """
+    column = column or name
+    extension = owner if column != name else None
+
+    def spec(kind: Kind, type_: Any, nullable: bool, target: Callable[[], type[Any]] | None = None) -> FieldSpec:
+        return FieldSpec(name, kind, type_, nullable, options, column, system, target, extension)
+
+    from .money import Money
+
+    if hint is MoneyField or hint is OptionalMoneyField:
+        return spec("money", Money, hint is OptionalMoneyField)
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is ListField:
+        return spec("list", args[0], False)
+    if origin is not Field:
+        raise LoadError("bad_annotation", entity=owner.__name__, field=name, annotation=str(hint))
+    inner, nullable = _strip_none(args[0])
+    if name == "id" and system:
+        return spec("id", str, False)
+    if inner in _PLAIN:
+        kind = _PLAIN[inner]
+        return spec("text" if kind == "str" and options.text else kind, inner, nullable)
+    if inner is Any or get_origin(inner) in (dict, list) or inner in (dict, list):
+        return spec("json", inner, nullable)
+    if isinstance(inner, type) and issubclass(inner, enum.Enum):
+        return spec("enum", inner, nullable)
+    if get_origin(inner) is Ref:
+        (target,) = get_args(inner)
+        return spec("ref", Ref, nullable, lambda: _resolve_target(owner, target))
+    raise LoadError("bad_annotation", entity=owner.__name__, field=name, annotation=str(hint))
+
+
+def _resolve_target(owner: type[Any], target: Any) -> type[Any]:
+    from typing import Self
+
+    return cast("type[Any]", owner if target is Self else target)
+
+
+def _strip_none(hint: Any) -> tuple[Any, bool]:
+    if get_origin(hint) in (Union, types.UnionType):
+        rest = [a for a in get_args(hint) if a is not type(None)]
+        if len(rest) == 1:
+            return rest[0], True
+    return hint, False

@@ -1,0 +1,250 @@
+"""How an entity class comes to be: slots for its records, columns for itself, and its spec.
+
+The class is an attrs class with slots of its own; columns are built at the first class-level access, so that defining
+entities does not import SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, get_origin, get_type_hints
+
+import attrs
+
+from ..errors import LoadError
+from .fields import NOTHING, FieldOptions, FieldSpec, read_field
+
+if TYPE_CHECKING:
+    from .columns import EntityTable
+
+
+def snake(name: str) -> str:
+    """Turn ``OpportunityWon`` into ``opportunity_won``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+class EntitySpec:
+    """The facts of one entity: its name, fields and where they stand in a row.
+
+    Attributes:
+        name: ``account`` for the core's, ``sales.opportunity`` for a plugin's.
+        fields: its own and the system fields by name, in column order; extensions' fields are in ``extensions``.
+        extensions: the Extension classes bound to it, of all plugins loaded into this process (a CRM picks its own).
+    """
+
+    def __init__(self, entity: type[Any], fields: Mapping[str, FieldSpec]) -> None:
+        self.entity = entity
+        self.fields = dict(fields)
+        self.extensions: list[type[Any]] = []
+        self.plugin = ""
+
+    @property
+    def name(self) -> str:
+        short = snake(self.entity.__name__)
+        return f"{self.plugin}.{short}" if self.plugin else short
+
+    @property
+    def append_only(self) -> bool:
+        return bool(self.entity.__dict__.get("__append_only__", False))
+
+    def field(self, name: str) -> FieldSpec | None:
+        """Find a field by name; an extension's is called ``<plugin>_<field>`` like its column."""
+        found = self.fields.get(name)
+        if found is None:
+            for extension in self.extensions:
+                for f in extension_fields(extension).values():
+                    if f.column == name:
+                        return f
+        return found
+
+    def __repr__(self) -> str:
+        return f"EntitySpec({self.name})"
+
+
+class RecordMeta(type):
+    """Makes slots attrs classes of annotated classes, and answers ``Class.field`` with a column."""
+
+    __crm_options__: Mapping[str, FieldOptions]
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> RecordMeta:
+        own: dict[str, FieldOptions] = {}
+        for attribute, annotation in namespace.get("__annotations__", {}).items():
+            if not _is_field(attribute, annotation):
+                continue
+            given = namespace.pop(attribute, NOTHING)
+            own[attribute] = given if isinstance(given, FieldOptions) else FieldOptions(default=given)
+        hidden = namespace.pop("__record_slots__", ())
+        namespace["__slots__"] = (*hidden, *own)
+        namespace["__crm_built__"] = None
+        cls = super().__new__(mcs, name, bases, namespace, **kwargs)
+        inherited: dict[str, FieldOptions] = {}
+        for base in reversed(cls.__mro__[1:]):
+            inherited |= base.__dict__.get("__crm_own__", {})
+        cls.__crm_own__ = own
+        cls.__crm_options__ = inherited | own
+        cls.__crm_spec__ = None
+        if "<locals>" in cls.__qualname__:
+            cls.__crm_locals__ = dict(sys._getframe(1).f_locals)
+        these = {k: _attribute(o) for k, o in own.items()}
+        attrs.define(cls, these=these, slots=False, kw_only=True, eq=False, repr=False, order=False, auto_detect=False, on_setattr=[])
+        return cls
+
+    def __getattribute__(cls, name: str) -> Any:
+        if name[0] != "_" and name in type.__getattribute__(cls, "__crm_options__"):
+            built = type.__getattribute__(cls, "__dict__").get("__crm_built__")
+            if built is None:
+                built = type.__getattribute__(cls, "__build_columns__")()
+                if built is None:
+                    return type.__getattribute__(cls, name)
+            return built[name]
+        return type.__getattribute__(cls, name)
+
+    __crm_own__: ClassVar[Mapping[str, FieldOptions]]
+    __crm_spec__: Any
+    __crm_built__: Any
+    __crm_locals__: Mapping[str, Any]
+
+    def __build_columns__(cls) -> Mapping[str, Any] | None:
+        return None
+
+
+class EntityMeta(RecordMeta):
+    """The metaclass of entities: they stand in ``select``, ``join`` and ``alias`` by themselves."""
+
+    def __build_columns__(cls) -> Mapping[str, Any] | None:
+        from .columns import attributes
+
+        if cls.__dict__.get("__abstract__", False):
+            return None
+        cls.__crm_built__ = attributes(logical_table(cls), spec(cls).fields)
+        return cls.__crm_built__  # type: ignore[no-any-return]  # set the line above
+
+    def __clause_element__(cls) -> EntityTable:
+        return logical_table(cls)
+
+
+class ExtensionMeta(RecordMeta):
+    """The metaclass of extensions: their columns belong to the entity they extend."""
+
+    def __build_columns__(cls) -> Mapping[str, Any] | None:
+        bound = cls.__dict__.get("__crm_extends__")
+        if bound is None:
+            return None
+        from .columns import attributes
+
+        cls.__crm_built__ = attributes(logical_table(bound[0]), extension_fields(cls))
+        return cls.__crm_built__  # type: ignore[no-any-return]  # set the line above
+
+
+def _is_field(name: str, annotation: Any) -> bool:
+    if name.startswith("_"):
+        return False
+    if isinstance(annotation, str):
+        return not annotation.startswith(("ClassVar", "typing.ClassVar"))
+    return get_origin(annotation) is not ClassVar and annotation is not ClassVar
+
+
+def _attribute(options: FieldOptions) -> Any:
+    if not options.init:
+        return attrs.field(init=False)
+    if options.factory is not None:
+        return attrs.field(factory=options.factory)
+    return attrs.field(default=options.default)
+
+
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(cls, localns=dict(cls.__dict__.get("__crm_locals__", {})))
+    except NameError as e:
+        raise LoadError("unresolved_annotation", entity=cls.__name__, name=e.name or str(e)) from e
+
+
+def spec(entity: type[Any]) -> EntitySpec:
+    """Return the facts of an entity class, reading its annotations the first time.
+
+    Raises:
+        LoadError: an annotation is not a field type or names something unknown.
+    """
+    found: EntitySpec | None = entity.__dict__.get("__crm_spec__")
+    if found is None:
+        if not isinstance(entity, EntityMeta) or entity.__dict__.get("__abstract__", False):
+            raise LoadError("not_an_entity", given=repr(entity))
+        hints = _hints(entity)
+        system = set(_system_names(entity))
+        fields = {
+            name: read_field(entity, name, hints[name], options, system=name in system) for name, options in entity.__crm_options__.items()
+        }
+        found = EntitySpec(entity, fields)
+        type.__setattr__(entity, "__crm_spec__", found)
+    return found
+
+
+def _system_names(entity: type[Any]) -> Mapping[str, FieldOptions]:
+    return next(b for b in reversed(entity.__mro__) if isinstance(b, EntityMeta)).__crm_own__
+
+
+def extension_fields(extension: type[Any]) -> Mapping[str, FieldSpec]:
+    """Return the fields of a bound extension by their own names."""
+    found: Mapping[str, FieldSpec] | None = extension.__dict__.get("__crm_spec__")
+    if found is None:
+        bound = extension.__dict__.get("__crm_extends__")
+        if bound is None:
+            raise LoadError("extension_unbound", extension=extension.__name__)
+        prefix = bound[1].replace(".", "_")
+        hints = _hints(extension)
+        found = {n: read_field(extension, n, hints[n], o, column=f"{prefix}_{n}") for n, o in extension.__crm_options__.items()}
+        for f in found.values():
+            if f.required and not f.nullable:
+                raise LoadError("extension_needs_default", extension=extension.__name__, field=f.name)
+        type.__setattr__(extension, "__crm_spec__", found)
+    return found
+
+
+def logical_table(entity: type[Any]) -> EntityTable:
+    """Return the table that stands for the entity in statements: no prefix, no schema, no database."""
+    found: EntityTable | None = entity.__dict__.get("__crm_table__")
+    if found is None:
+        from .columns import logical
+
+        found = logical(entity, spec(entity))
+        type.__setattr__(entity, "__crm_table__", found)
+    return found
+
+
+def bind_entity(entity: type[Any], plugin: str) -> None:
+    """Say which plugin an entity belongs to; the core's own (``core``) have no prefix in their names.
+
+    Raises:
+        LoadError: it belongs to another plugin already.
+    """
+    plugin = "" if plugin == "core" else plugin
+    known = spec(entity)
+    if known.plugin not in ("", plugin):
+        raise LoadError("entity_taken", entity=known.name, plugin=plugin, other=known.plugin)
+    known.plugin = plugin
+
+
+def bind_extension(extension: type[Any], entity: type[Any], plugin: str) -> None:
+    """Say which entity an extension extends and for which plugin; its columns are ``<plugin>_<field>``.
+
+    Raises:
+        LoadError: it extends another entity already, or another extension of the plugin has a field of that name.
+    """
+    bound = extension.__dict__.get("__crm_extends__")
+    if bound == (entity, plugin):
+        return
+    if bound is not None:
+        raise LoadError("extension_taken", extension=extension.__name__, plugin=plugin, other=bound[1])
+    type.__setattr__(extension, "__crm_extends__", (entity, plugin))
+    known = spec(entity)
+    for f in extension_fields(extension).values():
+        if known.field(f.column) is not None:
+            raise LoadError("field_taken", entity=known.name, field=f.column, plugin=plugin)
+    known.extensions.append(extension)
+    table = entity.__dict__.get("__crm_table__")
+    if table is not None:
+        from .columns import append_fields
+
+        append_fields(table, extension_fields(extension).values())

@@ -1,0 +1,251 @@
+"""Check one value of a field: what is wrong with it, in codes; and read typed values from plain JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import attrs
+
+from ..errors import CRMError, Detail, Invalid
+from ..messages import redact
+from .fields import FieldSpec, Ref
+from .meta import EntityMeta, spec
+from .money import Money
+
+Problem = tuple[str, dict[str, Any]]
+MAX_INTEGER = 2**63 - 1
+MAX_JSON = 1_000_000
+MAX_ITEMS = 1_000
+_HEX = frozenset("0123456789abcdef-")
+
+
+def is_id(value: object) -> bool:
+    """Say whether *value* is an id in canonical form: a lower-case UUID of 36 characters."""
+    return type(value) is str and len(value) == 36 and value[8] == value[13] == value[18] == value[23] == "-" and _HEX.issuperset(value)
+
+
+def _wrong(expected: str, value: Any) -> Iterator[Problem]:
+    yield "wrong_type", {"expected": expected, "given": type(value).__name__}
+
+
+def _text(field: FieldSpec, value: Any) -> Iterator[Problem]:
+    if type(value) is not str:
+        yield from _wrong("str", value)
+        return
+    limit = field.length or 255
+    if len(value) > limit:
+        yield "too_long", {"length": len(value), "limit": limit}
+    elif "\x00" in value or not (value.isascii() or _encodable(value)):
+        yield "control_character", {}
+
+
+def _encodable(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _bounds(field: FieldSpec, value: Any) -> Iterator[Problem]:
+    low, high = field.options.min, field.options.max
+    if (low is not None and value < low) or (high is not None and value > high):
+        yield "out_of_range", {"min": str(low) if low is not None else "-", "max": str(high) if high is not None else "-"}
+
+
+def _int(field: FieldSpec, value: Any) -> Iterator[Problem]:
+    if type(value) is not int:
+        yield from _wrong("int", value)
+    elif abs(value) > MAX_INTEGER:
+        yield "too_big", {"limit": str(MAX_INTEGER)}
+    else:
+        yield from _bounds(field, value)
+
+
+def decimal_problem(value: Decimal, scale: int) -> Problem | None:
+    """Say why a decimal cannot be kept exactly at *scale* digits after the point in 64 bits, or None."""
+    if not value.is_finite():
+        return "not_finite", {}
+    _, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int)
+    if value and value.adjusted() + scale > 18:
+        return "too_big", {"limit": str(Decimal(MAX_INTEGER).scaleb(-scale))}
+    excess = -exponent - scale
+    if excess > 0 and (excess > len(digits) or any(digits[-excess:])) and value:
+        return "too_precise", {"scale": scale}
+    if abs(value.scaleb(scale)) > MAX_INTEGER:
+        return "too_big", {"limit": str(Decimal(MAX_INTEGER).scaleb(-scale))}
+    return None
+
+
+def _decimal(field: FieldSpec, value: Any) -> Iterator[Problem]:
+    if type(value) is int:
+        value = Decimal(value) if abs(value) <= MAX_INTEGER else Decimal("1e99")
+    if type(value) is not Decimal:
+        yield from _wrong("Decimal", value)
+        return
+    problem = decimal_problem(value, field.options.scale)
+    if problem:
+        yield problem
+    else:
+        yield from _bounds(field, value)
+
+
+def _money(field: FieldSpec, value: Any) -> Iterator[Problem]:
+    if type(value) is not Money:
+        yield from _wrong("Money", value)
+        return
+    problem = decimal_problem(value.amount, field.options.scale)
+    if problem:
+        yield problem
+    else:
+        yield from _bounds(field, value.amount)
+
+
+def _bool(field: FieldSpec, value: Any) -> Iterator[Problem]:
+    if type(value) is not bool:
+        yield from _wrong("bool", value)
+
+
+def _date(field: FieldSpec, value: Any) -> Iterator[Problem]:
+    if type(value) is not date:
+        yield from _wrong("date", value)
+    else:
+        yield from _bounds(field, value)
+
+
+def _datetime(field: FieldSpec, value: Any) -> Iterator[Problem]:
+    if not isinstance(value, datetime):
+        yield from _wrong("datetime", value)
+    elif value.tzinfo is None or value.utcoffset() is None:
+        yield "naive_datetime", {}
+    else:
+        yield from _bounds(field, value)
+
+
+def _enum(field: FieldSpec, value: Any) -> Iterator[Problem]:
+    if type(value) is not field.type:
+        yield "bad_enum", {"allowed": ", ".join(str(m.value) for m in field.type)}
+
+
+def _ref(field: FieldSpec, value: Any) -> Iterator[Problem]:
+    if type(value) is not Ref or value.entity is not field.target:
+        target = field.target.__name__ if field.target else ""
+        yield "wrong_type", {"expected": f"Ref[{target}]", "given": type(value).__name__}
+    elif not is_id(value.id):
+        yield "bad_ref", {"target": spec(value.entity).name}
+
+
+def _json(field: FieldSpec, value: Any) -> Iterator[Problem]:
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except ValueError as e:
+        yield ("cyclic" if "Circular" in str(e) else "bad_json"), {}
+    except (TypeError, RecursionError):
+        yield "bad_json", {}
+    else:
+        if len(text) > MAX_JSON:
+            yield "too_long", {"length": len(text), "limit": MAX_JSON}
+        elif "\\u0000" in text:
+            yield "control_character", {}
+        elif json.loads(text) != value:
+            yield "bad_json", {}
+
+
+def _list(field: FieldSpec, value: Any) -> Iterator[Problem]:
+    if not isinstance(value, list | tuple):
+        yield from _wrong(f"list[{field.type.__name__}]", value)
+        return
+    if len(value) > MAX_ITEMS:
+        yield "too_long", {"length": len(value), "limit": MAX_ITEMS}
+    elif any(type(item) is not field.type for item in value):
+        given = next(type(item).__name__ for item in value if type(item) is not field.type)
+        yield "wrong_type", {"expected": field.type.__name__, "given": given}
+    elif sum(getattr(item, "primary", False) for item in value) > 1:
+        yield "two_primaries", {}
+
+
+_CHECKS: dict[str, Callable[[FieldSpec, Any], Iterator[Problem]]] = {
+    "str": _text,
+    "text": _text,
+    "int": _int,
+    "decimal": _decimal,
+    "money": _money,
+    "bool": _bool,
+    "date": _date,
+    "datetime": _datetime,
+    "enum": _enum,
+    "ref": _ref,
+    "json": _json,
+    "list": _list,
+}
+
+
+def problems(entity: str, field: FieldSpec, value: Any, row: int | None = None) -> Iterator[Detail]:
+    """Say all that is wrong with one value."""
+    if value is None:
+        if not field.nullable:
+            yield Detail(entity, field.name, "required", "", {}, row)
+        return
+    for code, params in _CHECKS[field.kind](field, value):
+        yield Detail(entity, field.name, code, redact(value), params, row)
+
+
+def structure(entity: str, field: FieldSpec, value: Any) -> Any:
+    """Turn plain JSON into the field's type; what is typed already, or cannot be read, stays for :func:`problems` to judge.
+
+    Raises:
+        Invalid: a value of the right shape is wrong inside (an unknown currency, a bad e-mail address).
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    try:
+        match field.kind:
+            case "money" if isinstance(value, dict) and set(value) == {"amount", "currency"}:
+                return Money(value["amount"], value["currency"])
+            case "ref" if isinstance(value, str):
+                return Ref(field.target, value)
+            case "ref" if isinstance(type(value), EntityMeta):
+                return value.ref
+            case "decimal" if isinstance(value, str) and len(value) <= 60:
+                return Decimal(value)
+            case "date" if isinstance(value, str) and len(value) <= 10:
+                return date.fromisoformat(value)
+            case "datetime" if isinstance(value, str) and len(value) <= 40:
+                return datetime.fromisoformat(value)
+            case "enum" if isinstance(value, str | int) and not isinstance(value, field.type):
+                return field.type(value)
+            case "list" if isinstance(value, list | tuple):
+                return [field.type(**v) if isinstance(v, dict) else v for v in value]
+    except CRMError as e:
+        raise Invalid(details=[Detail(entity, field.name, e.code, redact(value), e.params)]) from e
+    except (ValueError, TypeError, InvalidOperation):
+        return value
+    return value
+
+
+def plain(field: FieldSpec, value: Any) -> Any:
+    """Turn a typed value into plain JSON, losslessly."""
+    if value is None:
+        return None
+    match field.kind:
+        case "money":
+            return {"amount": str(value.amount), "currency": value.currency}
+        case "ref":
+            return value.id
+        case "decimal":
+            return str(value)
+        case "date":
+            return value.isoformat()
+        case "datetime":
+            return value.astimezone(UTC).isoformat(timespec="microseconds")
+        case "enum":
+            return value.value
+        case "list":
+            return [attrs.asdict(v) for v in value]
+        case _:
+            return value

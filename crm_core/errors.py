@@ -1,0 +1,180 @@
+"""Every error a caller can meet: data first (code, status, params, details), text only when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import attrs
+
+
+@attrs.frozen
+class Detail:
+    """One thing that is wrong with one field.
+
+    ``value`` is already redacted: a short type name and length for text, the value itself only where it cannot be personal.
+    """
+
+    entity: str
+    field: str
+    code: str
+    value: str = ""
+    params: Mapping[str, Any] = attrs.field(factory=dict)
+    row: int | None = None
+
+    def message(self, locale: str = "en") -> str:
+        """Say it in words of *locale*."""
+        from .messages import text
+
+        return text(self.code, {"entity": self.entity, "field": self.field, "value": self.value, **self.params}, locale)
+
+
+class CRMError(Exception):
+    """The root of all errors of this package.
+
+    Attributes:
+        code: stable id of the message, for programs; plugins prefix theirs with their name.
+        status: the HTTP status a web host would answer.
+        params: values for the message's placeholders, all plain JSON.
+        details: one entry a wrong field, where the error is about fields.
+    """
+
+    default_code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+
+    def __init__(self, code: str | None = None, /, *, details: Sequence[Detail] = (), **params: Any) -> None:
+        self.code = code or self.default_code
+        self.params = params
+        self.details = tuple(details)
+        super().__init__(self.code)
+
+    def message(self, locale: str = "en") -> str:
+        """Say what was wrong, where, and what to do, in words of *locale*."""
+        from .messages import text
+
+        return text(self.code, self.params, locale)
+
+    def __str__(self) -> str:
+        lines = [self.message()]
+        lines += [f"  {d.entity}.{d.field}: {d.message()}" for d in self.details]
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.code, self.details, self.params)
+
+    def problem(self, locale: str = "en") -> dict[str, Any]:
+        """Return the error as an RFC 9457 problem document."""
+        body: dict[str, Any] = {
+            "type": f"urn:crm:error:{self.code}",
+            "title": self.message(locale),
+            "status": self.status,
+            "code": self.code,
+            "params": {k: v if isinstance(v, str | int | float | bool | list | dict | None) else str(v) for k, v in self.params.items()},
+        }
+        if self.details:
+            body["errors"] = [
+                {"entity": d.entity, "field": d.field, "code": d.code, "value": d.value, "message": d.message(locale)}
+                | ({} if d.row is None else {"row": d.row})
+                for d in self.details
+            ]
+        return body
+
+
+def _rebuild(cls: type[CRMError], code: str, details: Sequence[Detail], params: Mapping[str, Any]) -> CRMError:
+    return cls(code, details=details, **params)
+
+
+class NotFound(CRMError):
+    """The record does not exist, or does not exist for this actor."""
+
+    default_code, status = "not_found", 404
+
+
+class Denied(CRMError):
+    """The actor may not do this."""
+
+    default_code, status = "denied", 403
+
+
+class Conflict(CRMError):
+    """Someone else changed the record, or a unique value is taken. ``params`` carry ``yours``, ``theirs`` and ``base``."""
+
+    default_code, status = "conflict", 409
+
+
+class Invalid(CRMError):
+    """The values asked for break a rule of their fields; ``details`` names all of them at once."""
+
+    default_code, status = "invalid", 422
+
+
+class Refused(CRMError):
+    """A plugin's veto, or a statement or call outside what is allowed; ``details`` holds every refusal."""
+
+    default_code, status = "refused", 422
+
+
+class NotReadable(CRMError):
+    """The actor may not read this field. Not an AttributeError, so ``getattr(x, "salary", 0)`` cannot lie."""
+
+    default_code, status = "not_readable", 403
+
+
+class MixedCurrency(CRMError):
+    """Amounts of unlike currencies would be added, compared or sorted."""
+
+    default_code, status = "mixed_currency", 422
+
+
+class ReadOnly(CRMError):
+    """A write in a session opened with ``write=False``, or a database that takes no writes."""
+
+    default_code, status = "read_only", 409
+
+
+class NeedsAwait(CRMError):
+    """A call that blocks was made where an event loop runs; use ``asession`` or ``await crm.run(...)``."""
+
+    default_code, status = "needs_await", 500
+
+
+class SchemaBehind(CRMError):
+    """The database's schema is older (or newer) than the code; ``crm.migrations.plan()`` says how."""
+
+    default_code, status = "schema_behind", 503
+
+
+class CommitOutcomeUnknown(CRMError):
+    """The connection broke during COMMIT. Ask ``crm.outcome(idempotency_key)`` before you try again."""
+
+    default_code, status = "commit_outcome_unknown", 503
+
+
+class Unavailable(CRMError):
+    """The database cannot serve now (locked, full, gone). Nothing was changed; the call can be repeated."""
+
+    default_code, status = "unavailable", 503
+
+
+class LoadError(CRMError):
+    """The CRM cannot start as configured: a plugin, role, hook or entity is wrong. Raised by ``CRM(...)``."""
+
+    default_code, status = "load_error", 500
+
+
+class MissingExtra(CRMError):
+    """A feature needs an optional dependency: ``pip install 'crm-core[<extra>]'``."""
+
+    default_code, status = "missing_extra", 500
+
+
+class LoopDetected(CRMError):
+    """Events or hooks call each other in a circle; ``params['chain']`` shows it."""
+
+    default_code, status = "loop_detected", 500
+
+
+class PluginFailed(CRMError):
+    """A plugin's code raised. ``params`` name the plugin and the hook; ``__cause__`` is what it raised."""
+
+    default_code, status = "plugin_failed", 500

@@ -1,0 +1,359 @@
+"""Query: a read of one entity, built step by step, run through the session's lens; Page: one keyset page of it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+import attrs
+
+from .entities.entity import Entity
+from .entities.meta import logical_table, spec
+from .entities.validate import plain, structure
+from .errors import Invalid, NotFound, Refused
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Select
+
+    from .entities.fields import FieldSpec
+    from .session import Session
+
+E = TypeVar("E", bound=Entity)
+MAX_PAGE = 1_000
+RESERVED = frozenset({"after", "limit", "size", "expand", "fields"})
+OPERATORS = ("eq", "ne", "lt", "lte", "gt", "gte", "in", "isnull", "startswith")
+
+
+@attrs.frozen
+class Page(Generic[E]):
+    """Some records and where to go on.
+
+    Attributes:
+        items: the records, in order.
+        next: what to give as ``after`` for the next page; None at the end.
+    """
+
+    items: list[E]
+    next: str | None
+
+    @property
+    def has_more(self) -> bool:
+        return self.next is not None
+
+    def __iter__(self) -> Iterator[E]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> E:
+        return self.items[index]
+
+
+@attrs.frozen
+class _Order:
+    """One sort key: a field's column, and which way."""
+
+    column: Any
+    field: FieldSpec
+    descending: bool
+
+    @property
+    def clauses(self) -> list[Any]:
+        """NULL sorts last either way, on both databases."""
+        clause = self.column.desc() if self.descending else self.column.asc()
+        return [self.column.is_(None), clause] if self.field.nullable else [clause]
+
+    def after(self, value: Any) -> ColumnElement[bool]:
+        """Match what sorts strictly after *value*."""
+        from sqlalchemy import false, or_
+
+        if value is None:
+            return false()
+        beyond = self.column < value if self.descending else self.column > value
+        return or_(beyond, self.column.is_(None)) if self.field.nullable else beyond
+
+    def same(self, value: Any) -> ColumnElement[bool]:
+        return self.column.is_(None) if value is None else self.column == value  # type: ignore[no-any-return]  # a column is untyped here
+
+
+class Query(Generic[E]):
+    """A read of one entity. Each step returns a new query; nothing runs before ``all``, ``first``, ``one``, ``count``, ``page``, ``stream``."""
+
+    def __init__(self, session: Session, entity: type[E]) -> None:
+        self._session = session
+        self.entity = entity
+        self._criteria: tuple[Any, ...] = ()
+        self._orders: tuple[_Order, ...] = ()
+        self._free_orders: tuple[Any, ...] = ()
+        self._preloads: tuple[FieldSpec, ...] = ()
+
+    def _with(self, **changes: Any) -> Self:
+        other = type(self)(self._session, self.entity)
+        other.__dict__.update(self.__dict__ | changes)
+        return other
+
+    # -- building -----------------------------------------------------------------------------------------------------------------
+
+    def where(self, *criteria: ColumnElement[bool]) -> Self:
+        """Keep what fulfils all *criteria* (any SQLAlchemy expression over entities)."""
+        return self._with(_criteria=(*self._criteria, *criteria))
+
+    def matching(self, params: Mapping[str, str], *, allow: Sequence[str]) -> Self:
+        """Filter and sort by a query string: ``stage=won&amount__gte=EUR:1000&sort=-created_at,name``.
+
+        Operators: eq (none written), ne, lt, lte, gt, gte, in (comma-separated), isnull (true/false), startswith. The names ``after``,
+        ``limit``, ``size``, ``expand`` and ``fields`` are the host's and skipped. Sorting takes allowed and system fields.
+
+        Raises:
+            Invalid: ``unknown_filter`` names what is not allowed, not readable or not a field; ``bad_filter`` what cannot be read.
+        """
+        query: Self = self
+        readable = self._session.reader.readable(self.entity)
+        for key, text in params.items():
+            if key in RESERVED:
+                continue
+            if key == "sort":
+                query = query._sorted(text, {*allow} & readable)
+                continue
+            name, _, operator = key.partition("__")
+            field = self._field(name) if name in allow and name in readable else None
+            if field is None or (operator or "eq") not in OPERATORS:
+                raise Invalid("unknown_filter", filter=key[:60], allowed=sorted({*allow} & readable))
+            query = query.where(self._criterion(field, operator or "eq", text))
+        return query
+
+    def order_by(self, *keys: Any) -> Self:
+        """Sort by columns (``Opportunity.created_at.desc()``). NULL sorts last; ties are broken by id."""
+        orders, free = list(self._orders), list(self._free_orders)
+        for key in keys:
+            order = self._as_order(key)
+            if order is None:
+                free.append(key)
+            else:
+                orders.append(order)
+        return self._with(_orders=tuple(orders), _free_orders=tuple(free))
+
+    def preload(self, *refs: Any) -> Self:
+        """Read the records that these references point at in one statement each; ``session.related`` and ``expand`` then have them."""
+        fields = []
+        for ref in refs:
+            field = getattr(ref, "field", None)
+            if field is None or field.kind != "ref" or spec(self.entity).fields.get(field.name) is not field:
+                raise Invalid("not_a_reference", entity=spec(self.entity).name, given=str(ref)[:60])
+            fields.append(field)
+        return self._with(_preloads=(*self._preloads, *fields))
+
+    # -- running ------------------------------------------------------------------------------------------------------------------
+
+    def all(self) -> list[E]:
+        """Return all records."""
+        return self._load(self._select().order_by(*self._order_clauses()))
+
+    def first(self) -> E | None:
+        """Return the first record, or None."""
+        return next(iter(self._load(self._select().order_by(*self._order_clauses()).limit(1))), None)
+
+    def one(self) -> E:
+        """Return the only record.
+
+        Raises:
+            NotFound: there is none.
+            Refused: there are several.
+        """
+        found = self._load(self._select().order_by(*self._order_clauses()).limit(2))
+        if not found:
+            raise NotFound(entity=spec(self.entity).name)
+        if len(found) > 1:
+            raise Refused("several_found", entity=spec(self.entity).name)
+        return found[0]
+
+    def count(self, *, limit: int | None = None) -> int:
+        """Count the records, up to *limit* where a number beyond it does not matter."""
+        from sqlalchemy import func, select
+
+        table = logical_table(self.entity)
+        if limit is None:
+            statement = select(func.count()).select_from(table).where(*self._criteria)
+        else:
+            statement = select(func.count()).select_from(select(table.c.id).where(*self._criteria).limit(limit).subquery())
+        return int(self._session.execute(statement).scalar_one())
+
+    def ids(self) -> list[str]:
+        """Return the ids of all records, in order."""
+        from sqlalchemy import select
+
+        table = logical_table(self.entity)
+        return list(self._session.execute(select(table.c.id).where(*self._criteria).order_by(*self._order_clauses())).scalars())
+
+    def page(self, size: int = 50, *, after: str | None = None) -> Page[E]:
+        """Return up to *size* records (at most 1,000) after a cursor. The cost does not grow with the depth.
+
+        Raises:
+            Invalid: the cursor is not one of this query's; the size is out of range.
+        """
+        if not isinstance(size, int) or not 1 <= size <= MAX_PAGE:
+            raise Invalid("bad_page_size", size=str(size)[:20], limit=MAX_PAGE)
+        if self._free_orders:
+            raise Refused("page_needs_fields", order=str(self._free_orders[0])[:80])
+        keys = self._keys()
+        criteria = (*self._criteria, *(() if after is None else (self._beyond(keys, after),)))
+        found = self._load(self._session.shape.page(self, criteria, [c for k in keys for c in k.clauses], size + 1))
+        more = len(found) > size
+        return Page(found[:size], self._cursor(keys, found[size - 1]) if more else None)
+
+    def stream(self, batch: int = 500) -> Iterator[E]:
+        """Yield all records in batches, in bounded memory, each batch a statement of its own."""
+        after: str | None = None
+        while True:
+            page = self.page(batch, after=after)
+            yield from page
+            after = page.next
+            if after is None:
+                return
+
+    # -- pieces -------------------------------------------------------------------------------------------------------------------
+
+    def _columns(self) -> tuple[tuple[Any, ...], Any]:
+        session = self._session
+        columns, load = session.crm.codec(self.entity).loader(session.reader.readable(self.entity), raw=False)
+        table = logical_table(self.entity)
+        return tuple(table.c[c] for c in columns), load
+
+    def _select(self) -> Select[Any]:
+        from sqlalchemy import select
+
+        columns, _ = self._columns()
+        return select(*columns).where(*self._criteria)
+
+    def _load(self, statement: Select[Any]) -> list[E]:
+        _, load = self._columns()
+        found: list[E] = [load(row) for row in self._session.execute(statement)]
+        for field in self._preloads:
+            self._session.attach(found, field)
+        return found
+
+    def _field(self, name: str) -> FieldSpec | None:
+        return self._session.crm.codec(self.entity).fields.get(name)
+
+    def _column(self, field: FieldSpec) -> Any:
+        return logical_table(self.entity).c[field.column]
+
+    def _keys(self) -> list[_Order]:
+        identity = spec(self.entity).fields["id"]
+        keys = list(self._orders)
+        if not any(k.field is identity for k in keys):
+            keys.append(_Order(self._column(identity), identity, keys[-1].descending if keys else False))
+        return keys
+
+    def _order_clauses(self) -> list[Any]:
+        if self._free_orders:
+            return [*(c for k in self._orders for c in k.clauses), *self._free_orders]
+        return [c for k in self._keys() for c in k.clauses]
+
+    def _as_order(self, key: Any) -> _Order | None:
+        from sqlalchemy import UnaryExpression
+        from sqlalchemy.sql import operators
+
+        from .entities.columns import EntityColumn, MoneyColumn
+
+        if isinstance(key, MoneyColumn):
+            key.asc()
+        descending = False
+        if isinstance(key, UnaryExpression) and key.modifier in (operators.desc_op, operators.asc_op):
+            descending, key = key.modifier is operators.desc_op, key.element
+        if not isinstance(key, EntityColumn) or key.table is not logical_table(self.entity) or key.field.kind in ("json", "list"):
+            return None
+        return _Order(key, key.field, descending)
+
+    def _sorted(self, text: str, allowed: set[str]) -> Self:
+        keys = []
+        for part in text.split(","):
+            name = part.removeprefix("-")
+            field = self._field(name)
+            if field is None or not (name in allowed or field.system) or field.kind in ("money", "json", "list"):
+                raise Invalid("unknown_sort", sort=part[:60], allowed=sorted(allowed))
+            keys.append(_Order(self._column(field), field, part.startswith("-")))
+        return self._with(_orders=(*self._orders, *keys))
+
+    def _criterion(self, field: FieldSpec, operator: str, text: str) -> Any:
+        column = self._column(field)
+        if operator == "isnull":
+            if text not in ("true", "false"):
+                raise Invalid("bad_filter", filter=field.name, given=text[:60])
+            return column.is_(None) if text == "true" else column.is_not(None)
+        if field.kind in ("json", "list"):
+            raise Invalid("bad_filter", filter=field.name, given=text[:60])
+        if operator == "startswith":
+            if field.kind not in ("str", "text"):
+                raise Invalid("bad_filter", filter=field.name, given=text[:60])
+            return column.startswith(text, autoescape=True)
+        if operator == "in":
+            return column.in_([self._value(field, part) for part in text.split(",")][:1000])
+        value = self._value(field, text)
+        if field.kind == "money":
+            from .entities.columns import MoneyColumn
+
+            column = MoneyColumn(column, logical_table(self.entity).c[field.columns[1]], field, logical_table(self.entity))
+        match operator:
+            case "eq":
+                return column == value
+            case "ne":
+                return column != value
+            case "lt":
+                return column < value
+            case "lte":
+                return column <= value
+            case "gt":
+                return column > value
+            case _:
+                return column >= value
+
+    def _value(self, field: FieldSpec, text: str) -> Any:
+        from .entities.money import Money
+        from .entities.validate import problems
+
+        value: Any = text
+        name = spec(self.entity).name
+        if field.kind == "money":
+            currency, colon, amount = text.partition(":")
+            if not colon:
+                raise Invalid("bad_filter", filter=field.name, given=text[:60])
+            value = Money(amount, currency)
+        elif field.kind == "int":
+            value = int(text) if len(text) < 20 and text.lstrip("-").isdigit() else text
+        elif field.kind == "bool":
+            value = {"true": True, "false": False}.get(text, text)
+        elif field.kind != "id":
+            value = structure(name, field, text)
+        wrong = [] if field.kind == "id" else list(problems(name, field, value))
+        if wrong:
+            raise Invalid("bad_filter", filter=field.name, given=text[:60], details=wrong)
+        return value
+
+    def _digest(self, keys: Sequence[_Order]) -> str:
+        described = [(k.field.name, k.descending) for k in keys]
+        return hashlib.sha256(json.dumps([spec(self.entity).name, described]).encode()).hexdigest()[:8]
+
+    def _cursor(self, keys: Sequence[_Order], last: E) -> str:
+        codec = self._session.crm.codec(self.entity)
+        values = [plain(k.field, codec.get(last, k.field.column if k.field.extension else k.field.name)) for k in keys]
+        return base64.urlsafe_b64encode(json.dumps([self._digest(keys), *values]).encode()).decode().rstrip("=")
+
+    def _beyond(self, keys: Sequence[_Order], after: str) -> Any:
+        from sqlalchemy import and_, or_
+
+        try:
+            digest, *values = json.loads(base64.urlsafe_b64decode(after + "=" * (-len(after) % 4)))
+            if digest != self._digest(keys) or len(values) != len(keys):
+                raise ValueError(after)
+        except (ValueError, TypeError, binascii.Error):
+            raise Invalid("bad_cursor", given=str(after)[:60]) from None
+        typed = [structure(spec(self.entity).name, k.field, v) for k, v in zip(keys, values, strict=True)]
+        return or_(
+            *(and_(*(k.same(v) for k, v in zip(keys[:i], typed[:i], strict=True)), keys[i].after(typed[i])) for i in range(len(keys)))
+        )

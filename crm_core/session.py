@@ -1,0 +1,455 @@
+"""Session: one actor, one tenant, one transaction. Every verb here goes through the pipeline (writes) or the lens (reads)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from .entities.entity import Entity
+from .entities.fields import FieldSpec, Ref
+from .entities.meta import spec
+from .errors import CRMError, Denied, Invalid, NotFound, ReadOnly
+from .events.event import event_kind
+from .hooks.actions import ActionInfo, list_for, perform
+from .hooks.dispatch import HookState
+from .permissions.actor import Actor
+from .permissions.to_python import Facts, holds
+from .query import Query
+from .storage.changeset import BulkResult
+from .storage.idempotency import Keyed, Replayed
+from .storage.pipeline import Pipeline
+from .storage.reader import Reader
+from .storage.unit import Unit
+from .storage.writer import JournalRow, Origin
+
+if TYPE_CHECKING:
+    from sqlalchemy import Result
+
+    from .crm import CRM
+    from .entities.fields import Field
+    from .events.event import Event
+    from .hooks.parts import Link
+    from .messages import Messages
+    from .permissions.actor import User
+    from .permissions.policy import Policy
+    from .permissions.shape import Shape
+
+E = TypeVar("E", bound=Entity)
+S = TypeVar("S")
+R = TypeVar("R")
+
+
+class Session:
+    """What one actor does in one transaction. ``crm.session(actor)`` opens it; leaving it commits.
+
+    Attributes:
+        actor: who acts; all reads and writes are this actor's.
+        crm: the CRM it belongs to.
+        plugin: whose code runs, for the journal; empty in the host's own.
+    """
+
+    def __init__(
+        self,
+        crm: CRM,
+        actor: Actor,
+        unit: Unit,
+        *,
+        plugin: str = "",
+        reason: str | None = None,
+        request: str | None = None,
+        chain: tuple[str, ...] = (),
+        hooks: HookState | None = None,
+    ) -> None:
+        self.crm = crm
+        self.actor = actor
+        self.unit = unit
+        self.plugin = plugin
+        self.reason = reason
+        self.request = request
+        self.chain = chain
+        self.hooks = hooks or HookState(crm.registry)
+        self.reader = Reader(self)
+        self.pipeline = Pipeline(self)
+        self._services: dict[type[Any], Any] = {}
+        self._settings: dict[type[Any], Any] = {}
+
+    # -- who ----------------------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def policy(self) -> Policy:
+        """What the actor's roles allow."""
+        return self.crm.policy(self)
+
+    @cached_property
+    def shape(self) -> Shape:
+        """The lens that fits the actor's rules."""
+        return self.crm.shape(self.policy)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What rules need to know besides a record: the actor, the directory, related records, shares."""
+        return self.crm.facts(self)
+
+    @property
+    def people(self) -> Mapping[str, User]:
+        """The users of the tenant by id, as the directory knows them; empty where the host gave no directory."""
+        return self.facts.users
+
+    @cached_property
+    def binds(self) -> dict[str, Any]:
+        """The actor's values for the lens."""
+        return self.crm.binds(self)
+
+    @property
+    def messages(self) -> Messages:
+        """The catalogues of this CRM."""
+        return self.crm.messages
+
+    def derive(self, *, actor: Actor | None = None, plugin: str = "", reason: str | None = None) -> Session:
+        """Return a session in the same transaction for another actor or plugin."""
+        return Session(
+            self.crm, actor or self.actor, self.unit, plugin=plugin or self.plugin, reason=reason or self.reason,
+            request=self.request, chain=self.chain, hooks=self.hooks,
+        )  # fmt: skip
+
+    def origin(self) -> Origin:
+        """Say who writes, for the journal."""
+        behalf = self.actor.on_behalf_of
+        running = self.hooks.running
+        return Origin(
+            tenant=self.actor.tenant,
+            at=self.crm.runtime.clock.now(),
+            actor=self.actor.id,
+            on_behalf_of=behalf.id if behalf else None,
+            plugin=running.plugin if running else self.plugin,
+            reason=self.reason,
+            request=self.request,
+            chain=self.chain,
+        )
+
+    def elevated(self, reason: str) -> AbstractContextManager[Session]:
+        """Open a session with the grants that the running plugin declares, to see or change more than the actor may.
+
+        The journal keeps the reason. What it returns goes to the caller through :meth:`seen`.
+
+        Raises:
+            Denied: no plugin's code is running.
+        """
+        running = self.hooks.running
+        plugin = running.plugin if running else self.plugin
+        if not plugin:
+            raise Denied("elevated_outside_plugin", reason=reason)
+        return self._elevate(plugin, reason)
+
+    @contextmanager
+    def _elevate(self, plugin: str, reason: str) -> Iterator[Session]:
+        if not self.unit.write:
+            raise ReadOnly("elevated_needs_write", plugin=plugin)
+        inner = self.derive(actor=Actor.service(plugin, tenant=self.actor.tenant, on_behalf_of=self.actor), plugin=plugin, reason=reason)
+        inner.note("core.elevated.v1", {"plugin": plugin, "reason": reason})
+        yield inner
+
+    @contextmanager
+    def elevated_core(self, reason: str) -> Iterator[Session]:
+        """Open a session with full rights in the tenant for the core's own cascades."""
+        yield self.derive(actor=Actor.system("core", tenant=self.actor.tenant, on_behalf_of=self.actor), reason=reason)
+
+    def seen(self, record: E | None) -> E | None:
+        """Return a record as this session's actor may see it, or None where it is hidden."""
+        return None if record is None else self.find(type(record), record.id)
+
+    # -- permissions --------------------------------------------------------------------------------------------------------------
+
+    def permitted(self, action: str, record: Entity) -> bool:
+        """Evaluate the rule of an action on the values of a record at hand."""
+        codec = self.crm.codec(type(record))
+        rule = self.policy.rule(action, type(record))
+        return self.policy.is_everything(rule) or holds(rule, codec.values(record), self.facts)
+
+    def can(self, action: str, record: Entity | type[Entity]) -> bool:
+        """Say whether the actor may do *action* to a record, or to some record of an entity."""
+        if isinstance(record, type):
+            return not self.policy.is_nothing(self.policy.rule(action, record))
+        whole = self.reader.locked(type(record), [record.id]).get(record.id) if not self._is_whole(record) else record
+        return whole is not None and self.permitted(action, whole)
+
+    def _is_whole(self, record: Entity) -> bool:
+        return all(level in ("read", "write") for level in self.policy.fields(type(record)).values())
+
+    def check_action(self, permission: str, record: Entity | None) -> Denied | None:
+        """Say why the actor may not use an action, or None where they may."""
+        return None if self.policy.permits(permission) else Denied(action=permission, entity=spec(type(record)).name if record else "")
+
+    # -- writing ------------------------------------------------------------------------------------------------------------------
+
+    def create(self, record: E) -> E:
+        """Store a new record and return it with its id. ``owner`` becomes the actor where it is None.
+
+        Raises:
+            Invalid: all wrong fields at once.
+            Denied: the actor may not create such a record.
+            Refused: a plugin's veto.
+            Conflict: a unique value is taken.
+        """
+        return self._keyed("create", record, lambda: self.reader.revealed(self.pipeline.create([record])[0][0]))
+
+    def create_many(self, records: Iterable[E], *, on_error: Literal["raise", "collect"] = "raise") -> BulkResult[E]:
+        """Store many records of one entity as batches.
+
+        Args:
+            records: any iterable; it is read in chunks of 1,000.
+            on_error: ``raise`` fails whole; ``collect`` leaves out what is wrong and says why by index.
+        """
+
+        def work() -> BulkResult[E]:
+            ok: list[E] = []
+            failed: list[tuple[int, CRMError]] = []
+            with self.unit.atomic():
+                start, batch = 0, []
+                for record in records:
+                    batch.append(record)
+                    if len(batch) == 1000:
+                        self._create_batch(batch, start, on_error, ok, failed)
+                        start, batch = start + len(batch), []
+                self._create_batch(batch, start, on_error, ok, failed)
+            return BulkResult(ok, failed)
+
+        if self.unit.keyed is None:
+            return work()
+        records = list(records)
+        return self._keyed("create_many", records, work)
+
+    def _create_batch(self, batch: list[E], start: int, on_error: str, ok: list[E], failed: list[tuple[int, CRMError]]) -> None:
+        done, wrong = self.pipeline.create(batch, collect=on_error == "collect")
+        ok += [self.reader.revealed(r) for r in done]
+        failed += [(start + row, error) for row, error in wrong]
+
+    def save(self, record: E) -> E:
+        """Write what differs from the stored record, if it is still at the version that was read, and return the record.
+
+        Raises:
+            Conflict: someone else changed it since; ``params`` carry yours, theirs and base.
+        """
+        return self._keyed("save", record, lambda: self.pipeline.save(record))
+
+    def update(self, entity: type[E], id: str | Ref[E], changes: Mapping[str, Any], *, version: int | None = None) -> E:
+        """Change fields of a record by name; what is missing stays, None is a value. Plain JSON values are understood.
+
+        Args:
+            version: the version the change is based on; another current version is a Conflict.
+
+        Raises:
+            NotFound, Denied, Invalid, Refused, Conflict: nothing was changed.
+        """
+        id_ = _id(id)
+        return self._keyed("update", (entity, id_, changes), lambda: self.pipeline.update(entity, [(id_, changes)], version=version)[0][0])
+
+    def update_where(self, query: Query[E], changes: Mapping[str, Any]) -> int:
+        """Change all records of a query in batches, with hooks and a journal row each; return how many.
+
+        Raises:
+            Denied, Invalid, Refused, Conflict: nothing was changed.
+        """
+
+        def work() -> int:
+            count = 0
+            with self.unit.atomic():
+                ids = query.ids()
+                for start in range(0, len(ids), 1000):
+                    done, _ = self.pipeline.update(query.entity, [(i, changes) for i in ids[start : start + 1000]])
+                    count += len(done)
+            return count
+
+        return self._keyed("update_where", (query.entity, changes), work)
+
+    def upsert(self, record: E, *, on: str) -> E:
+        """Create a record, or change the living one with the same value in the unique field *on*.
+
+        Fields left at their defaults are not touched in an existing record.
+
+        Raises:
+            Invalid: *on* is not a unique field or has no value.
+            Conflict: the value belongs to a record that this actor does not see.
+        """
+        return self._keyed("upsert", (record, on), lambda: self.pipeline.upsert(record, on))
+
+    def delete(self, record: Entity | Ref[Any]) -> None:
+        """Soft-delete a record; :meth:`restore` brings it back.
+
+        Raises:
+            Conflict: ``protected``: other records point at it.
+        """
+        entity = record.entity if isinstance(record, Ref) else type(record)
+        self._keyed("delete", (entity, record.id), lambda: self.pipeline.delete(entity, [record.id]))
+
+    def restore(self, entity: type[E], id: str | Ref[E]) -> E:
+        """Bring a soft-deleted record back."""
+        id_ = _id(id)
+        return self._keyed("restore", (entity, id_), lambda: self.pipeline.restore(entity, id_))
+
+    def emit(self, event: Event[Any]) -> None:
+        """Publish a domain event of the running plugin: a journal row in this transaction, delivered after its commit.
+
+        Raises:
+            Denied: the event is not of the running plugin.
+        """
+        origin = self.origin()
+        self.crm.check_emitter(type(event), origin.plugin)
+        payload = {"id": self.crm.runtime.ids.new(), "data": self.crm.events.encode(event)}
+        row = JournalRow(spec(event.record.entity).name, event.record.id, 0, event_kind(type(event)), payload)
+        with self.unit.atomic() as connection:
+            self.crm.writer.journal(connection, origin, [row])
+
+    def note(self, kind: str, payload: Mapping[str, Any], *, entity: str = "core", record: str | None = None) -> None:
+        """Append a row of the core's own to the journal: an elevation, a share, an export."""
+        with self.unit.atomic() as connection:
+            event_id = self.crm.runtime.ids.new()
+            row = JournalRow(entity, record or event_id, 0, kind, {"id": event_id, **payload})
+            self.crm.writer.journal(connection, self.origin(), [row])
+
+    # -- reading ------------------------------------------------------------------------------------------------------------------
+
+    def get(self, entity: type[E], id: str | Ref[E]) -> E:
+        """Return a record.
+
+        Raises:
+            NotFound: it is not there, or not there for this actor.
+        """
+        found = self.reader.one(entity, _id(id))
+        if found is None:
+            raise NotFound(entity=spec(entity).name)
+        return found
+
+    def find(self, entity: type[E], id: str | Ref[E] | None) -> E | None:
+        """Return a record, or None where it is not there for this actor."""
+        return None if id is None else self.reader.one(entity, _id(id))
+
+    def lock(self, entity: type[E], id: str | Ref[E]) -> E:
+        """Return a record as it is now; nobody else changes it until this transaction ends.
+
+        Raises:
+            NotFound: it is not there, or not there for this actor.
+            ReadOnly: the session was opened with ``write=False``.
+        """
+        with self.unit.atomic():
+            found = self.reader.locked(entity, [_id(id)]).get(_id(id))
+        if found is None or not self.permitted("read", found):
+            raise NotFound(entity=spec(entity).name)
+        return self.reader.revealed(found)
+
+    def get_many(self, entity: type[E], ids: Iterable[str | Ref[E]]) -> list[E]:
+        """Return the records of *ids* in that order, without duplicates, leaving out what is not there for this actor."""
+        wanted = list(dict.fromkeys(_id(i) for i in ids))
+        found = self.reader.many(entity, wanted)
+        return [found[i] for i in wanted if i in found]
+
+    def query(self, entity: type[E]) -> Query[E]:
+        """Start a query."""
+        return Query(self, entity)
+
+    def execute(self, stmt: Any) -> Result[Any]:
+        """Run any SQLAlchemy Core select over entities, as this actor may see them.
+
+        Raises:
+            NotReadable: it names a field the actor may not read.
+            Refused: it contains something outside the closed list (text, tables, DML, unknown functions).
+            MixedCurrency: it would add amounts of unlike currencies.
+        """
+        return self.shape.execute(self, stmt)
+
+    def related(self, record: Entity, ref: Field[Any] | Any) -> Any:
+        """Return the record that a preloaded reference points at; None where there is none for this actor. Never a hidden query.
+
+        Raises:
+            Invalid: the reference was not preloaded.
+        """
+        name = ref.field.name
+        if getattr(record, name) is None:
+            return None
+        if record._related is None or name not in record._related:
+            raise Invalid("not_preloaded", entity=spec(type(record)).name, field=name)
+        return record._related[name]
+
+    def attach(self, records: Sequence[Entity], field: FieldSpec) -> None:
+        """Read what a reference of *records* points at, in one go."""
+        refs = [r for r in records if field.name in dict(r._items())]
+        wanted = [ref.id for r in refs if (ref := getattr(r, field.name)) is not None]
+        assert field.target is not None
+        found = self.reader.many(field.target, wanted) if wanted else {}
+        for record in refs:
+            ref = getattr(record, field.name)
+            record._related = {**(record._related or {}), field.name: found.get(ref.id) if ref else None}
+
+    # -- plugins ------------------------------------------------------------------------------------------------------------------
+
+    def use(self, service: type[S]) -> S:
+        """Return a plugin's service, working in this session.
+
+        Raises:
+            Invalid: no loaded plugin offers it.
+        """
+        found = self._services.get(service)
+        if found is None:
+            found = service(self.derive(plugin=self.crm.registry.service_owner(service)))  # type: ignore[call-arg]  # services take a session
+            self._services[service] = found = found if self.unit.keyed is None else Replayed(found, self)
+        return found  # type: ignore[no-any-return]  # stored under its class
+
+    def perform(self, command: Any) -> Any:
+        """Run the action that takes *command*; a record it returns is shown as the actor may see it.
+
+        Raises:
+            Denied: the actor lacks the action's permission.
+        """
+
+        def work() -> Any:
+            with self.unit.atomic():
+                result = perform(self, command)
+            return self.seen(result) if isinstance(result, Entity) else result
+
+        return self._keyed("perform", command, work)
+
+    def actions(self, record: Entity) -> list[ActionInfo]:
+        """List the actions on a record, with whether the actor may use them and why not."""
+        return list_for(self, record)
+
+    def settings(self, cls: type[S]) -> S:
+        """Return a plugin's settings in this tenant."""
+        if cls not in self._settings:
+            self._settings[cls] = self.crm.load_settings(self, cls)
+        return self._settings[cls]  # type: ignore[no-any-return]  # loaded as its class
+
+    def link(self, link: Link, a: Entity, b: Entity) -> None:
+        """Relate two records, as a plugin's ``link`` declares; once related they stay so."""
+        self.crm.links.add(self, link, a, b)
+
+    def unlink(self, link: Link, a: Entity, b: Entity) -> None:
+        """End a relation."""
+        self.crm.links.remove(self, link, a, b)
+
+    def linked(self, link: Link, record: Entity) -> list[Any]:
+        """Return the records on the other side of a relation that this actor may see."""
+        return self.crm.links.of(self, link, record)
+
+    def share(self, record: Entity, grantee: str, *actions: str) -> None:
+        """Let ``user:<id>`` or ``team:<name>`` do *actions* (``read`` where none are given) to one record. Needs ``update`` on it."""
+        self.crm.shares.add(self, record, grantee, actions or ("read",))
+
+    def unshare(self, record: Entity, grantee: str) -> None:
+        """Take back what was shared with someone."""
+        self.crm.shares.remove(self, record, grantee)
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """Undo everything inside on an error, and go on."""
+        return self.unit.savepoint()
+
+    # -- idempotency --------------------------------------------------------------------------------------------------------------
+
+    def _keyed(self, name: str, given: Any, work: Callable[[], R]) -> R:
+        keyed: Keyed | None = self.unit.keyed
+        return work() if keyed is None else keyed.call(self, name, given, work)
+
+
+def _id(id: str | Ref[Any]) -> str:
+    return id.id if isinstance(id, Ref) else id

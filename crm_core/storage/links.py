@@ -1,0 +1,66 @@
+"""Relations between records of modules that do not know each other, as plugins' ``link`` declares them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, insert, select
+
+from ..entities.entity import Entity
+from ..entities.meta import spec
+from ..errors import Conflict, Denied, LoadError, NotFound
+
+if TYPE_CHECKING:
+    from ..hooks.parts import Link
+    from ..session import Session
+
+
+class Links:
+    """The link tables of one CRM. Both records must be visible, and the first changeable, for whoever relates them."""
+
+    def add(self, session: Session, link: Link, a: Entity, b: Entity) -> None:
+        """Relate two records.
+
+        Raises:
+            NotFound: one of them is not there for this actor.
+            Conflict: ``link_taken``: the link allows one partner, and there is another.
+        """
+        table = self._table(session, link)
+        self._check(session, a, b)
+        with session.unit.atomic() as connection:
+            known = set(connection.execute(select(table.c.b).where(table.c.tenant == session.actor.tenant, table.c.a == a.id)).scalars())
+            if b.id in known:
+                return
+            if known and not link.many:
+                raise Conflict("link_taken", link=link.name)
+            connection.execute(insert(table).values(tenant=session.actor.tenant, a=a.id, b=b.id))
+            session.note("core.linked.v1", {"link": link.name, "a": a.id, "b": b.id}, entity=spec(type(a)).name, record=a.id)
+
+    def remove(self, session: Session, link: Link, a: Entity, b: Entity) -> None:
+        """End a relation; one that is not there is none."""
+        table = self._table(session, link)
+        self._check(session, a, b)
+        with session.unit.atomic() as connection:
+            gone = connection.execute(delete(table).where(table.c.tenant == session.actor.tenant, table.c.a == a.id, table.c.b == b.id))
+            if gone.rowcount:
+                session.note("core.unlinked.v1", {"link": link.name, "a": a.id, "b": b.id}, entity=spec(type(a)).name, record=a.id)
+
+    def of(self, session: Session, link: Link, record: Entity) -> list[Any]:
+        """Return the visible records on the other side."""
+        table = self._table(session, link)
+        mine, theirs, other = (table.c.a, table.c.b, link.b) if type(record) is link.a else (table.c.b, table.c.a, link.a)
+        statement = select(theirs).where(table.c.tenant == session.actor.tenant, mine == record.id).order_by(theirs)
+        return session.get_many(other, list(session.unit.connection.execute(statement).scalars()))
+
+    def _table(self, session: Session, link: Link) -> Any:
+        found = session.crm.tables.links.get(link)
+        if found is None:
+            raise LoadError("link_not_loaded", link=link.name)
+        return found
+
+    def _check(self, session: Session, a: Entity, b: Entity) -> None:
+        for record in (a, b):
+            if session.find(type(record), record.id) is None:
+                raise NotFound(entity=spec(type(record)).name)
+        if not session.can("update", a):
+            raise Denied(action="update", entity=spec(type(a)).name)

@@ -1,0 +1,279 @@
+"""Law 1, the one door in: create, update, delete and restore records as batches, each a Changeset through the same steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..entities.entity import Entity
+from ..entities.meta import spec
+from ..entities.validate import plain, structure
+from ..errors import Conflict, CRMError, Denied, Detail, Invalid, NotFound
+from ..hooks.core_specs import Change
+from .changeset import Changeset, Operation
+from .stages import SYSTEM, Failed, Stages
+
+if TYPE_CHECKING:
+    from ..entities.codec import Codec
+    from ..session import Session
+
+E = TypeVar("E", bound=Entity)
+
+
+class Pipeline:
+    """The steps of a write, for one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._crm = session.crm
+        self._stages = Stages(session)
+
+    # -- create -------------------------------------------------------------------------------------------------------------------
+
+    def create(self, records: Sequence[E], *, collect: bool = False) -> tuple[list[E], Failed]:
+        """Create records of one entity; with *collect*, failed ones are returned by index and the rest is kept.
+
+        Raises:
+            Invalid, Denied, Refused, Conflict: something is wrong, and *collect* is off; the records are as they were.
+        """
+        failed: Failed = []
+        if not records:
+            return [], failed
+        entity = type(records[0])
+        codec = self._crm.codec(entity)
+        for row, record in enumerate(records):
+            if type(record) is not entity:
+                raise Invalid("mixed_entities", entity=spec(entity).name, given=type(record).__name__, row=row)
+            if record._origin is not None or "version" in dict(record._items()):
+                raise Invalid("already_stored", entity=spec(entity).name)
+        self._stamp(records)
+        work = Changeset(
+            entity, "create", [Change(record=r, old=None, fields=self.given(codec, r)) for r in records], list(range(len(records)))
+        )
+        try:
+            with self._session.unit.atomic():
+                done = self._stages.run(codec, work, failed if collect else None)
+        except BaseException:
+            for record in records:
+                _unstamp(record)
+            raise
+        for row, _ in failed:
+            _unstamp(records[row])
+        return [c.record for c in done.changes], failed
+
+    def _stamp(self, records: Sequence[Any]) -> None:
+        session = self._session
+        now, actor, tenant = self._crm.runtime.clock.now(), session.actor.id, session.actor.tenant
+        owned = "owner" in type(records[0]).__crm_options__ and not session.actor.is_system
+        for record, id_ in zip(records, self._crm.runtime.ids.many(len(records)), strict=True):
+            record.id, record.tenant, record.version = id_, tenant, 1
+            record.created_at = record.updated_at = now
+            record.created_by = record.updated_by = actor
+            record.deleted_at = None
+            if owned and record.owner is None:
+                record.owner = actor
+
+    # -- update -------------------------------------------------------------------------------------------------------------------
+
+    def update(
+        self, entity: type[E], asked: Sequence[tuple[str, Mapping[str, Any]]], *, version: int | None = None, collect: bool = False
+    ) -> tuple[list[E], Failed]:
+        """Change records by id. Plain JSON values are read as their fields' types.
+
+        Raises:
+            NotFound: an id is not there for this actor.
+            Conflict: *version* is not the record's version any more.
+        """
+        failed: Failed = []
+        codec = self._crm.codec(entity)
+        structured = [(id_, self.structure(codec, changes)) for id_, changes in asked]
+        with self._session.unit.atomic():
+            olds = self._session.reader.locked(entity, [id_ for id_, _ in structured])
+            work = Changeset(entity, "update", [], [])
+            unchanged: dict[int, E] = {}
+            for row, (id_, changes) in enumerate(structured):
+                old = olds.get(id_)
+                error = self._hidden_or_stale(codec, old, changes, version)
+                if error is not None:
+                    self._stages.fail(failed if collect else None, row, error)
+                    continue
+                new = codec.copy(old)
+                for name, value in changes.items():
+                    codec.set(new, name, value)
+                changed = frozenset(n for n in changes if codec.get(new, n) != codec.get(old, n))
+                if not changed:
+                    unchanged[row] = old  # type: ignore[assignment]  # _hidden_or_stale reports None
+                    continue
+                work.changes.append(Change(record=new, old=old, fields=changed))
+                work.rows.append(row)
+            done = self._stages.run(codec, work, failed if collect else None)
+        results = unchanged | dict(zip(done.rows, (c.record for c in done.changes), strict=True))
+        return [self._session.reader.revealed(results[row]) for row in sorted(results)], failed
+
+    def structure(self, codec: Codec, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Read names and plain values that come from outside. Hidden and unknown fields give the same error.
+
+        Raises:
+            Invalid: names that are not fields, are not readable, or may not be set.
+        """
+        levels = self._session.policy.fields(codec.entity)
+        found: dict[str, Any] = {}
+        wrong: list[Detail] = []
+        for name, value in changes.items():
+            field = codec.fields.get(name)
+            level = levels.get(name, "write")
+            if field is None or level == "none":
+                wrong.append(Detail(codec.facts.name, str(name)[:60], "unknown_field"))
+            elif field.system or level != "write" or not self._stages.settable(codec, name):
+                wrong.append(Detail(codec.facts.name, name, "read_only_field"))
+            else:
+                try:
+                    found[name] = structure(codec.facts.name, field, value)
+                except Invalid as e:
+                    wrong += e.details
+        if wrong:
+            raise Invalid(details=wrong)
+        return found
+
+    def _hidden_or_stale(self, codec: Codec, old: Any, changes: Mapping[str, Any], version: int | None) -> CRMError | None:
+        session = self._session
+        name = codec.facts.name
+        if old is None or not session.permitted("read", old):
+            return NotFound(entity=name)
+        if version is not None and old.version != version:
+            readable = [n for n in changes if session.policy.fields(codec.entity).get(n, "write") in ("read", "write")]
+            theirs = codec.plain({n: codec.get(old, n) for n in readable})
+            yours = {n: plain(codec.fields[n], v) for n, v in changes.items()}
+            base = session.reader.base(codec, old, version, theirs)
+            return Conflict(
+                "stale_version", entity=name, id=old.id, version=version, current=old.version, yours=yours, theirs=theirs, base=base
+            )
+        if not session.permitted("update", old):
+            return Denied(action="update", entity=name)
+        amendable = codec.entity.__dict__.get("__amendable__", frozenset())
+        if codec.facts.append_only and not amendable.issuperset(changes) and not session.actor.is_system:
+            return Denied("append_only", entity=name)
+        return None
+
+    # -- save and upsert ----------------------------------------------------------------------------------------------------------
+
+    def save(self, record: E) -> E:
+        """Write what differs from the record as it was read; see :meth:`Session.save`."""
+        session, entity = self._session, type(record)
+        codec = self._crm.codec(entity)
+        levels = session.policy.fields(entity)
+        editable = {
+            n: v for n, v in codec.values(record).items() if not codec.fields[n].system and levels.get(n, "write") in ("read", "write")
+        }
+        current = session.reader.locked(entity, [record.id]).get(record.id)
+        if current is None or not session.permitted("read", current):
+            raise NotFound(entity=codec.facts.name)
+        theirs = {n: codec.get(current, n) for n in editable}
+        if current.version == record.version:
+            changes = {n: v for n, v in editable.items() if v != theirs[n]}
+        else:
+            then = session.reader.base(codec, current, record.version, codec.plain(theirs))
+            changes = {n: v for n, v in editable.items() if codec.plain({n: v})[n] != then[n]}
+        new = self.update(entity, [(record.id, changes)], version=record.version)[0][0]
+        for name, value in codec.values(new).items():
+            codec.set(record, name, value)
+        return record
+
+    def upsert(self, record: E, on: str) -> E:
+        """Create a record or change the living one with the same unique value; see :meth:`Session.upsert`."""
+        session, entity = self._session, type(record)
+        codec = self._crm.codec(entity)
+        field = codec.fields.get(on)
+        if field is None or not field.options.unique or codec.get(record, on) is None:
+            raise Invalid("not_a_unique_value", entity=codec.facts.name, field=on)
+        known = session.reader.taken(entity, on, codec.get(record, on))
+        if known is None:
+            try:
+                return session.reader.revealed(self.create([record])[0][0])
+            except Conflict as e:
+                # Someone else created it between our look and our write.
+                known = session.reader.taken(entity, on, codec.get(record, on))
+                if e.code != "not_unique" or known is None:
+                    raise
+        if session.find(entity, known) is None:
+            raise Conflict("not_unique", details=[Detail(codec.facts.name, on, "not_unique")], entity=codec.facts.name, field=on)
+        return self.update(entity, [(known, {n: codec.get(record, n) for n in self.given(codec, record)})])[0][0]
+
+    def given(self, codec: Codec, record: Any) -> frozenset[str]:
+        """Return the names of the fields that differ from their defaults."""
+        given = []
+        for name, field in codec.fields.items():
+            if field.system:
+                continue
+            value = codec.get(record, name)
+            default = field.options.factory() if field.options.factory else field.options.default
+            if value != default and not (name == "owner" and value == self._session.actor.id):
+                given.append(name)
+        return frozenset(given)
+
+    # -- delete and restore -------------------------------------------------------------------------------------------------------
+
+    def delete(self, entity: type[Any], ids: Sequence[str]) -> None:
+        """Soft-delete records; references to them are protected, set null or cascaded as their fields say.
+
+        Raises:
+            NotFound: an id is not there for this actor.
+            Conflict: ``protected``: living records still point at one.
+        """
+        codec = self._crm.codec(entity)
+        with self._session.unit.atomic():
+            olds = self._session.reader.locked(entity, ids)
+            for id_ in ids:
+                self._require("delete", entity, olds.get(id_))
+            self._release_references(entity, ids)
+            self._stages.run(codec, self._dated(codec, "delete", [olds[i] for i in ids], self._crm.runtime.clock.now()), None)
+
+    def restore(self, entity: type[E], id_: str) -> E:
+        """Bring a soft-deleted record back.
+
+        Raises:
+            NotFound: no such deleted record for this actor.
+            Conflict: a unique value was taken meanwhile.
+        """
+        codec = self._crm.codec(entity)
+        with self._session.unit.atomic():
+            old = self._session.reader.locked(entity, [id_], deleted=True).get(id_)
+            self._require("delete", entity, old)
+            done = self._stages.run(codec, self._dated(codec, "restore", [old], None), None)
+        return self._session.reader.revealed(done.changes[0].record)
+
+    def _require(self, action: str, entity: type[Any], old: Any) -> None:
+        if old is None or not self._session.permitted("read", old):
+            raise NotFound(entity=spec(entity).name)
+        if not self._session.permitted(action, old):
+            raise Denied(action=action, entity=spec(entity).name)
+
+    def _dated(self, codec: Codec, op: Operation, olds: Sequence[Any], at: Any) -> Changeset:
+        changes = []
+        for old in olds:
+            new = codec.copy(old)
+            new.deleted_at = at
+            changes.append(Change(record=new, old=old, fields=frozenset({"deleted_at"})))
+        return Changeset(codec.entity, op, changes, list(range(len(changes))))
+
+    def _release_references(self, entity: type[Any], ids: Sequence[str]) -> None:
+        """Do to the records that point at *ids* what their fields say."""
+        for child, field in self._crm.references(entity):
+            pointing = self._session.reader.pointing(child, field, ids)
+            if not pointing:
+                continue
+            if field.options.on_delete == "protect":
+                raise Conflict("protected", entity=spec(entity).name, by=spec(child).name, field=field.name)
+            with self._session.elevated_core(f"on_delete:{spec(entity).name}") as core:
+                if field.options.on_delete == "cascade":
+                    core.pipeline.delete(child, pointing)
+                else:
+                    core.pipeline.update(child, [(i, {field.name: None}) for i in pointing])
+
+
+def _unstamp(record: Any) -> None:
+    if getattr(record, "owner", None) == record.created_by:
+        record.owner = None
+    for name in SYSTEM:
+        if name in dict(record._items()):
+            delattr(record, name)

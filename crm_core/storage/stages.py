@@ -1,0 +1,247 @@
+"""The stages of law 1 in their order: validate, permit, hooks, vetoes, references, rows and journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import DBAPIError
+
+from ..entities.fields import Ref
+from ..entities.meta import spec
+from ..errors import Conflict, CRMError, Denied, Detail, Invalid, Refused
+from ..hooks.core_specs import Change, WriteCtx, after_write, before_write, check_write
+from ..hooks.refusals import as_details, by_position
+from ..messages import redact
+from .changeset import Changeset
+from .failures import translate
+from .writer import JournalRow, created_row, deleted_row, updated_row
+
+if TYPE_CHECKING:
+    from ..entities.codec import Codec
+    from ..session import Session
+
+Errors = dict[int, CRMError]
+Failed = list[tuple[int, CRMError]]
+SYSTEM = ("id", "tenant", "version", "created_at", "created_by", "updated_at", "updated_by", "deleted_at")
+ATTACHED = 100
+
+
+class Stages:
+    """What every changeset of one session goes through."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._crm = session.crm
+
+    def run(self, codec: Codec, work: Changeset, failed: Failed | None) -> Changeset:
+        """Send a changeset through all steps and return what was written of it."""
+        work = self._sift(work, self._validate(codec, work), failed)
+        work = self._sift(work, self._permit(codec, work), failed)
+        if not work.changes:
+            return work
+        ctx = WriteCtx(session=self._session, entity=work.entity, op=work.op)
+        if before_write.plan(ctx):
+            work = self._filtered(codec, ctx, work, failed)
+        if check_write.plan(ctx):
+            work = self._sift(work, self._vetoes(ctx, work), failed)
+        work = self._sift(work, self._references(codec, work), failed)
+        if not work.changes:
+            return work
+        work = self._write(codec, work, failed)
+        if work.changes and after_write.plan(ctx):
+            after_write(ctx, work.changes)
+        return work
+
+    def fail(self, failed: Failed | None, row: int, error: CRMError) -> None:
+        if failed is None:
+            raise error
+        failed.append((row, error))
+
+    def _sift(self, work: Changeset, errors: Errors, failed: Failed | None) -> Changeset:
+        """Raise what went wrong with all details, or set it aside and go on with the rest."""
+        if not errors:
+            return work
+        if failed is None:
+            raise _combined(list(errors.values()))
+        failed += [(work.rows[i], e) for i, e in sorted(errors.items())]
+        return work.only([i for i in range(len(work.changes)) if i not in errors])
+
+    def _validate(self, codec: Codec, work: Changeset) -> Errors:
+        errors: Errors = {}
+        many = len(work.changes) > 1
+        for i, change in enumerate(work.changes):
+            names = None if work.op == "create" else change.fields
+            row = work.rows[i] if many else None
+            wrong = codec.check(change.record, row, names) or codec.normalise(change.record, self._crm.region, row, names)
+            if wrong:
+                errors[i] = Invalid(details=wrong)
+        return errors
+
+    def _permit(self, codec: Codec, work: Changeset) -> Errors:
+        """Check that nobody writes a record out of their own sight, or a field they may not."""
+        session = self._session
+        action = {"create": "create", "update": "update", "delete": "delete", "restore": "delete"}[work.op]
+        name = codec.facts.name
+        errors: Errors = {}
+        for i, change in enumerate(work.changes):
+            if work.op == "create":
+                wrong = self._unwritable(codec, change)
+                if wrong:
+                    errors[i] = Invalid(details=wrong)
+                    continue
+            moved = work.op == "update" and "owner" in change.fields and session.permitted("assign", change.old)
+            if not moved and not session.permitted(action, change.record):
+                errors[i] = Denied(action=action, entity=name)
+        return errors
+
+    def _unwritable(self, codec: Codec, change: Change) -> list[Detail]:
+        levels = self._session.policy.fields(codec.entity)
+        wrong = []
+        for n in change.fields:
+            level = levels.get(n, "write")
+            if level == "none":
+                wrong.append(Detail(codec.facts.name, n, "unknown_field"))
+            elif level != "write" or not self.settable(codec, n):
+                wrong.append(Detail(codec.facts.name, n, "read_only_field"))
+        return wrong
+
+    def _filtered(self, codec: Codec, ctx: WriteCtx, work: Changeset, failed: Failed | None) -> Changeset:
+        """Run ``before_write`` and check what it changed, once more and only once."""
+        before = [codec.values(c.record) for c in work.changes]
+        work.changes = before_write(ctx, work.changes)
+        touched: list[int] = []
+        for i, (change, then) in enumerate(zip(work.changes, before, strict=True)):
+            moved = frozenset(n for n, v in codec.values(change.record).items() if v != then[n])
+            if moved & frozenset(SYSTEM) - {"deleted_at"}:
+                raise Refused("system_field_changed", entity=codec.facts.name, field=sorted(moved)[0])
+            if moved:
+                touched.append(i)
+                old = change.old
+                change.fields = (
+                    (change.fields | moved)
+                    if old is None
+                    else frozenset(n for n in change.fields | moved if codec.get(change.record, n) != codec.get(old, n))
+                )
+        if touched:
+            again = work.only(touched)
+            errors = self._validate(codec, again)
+            action = "create" if work.op == "create" else "update"
+            for i, change in enumerate(again.changes):
+                if i not in errors and work.op in ("create", "update") and not self._still_permitted(action, change):
+                    errors[i] = Denied(action=action, entity=codec.facts.name)
+            work = self._sift(work, {touched[i]: e for i, e in errors.items()}, failed)
+        return work
+
+    def _still_permitted(self, action: str, change: Change) -> bool:
+        session = self._session
+        if action == "update" and "owner" in change.fields and session.permitted("assign", change.old):
+            return True
+        return session.permitted(action, change.record)
+
+    def _vetoes(self, ctx: WriteCtx, work: Changeset) -> Errors:
+        errors: Errors = {}
+        for at, mine in by_position(check_write.refusals(ctx, work.changes), work.changes).items():
+            for i in range(len(work.changes)) if at is None else [at]:
+                errors[i] = Refused(details=as_details(mine, work.changes), hook=check_write.name, count=len(mine))
+        return errors
+
+    def _references(self, codec: Codec, work: Changeset) -> Errors:
+        """Check that what is pointed at exists for this actor: an id in a body goes through the lens like any other."""
+        errors: Errors = {}
+        if work.op in ("delete", "restore"):
+            return errors
+        for name, field in codec.fields.items():
+            if field.kind != "ref":
+                continue
+            wanted: dict[int, Ref[Any]] = {
+                i: ref
+                for i, c in enumerate(work.changes)
+                if (c.old is None or name in c.fields) and (ref := codec.get(c.record, name)) is not None
+            }
+            if not wanted:
+                continue
+            found = self._session.reader.targets(
+                field.target, sorted({r.id for r in wanted.values()}), attach=len(work.changes) <= ATTACHED
+            )
+            for i, ref in wanted.items():
+                if ref.id not in found:
+                    detail = Detail(codec.facts.name, name, "bad_ref", redact(ref.id), {"target": spec(ref.entity).name}, work.rows[i])
+                    errors[i] = Invalid(details=[detail, *(errors[i].details if i in errors else ())])
+                elif found[ref.id] is not None:
+                    record = work.changes[i].record
+                    record._related = {**(record._related or {}), name: found[ref.id]}
+        return errors
+
+    # -- writing ------------------------------------------------------------------------------------------------------------------
+
+    def _write(self, codec: Codec, work: Changeset, failed: Failed | None) -> Changeset:
+        try:
+            if failed is None:
+                self._rows_and_journal(codec, work)
+            else:
+                with self._session.unit.savepoint():
+                    self._rows_and_journal(codec, work)
+            return work
+        except DBAPIError as e:
+            error = self._explained(codec, e)
+            if failed is None or not isinstance(error, Conflict | Invalid):
+                raise error from e
+            if len(work.changes) == 1:
+                failed.append((work.rows[0], error))
+                return work.only([])
+        # One of many broke a rule of the database: find it by halves, so that the rest is kept.
+        middle = len(work.changes) // 2
+        left = self._write(codec, work.only(list(range(middle))), failed)
+        right = self._write(codec, work.only(list(range(middle, len(work.changes)))), failed)
+        return Changeset(work.entity, work.op, left.changes + right.changes, left.rows + right.rows)
+
+    def _explained(self, codec: Codec, e: DBAPIError) -> CRMError:
+        return translate(e, tables=self._crm.tables, entity=codec.entity)
+
+    def _rows_and_journal(self, codec: Codec, work: Changeset) -> None:
+        session = self._session
+        connection = session.unit.connection
+        writer = self._crm.writer
+        if work.op != "create":
+            now = self._crm.runtime.clock.now()
+            for change in work.changes:
+                record = change.record
+                record.version, record.updated_at, record.updated_by = change.old.version + 1, now, session.actor.id
+        records = [c.record for c in work.changes]
+        if work.op == "create":
+            writer.insert(connection, codec, records)
+        else:
+            writer.update(connection, codec, records, set().union(*(c.fields for c in work.changes)))
+        writer.journal(connection, session.origin(), self._journal_rows(codec, work))
+        session.unit.wrote = True
+
+    def _journal_rows(self, codec: Codec, work: Changeset) -> Iterable[JournalRow]:
+        ids = self._crm.runtime.ids.many(len(work.changes))
+        for change, event_id in zip(work.changes, ids, strict=True):
+            match work.op:
+                case "create":
+                    yield created_row(codec, change.record, event_id)
+                case "update":
+                    yield updated_row(codec, change.old, change.record, change.fields, event_id)
+                case "restore":
+                    yield updated_row(codec, change.old, change.record, change.fields, event_id, verb="restored")
+                case "delete":
+                    yield deleted_row(codec, change.record, event_id)
+
+    def settable(self, codec: Codec, name: str) -> bool:
+        field = codec.fields[name]
+        if not field.options.read_only or self._session.actor.is_system:
+            return True
+        owner = field.extension.__crm_extends__[1] if field.extension else codec.facts.plugin
+        running = self._session.hooks.running
+        return running is not None and running.plugin == owner
+
+
+def _combined(errors: Sequence[CRMError]) -> CRMError:
+    """Make one error of many: of the first's kind, with the details of all of that kind."""
+    first = errors[0]
+    if len(errors) == 1 or not first.details:
+        return first
+    details = [d for e in errors if type(e) is type(first) for d in e.details]
+    return type(first)(first.code, details=details, **first.params)

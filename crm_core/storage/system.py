@@ -1,0 +1,169 @@
+"""The core's own tables: journal, positions, deliveries, directory mirror, shares, roles, settings, idempotency."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, Text
+from sqlalchemy.types import UserDefinedType
+
+from ..entities.sqltypes import PLAIN_JSON, IdType, InstantType, text_type
+
+
+class Xid(UserDefinedType[int]):
+    """PostgreSQL's xid8: which transaction wrote a row."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "xid8"
+
+
+@attrs.frozen
+class SystemTables:
+    """The tables that are not entities. Each is documented where it is used."""
+
+    journal: Table
+    journal_position: Table
+    subscription: Table
+    parking: Table
+    sequencer: Table
+    idempotency: Table
+    member: Table
+    team_member: Table
+    directory_state: Table
+    share: Table
+    role: Table
+    setting: Table
+
+
+def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
+    """Declare them under *prefix* in *metadata*."""
+    tenant = lambda **kw: Column("tenant", text_type(63), nullable=False, **kw)  # noqa: E731  # reads as a column below
+    journal = Table(
+        f"{prefix}journal",
+        metadata,
+        Column("id", BigInteger().with_variant(Integer(), "sqlite"), Identity(always=True), primary_key=True, autoincrement=True),
+        tenant(),
+        Column("at", InstantType(), nullable=False),
+        Column("actor", text_type(255), nullable=False),
+        Column("on_behalf_of", text_type(255)),
+        Column("plugin", text_type(63), nullable=False, server_default=""),
+        Column("reason", Text()),
+        Column("request", text_type(255)),
+        Column("entity", text_type(127), nullable=False),
+        Column("record", IdType(), nullable=False),
+        Column("version", BigInteger(), nullable=False),
+        Column("kind", text_type(127), nullable=False),
+        Column("format", Integer(), nullable=False),
+        Column("payload", PLAIN_JSON, nullable=False),
+        Column("personal", PLAIN_JSON),
+        Column("key_id", text_type(63)),
+        Index(f"{prefix}journal_record", "record", "version"),
+        sqlite_autoincrement=True,
+    )
+    # Which transaction wrote the row, for the outcome of a broken commit; only PostgreSQL has it.
+    journal.append_column(Column("xid", Xid().with_variant(Integer(), "sqlite"), server_default=None))
+    journal_position = Table(
+        f"{prefix}journal_position",
+        metadata,
+        Column("position", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False),
+        Column("journal_id", BigInteger(), nullable=False, unique=True),
+    )
+    subscription = Table(
+        f"{prefix}subscription",
+        metadata,
+        Column("name", text_type(255), primary_key=True),
+        Column("position", BigInteger(), nullable=False),
+        Column("token", BigInteger(), nullable=False),
+        Column("until", InstantType()),
+        Column("updated_at", InstantType(), nullable=False),
+    )
+    parking = Table(
+        f"{prefix}parking",
+        metadata,
+        Column("subscription", text_type(255), primary_key=True),
+        Column("record", IdType(), primary_key=True),
+        Column("position", BigInteger(), primary_key=True, autoincrement=False),
+        Column("attempts", Integer(), nullable=False),
+        Column("next_try", InstantType()),
+        Column("error", Text()),
+        Column("state", text_type(15), nullable=False),
+        Index(f"{prefix}parking_due", "subscription", "state", "next_try"),
+    )
+    sequencer = Table(
+        f"{prefix}sequencer",
+        metadata,
+        Column("id", Integer(), primary_key=True, autoincrement=False),
+        Column("floor", BigInteger(), nullable=False),
+        Column("mark", BigInteger(), nullable=False),
+        Column("waiting", PLAIN_JSON, nullable=False),
+    )
+    idempotency = Table(
+        f"{prefix}idempotency",
+        metadata,
+        tenant(primary_key=True),
+        Column("key", text_type(255), primary_key=True),
+        Column("actor", text_type(255), nullable=False),
+        Column("at", InstantType(), nullable=False),
+        Column("digest", text_type(64)),
+        Column("result", PLAIN_JSON),
+    )
+    member = Table(
+        f"{prefix}member",
+        metadata,
+        tenant(primary_key=True),
+        Column("user_id", text_type(255), primary_key=True),
+        Column("ancestor", text_type(255), primary_key=True),
+        Column("depth", Integer(), nullable=False),
+        Index(f"{prefix}member_ancestor", "tenant", "ancestor", "user_id"),
+    )
+    team_member = Table(
+        f"{prefix}team_member",
+        metadata,
+        tenant(primary_key=True),
+        Column("user_id", text_type(255), primary_key=True),
+        Column("team", text_type(255), primary_key=True),
+        Index(f"{prefix}team_member_team", "tenant", "team", "user_id"),
+    )
+    directory_state = Table(
+        f"{prefix}directory_state",
+        metadata,
+        tenant(primary_key=True),
+        Column("digest", text_type(64), nullable=False),
+        Column("refreshed_at", InstantType(), nullable=False),
+    )
+    share = Table(
+        f"{prefix}share",
+        metadata,
+        tenant(primary_key=True),
+        Column("entity", text_type(127), primary_key=True),
+        Column("record", IdType(), primary_key=True),
+        Column("grantee", text_type(255), primary_key=True),
+        Column("action", text_type(63), primary_key=True),
+        Column("at", InstantType(), nullable=False),
+        Column("actor", text_type(255), nullable=False),
+        Index(f"{prefix}share_grantee", "tenant", "grantee", "entity", "record"),
+    )
+    role = Table(
+        f"{prefix}role",
+        metadata,
+        tenant(primary_key=True),
+        Column("name", text_type(255), primary_key=True),
+        Column("definition", PLAIN_JSON, nullable=False),
+        Column("at", InstantType(), nullable=False),
+        Column("actor", text_type(255), nullable=False),
+    )
+    setting = Table(
+        f"{prefix}setting",
+        metadata,
+        tenant(primary_key=True),
+        Column("plugin", text_type(63), primary_key=True),
+        Column("data", PLAIN_JSON, nullable=False),
+        Column("at", InstantType(), nullable=False),
+        Column("actor", text_type(255), nullable=False),
+    )
+    return SystemTables(
+        journal, journal_position, subscription, parking, sequencer, idempotency, member, team_member, directory_state, share, role, setting
+    )

@@ -1,0 +1,116 @@
+"""One transaction of a session: begun at its first statement, undone to where a failed call began."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from sqlalchemy import Connection
+
+from ..errors import ReadOnly
+
+if TYPE_CHECKING:
+    from .idempotency import Keyed
+
+
+class Unit:
+    """The connection behind a session.
+
+    An own transaction begins when the first statement needs it and commits on leaving; a joined one is the host's and only ever
+    gets savepoints.
+
+    Args:
+        begin: opens the connection; leaving it commits, or rolls back on an error.
+        write: False refuses every write.
+        joined: the transaction is the host's.
+    """
+
+    def __init__(self, begin: Callable[[], AbstractContextManager[Connection]], *, write: bool, joined: bool) -> None:
+        self._begin = begin
+        self._stack = ExitStack()
+        self._connection: Connection | None = None
+        self.write = write
+        self.joined = joined
+        self.wrote = False
+        self.closed = False
+        self._depth = 0
+        self.keyed: Keyed | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.closed = True
+        self._connection = None
+        self._stack.__exit__(kind, error, trace)
+
+    @property
+    def connection(self) -> Connection:
+        """The open connection.
+
+        Raises:
+            ReadOnly: the session is over.
+        """
+        if self._connection is None:
+            if self.closed:
+                raise ReadOnly("session_closed")
+            self._connection = self._stack.enter_context(self._begin())
+        return self._connection
+
+    @property
+    def begun(self) -> bool:
+        """Whether the transaction has begun."""
+        return self._connection is not None
+
+    @contextmanager
+    def atomic(self) -> Iterator[Connection]:
+        """Do a write wholly or not at all.
+
+        The first write of an own transaction needs no savepoint: where it fails, the transaction, in which nothing was written, is
+        begun anew. That keeps a single create at two statements.
+
+        Raises:
+            ReadOnly: the session was opened with ``write=False``.
+        """
+        if not self.write:
+            raise ReadOnly("read_only_session")
+        connection = self.connection
+        if self.joined or self.wrote or self._depth:
+            with connection.begin_nested():
+                self._depth += 1
+                try:
+                    yield connection
+                finally:
+                    self._depth -= 1
+            self.wrote = True
+            return
+        self._depth += 1
+        try:
+            yield connection
+        except BaseException as e:
+            self._restart(e)
+            raise
+        finally:
+            self._depth -= 1
+        self.wrote = True
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo everything inside on an error; the session goes on."""
+        with self.connection.begin_nested():
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+
+    def _restart(self, error: BaseException) -> None:
+        self._connection = None
+        stack, self._stack = self._stack, ExitStack()
+        try:
+            stack.__exit__(type(error), error, error.__traceback__)
+        except BaseException as raised:  # the failure itself comes back through the stack
+            if raised is not error:
+                raise
