@@ -50,6 +50,6 @@ check_write: VetoHook[WriteCtx, list[Change]] = VetoHook("check_write", by_entit
 after_write: CollectHook[WriteCtx, list[Change], Any] = CollectHook("after_write", by_entity=True)
 """Act on what was written, in the same transaction, after rows and journal; answers are ignored."""
 
-CORE = Plugin("core", version="0.1.0", label="Core")
+CORE = Plugin("core", version="0.1.0", label="Core", package="crm_core.storage")
 CORE.entities(Account, Contact, Affiliation, ExchangeRate, Interaction, Note, Tag, Tagging)
 CORE.hooks(before_write, check_write, after_write)

@@ -1,0 +1,298 @@
+"""The schema's history: one branch of revisions a plugin, applied in the order in which plugins require each other.
+
+Alembic's operations run on explicit contexts; its process-wide proxies are never touched, so several CRMs migrate side by side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from alembic.operations import Operations, ops
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Column, Connection, Inspector, MetaData, Table, delete, func, insert, inspect, select
+from sqlalchemy.schema import CreateSchema
+
+from ..entities.sqltypes import text_type
+from ..errors import Conflict, Invalid, SchemaBehind
+from .engine import Bound
+from .join import begin_on
+from .revisions.history import Revision, frozen, order
+from .revisions.place import Place
+from .revisions.steps import AddColumn, CreateTable, Step, declared, digest
+from .tables import Tables
+
+HEADS = "heads"
+BASE = "base"
+
+
+class PluginFacts(Protocol):
+    """What is asked of a plugin here."""
+
+    name: str
+    package: str
+    requires: Mapping[str, str]
+
+
+class Plugins(Protocol):
+    """The plugins in load order, the core first."""
+
+    plugins: Sequence[PluginFacts]
+
+
+class Branch:
+    """The revisions of one plugin: those it froze, or, before it froze any, what it declares today."""
+
+    def __init__(self, plugin: PluginFacts, tables: Tables) -> None:
+        self.name = plugin.name
+        self.requires = set(plugin.requires) | ({"core"} - {plugin.name})
+        self.revisions = frozen(plugin.package) if plugin.package else []
+        self.frozen = bool(self.revisions)
+        if not self.frozen:
+            steps = declared(tables, plugin.name)
+            self.revisions = [Revision(digest(steps), steps)]
+
+    def position(self, revision: str | None) -> int | None:
+        """Return how many revisions a database at *revision* has; None where this code does not know it.
+
+        A database made from the declared schema is where the frozen revision of the same content is.
+        """
+        if revision is None:
+            return 0
+        steps: list[Step] = []
+        for number, known in enumerate(self.revisions, 1):
+            steps += known.steps
+            if revision in (known.id, digest(steps)):
+                return number
+        return 0 if not self.frozen and revision.startswith("declared.") else None
+
+    def target(self, to: str) -> int:
+        """Return how many revisions *to* stands for; a branch without frozen ones knows only its head."""
+        if to == HEADS or not self.frozen:
+            return len(self.revisions)
+        return sum(r.order <= order(to) for r in self.revisions)
+
+
+class Migrations:
+    """What a host does with the schema: ``plan``, ``upgrade``, ``check`` at boot, ``include_name`` for its own Alembic.
+
+    Args:
+        bound: the CRM's database.
+        tables: the declared schema.
+        registry: the plugins in load order.
+    """
+
+    def __init__(self, bound: Bound, tables: Tables, registry: Plugins) -> None:
+        self._bound = bound
+        self._tables = tables
+        self._registry = registry
+        self._place = Place(tables.prefix, tables.schema, bound.kind)
+        self._version = Table(
+            self._place.name("version"),
+            MetaData(schema=tables.schema),
+            Column("plugin", text_type(63), primary_key=True),
+            Column("revision", text_type(63), nullable=False),
+        )
+        self._branches_made: list[Branch] | None = None
+
+    @property
+    def _branches(self) -> list[Branch]:
+        if self._branches_made is None:
+            self._branches_made = [Branch(p, self._tables) for p in self._registry.plugins]
+        return self._branches_made
+
+    # -- asking -------------------------------------------------------------------------------------------------------------------
+
+    def current(self) -> dict[str, str]:
+        """Return the revision of each plugin in the database, also of plugins that this CRM does not have."""
+        with self._bound.begin(write=False) as connection:
+            return self._current(connection)
+
+    def plan(self, to: str = HEADS) -> list[str]:
+        """Say step by step what :meth:`upgrade` would do; empty where there is nothing to do.
+
+        Raises:
+            SchemaBehind, Invalid: as :meth:`upgrade`.
+        """
+        with self._bound.begin(write=False) as connection:
+            lines = [] if self._has_schema(connection) else [f"create schema {self._tables.schema}"]
+            for branch, revision, steps in self._pending(connection, to):
+                lines += [f"{branch.name} {revision.id}: {self._place.describe(step)}" for step in steps]
+                if not steps:
+                    lines.append(f"{branch.name} {revision.id}: note the revision")
+            return lines
+
+    def check(self) -> None:
+        """Compare the database with this code, at boot: cheap, and changes nothing.
+
+        Raises:
+            SchemaBehind: ``schema_missing`` (nothing is there), ``schema_not_ours`` (tables of our names without our version table),
+                ``schema_behind``, ``schema_newer`` (made by later code), ``schema_damaged`` (tables are gone).
+        """
+        with self._bound.begin(write=False) as connection:
+            if not self._current(connection):
+                self._refuse_strangers(connection)
+                raise SchemaBehind("schema_missing", prefix=self._tables.prefix)
+            behind = [branch.name for branch, *_ in self._pending(connection, HEADS)]
+            if behind:
+                raise SchemaBehind("schema_behind", plugins=behind)
+            there = set(inspect(connection).get_table_names(self._tables.schema))
+            gone = sorted(self._names() - there)
+            if gone:
+                raise SchemaBehind("schema_damaged", tables=gone)
+
+    def include_name(self, name: str | None, type_: str, parent_names: Mapping[str, Any]) -> bool:
+        """Keep the host's ``alembic revision --autogenerate`` off our tables: ``context.configure(include_name=...)`` in its env.py.
+
+        Tables that begin with our prefix are taken as ours, so that those of a plugin that is gone are not dropped by accident.
+        """
+        if type_ != "table" or name is None or parent_names.get("schema_name") != self._tables.schema:
+            return True
+        return not (name in self._names() or (self._tables.prefix and name.startswith(self._tables.prefix)))
+
+    # -- changing -----------------------------------------------------------------------------------------------------------------
+
+    def upgrade(self, connection: Connection | None = None, to: str = HEADS) -> None:
+        """Bring the schema to *to*: all of it or nothing.
+
+        Args:
+            connection: the host's, as ``op.get_bind()`` gives it in its own revision: nothing is committed there. Without it, an own
+                transaction.
+            to: ``heads``, or a revision such as ``2026.11``, so that the host's revision does the same for ever. A plugin that froze no
+                revision yet is brought to what it declares.
+
+        Raises:
+            SchemaBehind: ``schema_newer``, ``schema_not_ours``.
+            Invalid: ``unknown_revision``.
+        """
+        with self._writing(connection) as on:
+            if not self._has_schema(on):
+                on.execute(CreateSchema(str(self._tables.schema), if_not_exists=True))
+            pending = list(self._pending(on, to))
+            self._version.create(on, checkfirst=True)
+            for branch, revision, steps in pending:
+                self._run(on, self._place.operations(steps))
+                self._note(on, branch.name, revision.id)
+
+    def downgrade(self, connection: Connection | None, plugin: str, to: str = BASE) -> None:
+        """Undo a plugin's revisions after *to*; ``base`` removes its tables and columns with what is in them.
+
+        Raises:
+            Conflict: ``plugin_required``: another plugin in the database needs it.
+            Invalid: ``unknown_plugin``, ``unknown_revision``.
+        """
+        branch = next((b for b in self._branches if b.name == plugin), None)
+        if branch is None:
+            raise Invalid("unknown_plugin", given=plugin, known=[b.name for b in self._branches])
+        with self._writing(connection) as on:
+            current = self._current(on)
+            position = self._position(branch, current)
+            target = 0 if to == BASE else self._known(to) and branch.target(to)
+            if target == 0:
+                self._refuse_required(branch, current)
+            for revision in reversed(branch.revisions[target:position]):
+                self._undo(on, branch, revision)
+            self._note(on, plugin, branch.revisions[target - 1].id if target else None)
+            if not self._current(on):
+                self._version.drop(on, checkfirst=True)
+
+    # -- inside -------------------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _writing(self, connection: Connection | None) -> Iterator[Connection]:
+        """Let one process migrate at a time: SQLite's BEGIN IMMEDIATE does, PostgreSQL is asked to."""
+        if connection is None:
+            with self._bound.begin() as own, self._writing(own) as on:
+                yield on
+            return
+        begin_on(connection)
+        if self._bound.kind == "postgresql":
+            key = hashlib.sha256(self._version.fullname.encode()).digest()[:8]
+            connection.execute(select(func.pg_advisory_xact_lock(int.from_bytes(key, "big", signed=True))))
+        yield connection
+
+    def _pending(self, connection: Connection, to: str) -> Iterator[tuple[Branch, Revision, Sequence[Step]]]:
+        self._known(to)
+        current = self._current(connection)
+        if not current:
+            self._refuse_strangers(connection)
+        for branch in self._branches:
+            position = self._position(branch, current)
+            for revision in branch.revisions[position : branch.target(to)]:
+                yield branch, revision, revision.steps if branch.frozen else self._missing(connection, revision.steps)
+
+    def _missing(self, connection: Connection, steps: Sequence[Step]) -> list[Step]:
+        """Leave out what is there: a schema that is not frozen only ever grows."""
+        found: Inspector = inspect(connection)
+        making = {step.table for step in steps if isinstance(step, CreateTable) and not self._place.is_there(step, found)}
+        added: list[Step] = []
+        for step in steps:
+            if step.table in making or not self._place.is_there(step, found):
+                added.append(step)
+            elif isinstance(step, CreateTable):
+                added += [AddColumn(step.table, c) for c in step.columns if not self._place.is_there(AddColumn(step.table, c), found)]
+        return added
+
+    def _undo(self, connection: Connection, branch: Branch, revision: Revision) -> None:
+        found: Inspector = inspect(connection)
+        steps = revision.steps if branch.frozen else [s for s in revision.steps if self._place.is_there(s, found)]
+        if self._bound.kind == "sqlite":
+            self._let_go(connection, steps)
+        self._run(connection, [operation.reverse() for operation in reversed(self._place.operations(steps))])
+
+    def _let_go(self, connection: Connection, steps: Sequence[Step]) -> None:
+        """Empty the references between rows about to go: SQLite checks them while it drops a table."""
+        quote = connection.dialect.identifier_preparer.quote
+        for step in steps:
+            if isinstance(step, CreateTable):
+                for column in (c for c in step.columns if c.references and c.nullable):
+                    connection.exec_driver_sql(f"UPDATE {quote(self._place.name(step.table))} SET {quote(column.name)} = NULL")
+
+    def _run(self, connection: Connection, operations: Sequence[ops.MigrateOperation]) -> None:
+        alembic = Operations(MigrationContext.configure(connection))
+        for operation in operations:
+            alembic.invoke(operation)
+
+    def _note(self, connection: Connection, plugin: str, revision: str | None) -> None:
+        connection.execute(delete(self._version).where(self._version.c.plugin == plugin))
+        if revision is not None:
+            connection.execute(insert(self._version).values(plugin=plugin, revision=revision))
+
+    def _current(self, connection: Connection) -> dict[str, str]:
+        if not inspect(connection).has_table(self._version.name, self._tables.schema):
+            return {}
+        return {row.plugin: row.revision for row in connection.execute(select(self._version))}
+
+    def _position(self, branch: Branch, current: Mapping[str, str]) -> int:
+        found = branch.position(current.get(branch.name))
+        if found is None:
+            raise SchemaBehind("schema_newer", plugin=branch.name, found=current[branch.name], known=branch.revisions[-1].id)
+        return found
+
+    def _known(self, to: str) -> bool:
+        known = sorted({r.id for b in self._branches if b.frozen for r in b.revisions})
+        if to != HEADS and to not in known:
+            raise Invalid("unknown_revision", given=to, known=[HEADS, *known])
+        return True
+
+    def _names(self) -> set[str]:
+        return {t.name for t in self._tables.metadata.tables.values()} | {self._version.name}
+
+    def _has_schema(self, connection: Connection) -> bool:
+        return self._tables.schema is None or inspect(connection).has_schema(self._tables.schema)
+
+    def _refuse_strangers(self, connection: Connection) -> None:
+        """Refuse tables that have our names and are not ours: nothing here may change or hide them."""
+        if not self._has_schema(connection):
+            return
+        strange = sorted(self._names() & set(inspect(connection).get_table_names(self._tables.schema)))
+        if strange:
+            raise SchemaBehind("schema_not_ours", tables=strange, prefix=self._tables.prefix)
+
+    def _refuse_required(self, branch: Branch, current: Mapping[str, str]) -> None:
+        needs = {b.name: b.requires for b in self._branches}
+        by = sorted(name for name in current if branch.name in needs.get(name, {"core"}) and name != branch.name)
+        if by:
+            raise Conflict("plugin_required", plugin=branch.name, by=by)

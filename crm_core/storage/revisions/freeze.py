@@ -1,0 +1,94 @@
+"""``python -m crm_core.storage.revisions.freeze 2026.11 sales service``: write what plugins declare today as their next revision.
+
+Additions are found here; a change of what an earlier revision made (a type, a rename, a removal) is refused: write its steps by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from ...errors import LoadError
+from ...hooks.registry import Registry, discover
+from ..tables import Tables
+from .history import frozen, order
+from .steps import AddColumn, CreateTable, Step, declared, to_plain
+
+
+def missing(before: Iterable[Step], now: Iterable[Step]) -> list[Step]:
+    """Return the steps from a frozen schema to a declared one.
+
+    Raises:
+        LoadError: ``schema_changed``: something frozen is declared otherwise now, or not at all.
+    """
+    known = {part: step for step in before for part, step in _parts(step)}
+    wanted = {part: step for step in now for part, step in _parts(step)}
+    changed = sorted(str(part) for part, step in known.items() if wanted.get(part) != step)
+    if changed:
+        raise LoadError("schema_changed", changed=changed)
+    steps: list[Step] = []
+    for step in now:
+        if isinstance(step, CreateTable) and (step.table, "") in known:
+            steps += [s for part, s in _parts(step) if part not in known]
+        elif any(part not in known for part, _ in _parts(step)):
+            steps.append(step)
+    return steps
+
+
+def _parts(step: Step) -> Iterable[tuple[tuple[str, str], Step]]:
+    """Take a table apart, since a later revision adds columns to it one by one."""
+    match step:
+        case CreateTable(table, columns, autoincrement):
+            yield (table, ""), CreateTable(table, (), autoincrement)
+            yield from (((table, c.name), AddColumn(table, c)) for c in columns)
+        case AddColumn(table, column):
+            yield (table, column.name), step
+        case _:
+            yield (step.table, f"index {step.name}"), step
+
+
+def freeze(registry: Registry, id: str) -> list[Path]:
+    """Write the revision *id* of every plugin of *registry* that has a package and declares something new; return the files."""
+    order(id)
+    tables = Tables(registry.entities, {e: registry.extensions(e) for e in registry.entities}, registry.links)
+    written = []
+    for plugin in registry.plugins:
+        if not plugin.package:
+            continue
+        history = frozen(plugin.package)
+        steps = missing([s for r in history for s in r.steps], declared(tables, plugin.name))
+        if steps:
+            folder = Path(str(files(plugin.package))) / "revisions"
+            folder.mkdir(exist_ok=True)
+            path = folder / f"{id}.json"
+            path.write_text(_lines(steps), encoding="utf-8")
+            written.append(path)
+    return written
+
+
+def _lines(steps: Sequence[Step]) -> str:
+    """Write one step, and one column, a line."""
+    texts = []
+    for plain in map(to_plain, steps):
+        columns = plain.pop("columns") if plain["step"] == "CreateTable" else None
+        head = json.dumps(plain)
+        rows = ",\n".join("    " + json.dumps(c) for c in columns or ())
+        texts.append(head if columns is None else f'{head[:-1]}, "columns": [\n{rows}\n  ]}}')
+    return "[\n  " + ",\n  ".join(texts) + "\n]\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Freeze the core and the installed plugins named."""
+    parser = argparse.ArgumentParser(prog="python -m crm_core.storage.revisions.freeze", description=__doc__)
+    parser.add_argument("id", help="year and month, like 2026.11")
+    parser.add_argument("plugins", nargs="*", help="names of installed plugins; the core is always looked at")
+    given = parser.parse_args(arguments)
+    for path in freeze(Registry(discover(given.plugins)), given.id):
+        print(path)  # noqa: T201  # a command's answer
+
+
+if __name__ == "__main__":
+    main()

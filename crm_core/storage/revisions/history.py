@@ -1,0 +1,46 @@
+"""Frozen schemas: one JSON file a revision, in the folder ``revisions`` of the package whose plugin it belongs to.
+
+A file holds the steps from the revision before it to itself. ``python -m crm_core.storage.revisions.freeze`` writes it; a released one
+is never edited, since databases were made by it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+
+import attrs
+
+from .steps import Step, from_plain
+
+
+@attrs.frozen
+class Revision:
+    """A state of one plugin's schema.
+
+    Attributes:
+        id: the year and month it was released in, ``2026.11``, or ``declared.<hash>`` for a schema that is not frozen yet.
+        steps: what leads from the revision before to this one.
+    """
+
+    id: str
+    steps: Sequence[Step]
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """What revisions are sorted by."""
+        return order(self.id)
+
+
+def order(id: str) -> tuple[int, ...]:
+    """Read ``2026.11`` as numbers, so that 2026.9 comes before it."""
+    return tuple(int(part) for part in id.split("."))
+
+
+def frozen(package: str) -> list[Revision]:
+    """Read the revisions of a package, oldest first; a package without any has none."""
+    folder = files(package) / "revisions"
+    found = [f for f in folder.iterdir() if f.name.endswith(".json")] if package and folder.is_dir() else []
+    made = [Revision(f.name.removesuffix(".json"), [from_plain(step) for step in json.loads(f.read_text("utf-8"))]) for f in found]
+    return sorted(made, key=lambda r: r.order)

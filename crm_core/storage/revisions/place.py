@@ -1,0 +1,103 @@
+"""Where steps are taken: names, types and Alembic's operations for the tables of one CRM on one kind of database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import attrs
+from alembic.operations import ops
+from sqlalchemy import Column, ForeignKey, Identity, Inspector, text
+
+from ..tables import shortened
+from .steps import AddColumn, ColumnStep, CreateIndex, CreateTable, Step, type_of
+
+
+@attrs.frozen
+class Place:
+    """The prefix and schema of one CRM's tables, and the kind of database."""
+
+    prefix: str
+    schema: str | None
+    kind: str
+
+    def name(self, bare: str) -> str:
+        """Return a table's or index's name here."""
+        return shortened(self.prefix + bare)
+
+    def operations(self, steps: Iterable[Step]) -> list[ops.MigrateOperation]:
+        """Turn steps into Alembic's operations; each reversed, in reversed order, they undo the steps."""
+        made: list[ops.MigrateOperation] = []
+        keys: list[ops.MigrateOperation] = []
+        for step in steps:
+            columns: Sequence[ColumnStep] = ()
+            match step:
+                case CreateTable(name, columns, autoincrement):
+                    options: dict[str, Any] = {"sqlite_autoincrement": True} if autoincrement else {}
+                    made.append(ops.CreateTableOp(self.name(name), [self._column(c) for c in columns], schema=self.schema, **options))
+                case AddColumn(name, column):
+                    columns = (column,)
+                    inline = self.kind == "sqlite"
+                    made.append(ops.AddColumnOp(self.name(name), self._column(column), schema=self.schema, inline_references=inline))
+                case CreateIndex():
+                    made.append(self._index(step))
+            if self.kind == "postgresql":
+                keys += [self._foreign_key(step.table, c) for c in columns if c.references]
+        return made + keys
+
+    def is_there(self, step: Step, found: Inspector) -> bool:
+        """Say whether the database has what *step* makes."""
+        table = self.name(step.table)
+        if not found.has_table(table, self.schema):
+            return False
+        match step:
+            case CreateTable():
+                return True
+            case AddColumn():
+                return any(c["name"] == step.column.name for c in found.get_columns(table, self.schema))
+            case CreateIndex():
+                return found.has_index(table, self.name(step.name), self.schema)
+
+    def describe(self, step: Step) -> str:
+        """Say in words what *step* does here."""
+        table = self.name(step.table)
+        match step:
+            case CreateTable():
+                return f"create table {table} ({len(step.columns)} columns)"
+            case AddColumn():
+                return f"add column {table}.{step.column.name} ({step.column.type})"
+            case CreateIndex():
+                return f"create {'unique ' * step.unique}index {self.name(step.name)} on {table} ({', '.join(step.columns)})"
+
+    def _column(self, step: ColumnStep) -> Column[Any]:
+        items: list[Any] = [Identity(always=True)] if step.identity else []
+        # SQLite takes a foreign key only together with its column, PostgreSQL only once both tables are there.
+        if step.references and self.kind == "sqlite":
+            items.append(ForeignKey(f"{self.name(step.references)}.id", ondelete=step.on_delete or None))
+        return Column(
+            step.name,
+            type_of(step.type),
+            *items,
+            nullable=step.nullable,
+            primary_key=step.primary_key,
+            unique=step.unique or None,
+            autoincrement=step.identity,
+            server_default=step.default if step.expression is None else text(step.expression),
+        )
+
+    def _foreign_key(self, table: str, step: ColumnStep) -> ops.CreateForeignKeyOp:
+        return ops.CreateForeignKeyOp(
+            shortened(f"{self.prefix}fk_{table}_{step.name}"),
+            self.name(table),
+            self.name(step.references),
+            [step.name],
+            ["id"],
+            source_schema=self.schema,
+            referent_schema=self.schema,
+            ondelete=step.on_delete or None,
+        )
+
+    def _index(self, step: CreateIndex) -> ops.CreateIndexOp:
+        where: dict[str, Any] = {f"{kind}_where": text(step.where) for kind in ("sqlite", "postgresql") if step.where}
+        columns = list(step.columns)
+        return ops.CreateIndexOp(self.name(step.name), self.name(step.table), columns, schema=self.schema, unique=step.unique, **where)
