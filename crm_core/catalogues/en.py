@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 TEMPLATES: Mapping[str, str] = {
     "action_ill_typed": "The action {action} must take a session and a command: annotate its second parameter with an attrs class. See {where}.",
-    "action_without_record": "The action {action} acts on {entity}, but {command} has no field Ref[{entity}]. Add one.",
+    "action_without_record": "The action {action} acts on {entity}, but no field of {command} refers to one. Add a field with a Ref to {entity}.",
     "already_stored": "This {entity} exists already. Save or update it instead of creating it.",
     "amounts_meet": "{field} is an amount in some currency: it cannot be combined with another currency's amounts or a bare number. Fix or group the currency.",
     "append_only": "A {entity} is never changed or deleted once it is written. Write another one.",
@@ -175,6 +175,7 @@ TEMPLATES: Mapping[str, str] = {
     "rule_unknown_node": "{given} is not part of any rule.[ Did you mean {suggestion}?]",
     "rule_value": "A rule on {field} was given {given}, but takes {expected}.",
     "schema_behind": "The database's schema and this version of the code do not fit[: {plugins}]. crm.migrations.plan() says what to do.",
+    "schema_changed": "What a frozen revision declares is declared otherwise now, or gone: {changed}. Restore it, or write the change as a revision by hand.",
     "schema_damaged": "Tables that the schema's version promises are gone: {tables}. Restore them from a backup.",
     "schema_missing": "The database has none of the CRM's tables. Run crm.migrate() or your own migration, or correct schema=.",
     "schema_newer": "The database holds {plugin} at revision {found}, which is newer than this code's {known}. Update the code.",
@@ -201,6 +202,7 @@ TEMPLATES: Mapping[str, str] = {
     "too_long": "The value is longer than the limit[ of {limit}][: {length}].",
     "too_precise": "The value[ {given}] has more than {scale} digits after the point. Round it first.",
     "two_primaries": "Only one of a list can be the primary one.",
+    "type_without_word": "A frozen revision cannot describe the column type {type}.",
     "unavailable": "The database cannot serve now. Nothing was changed; try again.",
     "unknown_action": "No action takes a {given}.[ Did you mean {suggestion}?]",
     "unknown_entity": "There is no entity {given}.",

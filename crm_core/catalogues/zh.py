@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 TEMPLATES: Mapping[str, str] = {
     "action_ill_typed": "操作 {action} 必须接收会话和命令：请用 attrs 类注解它的第二个参数。见 {where}。",
-    "action_without_record": "操作 {action} 作用于 {entity}，但 {command} 没有 Ref[{entity}] 字段。请添加一个。",
+    "action_without_record": "操作 {action} 作用于 {entity}，但 {command} 没有引用它的字段。请添加一个指向 {entity} 的 Ref 字段。",
     "already_stored": "此 {entity} 已存在。请保存或更新它，而不是创建。",
     "amounts_meet": "{field} 是某种货币的金额：不能与其他货币的金额或无货币的数混用。请固定货币或按货币分组。",
     "append_only": "{entity} 一经写入就不能修改或删除。请另写一条。",
@@ -175,6 +175,7 @@ TEMPLATES: Mapping[str, str] = {
     "rule_unknown_node": "规则中没有 {given}。[您是否想用 {suggestion}？]",
     "rule_value": "关于 {field} 的规则得到 {given}，但应为 {expected}。",
     "schema_behind": "数据库结构与当前代码版本不符[：{plugins}]。crm.migrations.plan() 会说明如何处理。",
+    "schema_changed": "已固定版本中的声明现在不同或已消失：{changed}。请恢复，或手写一个包含该更改的版本。",
     "schema_damaged": "按结构版本应有的表已丢失：{tables}。请从备份恢复。",
     "schema_missing": "数据库中没有 CRM 的表。请运行 crm.migrate() 或您自己的迁移，或更正 schema=。",
     "schema_newer": "数据库中 {plugin} 的版本是 {found}，比当前代码的 {known} 新。请更新代码。",
@@ -201,6 +202,7 @@ TEMPLATES: Mapping[str, str] = {
     "too_long": "值的长度超出上限[ {limit}][：{length}]。",
     "too_precise": "值[ {given}] 的小数位超过 {scale} 位。请先舍入。",
     "two_primaries": "列表中只能有一个主要项。",
+    "type_without_word": "固定的版本无法描述列类型 {type}。",
     "unavailable": "数据库当前无法服务。没有任何更改；请重试。",
     "unknown_action": "没有操作接收 {given}。[您是否想用 {suggestion}？]",
     "unknown_entity": "没有实体 {given}。",
