@@ -1,0 +1,152 @@
+"""Views: what the entities are written as in a statement. SQLAlchemy's compiler asks the rules below.
+
+An entity becomes ``(SELECT readable columns FROM table WHERE policy) AS name``; no statement is rewritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+from sqlalchemy import Column, ColumnElement, Select, String, Table, bindparam, case, literal_column, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler, StrSQLCompiler
+
+from ..entities.columns import EntityColumn, EntityTable, entity_table
+from ..entities.meta import spec
+from ..errors import NotReadable, Refused
+
+MASK = "***"
+OPTION = "crm_views"
+
+
+@attrs.frozen(eq=False)
+class View:
+    """What is seen of one entity.
+
+    Attributes:
+        physical: its table.
+        policy: which rows, as a condition on ``physical.c``; None for all of the tenant.
+        readable: names of the physical columns that can be read, masked ones included.
+        masked: those of them that show as ``***`` where they are not NULL. Only text can be masked.
+        lists: index tables of the embedded lists, by column.
+    """
+
+    physical: Table
+    policy: ColumnElement[bool] | None
+    readable: frozenset[str]
+    masked: frozenset[str] = frozenset()
+    lists: Mapping[str, Table] = attrs.field(factory=dict)
+
+    def rows(self, *, include_deleted: bool = False, policy: ColumnElement[bool] | None = None) -> Select[Any]:
+        """Select what is seen: of the actor's tenant alone, and living, as *policy* (else the view's own) says."""
+        shown = select(*(self._shown(c) for c in self.physical.c if c.name in self.readable)).where(self.physical.c.tenant == tenant())
+        if not include_deleted:
+            shown = shown.where(self.physical.c.deleted_at.is_(None))
+        condition = self.policy if policy is None else policy
+        return shown if condition is None else shown.where(condition)
+
+    def _shown(self, column: Column[Any]) -> ColumnElement[Any]:
+        if column.name not in self.masked:
+            return column
+        mask: ColumnElement[str] = literal_column(f"'{MASK}'", String())
+        return case((column.is_not(None), mask)).label(column.name)
+
+
+def tenant() -> ColumnElement[str]:
+    """Return the bind of the actor's tenant. Without a value it is NULL, and nothing is seen."""
+    return bindparam("crm_tenant", None, type_=String())
+
+
+class Views:
+    """The entities as the actors of one shape see them: a view for each that can be read; others do not exist.
+
+    Attributes:
+        rates: the physical table of exchange rates.
+        include_deleted: show soft-deleted records too.
+    """
+
+    def __init__(self, views: Mapping[EntityTable, View], *, rates: Table | None = None, include_deleted: bool = False) -> None:
+        self._views = dict(views)
+        self.rates = rates
+        self.include_deleted = include_deleted
+
+    def __getitem__(self, table: EntityTable) -> View:
+        """Return what is seen of an entity.
+
+        Raises:
+            NotReadable: nothing.
+        """
+        found = self._views.get(table)
+        if found is None:
+            raise NotReadable("entity_not_readable", entity=entity_name(table))
+        return found
+
+    def column(self, table: EntityTable, name: str) -> Column[Any]:
+        """Return the physical column behind a logical one.
+
+        Raises:
+            NotReadable: it is hidden, or belongs to a plugin that this CRM does not have.
+        """
+        view = self[table]
+        if name not in view.readable or name not in view.physical.c:
+            raise NotReadable(entity=entity_name(table), field=name)
+        return view.physical.c[name]
+
+    def is_masked(self, column: EntityColumn) -> bool:
+        """Say whether a column shows as ``***``."""
+        table = entity_table(column.table)
+        return table is not None and table in self._views and column.name in self._views[table].masked
+
+
+def entity_name(table: EntityTable) -> str:
+    """Return the name users know an entity by."""
+    return spec(table.entity).name if hasattr(table, "entity") else table.name
+
+
+def views_of(compiler: SQLCompiler, what: str) -> Views | None:
+    """Return the views a statement is compiled with; None where it is only printed, never executed.
+
+    Raises:
+        Refused: there is none, so entities would be read outside a session.
+    """
+    found = compiler.execution_options.get(OPTION)
+    if isinstance(found, Views):
+        return found
+    if isinstance(compiler, StrSQLCompiler):
+        return None
+    raise Refused("outside_session", what=what)
+
+
+@compiles(EntityTable)
+def _render_table(
+    table: EntityTable,
+    compiler: SQLCompiler,
+    asfrom: bool = False,
+    iscrud: bool = False,
+    enclosing_alias: Any = None,
+    from_linter: Any = None,
+    **_: Any,
+) -> str:
+    views = views_of(compiler, table.name)
+    name = compiler.preparer.quote(table.name)
+    if views is None or not asfrom:
+        return name
+    if iscrud:
+        raise Refused("not_a_select", given=table.name)
+    if from_linter:
+        from_linter.froms[table] = table.name
+    body = f"({compiler.process(views[table].rows(include_deleted=views.include_deleted), asfrom=True)})"
+    # An alias writes AS and its own name behind what it gets.
+    return body if enclosing_alias is not None and enclosing_alias.element is table else f"{body} AS {name}"
+
+
+@compiles(EntityColumn)
+def _render_column(column: EntityColumn, compiler: SQLCompiler, **kw: Any) -> str:
+    table = entity_table(column.table)
+    if table is not None:
+        views = views_of(compiler, f"{table.name}.{column.name}")
+        if views is not None:
+            views.column(table, column.name)
+    return compiler.visit_column(column, **kw)
