@@ -69,11 +69,13 @@ def _read(command: type[Any], attribute: attrs.Attribute[Any], hint: Any, within
         if item in within:
             raise LoadError("bad_annotation", entity=command.__name__, field=attribute.name, annotation=str(hint))
         return CommandField(attribute.name, None, item, command_fields(item, within), many, nullable, required)
-    known = read_field(command, attribute.name, _as_field(item, nullable and not many), FieldOptions(text=True))
+    known = read_field(command, attribute.name, _as_field(item, nullable and not many), FieldOptions(default=attrs.NOTHING, text=True))
     return CommandField(attribute.name, known, None, {}, many, nullable, required)
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:
+    if hint is Any:
+        return hint, True
     if get_origin(hint) in (Union, types.UnionType):
         rest = [a for a in get_args(hint) if a is not type(None)]
         return (rest[0], True) if len(rest) == 1 else (hint, False)

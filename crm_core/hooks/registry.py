@@ -179,7 +179,9 @@ class Registry:
                 checks.implements(impl, self.hooks)
                 checks.required(plugin, self.owner(impl.hook), impl.hook.name, CORE.name)
         checks.unique("role", [(r.name, self._owners[r]) for r in self.roles])
-        for kind, parts in (("subscription", self.subscriptions), ("job", self.jobs), ("metric", self.metrics)):
+        # One function may listen to several events; they then share the position it is named after.
+        listening = {s.fn: s for s in self.subscriptions}.values()
+        for kind, parts in (("subscription", listening), ("job", self.jobs), ("metric", self.metrics)):
             checks.unique(kind, [(part.name, part.plugin) for part in parts])
 
     def _actions(self) -> Mapping[type[Any], ActionDef]:

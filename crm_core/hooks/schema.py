@@ -10,19 +10,20 @@ from ..entities.meta import spec
 from ..entities.validate import MAX_ITEMS
 from .commands import CommandField, command_fields
 
+_DECIMAL = {"type": "string", "pattern": r"^-?\d+(\.\d+)?$"}
 _SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "id": {"type": "string", "format": "uuid"},
     "ref": {"type": "string", "format": "uuid"},
     "str": {"type": "string"},
     "text": {"type": "string"},
     "int": {"type": "integer"},
-    "decimal": {"type": "string", "format": "decimal"},
+    "decimal": _DECIMAL,
     "bool": {"type": "boolean"},
     "date": {"type": "string", "format": "date"},
     "datetime": {"type": "string", "format": "date-time"},
     "money": {
         "type": "object",
-        "properties": {"amount": {"type": "string", "format": "decimal"}, "currency": {"type": "string", "pattern": "^[A-Z]{3}$"}},
+        "properties": {"amount": _DECIMAL, "currency": {"type": "string", "pattern": "^[A-Z]{3}$"}},
         "required": ["amount", "currency"],
         "additionalProperties": False,
     },

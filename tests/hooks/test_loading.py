@@ -197,6 +197,12 @@ def full() -> Plugin:
 
 def on_used(s: Any, event: CouponUsed) -> None: ...
 def on_account(s: Any, event: Created[Account]) -> None: ...
+def namesake() -> Any:
+    def on_account(s: Any, event: Created[Contact]) -> None: ...
+
+    return on_account
+
+
 def nightly(s: Any) -> None: ...
 def panel(s: Any, account: Account) -> dict[str, Any]:
     return {}
@@ -275,7 +281,7 @@ def test_names_start_with_the_plugin_s_name(declare: Any, kind: str) -> None:
         (lambda p: p.hooks(FilterHook("a.price"), FilterHook("a.price")), "hook"),
         (lambda p: (p.role(Role("a.keeper")), p.role(Role("a.keeper"))), "role"),
         (lambda p: (p.job(every="0 3 * * *")(nightly), p.job(every="0 4 * * *")(nightly)), "job"),
-        (lambda p: (p.on(Created[Account])(on_account), p.on(Created[Contact])(on_account)), "subscription"),
+        (lambda p: (p.on(Created[Account])(on_account), p.on(Created[Contact])(namesake())), "subscription"),
         (lambda p: (p.metric(label="x")(metric), p.metric(label="y")(metric)), "metric"),
     ],
 )
@@ -284,6 +290,12 @@ def test_two_things_of_one_kind_do_not_share_a_name(declare: Any, kind: str) -> 
     declare(p)
     error = refused(lambda: Registry([p]))
     assert (error.code, error.params["kind"]) == ("name_taken", kind)
+
+
+def test_one_function_may_listen_to_several_events() -> None:
+    p = plugin("a")
+    p.on(Created[Account])(p.on(Created[Contact])(on_account))
+    assert [s.name for s in Registry([p]).subscriptions] == ["a.on_account"] * 2
 
 
 def test_a_thing_belongs_to_one_plugin_alone() -> None:

@@ -1,0 +1,384 @@
+"""Actions: typed commands that everybody can list, describe and perform."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+import attrs
+import pytest
+
+from crm_core.entities.customer import Account, Contact
+from crm_core.entities.entity import Entity
+from crm_core.entities.fields import Field, Ref
+from crm_core.entities.money import Money
+from crm_core.errors import Denied, Invalid, LoopDetected, NotFound, PluginFailed
+from crm_core.hooks.actions import ActionDef, list_for, perform
+from crm_core.hooks.plugin import Plugin
+from crm_core.hooks.registry import Registry
+from tests.hooks.host import Host, refused
+
+ID = "01890a5d-ac96-774b-bcce-b302099a8057"
+OTHER = "01890a5d-ac96-774b-bcce-b302099a8058"
+
+
+class Level(Enum):
+    GOLD = "gold"
+    BASIC = "basic"
+
+
+@attrs.define
+class Redeem:
+    account: Ref[Account]
+    points: int
+
+
+@attrs.define
+class Part:
+    sku: str
+    price: Money
+    count: int = 1
+
+
+@attrs.define
+class Everything:
+    """A field of every kind."""
+
+    name: str
+    when: datetime
+    day: date
+    price: Money
+    ratio: Decimal
+    sure: bool
+    level: Level
+    account: Ref[Account]
+    others: list[Ref[Contact]]
+    parts: Sequence[Part]
+    note: str | None = None
+    rest: Any = None
+    tip: Money | None = None
+    best: Part | None = None
+    tags: list[str] = attrs.Factory(list)
+
+
+def redeem(s: Any, cmd: Redeem) -> int:
+    return cmd.points * 2
+
+
+def loyalty(fn: Any = redeem, permission: str = "acme.loyalty.redeem", on: type[Entity] | None = Account) -> Plugin:
+    plugin = Plugin("acme.loyalty", version="1.0")
+    plugin.action(on=on, permission=permission, label="acme.loyalty.redeem_label")(fn)
+    plugin.catalogue("en", {"acme.loyalty.redeem_label": "Redeem points"})
+    plugin.catalogue("de", {"acme.loyalty.redeem_label": "Punkte einlösen"})
+    return plugin
+
+
+def action(fn: Any) -> ActionDef:
+    return ActionDef("a", fn, "a.do", "Do")
+
+
+def stored(host: Host) -> Account:
+    account = Account(name="Acme")
+    object.__setattr__(account, "id", ID)
+    host.records[ID] = account
+    return account
+
+
+# Performing
+
+
+def test_a_command_is_carried_out_by_the_action_that_takes_it() -> None:
+    host = Host(loyalty(), permits=("acme.loyalty.redeem",))
+    account = stored(host)
+    assert perform(host, Redeem(account.ref, 21)) == 42
+
+
+def test_without_the_permission_nothing_runs() -> None:
+    def never(s: Any, cmd: Redeem) -> int:
+        raise AssertionError("ran")
+
+    host = Host(loyalty(never))
+    with pytest.raises(Denied):
+        perform(host, Redeem(stored(host).ref, 1))
+
+
+def test_a_hidden_record_is_not_found_whether_or_not_the_action_is_allowed() -> None:
+    for permits in ((), ("acme.loyalty.redeem",)):
+        with pytest.raises(NotFound):
+            perform(Host(loyalty(), permits=permits), Redeem(Ref(Account, ID), 1))
+
+
+def test_an_unknown_command_suggests_the_right_one() -> None:
+    @attrs.define
+    class Redeam:
+        points: int
+
+    with pytest.raises(Invalid, match="Did you mean Redeem") as caught:
+        perform(Host(loyalty()), Redeam(1))
+    assert caught.value.code == "unknown_action"
+
+
+@pytest.mark.parametrize(
+    ("command", "wrong"),
+    [
+        (Redeem(Ref(Account, ID), "21"), {("points", "wrong_type")}),  # type: ignore[arg-type]  # the mistake under test
+        (Redeem(Ref(Account, ID), None), {("points", "required")}),  # type: ignore[arg-type]  # the mistake under test
+        (Redeem(Ref(Account, ID), 10**30), {("points", "too_big")}),
+        (Redeem(Ref(Contact, ID), True), {("account", "wrong_type"), ("points", "wrong_type")}),  # type: ignore[arg-type]  # the mistake
+        (Redeem(Ref(Account, "no id"), 1), {("account", "bad_ref")}),
+    ],
+)
+def test_wrong_values_are_all_reported_before_anything_runs(command: Redeem, wrong: set[tuple[str, str]]) -> None:
+    host = Host(loyalty(), permits=("acme.loyalty.redeem",))
+    stored(host)
+    with pytest.raises(Invalid) as caught:
+        perform(host, command)
+    assert {(d.field, d.code) for d in caught.value.details} == wrong
+    assert {d.entity for d in caught.value.details} == {"acme.loyalty.redeem"}
+
+
+def test_an_action_that_raises_is_named() -> None:
+    def broken(s: Any, cmd: Redeem) -> int:
+        return 1 // 0
+
+    host = Host(loyalty(broken), permits=("acme.loyalty.redeem",))
+    with pytest.raises(PluginFailed) as caught:
+        perform(host, Redeem(stored(host).ref, 1))
+    assert (caught.value.params["plugin"], caught.value.params["hook"]) == ("acme.loyalty", "action")
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert host.hooks.running is None
+
+
+def test_an_action_that_performs_itself_is_cut() -> None:
+    def again(s: Any, cmd: Redeem) -> Any:
+        return perform(s, cmd)
+
+    host = Host(loyalty(again), permits=("acme.loyalty.redeem",))
+    with pytest.raises(LoopDetected, match=r"acme\.loyalty\.again \(action\) → acme\.loyalty\.again"):
+        perform(host, Redeem(stored(host).ref, 1))
+
+
+# Listing
+
+
+def test_actions_are_listed_in_the_actor_s_language_with_whether_and_why_not() -> None:
+    allowed, denied = Host(loyalty(), permits=("acme.loyalty.redeem",), locale="de_AT"), Host(loyalty(), locale="zh_CN")
+    (info,) = list_for(allowed, stored(allowed))
+    assert (info.name, info.label, info.allowed, info.why_not) == ("acme.loyalty.redeem", "Punkte einlösen", True, None)
+    (info,) = list_for(denied, stored(denied))
+    assert (info.label, info.allowed, info.why_not) == ("Redeem points", False, "您无权执行此操作。")
+    assert info.input_schema["required"] == ["account", "points"]
+
+
+def test_only_the_actions_on_that_entity_are_listed() -> None:
+    host = Host(loyalty())
+    assert list_for(host, Contact(name="Ann")) == []
+    assert list_for(Host(loyalty(on=None)), stored(host)) == []
+
+
+# Loading
+
+
+def test_the_command_class_is_found_though_other_names_are_for_type_checkers_only() -> None:
+    def only_typed(s: "NotImported", cmd: "Redeem") -> "AlsoNot":  # type: ignore[name-defined]  # noqa: F821, UP037
+        return cmd
+
+    assert action(only_typed).command is Redeem
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda s: None,
+        lambda s, cmd: None,
+        lambda s, cmd, more: None,
+    ],
+)
+def test_an_action_without_a_typed_command_does_not_load(fn: Any) -> None:
+    plugin = Plugin("a", version="1")
+    plugin.action(permission="a.do")(fn)
+    assert refused(lambda: Registry([plugin])).code == "action_ill_typed"
+
+
+def test_a_command_that_is_no_attrs_class_does_not_load() -> None:
+    def plain(s: Any, cmd: dict[str, Any]) -> None: ...
+    def unknown(s: Any, cmd: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821, UP037
+
+    for fn in (plain, unknown):
+        assert refused(lambda fn=fn: action(fn).check()).code == "action_ill_typed"  # type: ignore[misc]  # bound in the loop
+
+
+def test_a_command_with_a_field_that_cannot_come_from_outside_does_not_load() -> None:
+    @attrs.define
+    class Odd:
+        stream: bytes
+
+    @attrs.define
+    class Endless:
+        deeper: list[Tree]
+
+    def takes(cls: type[Any]) -> Any:
+        def fn(s: Any, cmd: Any) -> None: ...
+
+        fn.__annotations__["cmd"] = cls
+        return fn
+
+    error = refused(lambda: action(takes(Odd)).check())
+    assert (error.code, error.params["field"]) == ("bad_annotation", "stream")
+    assert refused(lambda: action(takes(Endless)).check()).code == "bad_annotation"
+
+
+@attrs.define
+class Tree:
+    branches: list[Tree]
+
+
+def test_an_action_on_an_entity_needs_a_reference_to_its_record() -> None:
+    error = refused(lambda: Registry([loyalty(on=Contact)]))
+    assert error.code == "action_without_record"
+    assert "a Ref to Contact" in str(error)
+
+
+def test_a_permission_starts_with_the_plugin_s_name() -> None:
+    assert refused(lambda: Registry([loyalty(permission="sales.redeem")])).code == "name_unprefixed"
+
+
+def test_one_command_has_one_action() -> None:
+    def twice(s: Any, cmd: Redeem) -> None: ...
+
+    plugin = loyalty()
+    plugin.action(permission="acme.loyalty.redeem")(twice)
+    error = refused(lambda: Registry([plugin]))
+    assert (error.code, error.params["kind"]) == ("name_taken", "command")
+
+
+# Plain JSON
+
+
+def everything(s: Any, cmd: Everything) -> None: ...
+
+
+PLAIN: dict[str, Any] = {
+    "name": "x",
+    "when": "2026-01-02T03:04:05+00:00",
+    "day": "2026-01-02",
+    "price": {"amount": "12.00", "currency": "EUR"},
+    "ratio": "0.25",
+    "sure": True,
+    "level": "gold",
+    "account": ID,
+    "others": [ID, OTHER],
+    "parts": [{"sku": "a", "price": {"amount": "1", "currency": "EUR"}}],
+}
+
+
+def test_a_command_is_read_from_plain_json() -> None:
+    assert action(everything).load(PLAIN) == Everything(
+        name="x",
+        when=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        day=date(2026, 1, 2),
+        price=Money("12.00", "EUR"),
+        ratio=Decimal("0.25"),
+        sure=True,
+        level=Level.GOLD,
+        account=Ref(Account, ID),
+        others=[Ref(Contact, ID), Ref(Contact, OTHER)],
+        parts=[Part("a", Money("1", "EUR"))],
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ({"nam": "x"}, {("nam", "unknown_field", None)}),
+        ({"day": "2026-13-01"}, {("day", "wrong_type", None)}),
+        ({"when": "2026-01-02T03:04:05"}, {("when", "naive_datetime", None)}),
+        ({"ratio": "NaN"}, {("ratio", "not_finite", None)}),
+        ({"ratio": 0.25}, {("ratio", "wrong_type", None)}),
+        ({"price": {"amount": "1", "currency": "XXZ"}}, {("price", "bad_currency", None)}),
+        ({"sure": 1}, {("sure", "wrong_type", None)}),
+        ({"level": "silver"}, {("level", "bad_enum", None)}),
+        ({"others": ID}, {("others", "wrong_type", None)}),
+        ({"others": [ID, "x"]}, {("others", "bad_ref", 1)}),
+        ({"others": [ID] * 1001}, {("others", "too_long", None)}),
+        ({"parts": [PLAIN["parts"][0], {"sku": "b"}]}, {("parts.price", "required", 1)}),
+        ({"parts": [{**PLAIN["parts"][0], "count": "1", "skew": 1}]}, {("parts.skew", "unknown_field", 0)}),
+        ({"parts": [{**PLAIN["parts"][0], "count": "1"}]}, {("parts.count", "wrong_type", 0)}),
+        ({"parts": [5]}, {("parts.", "wrong_type", 0)}),
+        ({"best": {"sku": 5}}, {("best.price", "required", None)}),
+        ({"name": None, "rest": {1, 2}}, {("name", "required", None), ("rest", "bad_json", None)}),
+    ],
+)
+def test_what_is_wrong_in_plain_json_is_reported_with_its_place(change: dict[str, Any], wrong: set[tuple[str, str, int | None]]) -> None:
+    with pytest.raises(Invalid) as caught:
+        action(everything).load({**PLAIN, **change})
+    assert {(d.field, d.code, d.row) for d in caught.value.details} == wrong
+
+
+def test_what_is_missing_or_misspelt_is_reported_at_once_with_a_suggestion() -> None:
+    with pytest.raises(Invalid) as caught:
+        action(everything).load({"nmae": "x", **{k: v for k, v in PLAIN.items() if k not in ("name", "day")}})
+    details = {d.field: d for d in caught.value.details}
+    assert {f: d.code for f, d in details.items()} == {"nmae": "unknown_field", "name": "required", "day": "required"}
+    assert details["nmae"].params == {"suggestion": "name"}
+
+
+@pytest.mark.parametrize("data", [None, [], "x", 5])
+def test_a_command_that_is_no_object_is_refused(data: Any) -> None:
+    with pytest.raises(Invalid):
+        action(everything).load(data)
+
+
+def test_a_validator_of_the_command_class_speaks_in_typed_errors() -> None:
+    @attrs.define
+    class Positive:
+        points: int = attrs.field()
+
+        @points.validator
+        def _positive(self, attribute: Any, value: int) -> None:
+            if value < 1:
+                raise Invalid("too_small", given=value, limit=1)
+
+    def fn(s: Any, cmd: Positive) -> None: ...
+
+    fn.__annotations__["cmd"] = Positive
+    with pytest.raises(Invalid) as caught:
+        action(fn).load({"points": 0})
+    assert [d.code for d in caught.value.details] == ["too_small"]
+
+
+def test_the_json_schema_says_all_that_a_form_must_know() -> None:
+    schema = action(everything).input_schema
+    properties = schema["properties"]
+    assert schema["title"] == "a.everything"
+    assert schema["additionalProperties"] is False
+    assert schema["required"] == list(PLAIN)
+    assert properties["account"] == {"type": "string", "format": "uuid", "x-entity": "account"}
+    assert properties["others"]["items"]["x-entity"] == "contact"
+    assert properties["level"] == {"enum": ["gold", "basic"]}
+    assert properties["price"]["required"] == ["amount", "currency"]
+    assert properties["tip"]["anyOf"][1] == {"type": "null"}
+    assert properties["parts"]["items"]["required"] == ["sku", "price"]
+    assert properties["best"]["anyOf"][0]["properties"]["count"] == {"type": "integer"}
+    assert properties["tags"] == {"type": "array", "items": {"type": "string", "maxLength": 1_000_000}, "maxItems": 1000}
+    assert properties["rest"] == {"anyOf": [{}, {"type": "null"}]}
+
+
+class Stray(Entity):
+    name: Field[str]
+
+
+def test_an_action_on_an_entity_nobody_declares_does_not_load() -> None:
+    @attrs.define
+    class Touch:
+        stray: Ref[Stray]
+
+    def touch(s: Any, cmd: Touch) -> None: ...
+
+    touch.__annotations__["cmd"] = Touch
+    plugin = Plugin("a", version="1")
+    plugin.action(on=Stray, permission="a.touch")(touch)
+    assert refused(lambda: Registry([plugin])).code == "not_declared"
