@@ -3,7 +3,33 @@
 One definition, read as SQL and as Python, kept as JSON. What the words mean, NULL included, stands in ``crm_core.permissions.predicates``.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .entities.meta import spec
+from .errors import Invalid
+from .permissions.binding import bind
 from .permissions.codec import from_json, to_json
 from .permissions.predicates import F, Rule, actor, everything, nothing, owner, related, subordinates, team
+from .permissions.to_python import holds
 
-__all__ = ["F", "Rule", "actor", "everything", "from_json", "nothing", "owner", "related", "subordinates", "team", "to_json"]
+if TYPE_CHECKING:
+    from .entities.entity import Entity
+    from .session import Session
+
+__all__ = ["F", "Rule", "actor", "check", "everything", "from_json", "matches", "nothing", "owner", "related", "subordinates", "team", "to_json"]
+
+
+def check(rule: Rule, entity: type[Entity], session: Session) -> Rule:
+    """Check a rule that is data (a condition somebody wrote) against an entity, and return it ready for :func:`matches`.
+
+    Raises:
+        Invalid: ``rule_unknown_field``, ``rule_operator``, ``rule_constant``, ``rule_too_deep``, ``rule_needs_owner``.
+    """
+    return bind(rule, spec(entity), error=Invalid, extensions=session.crm.registry.extensions)
+
+
+def matches(rule: Rule, record: Entity, session: Session) -> bool:
+    """Say whether a checked rule holds for the values of a record at hand, as its session's actor sees the world."""
+    return holds(rule, session.crm.codec(type(record)).values(record), session.facts)

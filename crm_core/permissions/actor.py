@@ -20,7 +20,7 @@ AttributeKind = Literal["text", "id", "int", "decimal", "bool", "date", "datetim
 # Every number of an actor fits every numeric column: 64 bits hold it even as a decimal of six places.
 NUMBER_LIMIT: Final = 9_000_000_000_000
 DECIMAL_PLACES: Final = 6
-_RESERVED = ("system:", "plugin:")
+_RESERVED: Final = {"system": "system:", "service": "plugin:"}
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,40}\Z")
 _UNUSABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 CANONICAL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
@@ -105,7 +105,7 @@ def _scalar(name: str, value: Any) -> Any:
 def _is_small(value: int | Decimal) -> bool:
     if isinstance(value, int):
         return abs(value) <= NUMBER_LIMIT
-    return has_places(value, DECIMAL_PLACES) and abs(value) <= NUMBER_LIMIT
+    return has_places(value, DECIMAL_PLACES) and value.copy_abs() <= NUMBER_LIMIT
 
 
 def has_places(value: Decimal, places: int) -> bool:
@@ -147,25 +147,26 @@ class Actor:
 
     @id.validator
     def _is_no_reserved_id(self, _: Any, value: str) -> None:
-        if value.startswith(_RESERVED):
+        if value.startswith(tuple(_RESERVED.values())):
             raise Invalid("bad_actor", field="id", given=value[:60], expected="an id without the reserved prefixes system: and plugin:")
 
     @classmethod
     def system(cls, job: str, *, tenant: str, on_behalf_of: Actor | None = None) -> Self:
         """Return the actor of a job of the host's own: full rights in *tenant*, journalled as ``system:<job>``, never implicit."""
-        return cls._special("system", f"system:{job}", tenant, on_behalf_of)
+        return cls._special("system", job, tenant, on_behalf_of)
 
     @classmethod
     def service(cls, plugin: str, *, tenant: str, on_behalf_of: Actor | None = None) -> Self:
         """Return the actor that a plugin's subscribers and jobs run as: its own entities and its declared grants, no more."""
-        return cls._special("service", f"plugin:{plugin}", tenant, on_behalf_of)
+        return cls._special("service", plugin, tenant, on_behalf_of)
 
     @classmethod
-    def _special(cls, kind: str, id: str, tenant: str, on_behalf_of: Actor | None) -> Self:
+    def _special(cls, kind: Literal["system", "service"], name: str, tenant: str, on_behalf_of: Actor | None) -> Self:
         shown = on_behalf_of or cls(kind)
         actor = cls(kind, tenant=tenant, locale=shown.locale, timezone=shown.timezone)
-        for name, value in {"id": _text(id, "id", 255), "kind": kind, "on_behalf_of": on_behalf_of}.items():
-            object.__setattr__(actor, name, value)
+        prefix = _RESERVED[kind]
+        for field, value in {"id": prefix + _text(name, "id", 240), "kind": kind, "on_behalf_of": on_behalf_of}.items():
+            object.__setattr__(actor, field, value)
         return actor
 
     @property
@@ -202,7 +203,7 @@ class Actor:
 
 @attrs.frozen
 class User:
-    """What the directory knows of a user: name, manager, teams, and whether they still work here.
+    """What the directory knows of a user: name, manager, teams, whether they still work here (active) and are away today (absent).
 
     Raises:
         Invalid: ``bad_actor`` names the argument that cannot be.
@@ -214,6 +215,7 @@ class User:
     manager: str | None = attrs.field(default=None, converter=attrs.converters.optional(_user_id), kw_only=True)
     teams: frozenset[str] = attrs.field(factory=frozenset, converter=_teams, kw_only=True)
     active: bool = attrs.field(default=True, kw_only=True)
+    absent: bool = attrs.field(default=False, kw_only=True)
     locale: str = attrs.field(default="en", converter=_locale, kw_only=True)
     timezone: str = attrs.field(default="UTC", converter=_zone, kw_only=True)
 

@@ -209,4 +209,4 @@ def _fits(field: FieldSpec, value: Any) -> bool:
 
 def _is_kept(value: Decimal, scale: int) -> bool:
     """Whether the column keeps all digits, on SQLite as an integer of 64 bits."""
-    return has_places(value, scale) and abs(value) <= Decimal(_BIGGEST).scaleb(-scale)
+    return has_places(value, scale) and value.copy_abs() <= Decimal(_BIGGEST).scaleb(-scale)

@@ -273,7 +273,7 @@ class F:
         """Be one of at most 500 constants, or of the texts in the actor's attribute: ``F("region").in_(actor("regions"))``."""
         if isinstance(values, ActorValue):
             return Within(self._field, values)
-        if isinstance(values, str) or len(values) > MAX_VALUES:
+        if isinstance(values, str | bytes) or not isinstance(values, Sequence) or len(values) > MAX_VALUES:
             raise Invalid("rule_value", field=self._field, given=type(values).__name__, expected=f"a list of at most {MAX_VALUES} values")
         return Within(self._field, tuple(constant(self._field, v) for v in values)) if values else nothing
 

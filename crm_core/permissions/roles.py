@@ -93,7 +93,7 @@ class Role:
                 near = difflib.get_close_matches(str(action), ACTIONS, 1)
                 raise LoadError("role_action", role=self.name, action=str(action)[:60], suggestion=near[0] if near else "")
         for field, level in fields.items():
-            if level not in LEVELS:
+            if not isinstance(level, str) or level not in LEVELS:
                 raise LoadError("role_level", role=self.name, field=field, level=str(level)[:60])
 
     def __repr__(self) -> str:
