@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,10 +19,11 @@ from .entities.fields import FieldSpec
 from .entities.meta import spec
 from .errors import Denied, Invalid, LoadError
 from .events.event import EventCodec
+from .events.subscription import subscribers
 from .hooks.plugin import Plugin
 from .hooks.registry import Registry
 from .messages import Messages
-from .permissions.actor import Actor, Directory
+from .permissions.actor import Actor, Directory, User
 from .permissions.facts import SessionFacts
 from .permissions.mirror import Mirror
 from .permissions.policy import Policies, Policy
@@ -95,6 +96,7 @@ class CRM:
         self.rates = self.tables.entities[ExchangeRate]
         self.messages = Messages(self.registry.catalogues)
         self.events = EventCodec(entities, self.registry.events.values())
+        self.subscribers = subscribers(self.registry.subscriptions)
         self.policies = Policies(self.registry, roles)
         self.migrations = Migrations(self.bound, self.tables, self.registry)
         self.links = Links()
@@ -103,6 +105,11 @@ class CRM:
         self._codecs: dict[type[Any], Codec] = {}
         self._shapes: dict[Policy, Shape] = {}
         self._references: dict[type[Any], list[tuple[type[Any], FieldSpec]]] = {}
+
+    @property
+    def url(self) -> str:
+        """The database's URL, password included, to open another CRM on it."""
+        return self.bound.engine.url.render_as_string(hide_password=False)
 
     @cached_property
     def writer(self) -> Writer:
@@ -258,6 +265,10 @@ class CRM:
     def facts(self, session: Session) -> SessionFacts:
         """Return what rules may ask in a session."""
         return SessionFacts(session, self._mirror.members(session.actor.tenant, session.unit))
+
+    def people(self, session: Session) -> Mapping[str, User]:
+        """Return the users of a session's tenant, by id."""
+        return self._mirror.members(session.actor.tenant, session.unit).users
 
     def binds(self, session: Session) -> dict[str, Any]:
         """Return an actor's values for the lens, with the directory's mirror in place."""

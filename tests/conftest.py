@@ -74,6 +74,41 @@ def database(databases: Databases) -> Iterator[Database]:
     databases.drop(made)
 
 
+MakeCRM = Callable[..., Any]
+_kept_plugins: list[object] = []
+
+
+@pytest.fixture
+def make_crm(databases: Databases) -> Iterator[MakeCRM]:
+    """Make CRMs on fresh databases with their tables in place: ``make_crm(plugins=[...], roles=[...])``, arguments as CRM's.
+
+    Two calls give two databases; ``crm.url`` opens a second CRM on the same one.
+    """
+    from crm_core import CRM
+
+    made: list[tuple[Any, Database]] = []
+
+    def make(*, plugins: Any = (), prefix: str = "crm_", **options: Any) -> Any:
+        # Names repeat between tests, objects do not: keep them, so that an id is not used twice.
+        _kept_plugins.extend(plugins)
+        name = ",".join([prefix, *(f"{p.name}@{id(p)}" for p in plugins)])
+
+        def prepare(database: Database) -> None:
+            crm = CRM(database.url, plugins=plugins, prefix=prefix)
+            crm.migrate()
+            crm.close()
+
+        database = databases.copy_of(name, prepare)
+        crm = CRM(database.url, plugins=plugins, prefix=prefix, **options)
+        made.append((crm, database))
+        return crm
+
+    yield make
+    for crm, database in made:
+        crm.close()
+        databases.drop(database)
+
+
 @pytest.fixture
 def test_data() -> Callable[[str], Path]:
     """Find a file or folder of the shared data sets, or skip the test where they are not on this machine."""

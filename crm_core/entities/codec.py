@@ -107,7 +107,10 @@ class Codec:
         for name, field in self.fields.items():
             if field.system or (names is not None and name not in names):
                 continue
-            wrong += problems(self.facts.name, field, self.get(record, name), row)
+            value = self.get(record, name)
+            if value == "" and field.required:
+                value = None
+            wrong += problems(self.facts.name, field, value, row)
         return wrong
 
     def normalise(self, record: Any, region: str, row: int | None = None, names: Collection[str] | None = None) -> list[Detail]:
