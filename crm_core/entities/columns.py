@@ -146,6 +146,7 @@ class MoneyAggregate(FunctionElement[Any]):
 
     def __init__(self, function: str, amount: ColumnElement[Any], currency: ColumnElement[Any], scale: int) -> None:
         self.type = DecimalType(scale)
+        self.scale = scale
         self.function = function
         super().__init__(amount, currency)
 
@@ -161,6 +162,7 @@ class Converted(FunctionElement[Any]):
 
     def __init__(self, amount: Any, currency: Any, target: Any, places: Any, at: Any, scale: int, *frozen: Any) -> None:
         self.type = DecimalType(scale)
+        self.scale = scale
         super().__init__(amount, currency, target, places, at, *frozen)
 
 
