@@ -18,7 +18,21 @@ if TYPE_CHECKING:
     from .entities.entity import Entity
     from .session import Session
 
-__all__ = ["F", "Rule", "actor", "check", "everything", "from_json", "matches", "nothing", "owner", "related", "subordinates", "team", "to_json"]
+__all__ = [
+    "F",
+    "Rule",
+    "actor",
+    "check",
+    "everything",
+    "from_json",
+    "matches",
+    "nothing",
+    "owner",
+    "related",
+    "subordinates",
+    "team",
+    "to_json",
+]
 
 
 def check(rule: Rule, entity: type[Entity], session: Session) -> Rule:

@@ -104,11 +104,10 @@ class Policy:
         return self._rules[key]
 
     def _rule(self, action: str, entity: str) -> Rule:
-        allowed = any_of(g.rule for role in self.roles for g in role.grants if g.covers(action, entity))
-        if allowed == nothing:
+        grants = [g.rule for role in self.roles for g in role.grants if g.covers(action, entity)]
+        if not grants:
             return nothing
-        if action in SHAREABLE:
-            allowed = allowed | Shared(action, entity)
+        allowed = any_of([*grants, Shared(action, entity)] if action in SHAREABLE else grants)
         return all_of([allowed, *(r.rule for role in self.roles for r in role.restrictions if r.covers(action, entity))])
 
     def is_everything(self, rule: Rule) -> bool:
@@ -181,6 +180,14 @@ class Policies:
         names = _extended(actor.roles & (self._roles.keys() | own.keys()), {**self._roles, **own})
         tenant = actor.tenant if names & own.keys() else ""
         return self._kept((tenant, names), lambda: tuple(own.get(n) or self._roles[n] for n in sorted(names)))
+
+    def check_tenant_roles(self, roles: Iterable[Role]) -> None:
+        """Check what is to become a tenant's roles.
+
+        Raises:
+            Invalid: as the class raises LoadError.
+        """
+        self._bound(roles, self._roles, Invalid)
 
     def set_tenant_roles(self, tenant: str, roles: Iterable[Role]) -> None:
         """Put a tenant's roles, kept as data, in force in place of those it had.

@@ -73,7 +73,7 @@ def test_a_rule_combines_only_with_rules(operand: Any) -> None:
         1.5,
         Decimal("NaN"),
         Decimal("Infinity"),
-        datetime(2026, 1, 1),
+        datetime(2026, 1, 1),  # noqa: DTZ001
         "a\x00b",
         "\ud800",
         "x" * 10_001,
@@ -82,7 +82,7 @@ def test_a_rule_combines_only_with_rules(operand: Any) -> None:
         b"x",
         F("other"),
         owner,
-    ],  # noqa: DTZ001
+    ],
     ids=lambda v: type(v).__name__,
 )
 def test_a_constant_of_no_comparable_type_is_refused(value: Any) -> None:

@@ -9,12 +9,16 @@ import sqlalchemy as sa
 from hypothesis import example, given, settings
 
 from crm_core.entities.meta import spec
+from crm_core.permissions.actor import Actor
 from crm_core.permissions.binding import bind
-from crm_core.permissions.predicates import Rule, Shared, everything, owner, related, team
-from crm_core.permissions.to_python import holds
+from crm_core.permissions.policy import Policies
+from crm_core.permissions.predicates import F, Rule, Shared, actor, everything, owner, related, subordinates, team
+from crm_core.permissions.roles import Role
+from crm_core.permissions.to_python import Needs, collect_needs, holds
 from crm_core.permissions.to_sql import binds, tenant_bind, to_sql
-from tests.databases import Database
+from tests.databases import Database, SQLiteDatabases
 
+from .test_roles import Loaded
 from .world import RULES, Deal, World, build
 
 RULES_PER_DATABASE = 300
@@ -62,3 +66,51 @@ def test_sql_selects_exactly_the_rows_for_which_python_holds(world: World, conne
     print(f"{connection.dialect.name}: {counted}, seed {world.seed}")
     assert counted["cases"] >= 2000
     assert 0 < counted["seen"] < counted["rows"]
+
+
+def test_one_more_right_hides_nothing_and_one_more_restriction_shows_nothing(sqlite_databases: SQLiteDatabases) -> None:
+    world = build(sqlite_databases.create().engine(), seed=7)
+    actors = [Actor(a.id, tenant=a.tenant, teams=a.teams, attributes=a.attributes, roles={"old", "new", "limit"}) for a in world.actors()]
+
+    def seen(who: Actor, *roles: Role) -> set[str]:
+        rule, facts = Policies(Loaded(), roles).resolve(who).rule("read", Deal), world.facts(who)
+        return {d["id"] for d in world.deals if holds(rule, d, facts)}
+
+    @settings(max_examples=60)
+    @given(RULES, RULES)
+    def check(first: Rule, second: Rule) -> None:
+        old, new, limit = Role("old").allow(Deal, "read", where=first), Role("new").allow(Deal, "read", where=second), Role("limit")
+        limit.restrict(Deal, "read", where=second)
+        for who in actors:
+            before = seen(who, old)
+            assert before <= seen(who, old, new)
+            assert before >= seen(who, old, limit)
+
+    check()
+
+
+def test_what_a_batch_needs_is_asked_of_its_rules() -> None:
+    rule = bind(related("company", team) & ~related("company", owner) | Shared("read", "deal"), spec(Deal))
+    assert collect_needs(rule, owner) == Needs(frozenset({("company", "company")}), frozenset({("deal", "read")}))
+
+
+def test_only_binds_differ_between_actors(world: World, connection: sa.Connection) -> None:
+    rule = bind(owner | team | subordinates | related("company", F("region") == actor("region")) | Shared("read", "deal"), spec(Deal))
+    statement = selected(world, rule, "exists")
+    compiled = statement.compile(connection)
+    asked = {name for name in compiled.params if name.startswith("crm_")}
+    assert asked == {"crm_me", "crm_tenant", "crm_teams", "crm_grantees", "crm_attr_region_text"}
+    assert "u0" not in str(compiled)
+
+
+@pytest.mark.parametrize("prefix", ["", "a", "%", "_", "\ud7ff", "\U0010ffff", "a\U0010ffff", "中", "a\\"])
+def test_a_prefix_is_taken_literally_with_case(world: World, connection: sa.Connection, prefix: str) -> None:
+    table = world.tables.entities[Deal]
+    texts = [prefix, prefix + "x", prefix.upper() + "X", "b" + prefix, "\ue000", "\U0010ffff\U0010ffff", "a\U0010ffff", "b", "", None]
+    ids = [d["id"] for d in world.deals[: len(texts)]]
+    for id, text in zip(ids, texts, strict=True):
+        connection.execute(table.update().where(table.c.id == id).values(title=text))
+    found = set(
+        connection.scalars(sa.select(table.c.id).where(to_sql(F("title").startswith(prefix), world.env("in")), table.c.id.in_(ids)))
+    )
+    assert found == {id for id, text in zip(ids, texts, strict=True) if text is not None and text.startswith(prefix)}

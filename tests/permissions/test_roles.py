@@ -78,6 +78,13 @@ def test_a_share_widens_only_what_some_role_allows_and_no_creation() -> None:
     assert policy.rule("delete", Deal) == nothing
 
 
+def test_a_role_can_allow_just_what_is_shared() -> None:
+    guest = Role("guest").allow(Deal, "read", "create", where=nothing)
+    policy = policies(guest).resolve(having("guest"))
+    assert policy.rule("read", Deal) == Shared("read", "deal")
+    assert policy.rule("create", Deal) == nothing
+
+
 def test_who_sees_everything_needs_no_share() -> None:
     policy = policies(Role("all").allow(Deal, "read"), REP).resolve(having("all", "rep"))
     assert policy.rule("read", Deal) == everything
