@@ -33,7 +33,6 @@ from .permissions.shares import Shares
 from .permissions.to_sql import binds
 from .runtime import Runtime
 from .session import Session
-from .settings import load
 from .storage import idempotency
 from .storage.engine import open_engine
 from .storage.failures import retryable
@@ -43,6 +42,7 @@ from .storage.migrations import Migrations
 from .storage.tables import Tables
 from .storage.unit import Unit
 from .storage.writer import Writer
+from .tenant_data import TenantRoles, TenantSettings
 
 if TYPE_CHECKING:
     from .events.delivery import Delivery
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=Entity)
 R = TypeVar("R")
-S = TypeVar("S")
 
 
 class CRM:
@@ -101,6 +100,8 @@ class CRM:
         self.migrations = Migrations(self.bound, self.tables, self.registry)
         self.links = Links()
         self.shares = Shares()
+        self.roles = TenantRoles(self)
+        self.settings = TenantSettings(self)
         self._mirror = Mirror(self, directory)
         self._codecs: dict[type[Any], Codec] = {}
         self._shapes: dict[Policy, Shape] = {}
@@ -253,6 +254,8 @@ class CRM:
 
     def policy(self, session: Session) -> Policy:
         """Return what a session's actor may do."""
+        if session.actor.kind == "user":
+            self.roles.refresh(session)
         return self.policies.resolve(session.actor)
 
     def shape(self, policy: Policy) -> Shape:
@@ -284,21 +287,6 @@ class CRM:
         owner = self.registry.owner(event)
         if owner is None or owner != plugin:
             raise Denied("foreign_event", event=event.__name__, plugin=plugin or "host")
-
-    def load_settings(self, session: Session, cls: type[S]) -> S:
-        """Return a plugin's settings in the session's tenant: what the tenant set, over the plugin's configured defaults."""
-        from sqlalchemy import select
-
-        from .settings import dump
-
-        default = self.registry.settings.get(cls)
-        owner = self.registry.owner(cls)
-        if default is None or owner is None:
-            raise LoadError("settings_not_loaded", settings=cls.__name__)
-        table = self.tables.system.setting
-        statement = select(table.c.data).where(table.c.tenant == session.actor.tenant, table.c.plugin == owner)
-        data = session.unit.connection.execute(statement).scalar()
-        return default if not data else load(cls, {**dump(default), **data})  # type: ignore[no-any-return]  # stored under its class
 
     # -- for people and screens ---------------------------------------------------------------------------------------------------
 

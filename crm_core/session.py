@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .messages import Messages
     from .permissions.actor import User
     from .permissions.policy import Policy
+    from .permissions.roles import Role
     from .permissions.shape import Shape
 
 E = TypeVar("E", bound=Entity)
@@ -95,7 +96,7 @@ class Session:
     @property
     def people(self) -> Mapping[str, User]:
         """The users of the tenant by id, as the directory knows them; empty where the host gave no directory."""
-        return self.facts.users
+        return self.crm.people(self)
 
     @cached_property
     def binds(self) -> dict[str, Any]:
@@ -417,8 +418,21 @@ class Session:
     def settings(self, cls: type[S]) -> S:
         """Return a plugin's settings in this tenant."""
         if cls not in self._settings:
-            self._settings[cls] = self.crm.load_settings(self, cls)
+            self._settings[cls] = self.crm.settings.get(self, cls)
         return self._settings[cls]  # type: ignore[no-any-return]  # loaded as its class
+
+    def change_settings(self, cls: type[S], changes: Mapping[str, Any]) -> S:
+        """Change some of a plugin's settings in this tenant, given as plain JSON. Needs the permission ``<plugin>.settings``."""
+        self._settings.pop(cls, None)
+        return self.crm.settings.change(self, cls, changes)
+
+    def define_role(self, role: Role) -> None:
+        """Define a role of this tenant, as data. Needs the permission ``core.roles``; it counts from the next session on."""
+        self.crm.roles.put(self, role)
+
+    def remove_role(self, name: str) -> None:
+        """Take a role of this tenant away."""
+        self.crm.roles.remove(self, name)
 
     def link(self, link: Link, a: Entity, b: Entity) -> None:
         """Relate two records, as a plugin's ``link`` declares; once related they stay so."""

@@ -1,0 +1,133 @@
+"""What a tenant keeps as data beside its records: roles and plugin settings. Every change is journalled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import delete, insert, select, update
+
+from .errors import Denied, LoadError
+from .permissions.roles import Role, role_from_json, role_to_json
+from .settings import dump, load
+
+if TYPE_CHECKING:
+    from .crm import CRM
+    from .session import Session
+
+S = TypeVar("S")
+FRESH_SECONDS = 1.0
+
+
+class TenantRoles:
+    """The roles that tenants define for themselves. Another process sees a change within a second."""
+
+    def __init__(self, crm: CRM) -> None:
+        self._crm = crm
+        self._known: dict[str, tuple[float, dict[str, Any]]] = {}
+
+    def refresh(self, session: Session) -> None:
+        """Put the tenant's roles in force, reading them again where the last look is older than a second."""
+        tenant = session.actor.tenant
+        now = self._crm.runtime.clock.monotonic()
+        known = self._known.get(tenant)
+        if known is not None and now - known[0] < FRESH_SECONDS:
+            return
+        table = self._crm.tables.system.role
+        rows = session.unit.connection.execute(select(table.c.name, table.c.definition).where(table.c.tenant == tenant))
+        found: dict[str, Any] = {row.name: row.definition for row in rows}
+        if found != (known[1] if known else {}):
+            self._crm.policies.set_tenant_roles(tenant, [role_from_json(d) for d in found.values()])
+        self._known[tenant] = (now, found)
+
+    def put(self, session: Session, role: Role) -> None:
+        """Define a role in the session's tenant, or define it anew.
+
+        Raises:
+            Denied: the actor lacks the permission ``core.roles``.
+            Invalid: it names an unknown entity, field or role, or has the name of a role in code.
+        """
+        _need(session, "core.roles")
+        definition = role_to_json(role)
+        table, tenant = self._crm.tables.system.role, session.actor.tenant
+        with session.unit.atomic() as connection:
+            rows = connection.execute(select(table.c.name, table.c.definition).where(table.c.tenant == tenant))
+            roles = {row.name: row.definition for row in rows} | {role.name: definition}
+            self._crm.policies.check_tenant_roles([role_from_json(d) for d in roles.values()])
+            _write(session, table, {"name": role.name}, {"definition": definition})
+            session.note("core.role_defined.v1", {"role": definition})
+        self._forget(session)
+
+    def remove(self, session: Session, name: str) -> None:
+        """Take a role of the tenant away; who had it loses its rights."""
+        _need(session, "core.roles")
+        table = self._crm.tables.system.role
+        with session.unit.atomic() as connection:
+            gone = connection.execute(delete(table).where(table.c.tenant == session.actor.tenant, table.c.name == name))
+            if gone.rowcount:
+                session.note("core.role_removed.v1", {"role": name})
+        self._forget(session)
+
+    def _forget(self, session: Session) -> None:
+        tenant = session.actor.tenant
+        if tenant in self._known:
+            self._known[tenant] = (float("-inf"), self._known[tenant][1])
+
+
+class TenantSettings:
+    """The settings that tenants changed, over what the host configured, over the plugins' defaults."""
+
+    def __init__(self, crm: CRM) -> None:
+        self._crm = crm
+
+    def get(self, session: Session, cls: type[S]) -> S:
+        """Return a plugin's settings in the session's tenant.
+
+        Raises:
+            LoadError: no loaded plugin has settings of this class.
+            Invalid: what the tenant keeps does not fit the class any more; the error names the key.
+        """
+        default, owner = self._of(cls)
+        table = self._crm.tables.system.setting
+        statement = select(table.c.data).where(table.c.tenant == session.actor.tenant, table.c.plugin == owner)
+        data = session.unit.connection.execute(statement).scalar()
+        return default if not data else load(cls, {**dump(default), **data})  # type: ignore[no-any-return]  # stored under its class
+
+    def change(self, session: Session, cls: type[S], changes: Mapping[str, Any]) -> S:
+        """Change some settings, given as plain JSON, and return all.
+
+        Raises:
+            Denied: the actor lacks the permission ``<plugin>.settings``.
+            Invalid: a key or value is wrong.
+        """
+        default, owner = self._of(cls)
+        _need(session, f"{owner}.settings")
+        table = self._crm.tables.system.setting
+        with session.unit.atomic() as connection:
+            statement = select(table.c.data).where(table.c.tenant == session.actor.tenant, table.c.plugin == owner)
+            data = {**(connection.execute(statement).scalar() or {}), **changes}
+            settings = load(cls, {**dump(default), **data})
+            _write(session, table, {"plugin": owner}, {"data": data})
+            session.note("core.settings_changed.v1", {"plugin": owner, "changes": dict(changes)})
+        return settings
+
+    def _of(self, cls: type[Any]) -> tuple[Any, str]:
+        default, owner = self._crm.registry.settings.get(cls), self._crm.registry.owner(cls)
+        if default is None or owner is None:
+            raise LoadError("settings_not_loaded", settings=cls.__name__)
+        return default, owner
+
+
+def _need(session: Session, permission: str) -> None:
+    if not session.policy.permits(permission):
+        raise Denied(action=permission, entity="")
+
+
+def _write(session: Session, table: Any, key: Mapping[str, str], values: Mapping[str, Any]) -> None:
+    """Write one row of the tenant, new or again."""
+    tenant = session.actor.tenant
+    stamped = {**values, "at": session.crm.runtime.clock.now(), "actor": session.actor.id}
+    mine = [table.c.tenant == tenant, *(table.c[n] == v for n, v in key.items())]
+    connection = session.unit.connection
+    if not connection.execute(update(table).where(*mine).values(**stamped)).rowcount:
+        connection.execute(insert(table).values(tenant=tenant, **key, **stamped))
