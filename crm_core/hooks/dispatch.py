@@ -89,7 +89,7 @@ def filter_(plan: Plan, ctx: Ctx, value: Any, *, batch: bool = True) -> Any:
             frames[depth] = impl
             value = fn(ctx, value)
             if batch:
-                if not isinstance(value, list) or len(value) != size:
+                if type(value) is not list or len(value) != size:
                     raise _Misbehaved(f"returned {_shape(value)} instead of a list of {size}")
             elif value is None:
                 raise _Misbehaved("returned None instead of the value")
@@ -175,7 +175,7 @@ def veto(plan: Plan, ctx: Ctx, value: Any) -> list[Refusal]:
 
 
 def _shape(value: Any) -> str:
-    return f"a list of {len(value)}" if isinstance(value, list) else type(value).__name__
+    return f"a list of {len(value)}" if type(value) is list else type(value).__name__
 
 
 def _loop(state: HookState) -> LoopDetected:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 import attrs
 
 from ..errors import CRMError, Refused
+from .dispatch import collect, filter_, first, veto
 from .refusals import Refusal, as_details
 
 if TYPE_CHECKING:
@@ -105,8 +106,6 @@ class FilterHook(Hook[X, V]):
         Raises:
             PluginFailed: an implementation raised, or did not give back a value of the right shape.
         """
-        from .dispatch import filter_
-
         plan = self.plan(ctx)
         return filter_(plan, ctx, value, batch=self.per == "batch") if plan else value
 
@@ -123,8 +122,6 @@ class FirstHook(Hook[X, V], Generic[X, V, R]):
         Raises:
             PluginFailed: an implementation raised.
         """
-        from .dispatch import first
-
         answer: R | None = first(self.plan(ctx), ctx, value)
         return answer
 
@@ -141,8 +138,6 @@ class CollectHook(Hook[X, V], Generic[X, V, R]):
         Raises:
             PluginFailed: an implementation raised.
         """
-        from .dispatch import collect
-
         answers: list[R] = collect(self.plan(ctx), ctx, value)
         return answers
 
@@ -171,6 +166,4 @@ class VetoHook(Hook[X, V]):
         Raises:
             PluginFailed: an implementation raised or returned something.
         """
-        from .dispatch import veto
-
         return veto(self.plan(ctx), ctx, value)
