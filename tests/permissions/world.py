@@ -139,7 +139,9 @@ class World:
     def actors(self) -> Iterator[Actor]:
         chance = random.Random(self.seed)
         for tenant in TENANTS:
-            for user in chance.sample(USERS, 2):
+            listed = sorted(self.members[tenant].users)
+            unlisted = [u for u in USERS if u not in listed]
+            for user in (chance.choice(listed), chance.choice(unlisted)):
                 teams = chance.sample(TEAMS, chance.randrange(3))
                 mixed = {name: chance.choice(_VALUES["title"] + _VALUES["seats"] + _VALUES["due"]) for name in ("any", "other")}
                 typed = {
