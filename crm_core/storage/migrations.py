@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from alembic.operations import Operations, ops
 from alembic.runtime.migration import MigrationContext
@@ -24,28 +24,18 @@ from .revisions.place import Place
 from .revisions.steps import AddColumn, CreateTable, Step, declared, digest
 from .tables import Tables
 
+if TYPE_CHECKING:
+    from ..hooks.plugin import Plugin
+    from ..hooks.registry import Registry
+
 HEADS = "heads"
 BASE = "base"
-
-
-class PluginFacts(Protocol):
-    """What is asked of a plugin here."""
-
-    name: str
-    package: str
-    requires: Mapping[str, str]
-
-
-class Plugins(Protocol):
-    """The plugins in load order, the core first."""
-
-    plugins: Sequence[PluginFacts]
 
 
 class Branch:
     """The revisions of one plugin: those it froze, or, before it froze any, what it declares today."""
 
-    def __init__(self, plugin: PluginFacts, tables: Tables) -> None:
+    def __init__(self, plugin: Plugin, tables: Tables) -> None:
         self.name = plugin.name
         self.requires = set(plugin.requires) | ({"core"} - {plugin.name})
         self.revisions = frozen(plugin.package) if plugin.package else []
@@ -84,7 +74,7 @@ class Migrations:
         registry: the plugins in load order.
     """
 
-    def __init__(self, bound: Bound, tables: Tables, registry: Plugins) -> None:
+    def __init__(self, bound: Bound, tables: Tables, registry: Registry) -> None:
         self._bound = bound
         self._tables = tables
         self._registry = registry
