@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from .entities.entity import Entity
 from .entities.fields import FieldSpec, Ref
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Result
 
     from .crm import CRM
-    from .entities.fields import Field
     from .events.event import Event
     from .hooks.parts import Link
     from .messages import Messages
@@ -360,7 +359,7 @@ class Session:
         """
         return self.shape.execute(self, stmt)
 
-    def related(self, record: Entity, ref: Field[Any] | Any) -> Any:
+    def related(self, record: Entity, ref: Any) -> Any:
         """Return the record that a preloaded reference points at; None where there is none for this actor. Never a hidden query.
 
         Raises:
@@ -391,11 +390,14 @@ class Session:
         Raises:
             Invalid: no loaded plugin offers it.
         """
-        found = self._services.get(service)
-        if found is None:
-            found = service(self.derive(plugin=self.crm.registry.service_owner(service)))  # type: ignore[call-arg]  # services take a session
-            self._services[service] = found = found if self.unit.keyed is None else Replayed(found, self)
-        return found  # type: ignore[no-any-return]  # stored under its class
+        if service not in self._services:
+            owner = self.crm.registry.owner(service)
+            if owner is None:
+                raise Invalid("unknown_service", given=service.__name__)
+            make: Callable[[Session], S] = service
+            found = make(self.derive(plugin=owner))
+            self._services[service] = found if self.unit.keyed is None else Replayed(found, self)
+        return cast("S", self._services[service])
 
     def perform(self, command: Any) -> Any:
         """Run the action that takes *command*; a record it returns is shown as the actor may see it.
@@ -419,7 +421,7 @@ class Session:
         """Return a plugin's settings in this tenant."""
         if cls not in self._settings:
             self._settings[cls] = self.crm.settings.get(self, cls)
-        return self._settings[cls]  # type: ignore[no-any-return]  # loaded as its class
+        return cast("S", self._settings[cls])
 
     def change_settings(self, cls: type[S], changes: Mapping[str, Any]) -> S:
         """Change some of a plugin's settings in this tenant, given as plain JSON. Needs the permission ``<plugin>.settings``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sqlalchemy import delete, insert, select, update
 
@@ -91,7 +91,7 @@ class TenantSettings:
         table = self._crm.tables.system.setting
         statement = select(table.c.data).where(table.c.tenant == session.actor.tenant, table.c.plugin == owner)
         data = session.unit.connection.execute(statement).scalar()
-        return default if not data else load(cls, {**dump(default), **data})  # type: ignore[no-any-return]  # stored under its class
+        return load(cls, {**dump(default), **data}) if data else cast("S", default)
 
     def change(self, session: Session, cls: type[S], changes: Mapping[str, Any]) -> S:
         """Change some settings, given as plain JSON, and return all.

@@ -125,12 +125,12 @@ class Codec:
 
     def copy(self, record: Any) -> Any:
         """Return an independent record with the same values (lists are copied one level deep)."""
-        new = self.entity.__new__(self.entity)
+        new = object.__new__(self.entity)
         new._origin, new._ext, new._related = record._origin, None, record._related
         for name, value in record._items():
             setattr(new, name, list(value) if type(value) is list else value)
         for extension in self.extensions:
-            part = extension.__new__(extension)
+            part = object.__new__(extension)
             part._origin = record._origin
             for name, value in record[extension]._items():
                 setattr(part, name, value)

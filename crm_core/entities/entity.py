@@ -22,13 +22,15 @@ class _Record:
     __slots__ = ()
     __crm_options__: ClassVar[Any]
 
-    def __getattr__(self, name: str) -> Any:
-        # Reached only when a slot is unset. Not an AttributeError for fields: getattr(x, "salary", 0) must not lie.
-        if name in type(self).__crm_options__:
-            if getattr(self, "_origin", None) is None:
-                raise Invalid("not_stored", entity=type(self).__name__, field=name)
-            raise NotReadable(entity=type(self).__name__, field=name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    if not TYPE_CHECKING:  # a type checker would take it for the permission to read any name
+
+        def __getattr__(self, name: str) -> Any:
+            # Reached only when a slot is unset. Not an AttributeError for fields: getattr(x, "salary", 0) must not lie.
+            if name in type(self).__crm_options__:
+                if getattr(self, "_origin", None) is None:
+                    raise Invalid("not_stored", entity=type(self).__name__, field=name)
+                raise NotReadable(entity=type(self).__name__, field=name)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _items(self) -> Iterator[tuple[str, Any]]:
         for name in type(self).__crm_options__:
@@ -44,9 +46,7 @@ class _Record:
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return dict(self._items()) == dict(other._items())  # type: ignore[attr-defined]  # same type as self
-
-    __hash__ = None  # type: ignore[assignment]  # records change
+        return dict(self._items()) == dict(other._items())
 
 
 @dataclass_transform(field_specifiers=(field,), kw_only_default=True)
@@ -80,6 +80,10 @@ class Entity(_Record, metaclass=EntityMeta):
         self._ext = None
         self._related = None
 
+    def __hash__(self) -> int:
+        # Not of the values, which change; equal records have equal ids.
+        return hash((type(self), self.id))
+
     @property
     def ref(self) -> Ref[Self]:
         """A typed pointer to this record.
@@ -103,9 +107,6 @@ class Entity(_Record, metaclass=EntityMeta):
         if found is None:
             found = self._ext[extension] = extension()
         return found  # type: ignore[return-value]  # stored under its own class
-
-    def __hash__(self) -> int:
-        return hash((type(self), self.id))
 
 
 @dataclass_transform(field_specifiers=(field,), kw_only_default=True)

@@ -91,17 +91,19 @@ class RecordMeta(type):
         attrs.define(cls, these=these, slots=False, kw_only=True, eq=False, repr=False, order=False, auto_detect=False, on_setattr=[])
         return cls
 
-    def __getattribute__(cls, name: str) -> Any:
-        if name[0] != "_" and name in type.__getattribute__(cls, "__crm_options__"):
-            built = type.__getattribute__(cls, "__dict__").get("__crm_built__")
-            if built is None:
-                built = type.__getattribute__(cls, "__build_columns__")()
-                if built is None:
-                    return type.__getattribute__(cls, name)
-            return built[name]
-        return type.__getattribute__(cls, name)
+    if not TYPE_CHECKING:  # a type checker would take it for the permission to read any name
 
-    __crm_own__: ClassVar[Mapping[str, FieldOptions]]
+        def __getattribute__(cls, name: str) -> Any:
+            if name[0] != "_" and name in type.__getattribute__(cls, "__crm_options__"):
+                built = type.__getattribute__(cls, "__dict__").get("__crm_built__")
+                if built is None:
+                    built = type.__getattribute__(cls, "__build_columns__")()
+                    if built is None:
+                        return type.__getattribute__(cls, name)
+                return built[name]
+            return type.__getattribute__(cls, name)
+
+    __crm_own__: Mapping[str, FieldOptions]
     __crm_spec__: Any
     __crm_built__: Any
     __crm_locals__: Mapping[str, Any]

@@ -59,7 +59,7 @@ class RefType(TypeDecorator[Ref[Any]]):
         self.entity = entity
 
     load_dialect_impl = IdType.load_dialect_impl
-    process_bind_param = IdType.process_bind_param  # type: ignore[assignment]  # a Ref or an id goes in
+    process_bind_param = IdType.process_bind_param
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Ref[Any] | None:
         return None if value is None else Ref(self.entity, value)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -208,7 +208,7 @@ def structure(entity: str, field: FieldSpec, value: Any) -> Any:
             case "money" if isinstance(value, dict) and set(value) == {"amount", "currency"}:
                 return Money(value["amount"], value["currency"])
             case "ref" if isinstance(value, str):
-                return Ref(field.target, value)
+                return Ref(cast("type[Any]", field.target), value)
             case "ref" if isinstance(type(value), EntityMeta):
                 return value.ref
             case "decimal" if isinstance(value, str) and len(value) <= 60:

@@ -14,8 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from ..entities.meta import logical_table
 from ..entities.sqltypes import IdType
 from ..storage.failures import translate
-from .lens import Lens, View
+from .lens import Lens
 from .to_sql import SqlEnv, to_sql
+from .views import View
 
 if TYPE_CHECKING:
     from sqlalchemy import Result

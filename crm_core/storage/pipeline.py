@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..entities.entity import Entity
 from ..entities.meta import spec
@@ -59,12 +59,12 @@ class Pipeline:
             raise
         for row, _ in failed:
             _unstamp(records[row])
-        return [c.record for c in done.changes], failed
+        return cast("list[E]", [c.record for c in done.changes]), failed
 
     def _stamp(self, records: Sequence[Any]) -> None:
         session = self._session
         now, actor, tenant = self._crm.runtime.clock.now(), session.actor.id, session.actor.tenant
-        owned = "owner" in type(records[0]).__crm_options__ and not session.actor.is_system
+        owned = "owner" in type(records[0]).__crm_options__ and session.actor.kind == "user"
         for record, id_ in zip(records, self._crm.runtime.ids.many(len(records)), strict=True):
             record.id, record.tenant, record.version = id_, tenant, 1
             record.created_at = record.updated_at = now
@@ -107,7 +107,7 @@ class Pipeline:
                 work.changes.append(Change(record=new, old=old, fields=changed))
                 work.rows.append(row)
             done = self._stages.run(codec, work, failed if collect else None)
-        results = unchanged | dict(zip(done.rows, (c.record for c in done.changes), strict=True))
+        results = unchanged | dict(zip(done.rows, cast("list[E]", [c.record for c in done.changes]), strict=True))
         return [self._session.reader.revealed(results[row]) for row in sorted(results)], failed
 
     def structure(self, codec: Codec, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -240,7 +240,7 @@ class Pipeline:
             old = self._session.reader.locked(entity, [id_], deleted=True).get(id_)
             self._require("delete", entity, old)
             done = self._stages.run(codec, self._dated(codec, "restore", [old], None), None)
-        return self._session.reader.revealed(done.changes[0].record)
+        return cast("E", self._session.reader.revealed(done.changes[0].record))
 
     def _require(self, action: str, entity: type[Any], old: Any) -> None:
         if old is None or not self._session.permitted("read", old):

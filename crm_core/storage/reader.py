@@ -86,7 +86,8 @@ class Reader:
         """Read one record by id."""
         if not is_id(id_):
             return None
-        return self._session.shape.get(self._session, entity, id_)
+        found: E | None = self._session.shape.get(self._session, entity, id_)
+        return found
 
     def many(self, entity: type[E], ids: Sequence[str]) -> dict[str, E]:
         """Read records by id; those hidden or gone are missing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy.exc import DBAPIError
 
@@ -19,6 +19,7 @@ from .writer import JournalRow, created_row, deleted_row, updated_row
 
 if TYPE_CHECKING:
     from ..entities.codec import Codec
+    from ..entities.entity import Entity
     from ..session import Session
 
 Errors = dict[int, CRMError]
@@ -80,7 +81,6 @@ class Stages:
 
     def _permit(self, codec: Codec, work: Changeset) -> Errors:
         """Check that nobody writes a record out of their own sight, or a field they may not."""
-        session = self._session
         action = {"create": "create", "update": "update", "delete": "delete", "restore": "delete"}[work.op]
         name = codec.facts.name
         errors: Errors = {}
@@ -90,8 +90,7 @@ class Stages:
                 if wrong:
                     errors[i] = Invalid(details=wrong)
                     continue
-            moved = work.op == "update" and "owner" in change.fields and session.permitted("assign", change.old)
-            if not moved and not session.permitted(action, change.record):
+            if not self._permitted(action, change):
                 errors[i] = Denied(action=action, entity=name)
         return errors
 
@@ -128,16 +127,17 @@ class Stages:
             errors = self._validate(codec, again)
             action = "create" if work.op == "create" else "update"
             for i, change in enumerate(again.changes):
-                if i not in errors and work.op in ("create", "update") and not self._still_permitted(action, change):
+                if i not in errors and work.op in ("create", "update") and not self._permitted(action, change):
                     errors[i] = Denied(action=action, entity=codec.facts.name)
             work = self._sift(work, {touched[i]: e for i, e in errors.items()}, failed)
         return work
 
-    def _still_permitted(self, action: str, change: Change) -> bool:
-        session = self._session
-        if action == "update" and "owner" in change.fields and session.permitted("assign", change.old):
+    def _permitted(self, action: str, change: Change) -> bool:
+        """Judge the new state; who may assign the record may also give it away out of their sight."""
+        moved = action == "update" and "owner" in change.fields and change.old is not None
+        if moved and self._session.permitted("assign", cast("Entity", change.old)):
             return True
-        return session.permitted(action, change.record)
+        return self._session.permitted(action, change.record)
 
     def _vetoes(self, ctx: WriteCtx, work: Changeset) -> Errors:
         errors: Errors = {}
@@ -206,8 +206,9 @@ class Stages:
         if work.op != "create":
             now = self._crm.runtime.clock.now()
             for change in work.changes:
-                record = change.record
-                record.version, record.updated_at, record.updated_by = change.old.version + 1, now, session.actor.id
+                record, old = change.record, change.old
+                assert old is not None
+                record.version, record.updated_at, record.updated_by = old.version + 1, now, session.actor.id
         records = [c.record for c in work.changes]
         if work.op == "create":
             writer.insert(connection, codec, records)
@@ -235,7 +236,7 @@ class Stages:
             return True
         owner = field.extension.__crm_extends__[1] if field.extension else codec.facts.plugin
         running = self._session.hooks.running
-        return running is not None and running.plugin == owner
+        return owner in (self._session.actor.plugin, running.plugin if running else "")
 
 
 def _combined(errors: Sequence[CRMError]) -> CRMError:

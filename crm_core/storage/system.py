@@ -38,14 +38,17 @@ class SystemTables:
     setting: Table
 
 
+def _tenant(*, key: bool = False) -> Column[str]:
+    return Column("tenant", text_type(63), nullable=False, primary_key=key)
+
+
 def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
     """Declare them under *prefix* in *metadata*."""
-    tenant = lambda **kw: Column("tenant", text_type(63), nullable=False, **kw)  # noqa: E731  # reads as a column below
     journal = Table(
         f"{prefix}journal",
         metadata,
         Column("id", BigInteger().with_variant(Integer(), "sqlite"), Identity(always=True), primary_key=True, autoincrement=True),
-        tenant(),
+        _tenant(),
         Column("at", InstantType(), nullable=False),
         Column("actor", text_type(255), nullable=False),
         Column("on_behalf_of", text_type(255)),
@@ -103,7 +106,7 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
     idempotency = Table(
         f"{prefix}idempotency",
         metadata,
-        tenant(primary_key=True),
+        _tenant(key=True),
         Column("key", text_type(255), primary_key=True),
         Column("actor", text_type(255), nullable=False),
         Column("at", InstantType(), nullable=False),
@@ -113,7 +116,7 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
     member = Table(
         f"{prefix}member",
         metadata,
-        tenant(primary_key=True),
+        _tenant(key=True),
         Column("user_id", text_type(255), primary_key=True),
         Column("ancestor", text_type(255), primary_key=True),
         Column("depth", Integer(), nullable=False),
@@ -122,7 +125,7 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
     team_member = Table(
         f"{prefix}team_member",
         metadata,
-        tenant(primary_key=True),
+        _tenant(key=True),
         Column("user_id", text_type(255), primary_key=True),
         Column("team", text_type(255), primary_key=True),
         Index(f"{prefix}team_member_team", "tenant", "team", "user_id"),
@@ -130,14 +133,14 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
     directory_state = Table(
         f"{prefix}directory_state",
         metadata,
-        tenant(primary_key=True),
+        _tenant(key=True),
         Column("digest", text_type(64), nullable=False),
         Column("refreshed_at", InstantType(), nullable=False),
     )
     share = Table(
         f"{prefix}share",
         metadata,
-        tenant(primary_key=True),
+        _tenant(key=True),
         Column("entity", text_type(127), primary_key=True),
         Column("record", IdType(), primary_key=True),
         Column("grantee", text_type(255), primary_key=True),
@@ -149,7 +152,7 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
     role = Table(
         f"{prefix}role",
         metadata,
-        tenant(primary_key=True),
+        _tenant(key=True),
         Column("name", text_type(255), primary_key=True),
         Column("definition", PLAIN_JSON, nullable=False),
         Column("at", InstantType(), nullable=False),
@@ -158,7 +161,7 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
     setting = Table(
         f"{prefix}setting",
         metadata,
-        tenant(primary_key=True),
+        _tenant(key=True),
         Column("plugin", text_type(63), primary_key=True),
         Column("data", PLAIN_JSON, nullable=False),
         Column("at", InstantType(), nullable=False),

@@ -20,9 +20,12 @@ LIVING = text("deleted_at IS NULL")
 class LinkDefinition(Protocol):
     """A relation between records of two modules, as ``plugin.link(A, B)`` declares it."""
 
-    a: type[Any]
-    b: type[Any]
-    plugin: str
+    @property
+    def a(self) -> type[Any]: ...
+    @property
+    def b(self) -> type[Any]: ...
+    @property
+    def plugin(self) -> str: ...
 
 
 def shortened(name: str) -> str:
@@ -58,7 +61,7 @@ class Tables:
         self.system: SystemTables = system_tables(self.metadata, prefix)
         self.entities: dict[type[Any], Table] = {}
         self.lists: dict[tuple[type[Any], str], Table] = {}
-        self.links: dict[LinkDefinition, Table] = {}
+        self.links: dict[Any, Table] = {}
         for table in self.metadata.tables.values():
             table.info["plugin"] = ""
         names = {entity: self._physical_name(entity) for entity in entities}
