@@ -1,0 +1,70 @@
+"""What a CRM lends to the delivery of events: transactions, sessions for subscribers, and what those may see of an event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection
+
+from .events.event import Event, EventCodec
+from .events.wake import notify
+from .permissions.actor import Actor
+from .session import Session
+from .storage.unit import Unit
+
+if TYPE_CHECKING:
+    from .crm import CRM
+    from .events.subscription import Subscriber
+    from .runtime import Runtime
+    from .storage.tables import Tables
+
+
+class Host:
+    """A CRM as ``events.delivery`` knows it."""
+
+    def __init__(self, crm: CRM) -> None:
+        self._crm = crm
+        self.runtime: Runtime = crm.runtime
+        self.tables: Tables = crm.tables
+        self.event_codec: EventCodec = crm.events
+        self.subscribers: Sequence[Subscriber] = crm.subscribers
+
+    def begin(self, *, write: bool = True) -> AbstractContextManager[Connection]:
+        """Open a transaction of its own."""
+        return self._crm.bound.begin(write)
+
+    @contextmanager
+    def open_session(self, connection: Connection | None, actor: Actor, *, chain: tuple[str, ...]) -> Iterator[Session]:
+        """Open a subscriber's session, on delivery's transaction or on its own from its first statement on."""
+
+        def begin() -> AbstractContextManager[Connection]:
+            return self.begin() if connection is None else nullcontext(connection)
+
+        with Unit(begin, write=True, joined=connection is not None) as unit:
+            session = Session(self._crm, actor, unit, plugin=actor.plugin, chain=chain)
+            yield session
+            if unit.wrote:
+                notify(unit.connection, self.tables)
+
+    def service_actor(self, plugin: str, *, tenant: str, on_behalf_of: str) -> Actor:
+        """Return the plugin's service actor, on behalf of whoever caused the event."""
+        return Actor.service(plugin, tenant=tenant, on_behalf_of=_actor(on_behalf_of, tenant))
+
+    def project(self, session: Session, event: Event[Any]) -> Event[Any]:
+        """Return the event without the fields of its record that the session's actor may not read."""
+        entity = event.record.entity
+        policy = session.policy
+        names = self._crm.codec(entity).fields
+        if policy.is_nothing(policy.rule("read", entity)):
+            return event.without(names) if event.is_automatic else event
+        levels = policy.fields(entity)
+        return event.without([n for n in names if levels.get(n, "write") in ("none", "masked")])
+
+
+def _actor(id: str, tenant: str) -> Actor:
+    kind, _, name = id.partition(":")
+    if kind == "system":
+        return Actor.system(name, tenant=tenant)
+    return Actor.service(name, tenant=tenant) if kind == "plugin" else Actor(id, tenant=tenant)

@@ -1,0 +1,135 @@
+"""Delivery: committed events to their subscribers, in each record's order, at least once; effects in the same database exactly once.
+
+A batch is one transaction: up to 500 events, a savepoint each, and at its end the subscription's new position with the fencing
+token. So whatever stops it, either all of it happened or nothing. A handler that fails parks its event (see ``parking``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sqlalchemy import Connection, select
+
+from . import parking
+from .event import Event, EventCodec
+from .parking import ParkedLine, Retry
+from .run import Run
+from .subscription import Subscriber, register
+
+if TYPE_CHECKING:
+    from ..runtime import Runtime
+    from ..storage.tables import Tables
+
+LEASE = timedelta(seconds=60)
+
+
+class DeliveryHost(Protocol):
+    """What delivery needs of the CRM."""
+
+    @property
+    def runtime(self) -> Runtime: ...
+    @property
+    def tables(self) -> Tables: ...
+    @property
+    def event_codec(self) -> EventCodec: ...
+    @property
+    def subscribers(self) -> Sequence[Subscriber]: ...
+
+    def begin(self, *, write: bool = True) -> AbstractContextManager[Connection]:
+        """Open a transaction of its own; leaving it commits, or rolls back on an error."""
+        ...
+
+    def open_session(self, connection: Connection | None, actor: Any, *, chain: tuple[str, ...]) -> AbstractContextManager[Any]:
+        """Open a session on a transaction that it must not end, or, without one, on its own from its first statement on.
+
+        *chain* goes into the payload of every journal row the session writes, under ``chain``.
+        """
+        ...
+
+    def service_actor(self, plugin: str, *, tenant: str, on_behalf_of: str) -> Any:
+        """Return the actor a plugin's subscribers run as."""
+        ...
+
+    def project(self, session: Any, event: Event[Any]) -> Event[Any] | None:
+        """Return the event without what the session's actor may not read; None where even the record does not exist for it."""
+        ...
+
+
+class Delivery:
+    """The deliveries of one CRM. Any number of them, in threads and processes, may run at once.
+
+    Args:
+        host: the CRM.
+        retry: how often and when failing events are tried again.
+        lease: how long a worker may keep a subscription without a sign of life. On PostgreSQL the server ends a transaction that is
+            idle for longer, so that a stopped process blocks nobody; a handler that computes or waits longer must be ``external``.
+    """
+
+    def __init__(self, host: DeliveryHost, *, retry: Retry | None = None, lease: timedelta = LEASE) -> None:
+        self._host = host
+        self._retry = retry or Retry()
+        self._lease = lease
+
+    # -- for operators ------------------------------------------------------------------------------------------------------------
+
+    def register(self, connection: Connection) -> None:
+        """Give new subscriptions their first position, the journal's end or (``from_start``) its beginning.
+
+        Migrations call it; where they did not, the first delivery does.
+        """
+        register(connection, self._host.tables, self._host.subscribers, self._now())
+
+    def parked(self, *, tenant: str | None = None, limit: int = 1_000) -> list[ParkedLine]:
+        """Return what is parked, the oldest first."""
+        with self._host.begin(write=False) as connection:
+            return parking.lines(connection, self._host.tables, tenant=tenant, limit=limit)
+
+    def retry(self, subscription: str, record: str) -> None:
+        """Try a parked line's head again at the next delivery.
+
+        Raises:
+            NotFound: nothing is parked there.
+        """
+        with self._host.begin() as connection:
+            parking.retry(connection, self._host.tables, subscription, record, self._now())
+
+    def skip(self, subscription: str, record: str) -> None:
+        """Give up a parked line's head; what stands behind it is delivered.
+
+        Raises:
+            NotFound: nothing is parked there.
+        """
+        with self._host.begin() as connection:
+            parking.skip(connection, self._host.tables, subscription, record, self._now())
+
+    def discard(self, subscription: str, record: str) -> None:
+        """Give up a whole parked line.
+
+        Raises:
+            NotFound: nothing is parked there.
+        """
+        with self._host.begin() as connection:
+            parking.discard(connection, self._host.tables, subscription, record)
+
+    def run_pending(self, *, limit: int | None = None, on: Connection | None = None) -> int:
+        """Deliver until nothing is left that is due, and return how many deliveries succeeded.
+
+        Args:
+            limit: stop after this many.
+            on: deliver inside this open transaction, which sees its own uncommitted events; for tests, since it blocks other workers
+                until it ends.
+        """
+        return Run(self._host, self._retry, self._lease, on).until_done(limit)
+
+    def next_try(self) -> datetime | None:
+        """Return when the next parked event is due."""
+        table = self._host.tables.system.parking
+        with self._host.begin(write=False) as connection:
+            statement = select(table.c.next_try).where(table.c.state == "waiting").order_by(table.c.next_try).limit(1)
+            return connection.execute(statement).scalar()
+
+    def _now(self) -> datetime:
+        return self._host.runtime.clock.now()

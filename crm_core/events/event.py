@@ -1,0 +1,291 @@
+"""Event: what happened to a record, typed and versioned; and its way to plain JSON and back."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
+
+import attrs
+
+from ..entities.fields import Ref
+from ..entities.meta import spec
+from ..errors import Invalid, LoadError, NotReadable, SchemaBehind
+
+if TYPE_CHECKING:
+    from cattrs import Converter
+
+    from ..entities.entity import Entity
+    from .journal import Entry
+
+E = TypeVar("E", bound="Entity")
+Payload = dict[str, Any]
+Upcast = Callable[[Payload], Payload]
+
+
+def _attributes(cls: Any) -> AbstractSet[str]:
+    return attrs.fields_dict(cls).keys()
+
+
+@attrs.frozen
+class Change:
+    """What one field was before and is after."""
+
+    old: Any
+    new: Any
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(attrs.field,))
+class _Declared:
+    """Makes a frozen attrs class of every subclass; apart from :class:`Event`, so that type checkers see the fields of both."""
+
+    __event_name__: ClassVar[str] = ""
+    __event_version__: ClassVar[int] = 1
+    __event_verb__: ClassVar[str] = ""
+    __event_upcasts__: ClassVar[dict[int, Upcast]]
+    __event_locals__: ClassVar[Mapping[str, Any]] = {}
+
+    def __init_subclass__(cls, *, name: str = "", version: int = 1, verb: str = "") -> None:
+        super().__init_subclass__()
+        cls.__event_name__, cls.__event_version__, cls.__event_verb__ = name, version, verb
+        cls.__event_upcasts__ = {}
+        if "<locals>" in cls.__qualname__:
+            cls.__event_locals__ = dict(sys._getframe(1).f_locals)
+        attrs.define(cls, frozen=True, slots=False, kw_only=True)
+
+    if not TYPE_CHECKING:  # a type checker would take this for the permission to read any name
+
+        def __getattr__(self, name: str) -> Any:
+            if name in _attributes(type(self)):
+                raise NotReadable(entity=type(self).__name__, field=name)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+class Event(_Declared, Generic[E]):
+    """Something that happened to a record. Declare it with typed fields, a name that starts with the plugin's, and a version::
+
+        class OpportunityWon(Event[Opportunity], name="sales.opportunity_won", version=1):
+            amount: Money
+
+    Whoever emits it gives ``record`` and the fields. A field with a default may be added at any time; for any other change count the
+    version up and say with :meth:`upcast` how old payloads are read.
+
+    Attributes:
+        id: a UUIDv7, the same at every delivery: the idempotency key for effects outside the database.
+        record: the record it happened to.
+        at: when (UTC).
+        actor: the id of who did it.
+    """
+
+    id: str = attrs.field(init=False, eq=False)
+    record: Ref[E]
+    at: datetime = attrs.field(init=False, eq=False)
+    actor: str = attrs.field(init=False, eq=False)
+
+    @classmethod
+    def upcast(cls, version: int) -> Callable[[Upcast], Upcast]:
+        """Read payloads of *version* with the decorated function, which returns the payload of the next version.
+
+        Raises:
+            LoadError: there is a function for that version already, or no newer version.
+        """
+
+        def declare(fn: Upcast) -> Upcast:
+            if version in cls.__event_upcasts__ or not 0 < version < cls.__event_version__:
+                raise LoadError("event_bad_upcast", event=cls.__event_name__, version=version, current=cls.__event_version__)
+            cls.__event_upcasts__[version] = fn
+            return fn
+
+        return declare
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether the pipeline emits it of itself, for every write."""
+        return bool(self.__event_verb__)
+
+    def without(self, fields: Collection[str]) -> Self:
+        """Return a copy in which *fields* cannot be read: asking for one raises NotReadable."""
+        hidden = [f for f in fields if f in _attributes(type(self)) and f not in _STAMPED]
+        if not hidden:
+            return self
+        seen = copy.copy(self)
+        for name in hidden:
+            seen.__dict__.pop(name, None)
+        return seen
+
+
+_STAMPED = frozenset(_attributes(Event))
+
+
+class _Automatic(Event[E], Generic[E]):
+    """What the pipeline journals of every write, whichever way it came."""
+
+    def without(self, fields: Collection[str]) -> Self:
+        seen = copy.copy(self)
+        for name, values in self.__dict__.items():
+            if isinstance(values, MappingProxyType):
+                seen.__dict__[name] = MappingProxyType({n: v for n, v in values.items() if n not in fields})
+        return seen
+
+
+class Created(_Automatic[E], Generic[E], verb="created"):
+    """A record is new. ``new`` holds its fields that are not empty, typed, by name."""
+
+    new: Mapping[str, Any]
+
+
+class Updated(_Automatic[E], Generic[E], verb="updated"):
+    """A record's fields changed."""
+
+    changes: Mapping[str, Change]
+
+
+class Deleted(_Automatic[E], Generic[E], verb="deleted"):
+    """A record is gone; ``old`` holds its last values."""
+
+    old: Mapping[str, Any]
+
+
+class Restored(_Automatic[E], Generic[E], verb="restored"):
+    """A deleted record is back."""
+
+    changes: Mapping[str, Change]
+
+
+_AUTOMATIC: Mapping[str, type[Event[Any]]] = MappingProxyType({c.__event_verb__: c for c in (Created, Updated, Deleted, Restored)})
+
+
+def event_name(event: Any) -> str:
+    """Return the name of an event class, or of an automatic event of an entity: ``Created[Account]`` is ``account.created``.
+
+    Raises:
+        LoadError: it is no event, or has no name.
+    """
+    origin = get_origin(event) or event
+    if isinstance(origin, type) and issubclass(origin, Event):
+        entity = get_args(event)[0] if get_args(event) else None
+        if origin.__event_verb__ and isinstance(entity, type):
+            return f"{spec(entity).name}.{origin.__event_verb__}"
+        if origin.__event_name__:
+            return origin.__event_name__
+    raise LoadError("not_an_event", given=getattr(event, "__name__", repr(event)))
+
+
+def event_kind(event: Any) -> str:
+    """Return the name with the version, as the journal keeps it: ``sales.opportunity_won.v1``."""
+    return f"{event_name(event)}.v{(get_origin(event) or event).__event_version__}"
+
+
+def stamp(event: Event[Any], *, id: str, at: datetime, actor: str) -> None:
+    """Say when an event was emitted and by whom. Only the pipeline and the codec call it."""
+    for name, value in (("id", id), ("at", at), ("actor", actor)):
+        object.__setattr__(event, name, value)
+
+
+class EventCodec:
+    """The events of one CRM to plain JSON and back.
+
+    Raises:
+        LoadError: two events have one name.
+    """
+
+    def __init__(self, entities: Iterable[type[Entity]], events: Iterable[type[Event[Any]]]) -> None:
+        self._entities = {spec(e).name: e for e in entities}
+        self._events: dict[str, type[Event[Any]]] = {}
+        self._hints: dict[type[Event[Any]], dict[str, Any]] = {}
+        self._made: Converter | None = None
+        for event in events:
+            if self._events.setdefault(event_name(event), event) is not event:
+                raise LoadError("event_taken", event=event_name(event))
+
+    def encode(self, event: Event[Any]) -> Payload:
+        """Return the event's own fields as plain JSON: what the journal keeps under ``data``."""
+        return {n: self._converter.unstructure(getattr(event, n), unstructure_as=hint) for n, hint in self._fields(type(event)).items()}
+
+    def decode(self, entry: Entry) -> Event[Any]:
+        """Read an event back from the journal.
+
+        Raises:
+            SchemaBehind: a newer version of the code wrote it.
+            Invalid: its payload is not what the class says.
+            LoadError: its entity, or a function for its version, is not there.
+        """
+        event = self._automatic(entry) if entry.is_automatic else self._domain(entry)
+        stamp(event, id=entry.event_id, at=entry.at, actor=entry.actor)
+        return event
+
+    def _entity(self, name: str) -> type[Entity]:
+        found = self._entities.get(name)
+        if found is None:
+            raise LoadError("entity_missing", entity=name)
+        return found
+
+    def _automatic(self, entry: Entry) -> Event[Any]:
+        from ..entities.validate import structure
+
+        facts = spec(self._entity(entry.entity))
+        cls = _AUTOMATIC[entry.name.rpartition(".")[2]]
+        _refuse_newer(entry, cls)
+
+        def typed(name: str, value: Any) -> Any:
+            field = facts.field(name)
+            return value if field is None else structure(facts.name, field, value)
+
+        (part,) = _attributes(cls) - _STAMPED
+        if part == "changes":
+            values = {n: Change(typed(n, old), typed(n, new)) for n, (old, new) in entry.changes.items()}
+        else:
+            values = {n: typed(n, v) for n, v in entry.payload.get(part, {}).items()}
+        return cls(record=Ref(facts.entity, entry.record), **{part: MappingProxyType(values)})
+
+    def _domain(self, entry: Entry) -> Event[Any]:
+        cls = self._events.get(entry.name)
+        if cls is None:
+            raise LoadError("event_missing", event=entry.kind)
+        _refuse_newer(entry, cls)
+        data = dict(entry.payload.get("data", {}))
+        for version in range(entry.kind_version, cls.__event_version__):
+            if version not in cls.__event_upcasts__:
+                raise LoadError("event_upcast_missing", event=cls.__event_name__, version=version)
+            data = cls.__event_upcasts__[version](data)
+        record: Ref[Any] = Ref(self._entity(entry.entity), entry.record)
+        try:
+            known = {n: self._converter.structure(data[n], hint) for n, hint in self._fields(cls).items() if n in data}
+            return cls(record=record, **known)
+        except Exception as e:  # cattrs raises groups of anything
+            raise Invalid("event_bad_payload", event=entry.kind, id=entry.event_id) from e
+
+    def _fields(self, cls: type[Event[Any]]) -> dict[str, Any]:
+        found = self._hints.get(cls)
+        if found is None:
+            try:
+                hints = get_type_hints(cls, localns=dict(cls.__event_locals__))
+            except NameError as e:
+                raise LoadError("unresolved_annotation", entity=cls.__name__, name=e.name or str(e)) from e
+            found = self._hints[cls] = {name: hints[name] for name in _attributes(cls) - _STAMPED}
+        return found
+
+    @property
+    def _converter(self) -> Converter:
+        if self._made is None:
+            self._made = _converter()
+        return self._made
+
+
+def _converter() -> Converter:
+    from ..settings import plain_converter
+
+    converter = plain_converter()
+    is_ref: Callable[[Any], bool] = lambda t: get_origin(t) is Ref  # noqa: E731  # typed: cattrs' predicates are not
+    converter.register_unstructure_hook_func(is_ref, lambda ref: ref.id)
+    converter.register_structure_hook_func(is_ref, lambda value, t: Ref(get_args(t)[0], value))
+    return converter
+
+
+def _refuse_newer(entry: Entry, cls: type[Event[Any]]) -> None:
+    if entry.kind_version > cls.__event_version__:
+        raise SchemaBehind("event_newer", event=entry.kind, known=cls.__event_version__)

@@ -1,0 +1,180 @@
+"""Reading the journal: by position for delivery, by record for audit and for how a record once was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from sqlalchemy import Connection, Select, func, literal, select
+
+if TYPE_CHECKING:
+    from ..storage.tables import Tables
+
+VERBS = frozenset({"created", "updated", "deleted", "restored"})
+_DIGITS = "0123456789"
+
+
+@attrs.frozen
+class Entry:
+    """One row of the journal: a change of a record, or a domain event.
+
+    Attributes:
+        position: where subscribers find it; None on PostgreSQL until the sequencer has passed.
+        id: the row's own number, in the order of one record's changes.
+        on_behalf_of: for whom a system or plugin's actor worked.
+        version: the record's version after it.
+        kind: the name and version of the event: ``account.updated.v1``.
+        payload: plain JSON: ``id`` (the event's), and ``data`` of a domain event, else ``new``, ``changes`` or ``old``; ``chain``
+            where another event caused it. Personal fields, which the table keeps apart, are in their places.
+    """
+
+    position: int | None
+    id: int
+    tenant: str
+    at: datetime
+    actor: str
+    on_behalf_of: str | None
+    plugin: str
+    reason: str | None
+    request: str | None
+    entity: str
+    record: str
+    version: int
+    kind: str
+    format: int
+    payload: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The kind without its version."""
+        return self.kind.rpartition(".v")[0]
+
+    @property
+    def kind_version(self) -> int:
+        """The version of the payload's shape."""
+        return int(self.kind.rpartition(".v")[2])
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether the pipeline wrote it of itself, for a change of the record."""
+        entity, _, verb = self.name.rpartition(".")
+        return entity == self.entity and verb in VERBS
+
+    @property
+    def event_id(self) -> str:
+        """The event's id, the same at every delivery."""
+        return str(self.payload["id"])
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """The events and subscriptions that led to it, the first one first."""
+        return tuple(self.payload.get("chain", ()))
+
+    @property
+    def changes(self) -> Mapping[str, list[Any]]:
+        """What changed, as [old, new] by field, in plain JSON."""
+        found: Mapping[str, list[Any]] = self.payload.get("changes", {})
+        return found
+
+
+_COLUMNS = tuple(a.name for a in attrs.fields(Entry))[1:]
+
+
+def _entry(row: Iterable[Any]) -> Entry:
+    *rest, payload, personal = row
+    if personal:
+        payload = {**payload, **{part: {**payload.get(part, {}), **values} for part, values in personal.items()}}
+    make: Callable[..., Entry] = Entry
+    return make(*rest, payload)
+
+
+def _select(connection: Connection, tables: Tables, *, outer: bool = False) -> tuple[Select[Any], Any]:
+    """Return the statement that reads entries, and its position column."""
+    journal, positions = tables.system.journal, tables.system.journal_position
+    columns = [*(journal.c[name] for name in _COLUMNS), journal.c.personal]
+    if connection.dialect.name == "sqlite":
+        return select(journal.c.id, *columns), journal.c.id
+    source = journal.join(positions, positions.c.journal_id == journal.c.id, isouter=outer)
+    return select(positions.c.position, *columns).select_from(source), positions.c.position
+
+
+def last_position(connection: Connection, tables: Tables) -> int:
+    """Return the highest position that was given, 0 in an empty journal."""
+    sqlite = connection.dialect.name == "sqlite"
+    column = tables.system.journal.c.id if sqlite else tables.system.journal_position.c.position
+    return int(connection.execute(select(func.coalesce(func.max(column), 0))).scalar_one())
+
+
+def _filtered(statement: Select[Any], tables: Tables, tenant: str | None, names: Collection[str] | None) -> Select[Any]:
+    journal = tables.system.journal
+    if tenant is not None:
+        statement = statement.where(journal.c.tenant == tenant)
+    if names is not None:
+        # The version stays out of the comparison: an event of a version that this code does not know must not be passed over.
+        statement = statement.where(func.rtrim(journal.c.kind, literal(_DIGITS)).in_([f"{n}.v" for n in sorted(names)]))
+    return statement
+
+
+def read(
+    connection: Connection,
+    tables: Tables,
+    *,
+    tenant: str | None = None,
+    after: int = 0,
+    upto: int | None = None,
+    limit: int = 500,
+    names: Collection[str] | None = None,
+) -> list[Entry]:
+    """Return the entries behind position *after*, in order.
+
+    Args:
+        tenant: only this tenant's.
+        upto: the last position to look at.
+        names: only events of these names, of all versions.
+    """
+    statement, position = _select(connection, tables)
+    statement = _filtered(statement, tables, tenant, names).where(position > after)
+    if upto is not None:
+        statement = statement.where(position <= upto)
+    return [_entry(row) for row in connection.execute(statement.order_by(position).limit(limit))]
+
+
+def at_positions(connection: Connection, tables: Tables, positions: Collection[int]) -> dict[int, Entry]:
+    """Return the entries at *positions*."""
+    statement, position = _select(connection, tables)
+    return {row[0]: _entry(row) for row in connection.execute(statement.where(position.in_(positions)))}
+
+
+def history(connection: Connection, tables: Tables, tenant: str, entity: str, record: str) -> list[Entry]:
+    """Return all that the journal holds of one record, the oldest first."""
+    journal = tables.system.journal
+    statement, _ = _select(connection, tables, outer=True)
+    statement = statement.where(journal.c.record == record, journal.c.tenant == tenant, journal.c.entity == entity)
+    return [_entry(row) for row in connection.execute(statement.order_by(journal.c.id))]
+
+
+def reconstruct(entries: Iterable[Entry], *, version: int | None = None, at: datetime | None = None) -> dict[str, Any] | None:
+    """Return a record's fields as they were, in plain JSON, or None where it did not exist or was deleted.
+
+    Args:
+        entries: the record's history.
+        version: as of this version of the record.
+        at: as of this instant: up to the last change written then or earlier, in the journal's order, whatever the clock did between.
+    """
+    changes = [e for e in entries if e.is_automatic and (version is None or e.version <= version)]
+    if at is not None:
+        while changes and changes[-1].at > at:
+            changes.pop()
+    values: dict[str, Any] | None = None
+    kept: dict[str, Any] = {}
+    for entry in changes:
+        match entry.name.rpartition(".")[2]:
+            case "created":
+                values = dict(entry.payload.get("new", {}))
+            case "deleted":
+                kept, values = dict(entry.payload.get("old", values or {})), None
+            case _:
+                values = {**(kept if values is None else values), **{n: new for n, (_, new) in entry.changes.items()}}
+    return values
