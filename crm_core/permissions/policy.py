@@ -189,15 +189,31 @@ class Policies:
         """
         self._bound(roles, self._roles, Invalid)
 
-    def set_tenant_roles(self, tenant: str, roles: Iterable[Role]) -> None:
-        """Put a tenant's roles, kept as data, in force in place of those it had.
+    def set_tenant_roles(self, tenant: str, roles: Iterable[Role]) -> list[Invalid]:
+        """Put a tenant's roles, kept as data, in force in place of those it had; return what is wrong with them.
 
-        Raises:
-            Invalid: as the class raises LoadError; the roles in force stay.
+        A role that does not fit any more (a plugin or field is gone, a name was taken) fails closed: it allows nothing, and what it
+        restricts is shut for those who have it. The tenant's other roles, and everybody else, go on.
         """
-        self._tenants[tenant] = self._bound(roles, self._roles, Invalid)
+        problems: list[Invalid] = []
+        bound: dict[str, BoundRole] = {}
+        for role in roles:
+            if role.name in self._roles:
+                problems.append(Invalid("role_taken", role=role.name))
+                continue
+            try:
+                bound[role.name] = self._bind(role, Invalid)
+            except Invalid as e:
+                problems.append(e)
+                bound[role.name] = _shut(role)
+        try:
+            _check_extends(bound, {**self._roles, **bound}, Invalid)
+        except Invalid as e:
+            problems.append(e)
+        self._tenants[tenant] = bound
         for key in [k for k in self._cache if k[0] == tenant]:
             del self._cache[key]
+        return problems
 
     def _kept(self, key: tuple[str, frozenset[str]], roles: Callable[[], tuple[BoundRole, ...]]) -> Policy:
         found = self._cache.get(key)
@@ -274,6 +290,11 @@ class Policies:
         return BoundGrant(entity, names, everything)
 
 
+def _shut(role: Role) -> BoundRole:
+    closed = (BoundGrant(entity_name(r.entity), frozenset(r.actions), nothing) for r in role.restrictions)
+    return BoundRole(role.name, role.extends, restrictions=tuple(closed))
+
+
 def _extended(names: Iterable[str], roles: Mapping[str, BoundRole]) -> frozenset[str]:
     found: set[str] = set()
     waiting = list(names)
@@ -281,7 +302,7 @@ def _extended(names: Iterable[str], roles: Mapping[str, BoundRole]) -> frozenset
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting.extend(roles[name].extends)
+            waiting.extend(above for above in roles[name].extends if above in roles)
     return frozenset(found)
 
 

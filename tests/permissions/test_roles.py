@@ -280,13 +280,28 @@ def test_changed_roles_of_a_tenant_count_at_once() -> None:
     ],
     ids=["takes a name", "extends nothing", "no entity"],
 )
-def test_a_tenants_broken_role_is_refused_and_those_in_force_stay(role: Role, code: str) -> None:
+def test_a_tenants_broken_role_is_refused_when_it_is_written(role: Role, code: str) -> None:
     every = policies(REP)
-    every.set_tenant_roles("acme", [Role("auditor").allow(Deal, "export")])
     with pytest.raises(Invalid) as e:
-        every.set_tenant_roles("acme", [role])
+        every.check_tenant_roles([Role("auditor"), role])
     assert e.value.code == code
-    assert every.resolve(having("auditor", tenant="acme")).rule("export", Deal) == everything
+
+
+def test_a_stored_role_that_fits_no_more_fails_closed_and_harms_no_other() -> None:
+    every = policies(REP)
+    stale = (
+        Role("stale", extends=["gone", "rep"]).allow(Deal, "export", where=F("gone") == 1).restrict(Deal, "update", where=F("gone") == 1)
+    )
+    taken = Role("rep").allow(Deal, "delete")
+    problems = every.set_tenant_roles("acme", [stale, taken, Role("auditor").allow(Deal, "export")])
+    assert [p.code for p in problems] == ["rule_unknown_field", "role_taken", "role_unknown"]
+    both = every.resolve(having("stale", "rep", "auditor", tenant="acme"))
+    assert both.rule("export", Deal) == everything
+    assert both.rule("update", Deal) == nothing
+    assert both.rule("delete", Deal) == nothing
+    assert every.resolve(having("stale", tenant="acme")).rule("export", Deal) == nothing
+    assert every.resolve(having("stale", tenant="acme")).rule("read", Deal) == owner | Shared("read", "deal")
+    assert every.set_tenant_roles("acme", []) == []
 
 
 def test_policies_are_kept_by_role_set_and_the_cache_is_bounded() -> None:
