@@ -178,13 +178,17 @@ def _check_name(name: str) -> None:
 def _check_attributes(element: Any) -> None:
     given = getattr(element, "__dict__", {})
     for name in _EMPTY & given.keys():
-        if given[name] and not (name == "dialect_options" and not dict(element.dialect_kwargs)):
+        if not _is_empty(element.dialect_kwargs if name == "dialect_options" else given[name]):
             raise Refused("forbidden_option", element=type(element).__name__, option=name.strip("_"))
     if _OWN_DISPATCH & given.keys():
         raise Refused("forbidden_element", element=type(element).__name__)
-    type_ = None if isinstance(element, selectable.FromClause | selectable.SelectBase) else getattr(element, "type", None)
+    type_ = getattr(element, "type", None)
     if isinstance(type_, TypeEngine):
         check_type(type_)
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (not isinstance(value, ClauseElement) and not value)
 
 
 def check_type(type_: TypeEngine[Any]) -> None:

@@ -65,7 +65,7 @@ class Lens:
         bound, given = self._bound(statement)
         try:
             return connection.execute(bound, {**given, **params}, execution_options={"compiled_cache": self._compiled})
-        except (CompileError, ArgumentError) as problem:
+        except (CompileError, ArgumentError, NotImplementedError) as problem:
             raise Refused("statement_not_understood", reason=str(problem)[:200]) from problem
 
     def _bound(self, statement: Executable) -> tuple[AnySelect, Mapping[str, Any]]:

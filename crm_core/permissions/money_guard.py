@@ -28,7 +28,8 @@ _DIVIDING: Final = frozenset({operators.truediv, operators.floordiv, operators.m
 # Their results are the scaled integer of a decimal on SQLite just as they are the decimal on PostgreSQL.
 _KEEPING: Final = frozenset({"abs", "sum", "min", "max", "coalesce", "nullif", "lag", "lead", "first_value", "last_value", "nth_value"})
 _CONVERTED_TYPES: Final = (DecimalType, EnumType, IdType, InstantType, ListType, MoneyType, RefType)
-_SCOPES: Final = (selectable.SelectBase, selectable.FromClause, selectable.ScalarSelect, selectable.Exists)
+# What stands in these belongs to another select. (A function is a FromClause too, so those are named one by one.)
+_SCOPES: Final = (selectable.SelectBase, selectable.AliasedReturnsRows, selectable.Join, selectable.TableClause, selectable.ScalarSelect)
 
 
 def check_select(statement: Select[Any] | CompoundSelect[Any]) -> None:

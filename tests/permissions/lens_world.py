@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Self
@@ -258,28 +258,25 @@ class Company:
         self.tables = Tables([Firm, Deal, ExchangeRate], {Firm: [Loyalty]})
         self.tables.metadata.create_all(engine)
         self.truths = 0
-        system = self.tables.system
         with engine.begin() as connection:
-            connection.execute(sa.insert(self.tables.entities[Firm]), self.data.firms)
-            connection.execute(sa.insert(self.tables.entities[Deal]), self.data.deals)
-            connection.execute(
-                sa.insert(self.tables.lists[Firm, "emails"]),
-                [
-                    {"tenant": f["tenant"], "record": f["id"], "position": 0, "value": e.address, "is_primary": True}
-                    for f in self.data.firms
-                    for e in f["emails"]
-                ],
-            )
-            connection.execute(sa.insert(system.share), self.data.shares)
-            for tenant in TENANTS:
-                chains = [(u, c) for u in USERS for c in USERS if leads(c, u)]
-                connection.execute(
-                    sa.insert(system.member), [{"tenant": tenant, "user_id": u, "ancestor": c, "depth": int(u != c)} for u, c in chains]
-                )
-                connection.execute(
-                    sa.insert(system.team_member),
-                    [{"tenant": tenant, "user_id": u, "team": t} for u, teams in TEAMS.items() for t in teams],
-                )
+            for table, rows in self._rows():
+                if rows:
+                    connection.execute(sa.insert(table), rows)
+
+    def _rows(self) -> Iterator[tuple[sa.Table, list[Row]]]:
+        system, firms = self.tables.system, self.data.firms
+        yield self.tables.entities[Firm], firms
+        yield self.tables.entities[Deal], self.data.deals
+        listed = [(f, e) for f in firms for e in f["emails"]]
+        yield (
+            self.tables.lists[Firm, "emails"],
+            [{"tenant": f["tenant"], "record": f["id"], "position": 0, "value": e.address, "is_primary": True} for f, e in listed],
+        )
+        yield system.share, self.data.shares
+        for tenant in TENANTS:
+            chains = [(u, c) for u in USERS for c in USERS if leads(c, u)]
+            yield system.member, [{"tenant": tenant, "user_id": u, "ancestor": c, "depth": int(u != c)} for u, c in chains]
+            yield system.team_member, [{"tenant": tenant, "user_id": u, "team": t} for u, teams in TEAMS.items() for t in teams]
 
     def view(self, entity: type[Entity], rule: Rule, kind: Kind) -> View:
         physical = self.tables.entities[entity]
@@ -327,3 +324,8 @@ def actor(me: str, tenant: str = "one") -> dict[str, Any]:
     teams = sorted(TEAMS.get(me, ()))
     grantees = [f"user:{me}", *(f"team:{t}" for t in teams)]
     return {"crm_me": me, "crm_tenant": tenant, "crm_teams": json.dumps(teams), "crm_grantees": json.dumps(grantees), "crm_now": NOW}
+
+
+def logical_names(entity: type[Entity]) -> list[str]:
+    """The columns of an entity's own fields, in order."""
+    return [column for f in spec(entity).fields.values() for column in f.columns]
