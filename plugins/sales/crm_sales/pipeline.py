@@ -1,0 +1,174 @@
+"""Pipelines as data: which stages a deal goes through, how likely each makes it, which of them end it [C14]."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from typing import ClassVar, cast
+
+import attrs
+
+from crm_core import Conflict, Entity, Field, Ref, Refused, Session, field
+
+from .plugin import plugin
+
+
+class Status(Enum):
+    """Whether a deal is still open, and how it ended."""
+
+    OPEN = "open"
+    WON = "won"
+    LOST = "lost"
+
+
+class Forecast(Enum):
+    """How sure a deal is in a forecast; each category holds those above it when they are rolled up."""
+
+    PIPELINE = "pipeline"
+    BEST = "best"
+    COMMIT = "commit"
+    CLOSED = "closed"
+    OMITTED = "omitted"
+
+
+class Pipeline(Entity):
+    """A way of selling. Deals that name none go through the main one."""
+
+    name: Field[str] = field(unique=True, label="Name")
+    main: Field[bool] = field(default=False, label="Main pipeline")
+
+
+class Stage(Entity):
+    """A step of a pipeline.
+
+    ``key`` is what ``Opportunity.stage`` holds; ``probability`` is in percent. A deal takes probability and forecast over when it
+    enters the stage, and open deals follow when the stage changes.
+    """
+
+    __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("pipeline", "position"),)
+
+    pipeline: Field[Ref[Pipeline]] = field(on_delete="cascade")
+    key: Field[str] = field(length=60)
+    label: Field[str]
+    position: Field[int] = field(min=0)
+    probability: Field[int] = field(min=0, max=100)
+    status: Field[Status] = field(default=Status.OPEN)
+    forecast: Field[Forecast] = field(default=Forecast.PIPELINE)
+
+
+plugin.entities(Pipeline, Stage)
+
+MAIN = "Sales"
+_MAIN_STAGES: tuple[tuple[str, str, int, Status, Forecast], ...] = (
+    ("new", "New", 10, Status.OPEN, Forecast.PIPELINE),
+    ("prospecting", "Prospecting", 20, Status.OPEN, Forecast.PIPELINE),
+    ("engaging", "Engaging", 40, Status.OPEN, Forecast.PIPELINE),
+    ("proposal", "Proposal", 60, Status.OPEN, Forecast.BEST),
+    ("negotiation", "Negotiation", 80, Status.OPEN, Forecast.COMMIT),
+    ("won", "Won", 100, Status.WON, Forecast.CLOSED),
+    ("lost", "Lost", 0, Status.LOST, Forecast.OMITTED),
+)
+
+
+@contextmanager
+def reference(session: Session, *entities: type[Entity]) -> Iterator[Session]:
+    """Give a session that reads *entities*: the actor's own where their roles allow it, else an elevated one.
+
+    A host's role that sells need not know of stages, prices and rates; what is decided with them is decided for everybody alike.
+    """
+    if all(session.can("read", entity) for entity in entities):
+        yield session
+    else:
+        with session.elevated("reference data of sales") as elevated:
+            yield elevated
+
+
+@plugin.service
+class Stages:
+    """The stages of a tenant, read once a session; a tenant without pipelines gets the main one at its first deal."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._main: Ref[Pipeline] | None = None
+        self._known: Mapping[str, Sequence[Stage]] = {}
+
+    def main(self) -> Ref[Pipeline]:
+        """Return the pipeline of deals that name none."""
+        if self._main is None:
+            self._read()
+        if self._main is None:
+            setup(self._session)
+            self._read()
+        return cast("Ref[Pipeline]", self._main)
+
+    def of(self, pipeline: Ref[Pipeline] | None) -> Sequence[Stage]:
+        """Return a pipeline's stages in order."""
+        known = pipeline or self.main()
+        if known.id not in self._known:
+            self._read()
+        return self._known.get(known.id, ())
+
+    def find(self, pipeline: Ref[Pipeline] | None, key: str) -> Stage | None:
+        """Return the stage of that key."""
+        for stages in (self.of(pipeline), self._again(pipeline)):
+            found = next((s for s in stages if s.key == key), None)
+            if found is not None:
+                return found
+        return None
+
+    def first(self, pipeline: Ref[Pipeline] | None, status: Status) -> Stage:
+        """Return the first stage of a status.
+
+        Raises:
+            Refused: ``sales.no_such_stage``: the pipeline has none.
+        """
+        found = next((s for s in self.of(pipeline) if s.status is status), None)
+        if found is None:
+            raise Refused("sales.no_such_stage", status=status.value)
+        return found
+
+    def _again(self, pipeline: Ref[Pipeline] | None) -> Sequence[Stage]:
+        """Somebody may have added a stage since."""
+        self._read()
+        return self.of(pipeline)
+
+    def _read(self) -> None:
+        with reference(self._session, Pipeline, Stage) as reader:
+            pipelines = reader.query(Pipeline).order_by(Pipeline.main.desc()).all()
+            stages = reader.query(Stage).order_by(Stage.position).all()
+        self._main = pipelines[0].ref if pipelines else None
+        self._known = {p.id: [s for s in stages if s.pipeline.id == p.id] for p in pipelines}
+
+
+@attrs.frozen
+class StageDraft:
+    """A stage of a pipeline to be: see :class:`Stage`."""
+
+    key: str
+    label: str
+    probability: int
+    status: Status = Status.OPEN
+    forecast: Forecast = Forecast.PIPELINE
+
+
+def setup(session: Session) -> Ref[Pipeline]:
+    """Make the main pipeline where the tenant has none, and return it. Many may call it at once."""
+    with session.elevated("the first pipeline") as elevated:
+        for _ in range(2):
+            known = elevated.query(Pipeline).order_by(Pipeline.main.desc()).first()
+            if known is not None:
+                return known.ref
+            try:
+                with elevated.savepoint():
+                    return make(elevated, MAIN, [StageDraft(*facts) for facts in _MAIN_STAGES], main=True)
+            except Conflict:
+                continue  # another session made it first
+    raise Refused("sales.no_pipeline")
+
+
+def make(session: Session, name: str, stages: Sequence[StageDraft], *, main: bool = False) -> Ref[Pipeline]:
+    """Make a pipeline with its stages."""
+    made = session.create(Pipeline(name=name, main=main))
+    session.create_many(Stage(pipeline=made.ref, position=n, **attrs.asdict(draft)) for n, draft in enumerate(stages))
+    return made.ref
