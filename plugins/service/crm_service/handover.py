@@ -1,0 +1,42 @@
+"""The hand-over from sales: a won deal opens one onboarding request, with what was promised to win it [C24, C38].
+
+A companion: it exists in a CRM that has both modules, and sees of sales what it needs and no more.
+"""
+
+from __future__ import annotations
+
+from crm_core import Plugin, Session
+from crm_sales import api as sales
+
+from .requests import Commitment
+from .service import Service
+
+plugin = Plugin("service.handover", version="1.0.0", requires={"sales": ">=1,<2", "service": ">=1,<2"}, label="Hand-over from sales")
+plugin.grants(
+    "account:read",
+    "sales.opportunity:read",
+    "sales.commitment:read",
+    "service.service_request:read,create",
+    "service.checklist_item:read,create",
+    "service.promise:read,create",
+)
+
+
+@plugin.on(sales.OpportunityWon)
+def open_onboarding(session: Session, event: sales.OpportunityWon) -> None:
+    """Open the deal's onboarding request; delivered again, or for a deal that is won again, it only adds new promises."""
+    deal = session.find(sales.Opportunity, event.record)
+    if deal is None:
+        return
+    made = session.query(sales.Commitment).where(sales.Commitment.opportunity == deal.ref).order_by(sales.Commitment.id).all()
+    session.use(Service).open_onboarding(
+        source=f"sales.opportunity:{deal.id}",
+        deal=deal.name,
+        account=deal.account,
+        owner=deal.owner,
+        commitments=[_carried(c) for c in made],
+    )
+
+
+def _carried(made: sales.Commitment) -> Commitment:
+    return Commitment(what=made.what, source=f"sales.commitment:{made.id}", who=made.who, due=made.due, fulfilled=made.fulfilled)

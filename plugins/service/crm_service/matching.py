@@ -1,0 +1,44 @@
+"""Which promise holds for which ticket: policies are matched when a ticket comes or changes, until it is solved [C40]."""
+
+from __future__ import annotations
+
+from crm_core import Change, Invalid, Session, WriteCtx, before_write, check_write
+from crm_core.rules import check, from_json, matches
+
+from .plugin import plugin
+from .policies import SlaPolicy, read_targets
+from .states import DONE
+from .tickets import Ticket
+
+_UNRELATED = frozenset({"status", "solved_at", "sla"})
+
+
+@plugin.hook(check_write, on=SlaPolicy)
+def check_policy(ctx: WriteCtx, changes: list[Change]) -> None:
+    """Refuse a policy whose targets or rule cannot be read."""
+    for change in changes:
+        policy = change.record
+        assert isinstance(policy, SlaPolicy)
+        try:
+            read_targets(policy)
+            check(from_json(policy.match), Ticket, ctx.session)
+        except Invalid as e:
+            ctx.refuse(policy, e.code if e.code.startswith("service.") else "service.bad_match", **{"reason": e.message(), **e.params})
+
+
+@plugin.hook(before_write, on=Ticket, after="service.date_solution")
+def match_policy(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
+    """Give each new or changed ticket that is not solved the policy that matches it."""
+    concerned = [c.record for c in changes if ctx.op == "create" or (ctx.op == "update" and c.fields - _UNRELATED)]
+    tickets = [t for t in concerned if isinstance(t, Ticket) and t.status not in DONE]
+    if tickets:
+        with ctx.elevated("SLA policies") as session:
+            policies = session.query(SlaPolicy).where(SlaPolicy.active.is_(True)).order_by(SlaPolicy.position, SlaPolicy.id).all()
+            for ticket in tickets:
+                found = _first_match(session, policies, ticket)
+                ticket.sla = found.ref if found else None
+    return changes
+
+
+def _first_match(session: Session, policies: list[SlaPolicy], ticket: Ticket) -> SlaPolicy | None:
+    return next((p for p in policies if matches(check(from_json(p.match), Ticket, session), ticket, session)), None)

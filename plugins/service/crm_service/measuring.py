@@ -1,0 +1,66 @@
+"""From stored records to clocks: reads what an SLA is computed from, for many tickets in a few statements."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+
+from crm_core import Session
+
+from .calendars import BusinessCalendar, working_time
+from .comments import TicketComment
+from .policies import SlaPolicy, Targets, read_targets
+from .sla import Clock, Message, Step, clocks
+from .tickets import Ticket, TicketChange, now
+from .worktime import WorkingTime
+
+BATCH = 500
+
+
+def measure(session: Session, tickets: Sequence[Ticket], *, at: datetime | None = None) -> dict[str, list[Clock]]:
+    """Return the clocks of tickets by id, as they stood at an instant (now where none is given).
+
+    A ticket without a policy that this session's actor may see has none.
+    """
+    found: dict[str, list[Clock]] = {}
+    for start in range(0, len(tickets), BATCH):
+        found |= _measure(session, [t for t in tickets[start : start + BATCH] if t.sla is not None], at or now(session))
+    return found
+
+
+def _measure(session: Session, tickets: list[Ticket], at: datetime) -> dict[str, list[Clock]]:
+    promises = _promises(session, tickets)
+    ids = [t.id for t in tickets if t.sla is not None and t.sla.id in promises]
+    if not ids:
+        return {}
+    logs, messages = _logs(session, ids), _messages(session, ids)
+    result = {}
+    for ticket in tickets:
+        if ticket.sla is not None and ticket.sla.id in promises:
+            targets, calendar = promises[ticket.sla.id]
+            result[ticket.id] = clocks(targets, calendar, logs[ticket.id], messages[ticket.id], at)
+    return result
+
+
+def _promises(session: Session, tickets: list[Ticket]) -> dict[str, tuple[Targets, WorkingTime]]:
+    """Return the targets and the calendar of each policy that the tickets have."""
+    policies = session.get_many(SlaPolicy, {t.sla.id for t in tickets if t.sla is not None})
+    calendars = {c.id: working_time(c) for c in session.get_many(BusinessCalendar, {p.calendar.id for p in policies})}
+    return {p.id: (read_targets(p), calendars[p.calendar.id]) for p in policies if p.calendar.id in calendars}
+
+
+def _logs(session: Session, ids: list[str]) -> dict[str, list[Step]]:
+    logs: dict[str, list[Step]] = defaultdict(list)
+    query = session.query(TicketChange).where(TicketChange.ticket.in_(ids)).order_by(TicketChange.at, TicketChange.id)
+    for change in query.all():
+        logs[change.ticket.id].append(Step(change.at, change.status, change.priority))
+    return logs
+
+
+def _messages(session: Session, ids: list[str]) -> dict[str, list[Message]]:
+    messages: dict[str, list[Message]] = defaultdict(list)
+    query = session.query(TicketComment).where(TicketComment.ticket.in_(ids), TicketComment.internal.is_(False))
+    for comment in query.order_by(TicketComment.created_at, TicketComment.id).all():
+        messages[comment.ticket.id].append(Message(comment.created_at, comment.inbound))
+    return messages

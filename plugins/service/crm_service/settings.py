@@ -1,0 +1,26 @@
+"""What a tenant can set for the service module."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.define
+class Settings:
+    """Settings of the service module, per tenant.
+
+    Attributes:
+        reopen_days: for how many days (of 24 hours) a solved ticket may be opened again.
+        warn_percent: of a target's working time; when so much is consumed, the warning event is sent.
+        onboarding_title: what an onboarding request is called; ``{deal}`` is the deal's name.
+        onboarding_days: working or not, after how many days an onboarding request is due.
+        onboarding_checklist: the steps of a new onboarding request, in order.
+        onboarding_owner: the user who gets onboarding requests; empty for whoever won the deal.
+    """
+
+    reopen_days: int = attrs.field(default=14, validator=attrs.validators.ge(0))
+    warn_percent: int = attrs.field(default=80, validator=[attrs.validators.ge(1), attrs.validators.le(100)])
+    onboarding_title: str = "Onboarding: {deal}"
+    onboarding_days: int = attrs.field(default=30, validator=attrs.validators.ge(0))
+    onboarding_checklist: list[str] = attrs.Factory(lambda: ["Kick-off call", "Accounts set up", "Training held", "Handed over to support"])
+    onboarding_owner: str = ""
