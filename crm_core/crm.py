@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Table
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from .asession import AsyncSession
 from .entities.codec import Codec
@@ -45,6 +44,8 @@ from .storage.writer import Writer
 from .tenant_data import TenantRoles, TenantSettings
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
     from .events.delivery import Delivery
     from .events.wake import Worker
     from .query import Page
@@ -145,7 +146,7 @@ class CRM:
             NeedsAwait: the engine is asynchronous and an event loop runs: use :meth:`asession`.
         """
         begin: Callable[[], AbstractContextManager[Connection]]
-        begin = (lambda: self.bound.begin(write)) if on is None else (lambda: joined(self.bound, on))
+        begin = (lambda: self.bound.begin(write)) if on is None else (lambda: joined(self.bound, on, write=write))
         with Unit(begin, write=write, joined=on is not None) as unit:
             session = Session(self, actor, unit, reason=reason, request=request)
             if idempotency_key is not None:

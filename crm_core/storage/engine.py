@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, nullcontext
-from typing import Any, Literal, TypeVar, cast
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
 
 from ..errors import CommitOutcomeUnknown, LoadError, MissingExtra, NeedsAwait, ReadOnly
 from . import sqlite
 from .failures import is_database_error, translate
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 Kind = Literal["sqlite", "postgresql"]
 R = TypeVar("R")
@@ -36,9 +39,7 @@ def open_engine(bind: str | Engine | AsyncEngine, *, refuse_affected_sqlite: boo
         LoadError: not a URL, neither SQLite nor PostgreSQL, or an SQLite that is too old or refused.
         MissingExtra: the URL's driver is not installed.
     """
-    owned = isinstance(bind, str)
-    engine = _own_engine(bind) if isinstance(bind, str) else bind
-    bound = Bound(engine, owned=owned)
+    bound = Bound(_own_engine(bind), owned=True) if isinstance(bind, str) else Bound(bind, owned=False)
     if bound.kind == "sqlite":
         _check_sqlite(bound, refuse_affected_sqlite)
     return bound
@@ -50,14 +51,22 @@ def _own_engine(text: str) -> Engine | AsyncEngine:
         dialect = url.get_dialect()
         _kind(dialect.name)
         options: dict[str, Any] = {} if dialect.name == "postgresql" else _sqlite_options(url)
-        engine = create_async_engine(url, **options) if dialect.is_async else create_engine(url, **options)
+        engine = _async_engine(url, options) if dialect.is_async else create_engine(url, **options)
     except ArgumentError as e:
         raise LoadError("bad_database_url", reason=str(e).partition("\n")[0]) from e
     except ModuleNotFoundError as e:
         raise MissingExtra(extra="async" if dialect.is_async else "postgres", module=e.name or "") from e
     if dialect.name == "sqlite":
-        event.listen(engine.sync_engine if isinstance(engine, AsyncEngine) else engine, "connect", _prepare_own)
+        event.listen(getattr(engine, "sync_engine", engine), "connect", _prepare_own)
     return engine
+
+
+def _async_engine(url: URL, options: Mapping[str, Any]) -> AsyncEngine:
+    # It brings SQLAlchemy's ORM along, half a second that a synchronous host need not pay.
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    import_module("greenlet")
+    return create_async_engine(url, **options)
 
 
 def _sqlite_options(url: URL) -> dict[str, Any]:
@@ -107,11 +116,10 @@ class Bound:
     """
 
     def __init__(self, engine: Engine | AsyncEngine, *, owned: bool) -> None:
-        self._async = engine if isinstance(engine, AsyncEngine) else None
-        self._given = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
+        self.is_async = not isinstance(engine, Engine)
+        self._given = engine if isinstance(engine, Engine) else engine.sync_engine
         self._owned = owned
         self.kind = _kind(self._given.dialect.name)
-        self.is_async = self._async is not None
         options: dict[str, Any] = {} if self.kind == "sqlite" else {"isolation_level": "READ COMMITTED"}
         self.engine = self._given.execution_options(**options)
         self._reading = self._given.execution_options(**options, postgresql_readonly=True) if options else self.engine
@@ -140,27 +148,13 @@ class Bound:
             error = translate(e)
             raise (ReadOnly("read_only_session") if error.code == "database_read_only" and not write else error) from e
 
-    @asynccontextmanager
-    async def abegin(self, write: bool = True) -> AsyncIterator[AsyncConnection]:
-        """Open a connection and a transaction of our own on an AsyncEngine; run synchronous code on it with ``run_sync``."""
-        assert self._async is not None, "abegin() is for an AsyncEngine"
-        manager = self.begin(write)
-        connection = AsyncConnection(self._async, await greenlet_spawn(manager.__enter__))
-        try:
-            yield connection
-        except BaseException as e:
-            if not await asyncio.shield(greenlet_spawn(manager.__exit__, type(e), e, e.__traceback__)):
-                raise
-        else:
-            await asyncio.shield(greenlet_spawn(manager.__exit__, None, None, None))
-
     async def run(self, work: Callable[[], R]) -> R:
         """Run synchronous *work* in a running loop: what it begins on this database's AsyncEngine awaits instead of blocking."""
         return await greenlet_spawn(work)
 
     def synchronous(self) -> Bound:
         """Return the database through a synchronous driver: this one, or for an AsyncEngine a connection apart."""
-        if self._async is None:
+        if not self.is_async:
             return self
         if self._sync_twin is None:
             if _in_memory(self._given.url) and self.kind == "sqlite":
@@ -174,7 +168,7 @@ class Bound:
         if self._sync_twin is not None:
             self._sync_twin.dispose()
         if self._owned:
-            self._given.dispose(close=self._async is None or in_greenlet())
+            self._given.dispose(close=not self.is_async or in_greenlet())
 
     async def adispose(self) -> None:
         """Close what :meth:`dispose` closes, in a running loop."""
@@ -191,7 +185,7 @@ class Bound:
                 self._check(connection)
 
     def _reachable(self) -> Bound:
-        if self._async is None or in_greenlet():
+        if not self.is_async or in_greenlet():
             return self
         try:
             asyncio.get_running_loop()
@@ -225,6 +219,8 @@ class Bound:
             sqlite.apply(dbapi, {} if write else {"query_only": 1})
         else:
             before = sqlite.prepare(dbapi, read_only=not write)
+            if write:
+                sqlite.prefer_wal(dbapi)
         try:
             connection.begin()
             # The host may begin in a listener of its own.

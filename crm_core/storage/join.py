@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection, Engine, StaticPool
 
@@ -13,11 +13,7 @@ from ..errors import Refused
 from . import sqlite
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-
     from .engine import Bound
-
-R = TypeVar("R")
 
 
 @contextmanager
@@ -28,7 +24,8 @@ def joined(bound: Bound, on: Any, *, write: bool = True) -> Iterator[Connection]
 
     Args:
         bound: the CRM's database.
-        on: a SQLAlchemy Connection or ORM Session, a ``sqlite3.Connection`` or a ``psycopg.Connection``.
+        on: a SQLAlchemy Connection or ORM Session (of an AsyncConnection or AsyncSession, its synchronous side, inside ``run_sync``),
+            a ``sqlite3.Connection`` or a ``psycopg.Connection``.
         write: begin for writing where the host has not begun yet.
 
     Raises:
@@ -53,17 +50,6 @@ def joined(bound: Bound, on: Any, *, write: bool = True) -> Iterator[Connection]
             on.expire_all()
     else:
         raise Refused("cannot_join", given=type(on).__name__)
-
-
-def run_sync(on: AsyncConnection | AsyncSession, work: Callable[[Any], R]) -> Awaitable[R]:
-    """Run synchronous *work* on the synchronous side of an AsyncConnection or AsyncSession, which :func:`joined` takes.
-
-    Raises:
-        Refused: *on* is neither.
-    """
-    if not hasattr(on, "run_sync"):
-        raise Refused("cannot_join", given=type(on).__name__)
-    return cast("Awaitable[R]", on.run_sync(work))
 
 
 def begin_on(connection: Connection, *, write: bool = True) -> None:

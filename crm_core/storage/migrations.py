@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from alembic.operations import Operations, ops
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Column, Connection, Inspector, MetaData, Table, delete, func, insert, inspect, select
 from sqlalchemy.schema import CreateSchema
 
@@ -25,6 +23,8 @@ from .revisions.steps import AddColumn, CreateTable, Step, declared, digest
 from .tables import Tables
 
 if TYPE_CHECKING:
+    from alembic.operations import ops
+
     from ..hooks.plugin import Plugin
     from ..hooks.registry import Registry
 
@@ -241,6 +241,10 @@ class Migrations:
                     connection.exec_driver_sql(f"UPDATE {quote(self._place.name(step.table))} SET {quote(column.name)} = NULL")
 
     def _run(self, connection: Connection, operations: Sequence[ops.MigrateOperation]) -> None:
+        # Alembic takes half a second to import, and a host that is up to date never needs it.
+        from alembic.operations import Operations
+        from alembic.runtime.migration import MigrationContext
+
         alembic = Operations(MigrationContext.configure(connection))
         for operation in operations:
             alembic.invoke(operation)

@@ -8,19 +8,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.util import await_
 
-from crm_core.errors import CommitOutcomeUnknown, LoadError, NeedsAwait, ReadOnly, Unavailable
+from crm_core.errors import CommitOutcomeUnknown, LoadError, MissingExtra, NeedsAwait, ReadOnly, Unavailable
 from crm_core.storage import sqlite
 from crm_core.storage.engine import Bound, open_engine
 from tests.databases import Database, PostgresDatabases
 
 ROOT = Path(__file__).resolve().parents[2]
+R = TypeVar("R")
 
 
 @pytest.fixture
@@ -97,7 +100,9 @@ def test_schema_changes_are_part_of_the_transaction(bound: Bound) -> None:
     assert sa.inspect(bound.engine).get_table_names() == ["counter"]
 
 
-def test_a_reader_does_not_wait_for_a_writer_and_sees_what_was_committed(bound: Bound) -> None:
+@pytest.mark.parametrize("owned", [True, False])
+def test_a_reader_does_not_wait_for_a_writer_and_sees_what_was_committed(bound: Bound, database: Database, owned: bool) -> None:
+    bound = bound if owned else open_engine(database.engine())
     with bound.begin() as connection:
         add_one(connection)
         assert count(bound) == 0
@@ -148,39 +153,34 @@ def test_the_hosts_autocommit_engine_still_gives_whole_transactions(database: Da
 # -- asynchronous
 
 
-def test_an_asynchronous_engine_commits_and_rolls_back(database: Database, bound: Bound) -> None:
+async def arun(bound: Bound, work: Callable[[sa.Connection], R], write: bool = True) -> R:
+    def inside() -> R:
+        with bound.begin(write) as connection:
+            return work(connection)
+
+    return await bound.run(inside)
+
+
+def fail_after_adding(connection: sa.Connection) -> None:
+    add_one(connection)
+    raise KeyError
+
+
+@pytest.mark.parametrize("owned", [True, False])
+def test_an_asynchronous_engine_commits_and_rolls_back(database: Database, bound: Bound, owned: bool) -> None:
     async def main() -> None:
         host = create_async_engine(database.async_url)
-        ours = open_engine(host)
-        async with ours.abegin() as connection:
-            await connection.run_sync(add_one)
+        ours = open_engine(database.async_url if owned else host)
+        assert await arun(ours, add_one) == 1
         with pytest.raises(KeyError):
-            async with ours.abegin() as connection:
-                await connection.run_sync(add_one)
-                raise KeyError
+            await arun(ours, fail_after_adding)
         with pytest.raises(ReadOnly):
-            async with ours.abegin(write=False) as connection:
-                await connection.run_sync(add_one)
+            await arun(ours, add_one, write=False)
+        await ours.adispose()
         await host.dispose()
 
     asyncio.run(main())
     assert count(bound) == 1
-
-
-def test_synchronous_code_awaits_inside_run(database: Database, bound: Bound) -> None:
-    async def main() -> int:
-        ours = open_engine(database.async_url)
-
-        def work() -> int:
-            with ours.begin() as connection:
-                return add_one(connection)
-
-        try:
-            return await ours.run(work)
-        finally:
-            await ours.adispose()
-
-    assert asyncio.run(main()) == 1
 
 
 def test_the_synchronous_form_on_an_asynchronous_engine_needs_await_where_a_loop_runs(database: Database) -> None:
@@ -201,36 +201,70 @@ def test_the_synchronous_form_on_an_asynchronous_engine_has_a_connection_of_its_
 
 
 def test_tasks_of_one_loop_wait_for_each_other_without_stopping_it(database: Database, bound: Bound) -> None:
-    async def main() -> None:
+    async def main() -> int:
         ours = open_engine(database.async_url)
+        beats = 0
 
-        async def one() -> None:
-            async with ours.abegin() as connection:
-                n = await connection.run_sync(lambda c: add_one(c))
-                await asyncio.sleep(0.001)
-                assert n >= 1
+        async def beat() -> None:
+            nonlocal beats
+            while True:
+                beats += 1
+                await asyncio.sleep(0)
 
-        await asyncio.gather(*(one() for _ in range(40)))
+        def slow(connection: sa.Connection) -> int:
+            n = add_one(connection)
+            await_(asyncio.sleep(0.001))
+            return n
+
+        heart = asyncio.create_task(beat())
+        assert sorted(await asyncio.gather(*(arun(ours, slow) for _ in range(40)))) == list(range(1, 41))
+        heart.cancel()
         await ours.adispose()
+        return beats
 
-    asyncio.run(main())
+    assert asyncio.run(main()) > 100
     assert count(bound) == 40
 
 
 def test_a_cancelled_waiter_leaves_the_line(sqlite_file: Path) -> None:
     async def main() -> None:
         bound = open_engine(f"sqlite+aiosqlite:///{sqlite_file}")
-        async with bound.abegin():
-            waiting = asyncio.create_task(bound.abegin().__aenter__())
-            await asyncio.sleep(0.05)
-            waiting.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await waiting
-        async with asyncio.timeout(5), bound.abegin() as connection:
-            await connection.exec_driver_sql("CREATE TABLE t (n integer)")
+        holds = asyncio.Event()
+        goes_on = asyncio.Event()
+
+        def hold(_: sa.Connection) -> None:
+            holds.set()
+            await_(goes_on.wait())
+
+        holder = asyncio.create_task(arun(bound, hold))
+        await holds.wait()
+        waiting = asyncio.create_task(arun(bound, lambda _: None))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        goes_on.set()
+        await holder
+        async with asyncio.timeout(5):
+            await arun(bound, lambda connection: connection.exec_driver_sql("CREATE TABLE t (n integer)"))
         await bound.adispose()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "extra"),
+    [
+        ("postgresql+psycopg://x/y", "psycopg", "postgres"),
+        ("postgresql+asyncpg://x/y", "asyncpg", "async"),
+        ("sqlite+aiosqlite://", "greenlet", "async"),
+    ],
+)
+def test_a_missing_driver_names_its_extra(monkeypatch: pytest.MonkeyPatch, url: str, module: str, extra: str) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtra) as error:
+        open_engine(url)
+    assert error.value.params["extra"] == extra
 
 
 # -- many writers
@@ -388,8 +422,7 @@ def test_a_connection_that_breaks_during_commit_says_that_the_outcome_is_unknown
     async def main() -> None:
         ours = open_engine(postgres.async_url)
         with pytest.raises(CommitOutcomeUnknown):
-            async with ours.abegin() as connection:
-                await connection.run_sync(add_one)
+            await arun(ours, add_one)
         await ours.adispose()
 
     asyncio.run(main())

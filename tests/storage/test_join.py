@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from crm_core.errors import Refused
 from crm_core.storage.engine import Bound, open_engine
-from crm_core.storage.join import joined, run_sync
+from crm_core.storage.join import joined
 from tests.databases import Database
 
 SHOP = sa.MetaData()
@@ -186,12 +186,12 @@ def test_an_async_session_takes_our_rows_along(bound: Bound, database: Database,
                 ours(connection)
 
         async with AsyncSession(engine) as session:
-            await run_sync(session, work)
+            await session.run_sync(work)
             session.add(Order(name="theirs"))
             await session.flush()
             await (session.commit() if commits else session.rollback())
         async with engine.connect() as theirs:
-            await run_sync(theirs, lambda c: joined(crm, c).__enter__())
+            await theirs.run_sync(lambda c: joined(crm, c).__enter__())
             await theirs.rollback()
         await engine.dispose()
 

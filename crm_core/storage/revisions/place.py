@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
-from alembic.operations import ops
 from sqlalchemy import Column, ForeignKey, Identity, Inspector, text
 
 from ..tables import shortened
 from .steps import AddColumn, ColumnStep, CreateIndex, CreateTable, Step, type_of
+
+if TYPE_CHECKING:
+    from alembic.operations import ops
 
 
 @attrs.frozen
@@ -27,6 +29,8 @@ class Place:
 
     def operations(self, steps: Iterable[Step]) -> list[ops.MigrateOperation]:
         """Turn steps into Alembic's operations; each reversed, in reversed order, they undo the steps."""
+        from alembic.operations import ops
+
         made: list[ops.MigrateOperation] = []
         keys: list[ops.MigrateOperation] = []
         for step in steps:
@@ -86,6 +90,8 @@ class Place:
         )
 
     def _foreign_key(self, table: str, step: ColumnStep) -> ops.CreateForeignKeyOp:
+        from alembic.operations import ops
+
         return ops.CreateForeignKeyOp(
             shortened(f"{self.prefix}fk_{table}_{step.name}"),
             self.name(table),
@@ -98,6 +104,8 @@ class Place:
         )
 
     def _index(self, step: CreateIndex) -> ops.CreateIndexOp:
+        from alembic.operations import ops
+
         where: dict[str, Any] = {f"{kind}_where": text(step.where) for kind in ("sqlite", "postgresql") if step.where}
         columns = list(step.columns)
         return ops.CreateIndexOp(self.name(step.name), self.name(step.table), columns, schema=self.schema, unique=step.unique, **where)
