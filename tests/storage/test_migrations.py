@@ -510,9 +510,9 @@ def revisions_in(package: str) -> list[str]:
 
 def frozen_twice(package: str) -> Plugin:
     importlib.import_module(package)
-    freeze(Registry([fleet(package)]), "2026.11")
+    freeze(Registry([fleet(package)]), "2026.11", ["fleet"])
     later = fleet(package, later=True)
-    freeze(Registry([later]), "2027.2")
+    freeze(Registry([later]), "2027.2", ["fleet"])
     return later
 
 
@@ -522,14 +522,20 @@ def test_freezing_twice_writes_what_came_between(package: str) -> None:
     path = Path(sys.modules[package].__file__ or "").parent / "revisions" / "2027.2.json"
     steps = [from_plain(s) for s in json.loads(path.read_text())]
     assert sorted(type(s).__name__ for s in steps) == ["AddColumn", *["CreateIndex"] * 3, "CreateTable"]
-    assert freeze(Registry([plugin]), "2027.3") == []
+    assert freeze(Registry([plugin]), "2027.3", ["fleet"]) == []
+
+
+def test_a_plugin_without_a_package_has_nowhere_to_keep_revisions() -> None:
+    with pytest.raises(LoadError) as error:
+        freeze(Registry([ZOO]), "2026.11", ["zoo"])
+    assert error.value.code == "package_missing"
 
 
 def test_a_change_of_what_was_frozen_is_refused(package: str) -> None:
     importlib.import_module(package)
-    freeze(Registry([fleet(package, later=True)]), "2026.11")
+    freeze(Registry([fleet(package, later=True)]), "2026.11", ["fleet"])
     with pytest.raises(LoadError) as error:
-        freeze(Registry([fleet(package)]), "2027.2")
+        freeze(Registry([fleet(package)]), "2027.2", ["fleet"])
     assert error.value.code == "schema_changed"
 
 

@@ -1,4 +1,4 @@
-"""``python -m crm_core.storage.revisions.freeze 2026.11 sales service``: write what plugins declare today as their next revision.
+"""``python -m crm_core.storage.revisions.freeze 2026.11 core sales service``: write what plugins declare today as their next revision.
 
 Additions are found here; a change of what an earlier revision made (a type, a rename, a removal) is refused: write its steps by hand.
 """
@@ -50,14 +50,18 @@ def _parts(step: Step) -> Iterable[tuple[tuple[str, str], Step]]:
             yield (step.table, f"index {step.name}"), step
 
 
-def freeze(registry: Registry, id: str) -> list[Path]:
-    """Write the revision *id* of every plugin of *registry* that has a package and declares something new; return the files."""
+def freeze(registry: Registry, id: str, names: Sequence[str]) -> list[Path]:
+    """Write the revision *id* of the plugins called *names*, where they declare something new; return the files.
+
+    Raises:
+        LoadError: one is not loaded or names no package; ``schema_changed``.
+    """
     order(id)
     tables = Tables(registry.entities, {e: registry.extensions(e) for e in registry.entities}, registry.links)
     written = []
-    for plugin in registry.plugins:
+    for plugin in map(registry.plugin, names):
         if not plugin.package:
-            continue
+            raise LoadError("package_missing", plugin=plugin.name)
         history = frozen(plugin.package)
         steps = missing([s for r in history for s in r.steps], declared(tables, plugin.name))
         if steps:
@@ -81,12 +85,13 @@ def _lines(steps: Sequence[Step]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Freeze the core and the installed plugins named."""
+    """Freeze the installed plugins named; ``core`` is the core itself."""
     parser = argparse.ArgumentParser(prog="python -m crm_core.storage.revisions.freeze", description=__doc__)
     parser.add_argument("id", help="year and month, like 2026.11")
-    parser.add_argument("plugins", nargs="*", help="names of installed plugins; the core is always looked at")
+    parser.add_argument("plugins", nargs="+", help="core, and names of installed plugins")
     given = parser.parse_args(arguments)
-    for path in freeze(Registry(discover(given.plugins)), given.id):
+    registry = Registry(discover(name for name in given.plugins if name != "core"))
+    for path in freeze(registry, given.id, given.plugins):
         print(path)  # noqa: T201  # a command's answer
 
 

@@ -191,7 +191,8 @@ def _converter() -> Converter:
 
 def to_plain(step: Step) -> dict[str, Any]:
     """Turn a step into plain JSON; what is as usual is left out."""
-    return dict(_converter().unstructure(step, unstructure_as=Step))
+    plain = _converter().unstructure(step, unstructure_as=Step)
+    return {"step": plain.pop("step"), **plain}
 
 
 def from_plain(data: Mapping[str, Any]) -> Step:

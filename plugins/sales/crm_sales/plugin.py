@@ -4,7 +4,7 @@ from crm_core import Plugin
 
 from .settings import Settings
 
-plugin = Plugin("sales", version="1.0.0", settings=Settings, label="Sales")
+plugin = Plugin("sales", version="1.0.0", settings=Settings, label="Sales", package="crm_sales")
 plugin.grants(
     "account:read",
     "contact:read",
