@@ -10,20 +10,11 @@ from .entities.fields import FieldSpec
 from .entities.meta import spec
 from .entities.validate import plain
 from .errors import Invalid
+from .hooks.schema import field_schema
 
 if TYPE_CHECKING:
     from .crm import CRM
     from .permissions.actor import Actor
-
-_TYPES: dict[str, dict[str, Any]] = {
-    "id": {"type": "string", "format": "uuid"},
-    "ref": {"type": "string", "format": "uuid"},
-    "int": {"type": "integer"},
-    "bool": {"type": "boolean"},
-    "date": {"type": "string", "format": "date"},
-    "datetime": {"type": "string", "format": "date-time"},
-    "json": {},
-}
 
 
 def to_json(crm: CRM, record: Any, expand: Sequence[str]) -> Any:
@@ -80,31 +71,6 @@ def from_json(crm: CRM, entity: type[Any], data: dict[str, Any]) -> Any:
         if codec.fields[n].extension is not None:
             codec.set(record, n, v)
     return record
-
-
-def field_schema(field: FieldSpec) -> dict[str, Any]:
-    """Return the JSON Schema of one field's plain form."""
-    match field.kind:
-        case "str" | "text":
-            schema: dict[str, Any] = {"type": "string", "maxLength": field.length}
-        case "decimal":
-            schema = {"type": "string", "pattern": r"^-?\d+(\.\d+)?$"}
-        case "money":
-            amount = {"type": "string", "pattern": r"^-?\d+(\.\d+)?$"}
-            currency = {"type": "string", "pattern": "^[A-Z]{3}$"}
-            schema = {"type": "object", "properties": {"amount": amount, "currency": currency}, "required": ["amount", "currency"]}
-        case "enum":
-            schema = {"enum": [m.value for m in field.type]}
-        case "list":
-            import attrs
-
-            properties = {a.name: {"type": "boolean" if a.name == "primary" else "string"} for a in attrs.fields(field.type)}
-            schema = {"type": "array", "items": {"type": "object", "properties": properties, "additionalProperties": False}}
-        case kind:
-            schema = dict(_TYPES[kind])
-    if field.kind == "ref" and field.target:
-        schema["x-entity"] = spec(field.target).name
-    return {"anyOf": [schema, {"type": "null"}]} if field.nullable else schema
 
 
 def json_schema(crm: CRM, entity: type[Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from copy import deepcopy
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -78,6 +79,7 @@ class Codec:
         self.columns: tuple[str, ...] = tuple(c for f in self.fields.values() for c in f.columns)
         self.writable = tuple(f for f in self.fields.values() if not f.system)
         self._lists = tuple(n for n, f in self.fields.items() if f.kind == "list" and hasattr(f.type, "normalised"))
+        self._json = frozenset(n for n, f in self.fields.items() if f.kind == "json")
         self._loaders: dict[tuple[frozenset[str], bool], tuple[tuple[str, ...], Loader]] = {}
         self.to_row: Callable[[Any], tuple[Any, ...]] = self._compile_to_row()
 
@@ -124,11 +126,11 @@ class Codec:
         return wrong
 
     def copy(self, record: Any) -> Any:
-        """Return an independent record with the same values (lists are copied one level deep)."""
+        """Return an independent record with the same values (JSON is copied in depth, since hooks may change it in place)."""
         new = object.__new__(self.entity)
         new._origin, new._ext, new._related = record._origin, None, record._related
         for name, value in record._items():
-            setattr(new, name, list(value) if type(value) is list else value)
+            setattr(new, name, deepcopy(value) if name in self._json else list(value) if type(value) is list else value)
         for extension in self.extensions:
             part = object.__new__(extension)
             part._origin = record._origin

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import copy
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy.exc import DBAPIError
@@ -20,6 +21,7 @@ from .writer import JournalRow, created_row, deleted_row, updated_row
 if TYPE_CHECKING:
     from ..entities.codec import Codec
     from ..entities.entity import Entity
+    from ..entities.fields import FieldSpec
     from ..session import Session
 
 Errors = dict[int, CRMError]
@@ -45,7 +47,7 @@ class Stages:
         if before_write.plan(ctx):
             work = self._filtered(codec, ctx, work, failed)
         if check_write.plan(ctx):
-            work = self._sift(work, self._vetoes(ctx, work), failed)
+            work = self._sift(work, self._vetoes(codec, ctx, work), failed)
         work = self._sift(work, self._references(codec, work), failed)
         if not work.changes:
             return work
@@ -107,12 +109,12 @@ class Stages:
 
     def _filtered(self, codec: Codec, ctx: WriteCtx, work: Changeset, failed: Failed | None) -> Changeset:
         """Run ``before_write`` and check what it changed, once more and only once."""
-        before = [codec.values(c.record) for c in work.changes]
+        before = _snapshots(codec, work)
         work.changes = before_write(ctx, work.changes)
         touched: list[int] = []
         for i, (change, then) in enumerate(zip(work.changes, before, strict=True)):
-            moved = frozenset(n for n, v in codec.values(change.record).items() if v != then[n])
-            if moved & frozenset(SYSTEM) - {"deleted_at"}:
+            moved = _moved(codec, change, then)
+            if moved & frozenset(SYSTEM):
                 raise Refused("system_field_changed", entity=codec.facts.name, field=sorted(moved)[0])
             if moved:
                 touched.append(i)
@@ -139,9 +141,16 @@ class Stages:
             return True
         return self._session.permitted(action, change.record)
 
-    def _vetoes(self, ctx: WriteCtx, work: Changeset) -> Errors:
+    def _vetoes(self, codec: Codec, ctx: WriteCtx, work: Changeset) -> Errors:
+        """Ask ``check_write``, which comes after all checks and so may change nothing."""
         errors: Errors = {}
-        for at, mine in by_position(check_write.refusals(ctx, work.changes), work.changes).items():
+        before = _snapshots(codec, work)
+        refusals = check_write.refusals(ctx, work.changes)
+        for change, then in zip(work.changes, before, strict=True):
+            moved = _moved(codec, change, then)
+            if moved:
+                raise Refused("veto_changed_record", entity=codec.facts.name, field=sorted(moved)[0])
+        for at, mine in by_position(refusals, work.changes).items():
             for i in range(len(work.changes)) if at is None else [at]:
                 errors[i] = Refused(details=as_details(mine, work.changes), hook=check_write.name, count=len(mine))
         return errors
@@ -161,9 +170,7 @@ class Stages:
             }
             if not wanted:
                 continue
-            found = self._session.reader.targets(
-                field.target, sorted({r.id for r in wanted.values()}), attach=len(work.changes) <= ATTACHED
-            )
+            found = self._targets(field, sorted({r.id for r in wanted.values()}), attach=len(work.changes) <= ATTACHED)
             for i, ref in wanted.items():
                 if ref.id not in found:
                     detail = Detail(codec.facts.name, name, "bad_ref", redact(ref.id), {"target": spec(ref.entity).name}, work.rows[i])
@@ -172,6 +179,13 @@ class Stages:
                     record = work.changes[i].record
                     record._related = {**(record._related or {}), name: found[ref.id]}
         return errors
+
+    def _targets(self, field: FieldSpec, ids: Sequence[str], *, attach: bool) -> Mapping[str, Any]:
+        """Return which of *ids* exist; a read-only reference was set by a plugin, which may point at what the actor does not see."""
+        if not field.options.read_only:
+            return self._session.reader.targets(field.target, ids, attach=attach)
+        with self._session.elevated_core("references that plugins set") as core:
+            return core.reader.targets(field.target, ids, attach=False)
 
     # -- writing ------------------------------------------------------------------------------------------------------------------
 
@@ -246,3 +260,17 @@ def _combined(errors: Sequence[CRMError]) -> CRMError:
         return first
     details = [d for e in errors if type(e) is type(first) for d in e.details]
     return type(first)(first.code, details=details, **first.params)
+
+
+def _snapshots(codec: Codec, work: Changeset) -> list[dict[str, Any]]:
+    """Copy the values of records before hooks see them, deep where a hook could change them in place."""
+    deep = [n for n, f in codec.fields.items() if f.kind in ("json", "list")]
+    before = [codec.values(c.record) for c in work.changes]
+    for values in before:
+        values.update({n: copy.deepcopy(values[n]) for n in deep if n in values})
+    return before
+
+
+def _moved(codec: Codec, change: Change, then: Mapping[str, Any]) -> frozenset[str]:
+    now = codec.values(change.record)
+    return frozenset(n for n in now.keys() | then.keys() if n not in now or n not in then or now[n] != then[n])

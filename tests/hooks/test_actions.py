@@ -14,11 +14,13 @@ import pytest
 from crm_core.entities.customer import Account, Contact
 from crm_core.entities.entity import Entity
 from crm_core.entities.fields import Field, Ref
+from crm_core.entities.meta import spec
 from crm_core.entities.money import Money
 from crm_core.errors import Denied, Invalid, LoopDetected, NotFound, PluginFailed
 from crm_core.hooks.actions import ActionDef, list_for, perform
 from crm_core.hooks.plugin import Plugin
 from crm_core.hooks.registry import Registry
+from crm_core.hooks.schema import field_schema
 from tests.hooks.host import Host, refused
 
 ID = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -161,6 +163,31 @@ def test_an_action_that_performs_itself_is_cut() -> None:
         perform(host, Redeem(stored(host).ref, 1))
 
 
+def whole(**changes: Any) -> Everything:
+    return attrs.evolve(action(everything).load(PLAIN), **changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ({"parts": [Part("a", Money("1", "EUR")), "b"]}, {("parts", "wrong_type", 1)}),
+        ({"parts": [Part("a", 5)]}, {("parts.price", "wrong_type", 0)}),
+        ({"best": Part(None, Money("1", "EUR"))}, {("best.sku", "required", None)}),
+        ({"best": "x"}, {("best", "wrong_type", None)}),
+        ({"others": [Ref(Contact, ID), None]}, {("others", "required", 1)}),
+        ({"tags": "abc"}, {("tags", "wrong_type", None)}),
+        ({"ratio": Decimal("Infinity")}, {("ratio", "not_finite", None)}),
+        ({"when": datetime.fromisoformat("2026-01-01T00:00")}, {("when", "naive_datetime", None)}),
+    ],
+)
+def test_what_is_wrong_inside_a_command_is_reported_with_its_place(change: dict[str, Any], wrong: set[tuple[str, str, int | None]]) -> None:
+    plugin = Plugin("a", version="1")
+    plugin.action(permission="a.everything")(everything)
+    with pytest.raises(Invalid) as caught:
+        perform(Host(plugin, permits=("a.everything",)), whole(**change))
+    assert {(d.field, d.code, d.row) for d in caught.value.details} == wrong
+
+
 # Listing
 
 
@@ -226,6 +253,11 @@ def test_a_command_with_a_field_that_cannot_come_from_outside_does_not_load() ->
         fn.__annotations__["cmd"] = cls
         return fn
 
+    @attrs.define
+    class Unresolved:
+        lost: "Nowhere"  # type: ignore[name-defined]  # noqa: F821, UP037
+
+    assert refused(lambda: action(takes(Unresolved)).check()).code == "unresolved_annotation"
     error = refused(lambda: action(takes(Odd)).check())
     assert (error.code, error.params["field"]) == ("bad_annotation", "stream")
     assert refused(lambda: action(takes(Endless)).check()).code == "bad_annotation"
@@ -273,6 +305,11 @@ PLAIN: dict[str, Any] = {
     "others": [ID, OTHER],
     "parts": [{"sku": "a", "price": {"amount": "1", "currency": "EUR"}}],
 }
+
+
+def test_what_may_be_none_is_read_from_plain_json() -> None:
+    command = action(everything).load({**PLAIN, "best": None, "tip": None, "note": None, "rest": None, "tags": []})
+    assert (command.best, command.tip, command.note, command.rest, command.tags) == (None, None, None, None, [])
 
 
 def test_a_command_is_read_from_plain_json() -> None:
@@ -365,6 +402,13 @@ def test_the_json_schema_says_all_that_a_form_must_know() -> None:
     assert properties["best"]["anyOf"][0]["properties"]["count"] == {"type": "integer"}
     assert properties["tags"] == {"type": "array", "items": {"type": "string", "maxLength": 1_000_000}, "maxItems": 1000}
     assert properties["rest"] == {"anyOf": [{}, {"type": "null"}]}
+
+
+def test_an_entity_s_embedded_list_is_described_like_a_list_of_a_command() -> None:
+    schema = field_schema(spec(Account).fields["emails"])
+    assert schema["type"] == "array"
+    assert schema["items"]["required"] == ["address"]
+    assert schema["items"]["properties"]["primary"] == {"type": "boolean"}
 
 
 class Stray(Entity):

@@ -285,6 +285,17 @@ def test_a_hook_that_calls_itself_is_cut_and_the_chain_is_shown() -> None:
     assert host.hooks.running is None
 
 
+@pytest.mark.parametrize("spec", HOOKS, ids=lambda h: h.kind + "-" + h.per)
+def test_every_kind_of_hook_is_cut_where_it_calls_itself(spec: Any) -> None:
+    def again(ctx: Ctx, value: Any) -> Any:
+        return spec(ctx, value)
+
+    host = Host(shop(), vendor("a", spec, again))
+    with pytest.raises(LoopDetected):
+        spec(host.ctx(), [Line(1)])
+    assert host.hooks.depth == 0
+
+
 def test_a_loop_in_one_session_leaves_others_alone() -> None:
     def again(ctx: Ctx, lines: list[Line]) -> list[Line]:
         return prices(ctx, lines)

@@ -127,6 +127,7 @@ def test_a_plugin_equals_only_itself() -> None:
     assert a == a
     assert a != plugin("a")
     assert len({a, plugin("a")}) == 2
+    assert repr(a) == "Plugin('a', version='1.0')"
 
 
 @attrs.define
