@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from ..errors import NotFound
+from ..errors import LoopDetected, NotFound
 from .journal import Entry
 from .subscription import fence
 
@@ -64,7 +64,8 @@ class ParkedLine:
 
 def describe(error: BaseException) -> str:
     """Write an error as the table keeps it."""
-    return f"{type(error).__name__}: {error}"[:ERROR_LENGTH].replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    text = "\n".join(error.params["chain"]) if isinstance(error, LoopDetected) else str(error)
+    return f"{type(error).__name__}: {text}"[:ERROR_LENGTH].replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 class Parking:
