@@ -1,1 +1,24 @@
 """Files in: reading, mapping and rejecting rows."""
+
+from .form import Form
+from .importer import Importer
+from .mapping import Mapping, Source, read_mappings
+from .propose import propose, to_toml
+from .readers import Row, Rows, open_rows
+from .report import Failure, Report, Unknown
+
+__all__ = [
+    "Failure",
+    "Form",
+    "Importer",
+    "Mapping",
+    "Report",
+    "Row",
+    "Rows",
+    "Source",
+    "Unknown",
+    "open_rows",
+    "propose",
+    "read_mappings",
+    "to_toml",
+]
