@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 import pytest
 
 from crm_core.errors import Invalid
-from crm_core.permissions.actor import Actor, User
+from crm_core.permissions.actor import Actor, AttributeKind, User
 from crm_core.permissions.to_sql import binds
 
 
@@ -30,8 +30,8 @@ def test_an_actor_has_an_id_and_sensible_defaults() -> None:
 
 
 def test_a_number_as_id_is_written_as_text() -> None:
-    assert Actor(7).id == "7"  # type: ignore[arg-type]  # hosts have integer ids
-    assert User(7, "Bob", manager=3).manager == "3"  # type: ignore[arg-type]  # hosts have integer ids
+    assert Actor(7).id == "7"
+    assert User(7, "Bob", manager=3).manager == "3"
 
 
 def test_equal_actors_are_one_and_cannot_change() -> None:
@@ -123,7 +123,7 @@ def test_an_attribute_of_another_type_is_no_value() -> None:
             "none": None,
         },
     )
-    kinds = ("text", "id", "int", "decimal", "bool", "date", "datetime", "list")
+    kinds = get_args(AttributeKind)
     known = {name: [k for k in kinds if actor.attribute(name, k) is not None] for name in (*actor.attributes, "none")}
     assert known == {"n": ["int", "decimal"], "t": ["text"], "b": ["bool"], "d": ["date"], "m": ["datetime"], "l": ["list"], "none": []}
     assert actor.attribute("l", "list") == ("a", "b")

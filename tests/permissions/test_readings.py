@@ -21,7 +21,7 @@ from tests.databases import Database, SQLiteDatabases
 from .test_roles import Loaded
 from .world import RULES, Deal, World, build
 
-RULES_PER_DATABASE = 300
+RULES_PER_DATABASE = 250
 
 
 @pytest.fixture
