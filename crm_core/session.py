@@ -289,18 +289,21 @@ class Session:
         id_ = _id(id)
         return self._keyed("restore", (entity, id_), lambda: self.pipeline.restore(entity, id_))
 
-    def emit(self, event: Event[Any]) -> None:
-        """Publish a domain event of the running plugin: a journal row in this transaction, delivered after its commit.
+    def emit(self, *events: Event[Any]) -> None:
+        """Publish domain events of the running plugin: a journal row each in this transaction, delivered after its commit.
 
         Raises:
-            Denied: the event is not of the running plugin.
+            Denied: one is not of the running plugin.
         """
         origin = self.origin()
-        self.crm.check_emitter(type(event), origin.plugin)
-        payload = {"id": self.crm.runtime.ids.new(), "data": self.crm.events.encode(event)}
-        row = JournalRow(spec(event.record.entity).name, event.record.id, 0, event_kind(type(event)), payload)
-        with self.unit.atomic() as connection:
-            self.crm.writer.journal(connection, origin, [row])
+        rows = []
+        for event, id_ in zip(events, self.crm.runtime.ids.many(len(events)), strict=True):
+            self.crm.check_emitter(type(event), origin.plugin)
+            payload = {"id": id_, "data": self.crm.events.encode(event)}
+            rows.append(JournalRow(spec(event.record.entity).name, event.record.id, 0, event_kind(type(event)), payload))
+        if rows:
+            with self.unit.atomic() as connection:
+                self.crm.writer.journal(connection, origin, rows)
 
     def note(self, kind: str, payload: Mapping[str, Any], *, entity: str = "core", record: str | None = None) -> None:
         """Append a row of the core's own to the journal: an elevation, a share, an export."""

@@ -39,11 +39,11 @@ class EntitySpec:
         self.fields = dict(fields)
         self.extensions: list[type[Any]] = []
         self.plugin = ""
+        self._short = snake(entity.__name__)
 
     @property
     def name(self) -> str:
-        short = snake(self.entity.__name__)
-        return f"{self.plugin}.{short}" if self.plugin else short
+        return f"{self.plugin}.{self._short}" if self.plugin else self._short
 
     @property
     def append_only(self) -> bool:
