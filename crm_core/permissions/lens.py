@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from sqlalchemy import CompoundSelect, Connection, Dialect, Executable, Result, Select, Table
+from sqlalchemy import CompoundSelect, Connection, Dialect, Executable, Result, Select, Table, select
 from sqlalchemy.engine.interfaces import CompiledCacheType
 from sqlalchemy.exc import ArgumentError, CompileError
 from sqlalchemy.util import LRUCache
@@ -18,6 +18,8 @@ from ..entities.columns import EntityTable
 from ..errors import Refused
 from . import money_sql  # noqa: F401  # its rules say how money is written
 from .guard import guard
+from .plans import FEW, Form, Planner
+from .prepared import Prepared, prepare
 from .views import OPTION, View, Views
 
 CACHED_STATEMENTS = 500
@@ -50,45 +52,85 @@ class Lens:
     def __init__(
         self, views: Mapping[EntityTable, View], *, rates: Table | None = None, dialect: Dialect, include_deleted: bool = False
     ) -> None:
-        self.views = Views(views, rates=rates, include_deleted=include_deleted)
+        self._views = dict(views)
+        self._rates = rates
+        self._include_deleted = include_deleted
         self.dialect = dialect
-        self._compiled: CompiledCacheType = _Compiled(self.check)
+        self._planner = Planner({t: v.physical for t, v in views.items() if v.sets is not None}, self._sees_few)
+        self._forms: dict[tuple[Form, EntityTable | None], tuple[Views, CompiledCacheType]] = {}
+        self._point, _ = self._form(Form.POINT, None)
 
-    def execute(self, connection: Connection, statement: Executable, params: Mapping[str, Any]) -> Result[Any]:
-        """Run a select as the actor whose values are *params*.
+    def execute(self, connection: Connection, statement: Executable, params: Mapping[str, Any], *, form: Form | None = None) -> Result[Any]:
+        """Run a select as the actor whose values are *params*, in the form that suits it best, or in *form*.
 
         Raises:
             Refused: the statement holds what only the core may say (tables, text, writes, functions that are not on the list).
             NotReadable: it names a field that this shape cannot read.
             MixedCurrency: it adds or sorts amounts of unlike currencies.
         """
-        bound, given = self._bound(statement)
+        asked = _select(statement)
+        views, compiled = self._form(*((form, None) if form else self._planner.choose(connection, asked, params)))
+        bound, given = _bound(asked, views)
         try:
-            return connection.execute(bound, {**given, **params}, execution_options={"compiled_cache": self._compiled})
+            return connection.execute(bound, {**given, **params}, execution_options={"compiled_cache": compiled})
         except (CompileError, ArgumentError, NotImplementedError) as problem:
             raise Refused("statement_not_understood", reason=str(problem)[:200]) from problem
 
-    def _bound(self, statement: Executable) -> tuple[AnySelect, Mapping[str, Any]]:
-        """Return *statement* with these views on it, and the values that ``statement.params()`` gave.
+    def raw(self, connection: Connection, statement: Executable, params: Mapping[str, Any]) -> list[Any]:
+        """Run a select like :meth:`execute` and return the driver's rows, whose values no type has read."""
+        result: Any = self.execute(connection, statement, params)
+        rows = list(result.cursor.fetchall())
+        result.close()
+        return rows
 
-        What the cache of compiled statements cannot tell apart is checked here, at every execution.
+    def prepare(self, statement: Executable) -> Prepared:
+        """Compile a select for good; its named parameters get their values with the actor's.
+
+        Raises:
+            Refused: it is no statement for a lens, or ``not_preparable``: its text depends on its values (a list in IN).
         """
-        if type(statement) is not Select and type(statement) is not CompoundSelect:
-            raise Refused("not_a_select", given=type(statement).__name__)
-        if statement._execution_options:
-            raise Refused("statement_options", options=sorted(map(str, statement._execution_options)))
-        bound = statement.execution_options(**{OPTION: self.views})
-        key = bound._generate_cache_key()
-        if key is None:
-            self.check(bound)
-            raise Refused("forbidden_element", element="without a cache key")
-        given = key.params or {}
-        # A value given by name would also reach a constant of the policy that happens to have that name.
-        unknown = set(given) - {b.key for b in key.bindparams if not b.unique}
-        if unknown:
-            raise Refused("unknown_parameter", names=sorted(map(str, unknown)))
-        return bound, given
+        bound, _ = _bound(_select(statement), self._point)
+        self.check(bound)
+        return prepare(bound.compile(dialect=self.dialect), self.dialect)
+
+    def _form(self, form: Form, driver: EntityTable | None) -> tuple[Views, CompiledCacheType]:
+        """Return the views written in a form, with the statements compiled on them."""
+        found = self._forms.get((form, driver))
+        if found is None:
+            views = Views(self._views, rates=self._rates, include_deleted=self._include_deleted, form=form, driver=driver)
+            found = self._forms.setdefault((form, driver), (views, _Compiled(self.check)))
+        return found
+
+    def _sees_few(self, connection: Connection, table: EntityTable, params: Mapping[str, Any]) -> bool:
+        beyond = select(table.c.id).limit(1).offset(FEW)
+        return self.execute(connection, beyond, params, form=Form.SETS).first() is None
 
     def check(self, statement: Any) -> None:
         """Refuse a statement that holds anything outside the closed list."""
-        guard(statement, self.views.is_masked)
+        guard(statement, self._point.is_masked)
+
+
+def _select(statement: Any) -> AnySelect:
+    if type(statement) is not Select and type(statement) is not CompoundSelect:
+        raise Refused("not_a_select", given=type(statement).__name__)
+    return statement
+
+
+def _bound(statement: AnySelect, views: Views) -> tuple[AnySelect, Mapping[str, Any]]:
+    """Return *statement* with these views on it, and the values that ``statement.params()`` gave.
+
+    What the cache of compiled statements cannot tell apart is checked here, at every execution.
+    """
+    if statement._execution_options:
+        raise Refused("statement_options", options=sorted(map(str, statement._execution_options)))
+    bound = statement.execution_options(**{OPTION: views})
+    key = bound._generate_cache_key()
+    if key is None:
+        guard(bound, views.is_masked)
+        raise Refused("forbidden_element", element="without a cache key")
+    given = key.params or {}
+    # A value given by name would also reach a constant of the policy that happens to have that name.
+    unknown = set(given) - {b.key for b in key.bindparams if not b.unique}
+    if unknown:
+        raise Refused("unknown_parameter", names=sorted(map(str, unknown)))
+    return bound, given

@@ -16,6 +16,7 @@ from sqlalchemy.sql.compiler import SQLCompiler, StrSQLCompiler
 from ..entities.columns import EntityColumn, EntityTable, entity_table
 from ..entities.meta import spec
 from ..errors import NotReadable, Refused
+from .plans import Form, as_filter, by_ids
 
 MASK = "***"
 OPTION = "crm_views"
@@ -28,6 +29,7 @@ class View:
     Attributes:
         physical: its table.
         policy: which rows, as a condition on ``physical.c``; None for all of the tenant.
+        sets: the same rows, written with IN over sets that do not depend on the row; see :mod:`.plans`. None to do without.
         readable: names of the physical columns that can be read, masked ones included.
         masked: those of them that show as ``***`` where they are not NULL. Only text can be masked.
         lists: index tables of the embedded lists, by column.
@@ -38,14 +40,25 @@ class View:
     readable: frozenset[str]
     masked: frozenset[str] = frozenset()
     lists: Mapping[str, Table] = attrs.field(factory=dict)
+    sets: ColumnElement[bool] | None = None
 
-    def rows(self, *, include_deleted: bool = False, policy: ColumnElement[bool] | None = None) -> Select[Any]:
-        """Select what is seen: of the actor's tenant alone, and living, as *policy* (else the view's own) says."""
-        shown = select(*(self._shown(c) for c in self.physical.c if c.name in self.readable)).where(self.physical.c.tenant == tenant())
+    def rows(self, form: Form, *, sqlite: bool, include_deleted: bool) -> Select[Any]:
+        """Select what is seen: of the actor's tenant alone, living, and as the policy says."""
+        shown = select(*(self._shown(c) for c in self.physical.c if c.name in self.readable)).where(self._of_tenant())
         if not include_deleted:
             shown = shown.where(self.physical.c.deleted_at.is_(None))
-        condition = self.policy if policy is None else policy
+        condition = self._condition(form, sqlite)
         return shown if condition is None else shown.where(condition)
+
+    def _of_tenant(self) -> ColumnElement[bool]:
+        return self.physical.c.tenant == tenant()
+
+    def _condition(self, form: Form, sqlite: bool) -> ColumnElement[bool] | None:
+        if self.policy is None or self.sets is None or form is Form.POINT:
+            return self.policy
+        if form is Form.WALK:
+            return as_filter(self.sets)
+        return self.sets if sqlite else by_ids(self.physical, self.sets, self._of_tenant())
 
     def _shown(self, column: Column[Any]) -> ColumnElement[Any]:
         if column.name not in self.masked:
@@ -65,12 +78,23 @@ class Views:
     Attributes:
         rates: the physical table of exchange rates.
         include_deleted: show soft-deleted records too.
+        form: how policies are written: that of *driver*, or of all where it is None.
     """
 
-    def __init__(self, views: Mapping[EntityTable, View], *, rates: Table | None = None, include_deleted: bool = False) -> None:
-        self._views = dict(views)
+    def __init__(
+        self,
+        views: Mapping[EntityTable, View],
+        *,
+        rates: Table | None = None,
+        include_deleted: bool = False,
+        form: Form = Form.POINT,
+        driver: EntityTable | None = None,
+    ) -> None:
+        self._views = views
         self.rates = rates
         self.include_deleted = include_deleted
+        self.form = form
+        self.driver = driver
 
     def __getitem__(self, table: EntityTable) -> View:
         """Return what is seen of an entity.
@@ -82,6 +106,11 @@ class Views:
         if found is None:
             raise NotReadable("entity_not_readable", entity=entity_name(table))
         return found
+
+    def rows(self, table: EntityTable, *, sqlite: bool) -> Select[Any]:
+        """Select what is seen of an entity."""
+        form = self.form if self.driver in (None, table) else Form.POINT
+        return self[table].rows(form, sqlite=sqlite, include_deleted=self.include_deleted)
 
     def column(self, table: EntityTable, name: str) -> Column[Any]:
         """Return the physical column behind a logical one.
@@ -137,7 +166,7 @@ def _render_table(
         raise Refused("not_a_select", given=table.name)
     if from_linter:
         from_linter.froms[table] = table.name
-    body = f"({compiler.process(views[table].rows(include_deleted=views.include_deleted), asfrom=True)})"
+    body = f"({compiler.process(views.rows(table, sqlite=compiler.dialect.name == 'sqlite'), asfrom=True)})"
     # An alias writes AS and its own name behind what it gets.
     return body if enclosing_alias is not None and enclosing_alias.element is table else f"{body} AS {name}"
 

@@ -73,7 +73,7 @@ Row = dict[str, Any]
 
 
 def new_id(number: int) -> str:
-    return f"0190{number:04x}-0000-7000-8000-{number:012x}"
+    return f"01900000-0000-7000-8000-{number:012x}"
 
 
 @attrs.frozen
@@ -283,12 +283,14 @@ class Company:
         system = self.tables.system
         names = {spec(e).name: t for e, t in self.tables.entities.items()}
         env = SqlEnv(physical, names, system.member, system.team_member, system.share)
+        bound = bind(rule, spec(entity))
         return View(
             physical,
-            None if rule is everything else to_sql(bind(rule, spec(entity)), env),
+            None if rule is everything else to_sql(bound, env),
             frozenset(c.name for c in physical.c) - kind.hidden,
             kind.masked if entity is Firm else frozenset(),
             {column: t for (e, column), t in self.tables.lists.items() if e is entity},
+            None if rule is everything else to_sql(bound, attrs.evolve(env, form="in")),
         )
 
     def lens(self, kind: Kind, **options: Any) -> Lens:

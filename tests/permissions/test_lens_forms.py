@@ -7,13 +7,17 @@ import warnings
 import pytest
 
 from crm_core.errors import CRMError
+from crm_core.permissions.plans import Form
 from tests.databases import Database
 from tests.permissions.lens_forms import read_forms
 from tests.permissions.lens_world import KINDS, Company, Deal, Firm, Kind, actor
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.name)
-def test_every_form_shows_exactly_what_the_user_may_see(database: Database, kind: Kind) -> None:
+FORMS = [(kind, None) for kind in KINDS] + [(kind, form) for kind in (KINDS[2], KINDS[6]) for form in (Form.POINT, Form.WALK)]
+
+
+@pytest.mark.parametrize(("kind", "form"), FORMS, ids=lambda p: p.name if p else "chosen")
+def test_every_form_shows_exactly_what_the_user_may_see(database: Database, kind: Kind, form: Form | None) -> None:
     company = Company(database.engine())
     lens = company.lens(kind)
     wrong: list[str] = []
@@ -24,7 +28,7 @@ def test_every_form_shows_exactly_what_the_user_may_see(database: Database, kind
         for (name, statement), (_, truth) in zip(read_forms(Firm, Deal, database.kind), read_forms(*seen, database.kind), strict=True):
             want = [tuple(row) for row in connection.execute(truth)]
             try:
-                got = [tuple(row) for row in lens.execute(connection, statement, actor(kind.me))]
+                got = [tuple(row) for row in lens.execute(connection, statement, actor(kind.me), form=form)]
             except CRMError as problem:
                 wrong.append(f"{name}: {problem}")
                 continue
@@ -33,5 +37,5 @@ def test_every_form_shows_exactly_what_the_user_may_see(database: Database, kind
             count += 1
             if want != got:
                 wrong.append(f"{name}: {len(got)} rows instead of {len(want)}")
-    print(f"{database.kind}, {kind.name}: {count} forms")
+    print(f"{database.kind}, {kind.name}, {form}: {count} forms")
     assert not wrong

@@ -43,7 +43,7 @@ class Bank:
 
     def base(self, tenant: str) -> dict[str, Any]:
         stamps = {"created_at": NOW, "updated_at": NOW, "created_by": "u0", "updated_by": "u0", "deleted_at": None}
-        return {"id": new_id(next(self.numbers) % 65536), "tenant": tenant, "version": 1, **stamps}
+        return {"id": new_id(next(self.numbers)), "tenant": tenant, "version": 1, **stamps}
 
     def add_rates(self, rates: Sequence[tuple[str, str, date, str]], tenant: str = "one") -> None:
         rows = [
