@@ -3,112 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import json
-import sys
 import threading
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
-from decimal import Decimal
-from enum import Enum
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from alembic import command
-from alembic.autogenerate import compare_metadata, produce_migrations
+from alembic.autogenerate import produce_migrations
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 
 from crm_core.entities.customer import Account
-from crm_core.entities.entity import Entity, Extension
-from crm_core.entities.fields import Field, ListField, MoneyField, Ref, field
 from crm_core.entities.sqltypes import EnumType, IdType, InstantType, ListType
-from crm_core.entities.values import Email
-from crm_core.errors import Conflict, CRMError, Invalid, LoadError, SchemaBehind
+from crm_core.errors import Conflict, CRMError, SchemaBehind
 from crm_core.hooks.plugin import Plugin
-from crm_core.hooks.registry import Registry
 from crm_core.storage.engine import Bound, open_engine
 from crm_core.storage.migrations import Migrations
-from crm_core.storage.revisions.freeze import freeze
-from crm_core.storage.revisions.steps import AddColumn, ColumnStep, CreateIndex, CreateTable, declared, from_plain, to_plain
-from crm_core.storage.tables import Tables
 from tests.databases import Database
+from tests.storage.zoo import (
+    NAVY,
+    SHOP,
+    ZOO,
+    Cage,
+    Keeper,
+    differences,
+    migrations_of,
+    tables_in,
+    tables_of,
+)
 
 # Said by the reflection and sorting that only Alembic's comparison does, here and in hosts that do not leave our tables out.
 pytestmark = pytest.mark.filterwarnings("ignore:Did not recognize type 'xid8'", "ignore:Cannot correctly sort tables")
-
-
-class Diet(Enum):
-    PLANTS = "plants"
-    MEAT = "meat"
-
-
-class Keeper(Entity):
-    name: Field[str] = field(length=100, unique=True)
-    boss: Field[Ref[Keeper] | None] = field(default=None)
-    cage: Field[Ref[Cage] | None] = field(default=None, on_delete="set_null")
-    emails: ListField[Email] = field(factory=list)
-
-
-class Cage(Entity):
-    """Points at Keeper as Keeper points at it: no order of creation fits both."""
-
-    keeper: Field[Ref[Keeper] | None] = field(default=None)
-    label: Field[str]
-
-
-class Animal(Entity):
-    cage: Field[Ref[Cage]] = field(on_delete="cascade")
-    sponsor: Field[Ref[Account] | None] = field(default=None)
-    diet: Field[Diet] = field(default=Diet.PLANTS)
-    price: MoneyField
-    weight: Field[Decimal] = field(index=True)
-    born: Field[date | None] = field(default=None)
-    legs: Field[int] = field(default=4)
-    tame: Field[bool] = field(default=False)
-    notes: Field[dict[str, Any] | None] = field(default=None)
-
-
-class ZooAccount(Extension):
-    tier: Field[str] = field(default="bronze", length=20, index=True)
-    visits: Field[int] = field(default=0)
-    keeper: Field[Ref[Keeper] | None] = field(default=None)
-
-
-ZOO = Plugin("zoo", version="1.0.0")
-ZOO.entities(Keeper, Cage, Animal)
-ZOO.extend(Account)(ZooAccount)
-ZOO.link(Animal, Account)
-
-
-class Ticket(Entity):
-    animal: Field[Ref[Animal] | None] = field(default=None)
-
-
-SHOP = Plugin("zoo.shop", version="1.0.0", requires={"zoo": ">=1"})
-SHOP.entities(Ticket)
-
-
-class Ship(Entity):
-    name: Field[str]
-
-
-NAVY = Plugin("navy", version="1.0.0")
-NAVY.entities(Ship)
-
-
-def tables_of(*plugins: Plugin, prefix: str = "crm_", schema: str | None = None) -> tuple[Registry, Tables]:
-    registry = Registry(plugins)
-    return registry, Tables(
-        registry.entities, {e: registry.extensions(e) for e in registry.entities}, registry.links, prefix=prefix, schema=schema
-    )
-
-
-def migrations_of(bound: Bound, *plugins: Plugin, **options: Any) -> Migrations:
-    registry, tables = tables_of(*plugins, **options)
-    return Migrations(bound, tables, registry)
 
 
 @pytest.fixture
@@ -116,46 +44,6 @@ def bound(database: Database) -> Iterator[Bound]:
     opened = open_engine(database.url)
     yield opened
     opened.dispose()
-
-
-def tables_in(bound: Bound, schema: str | None = None) -> set[str]:
-    return set(sa.inspect(bound.engine).get_table_names(schema))
-
-
-def differences(bound: Bound, tables: Tables) -> list[Any]:
-    """What Alembic finds between the database and what is declared, types included; our version table is no part of that."""
-    with bound.begin(write=False) as connection:
-        options = {
-            "compare_type": True,
-            "include_schemas": tables.schema is not None,
-            "include_name": lambda name, kind, _: (
-                not (kind == "table" and name.endswith("version")) and not (kind == "schema" and name != tables.schema)
-            ),
-        }
-        found: list[Any] = compare_metadata(MigrationContext.configure(connection, opts=options), tables.metadata)
-    if bound.kind == "postgresql":
-        return found
-    # SQLite has no identity columns (AUTOINCREMENT stands in), and SQLAlchemy does not read the rules of references beside a column.
-    heads = [d[0] if isinstance(d, tuple) else d[0][0] for d in found]
-    others = [d for d, head in zip(found, heads, strict=True) if head not in ("modify_default", "add_fk", "remove_fk")]
-    return [*others, *(_declared_keys(tables) ^ _kept_keys(bound, tables))]
-
-
-def _declared_keys(tables: Tables) -> set[tuple[str, str, str, str | None]]:
-    return {
-        (table.name, key.parent.name, key.column.table.name, key.ondelete)
-        for table in tables.metadata.tables.values()
-        for key in table.foreign_keys
-    }
-
-
-def _kept_keys(bound: Bound, tables: Tables) -> set[tuple[str, str, str, str | None]]:
-    with bound.begin(write=False) as connection:
-        return {
-            (table.name, row[3], row[2], row[6])
-            for table in tables.metadata.tables.values()
-            for row in connection.exec_driver_sql(f"PRAGMA foreign_key_list({table.name})")
-        }
 
 
 # -- up and down
@@ -467,154 +355,3 @@ def test_tables_of_our_names_that_are_not_ours_are_left_alone(bound: Bound) -> N
             call()
         assert (error.value.code, error.value.params["tables"]) == ("schema_not_ours", ["crm_account"])
     assert tables_in(bound) == {"crm_account"}
-
-
-# -- frozen revisions
-
-
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    (tmp_path / "vendor_of_ships").mkdir()
-    (tmp_path / "vendor_of_ships" / "__init__.py").touch()
-    monkeypatch.syspath_prepend(tmp_path)
-    importlib.invalidate_caches()
-    yield "vendor_of_ships"
-    sys.modules.pop("vendor_of_ships", None)
-
-
-def fleet(package: str, *, later: bool = False) -> Plugin:
-    """One plugin at two ages: later it has another table, another field and another index."""
-    plugin = Plugin("fleet", version="2.0" if later else "1.0", package=package)
-    if later:
-
-        class Vessel(Entity):
-            name: Field[str]
-            flag: Field[str | None] = field(default=None, index=True, length=2)
-
-        class Harbour(Entity):
-            name: Field[str] = field(unique=True)
-
-        plugin.entities(Vessel, Harbour)
-    else:
-
-        class Vessel(Entity):  # type: ignore[no-redef]  # the same entity, before
-            name: Field[str]
-
-        plugin.entities(Vessel)
-    return plugin
-
-
-def revisions_in(package: str) -> list[str]:
-    return sorted(p.name for p in (Path(sys.modules[package].__file__ or "").parent / "revisions").iterdir())
-
-
-def frozen_twice(package: str) -> Plugin:
-    importlib.import_module(package)
-    freeze(Registry([fleet(package)]), "2026.11", ["fleet"])
-    later = fleet(package, later=True)
-    freeze(Registry([later]), "2027.2", ["fleet"])
-    return later
-
-
-def test_freezing_twice_writes_what_came_between(package: str) -> None:
-    plugin = frozen_twice(package)
-    assert revisions_in(package) == ["2026.11.json", "2027.2.json"]
-    path = Path(sys.modules[package].__file__ or "").parent / "revisions" / "2027.2.json"
-    steps = [from_plain(s) for s in json.loads(path.read_text())]
-    assert sorted(type(s).__name__ for s in steps) == ["AddColumn", *["CreateIndex"] * 3, "CreateTable"]
-    assert freeze(Registry([plugin]), "2027.3", ["fleet"]) == []
-
-
-def test_a_plugin_without_a_package_has_nowhere_to_keep_revisions() -> None:
-    with pytest.raises(LoadError) as error:
-        freeze(Registry([ZOO]), "2026.11", ["zoo"])
-    assert error.value.code == "package_missing"
-
-
-def test_a_change_of_what_was_frozen_is_refused(package: str) -> None:
-    importlib.import_module(package)
-    freeze(Registry([fleet(package, later=True)]), "2026.11", ["fleet"])
-    with pytest.raises(LoadError) as error:
-        freeze(Registry([fleet(package)]), "2027.2", ["fleet"])
-    assert error.value.code == "schema_changed"
-
-
-def test_frozen_revisions_go_up_step_by_step_and_down_again(bound: Bound, package: str) -> None:
-    registry, tables = tables_of(frozen_twice(package))
-    migrations = Migrations(bound, tables, registry)
-    migrations.upgrade(to="2026.11")
-    assert migrations.current()["fleet"] == "2026.11"
-    assert "crm_fleet_harbour" not in tables_in(bound)
-    with pytest.raises(SchemaBehind):
-        migrations.check()
-    migrations.upgrade()
-    assert migrations.current()["fleet"] == "2027.2"
-    assert differences(bound, tables) == []
-    migrations.downgrade(None, "fleet", "2026.11")
-    assert "crm_fleet_harbour" not in tables_in(bound)
-    assert "flag" not in [c["name"] for c in sa.inspect(bound.engine).get_columns("crm_fleet_vessel")]
-    migrations.upgrade()
-    migrations.check()
-    migrations.downgrade(None, "fleet")
-    assert "crm_fleet_vessel" not in tables_in(bound)
-
-
-def test_a_database_made_before_freezing_continues_from_there(bound: Bound, package: str) -> None:
-    migrations_of(bound, fleet("")).upgrade()
-    assert migrations_of(bound, fleet("")).current()["fleet"].startswith("declared.")
-    migrations = migrations_of(bound, frozen_twice(package))
-    assert {line.split(":")[0] for line in migrations.plan()} == {"fleet 2027.2"}
-    migrations.upgrade()
-    migrations.check()
-
-
-def test_a_schema_that_is_not_frozen_grows_with_what_is_declared(bound: Bound) -> None:
-    migrations_of(bound, fleet("")).upgrade()
-    registry, tables = tables_of(fleet("", later=True))
-    migrations = Migrations(bound, tables, registry)
-    assert len(migrations.plan()) == 5
-    migrations.upgrade()
-    assert differences(bound, tables) == []
-    migrations.check()
-
-
-def test_a_newer_database_is_refused_by_older_code(bound: Bound, package: str) -> None:
-    migrations_of(bound, frozen_twice(package)).upgrade()
-    (Path(sys.modules[package].__file__ or "").parent / "revisions" / "2027.2.json").unlink()
-    older = migrations_of(bound, fleet(package))
-    for call in (older.check, older.upgrade):
-        with pytest.raises(SchemaBehind) as error:
-            call()
-        assert error.value.code == "schema_newer"
-        assert error.value.params == {"plugin": "fleet", "found": "2027.2", "known": "2026.11"}
-
-
-@pytest.mark.parametrize("to", ["2025.1", "latest", ""])
-def test_an_unknown_revision_is_refused_with_those_that_are_known(bound: Bound, package: str, to: str) -> None:
-    migrations = migrations_of(bound, frozen_twice(package))
-    with pytest.raises(Invalid) as error:
-        migrations.upgrade(to=to)
-    assert error.value.code == "unknown_revision"
-    assert {"heads", "2026.11", "2027.2"} <= set(error.value.params["known"])
-    assert tables_in(bound) == set()
-
-
-def test_an_unknown_plugin_is_refused(bound: Bound) -> None:
-    with pytest.raises(Invalid) as error:
-        migrations_of(bound).downgrade(None, "nothing")
-    assert error.value.code == "unknown_plugin"
-
-
-def test_every_step_survives_json() -> None:
-    _, tables = tables_of(ZOO, SHOP)
-    steps = [s for plugin in ("core", "zoo", "zoo.shop") for s in declared(tables, plugin)]
-    assert {type(s) for s in steps} == {CreateTable, AddColumn, CreateIndex}
-    assert [from_plain(json.loads(json.dumps(to_plain(s)))) for s in steps] == steps
-
-
-def test_an_extensions_columns_belong_to_the_plugin_that_extends() -> None:
-    _, tables = tables_of(ZOO)
-    assert not [s for s in declared(tables, "core") if "zoo" in str(s)]
-    added = [s.column for s in declared(tables, "zoo") if isinstance(s, AddColumn)]
-    assert ColumnStep("zoo_tier", "str(20)", nullable=False, default="bronze") in added
-    assert ColumnStep("zoo_keeper", "id", references="zoo_keeper", on_delete="RESTRICT") in added
