@@ -6,7 +6,8 @@ A companion: it exists in a CRM that has both modules, and sees of sales what it
 from __future__ import annotations
 
 from crm_core import Plugin, Session
-from crm_sales import api as sales
+from crm_sales.api import Commitment as Made
+from crm_sales.api import Opportunity, OpportunityWon
 
 from .requests import Commitment
 from .service import Service
@@ -22,13 +23,13 @@ plugin.grants(
 )
 
 
-@plugin.on(sales.OpportunityWon)
-def open_onboarding(session: Session, event: sales.OpportunityWon) -> None:
+@plugin.on(OpportunityWon)
+def open_onboarding(session: Session, event: OpportunityWon) -> None:
     """Open the deal's onboarding request; delivered again, or for a deal that is won again, it only adds new promises."""
-    deal = session.find(sales.Opportunity, event.record)
+    deal = session.find(Opportunity, event.record)
     if deal is None:
         return
-    made = session.query(sales.Commitment).where(sales.Commitment.opportunity == deal.ref).order_by(sales.Commitment.id).all()
+    made = session.query(Made).where(Made.opportunity == deal.ref).order_by(Made.id).all()
     session.use(Service).open_onboarding(
         source=f"sales.opportunity:{deal.id}",
         deal=deal.name,
@@ -38,5 +39,5 @@ def open_onboarding(session: Session, event: sales.OpportunityWon) -> None:
     )
 
 
-def _carried(made: sales.Commitment) -> Commitment:
+def _carried(made: Made) -> Commitment:
     return Commitment(what=made.what, source=f"sales.commitment:{made.id}", who=made.who, due=made.due, fulfilled=made.fulfilled)
