@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -34,14 +34,15 @@ EFFECT = sa.Table(
 
 @attrs.frozen
 class RawSession:
-    """What a handler gets: the connection it may write effects on, and why it runs."""
+    """What a handler gets: where it may write effects, and why it runs."""
 
-    connection: sa.Connection
+    begin: Callable[[], AbstractContextManager[sa.Connection]]
     chain: tuple[str, ...] = ()
 
     def effect(self, *events: Any) -> None:
         """Leave a trace of having seen *events*."""
-        self.connection.execute(EFFECT.insert(), [{"event": e.id, "box": e.record.id} for e in events])
+        with self.begin() as connection:
+            connection.execute(EFFECT.insert(), [{"event": e.id, "box": e.record.id} for e in events])
 
 
 Handler = Callable[[RawSession, Any], None]
@@ -74,8 +75,7 @@ class RawHost:
     @contextmanager
     def open_session(self, connection: sa.Connection | None, actor: Any, *, chain: tuple[str, ...]) -> Iterator[RawSession]:
         """Open a session."""
-        with self.begin() if connection is None else nullcontext(connection) as open_connection:
-            yield RawSession(open_connection, chain)
+        yield RawSession(self.begin if connection is None else lambda: nullcontext(connection), chain)
 
     def service_actor(self, plugin: str, *, tenant: str, on_behalf_of: str) -> str:
         """Name the actor."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import sqlalchemy as sa
 
 from crm_core.events.sequencer import _advanced, _State, sequence
-from tests.databases import Database, PostgresDatabases
+from tests.databases import PostgresDatabases
 from tests.events.raw import RawHost
 
 SEED = 20260
@@ -53,16 +53,12 @@ def assert_dense(host: RawHost) -> None:
     assert sorted(i for _, i in given) == journal_ids(host)
 
 
-def test_sqlite_needs_no_positions(database: Database) -> None:
-    if database.kind == "postgresql":
-        pytest.skip("about SQLite")
-    made = RawHost(database, {})
-    made.create()
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_sqlite_needs_no_positions(new_host: Callable[..., RawHost]) -> None:
+    made = new_host({})
     made.journal(made.records(3))
-    with made.begin() as connection:
-        assert sequence(connection, made.tables) == 0
+    assert run_pass(made) == 0
     assert positions(made) == []
-    made.bound.dispose()
 
 
 def test_rows_that_commit_late_come_after_those_that_did_not_wait(host: RawHost) -> None:

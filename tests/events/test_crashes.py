@@ -1,0 +1,161 @@
+"""A worker may die anywhere, stop and wake again, or lose its connection: effects in the database still happen exactly once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from crm_core.errors import CRMError
+from tests.databases import Database
+from tests.events.crashing import POINTS
+from tests.events.raw import RawHost
+
+MakeHost = Callable[..., RawHost]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def worker(*arguments: str, module: str = "tests.events.crashing") -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_worker_that_dies_leaves_each_effect_once_and_in_order(database: Database, new_host: MakeHost, point: str) -> None:
+    host = new_host({"box.record": lambda s, e: s.effect(e)})
+    records = host.records(3)
+    host.journal(records * 4)
+    process = worker(database.url, point, "inside")
+    process.communicate()
+    assert process.returncode == 9, "it must have died where it was told to"
+    committed = host.effects()
+    assert sum(map(len, committed.values())) == {"after commit": 3, "between batches": 1}.get(point, 0)
+    host.delivery().run_pending()
+    assert host.effects() == host.expected()
+    assert host.delivery().parked() == []
+
+
+@pytest.mark.parametrize("point", ["before effect", "after effect", "before position", "after position"])
+def test_an_external_handlers_events_come_again_with_the_same_id(database: Database, new_host: MakeHost, point: str) -> None:
+    """At least once: what the dead worker had in hand is handed out again, after its lease, and nothing else is."""
+    host = new_host({"box.record": lambda s, e: s.effect(e)}, external=True)
+    records = host.records(3)
+    host.journal(records * 2)
+    process = worker(database.url, point, "external")
+    process.communicate()
+    assert process.returncode == 9
+    assert host.delivery().run_pending() == 0, "the dead worker's lease still runs"
+    with host.begin() as connection:
+        connection.execute(sa.update(host.tables.system.subscription).values(until=None))
+    host.delivery().run_pending()
+    expected, effects = host.expected(), host.effects()
+    assert {r: list(dict.fromkeys(ids)) for r, ids in effects.items()} == expected
+    assert sum(map(len, effects.values())) - 6 <= 1
+
+
+def test_a_stopped_worker_blocks_nobody_for_longer_than_its_lease(postgres_databases: Any) -> None:
+    """R10: it is stopped inside a batch; the server ends its transaction, another worker goes on, and its own comes to nothing."""
+    database = postgres_databases.create()
+    host = RawHost(database, {"box.record": lambda s, e: s.effect(e)})
+    host.create()
+    host.journal(host.records(5))
+    process = worker(database.url, module="tests.events.stopping")
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"inside\n"
+    process.send_signal(signal.SIGSTOP)
+    assert host.delivery().run_pending() == 0, "the stopped worker has the claim"
+    deadline = time.monotonic() + 20
+    while not host.effects() and time.monotonic() < deadline:
+        host.delivery().run_pending()
+        time.sleep(0.1)
+    assert host.effects() == host.expected()
+    process.send_signal(signal.SIGCONT)
+    output, _ = process.communicate()
+    assert output == b"failed\n"
+    assert host.effects() == host.expected()
+    host.bound.dispose()
+    postgres_databases.drop(database)
+
+
+def test_a_stale_lease_is_refused_by_its_token(new_host: MakeHost) -> None:
+    """The first worker's external handler takes longer than its lease: what it says afterwards does not count."""
+    calls: list[str] = []
+    others: list[Any] = []
+
+    def slow(session: Any, event: Any) -> None:
+        calls.append(event.id)
+        if others:
+            with first.begin() as connection:
+                connection.execute(sa.update(first.tables.system.subscription).values(until=None))  # as if its time had passed
+            others.pop().run_pending()
+
+    first = new_host({"box.record": slow}, external=True)
+    second = new_host({"box.record": lambda s, e: calls.append(f"second {e.id}")}, external=True, seed=2)
+    first.journal(first.records(3))
+    ids = [i for found in first.expected().values() for i in found]
+    others.append(second.delivery())
+    assert first.delivery().run_pending() == 0
+    assert calls == [ids[0], *(f"second {i}" for i in ids)]
+    assert first.delivery().parked() == []
+
+
+def test_a_decision_of_an_operator_makes_a_running_try_worthless(new_host: MakeHost) -> None:
+    decisions: list[Any] = []
+
+    def fail(session: Any, event: Any) -> None:
+        if decisions:
+            decisions.pop()()
+        raise ValueError("down")
+
+    host = new_host({"box.record": fail}, external=True)
+    (record,) = host.records(1)
+    host.journal([record, record])
+    delivery = host.delivery()
+    delivery.run_pending()
+    host.clock.advance(delivery._retry.cap)
+    decisions.append(lambda: delivery.discard("box.record", record))
+    delivery.run_pending()
+    assert delivery.parked() == []
+
+
+def test_a_broken_connection_is_raised_and_the_events_wait(new_host: MakeHost) -> None:
+    broken: list[int] = [1]
+
+    def handle(session: Any, event: Any) -> None:
+        session.effect(event)
+
+    host = new_host({"box.record": handle})
+    host.journal(host.records(3))
+
+    def fail(*_: Any) -> None:
+        if broken:
+            broken.clear()
+            raise sa.exc.OperationalError("SELECT", {}, Exception("gone"))
+
+    sa.event.listen(host.bound.engine, "before_cursor_execute", fail)
+    with pytest.raises((CRMError, sa.exc.DBAPIError)):
+        host.delivery().run_pending()
+    assert host.delivery().run_pending() == 3
+    assert host.effects() == host.expected()
+
+
+def test_worker_processes_race_without_a_second_effect(database: Database, new_host: MakeHost) -> None:
+    host = new_host({"box.record": lambda s, e: s.effect(e)})
+    records = host.records(10)
+    host.journal(records * 30)
+    processes = [worker(database.url, "never", "inside") for _ in range(3)]
+    for process in processes:
+        process.communicate()
+    assert [p.returncode for p in processes] == [0, 0, 0]
+    host.delivery().run_pending()
+    assert host.effects() == host.expected()
+    print(f"{database.kind}: 300 events, 3 processes")
