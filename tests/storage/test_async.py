@@ -68,6 +68,11 @@ def test_the_synchronous_form_on_an_asynchronous_engine_has_a_connection_of_its_
     assert count(bound) == 1
 
 
+def test_an_asynchronous_database_in_memory_has_no_second_connection(sqlite_file: Path) -> None:
+    with pytest.raises(NeedsAwait), open_engine("sqlite+aiosqlite://").begin():
+        pass
+
+
 def test_tasks_of_one_loop_wait_for_each_other_without_stopping_it(database: Database, bound: Bound) -> None:
     async def main() -> int:
         ours = open_engine(database.async_url)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +35,8 @@ from tests.storage.zoo import (
     tables_in,
     tables_of,
 )
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # Said by the reflection and sorting that only Alembic's comparison does, here and in hosts that do not leave our tables out.
 pytestmark = pytest.mark.filterwarnings("ignore:Did not recognize type 'xid8'", "ignore:Cannot correctly sort tables")
@@ -206,3 +210,24 @@ def test_an_extensions_columns_belong_to_the_plugin_that_extends() -> None:
     added = [s.column for s in declared(tables, "zoo") if isinstance(s, AddColumn)]
     assert ColumnStep("zoo_tier", "str(20)", nullable=False, default="bronze") in added
     assert ColumnStep("zoo_keeper", "id", references="zoo_keeper", on_delete="RESTRICT") in added
+
+
+VENDOR = """
+from crm_core.entities.entity import Entity
+from crm_core.entities.fields import Field
+from crm_core.hooks.plugin import Plugin
+class Boat(Entity):
+    name: Field[str]
+plugin = Plugin("boats", version="1.0", package="vendor_of_ships")
+plugin.entities(Boat)
+"""
+
+
+def test_the_command_freezes_an_installed_plugin(package: str, tmp_path: Path) -> None:
+    (tmp_path / package / "__init__.py").write_text(VENDOR)
+    (tmp_path / "boats-1.0.dist-info").mkdir()
+    (tmp_path / "boats-1.0.dist-info" / "entry_points.txt").write_text(f"[crm.plugins]\nboats = {package}:plugin\n")
+    command = [sys.executable, "-m", "crm_core.storage.revisions.freeze", "2026.11", "boats"]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == str(tmp_path / package / "revisions" / "2026.11.json")

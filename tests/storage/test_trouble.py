@@ -156,13 +156,14 @@ def test_a_folder_that_does_not_exist_cannot_be_opened(tmp_path: Path) -> None:
     assert error.value.code == "cannot_open"
 
 
-def test_a_read_only_file_refuses_writes_and_can_be_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["immutable=1", "mode=ro"])
+def test_a_read_only_file_refuses_writes_and_can_be_read(tmp_path: Path, how: str) -> None:
     file = tmp_path / "shop.db"
     with sqlite3.connect(file) as raw:
         raw.execute("CREATE TABLE t (n integer)")
         raw.execute("INSERT INTO t VALUES (1)")
     raw.close()
-    bound = open_engine(f"sqlite:///file:{file}?immutable=1&uri=true")
+    bound = open_engine(f"sqlite:///file:{file}?{how}&uri=true")
     with pytest.raises(ReadOnly) as error, bound.begin() as connection:
         connection.exec_driver_sql("INSERT INTO t VALUES (2)")
     assert error.value.code == "database_read_only"
@@ -219,6 +220,13 @@ def test_an_affected_sqlite_warns_once_and_is_refused_by_setting(sqlite_file: Pa
         with pytest.raises(LoadError) as error:
             open_engine(url, refuse_affected_sqlite=True)
         assert error.value.code == "sqlite_affected"
+
+
+def test_a_sqlite_that_is_too_old_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3.dbapi2, "sqlite_version_info", (3, 34, 1))
+    with pytest.raises(LoadError) as error:
+        open_engine("sqlite://")
+    assert (error.value.code, error.value.params["needed"]) == ("database_too_old", "3.35")
 
 
 @pytest.mark.parametrize("version", [(3, 40, 1), (3, 44, 5), (3, 45, 0), (3, 50, 6), (3, 51, 2)])
