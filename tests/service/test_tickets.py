@@ -226,3 +226,14 @@ def test_many_tickets_are_created_as_one_batch(desk: Desk) -> None:
         done = s.create_many([Ticket(subject=f"Printer {n}") for n in range(300)])
         assert (len(done.ok), done.failed) == (300, [])
         assert (s.query(TicketChange).count(), s.query(Ticket).where(Ticket.sla.is_(None)).count()) == (300, 0)
+
+
+def test_what_is_done_under_an_idempotency_key_is_done_once(desk: Desk) -> None:
+    with desk.crm.session(AGENT) as s:
+        ticket = s.create(Ticket(subject="Printer"))
+    for _ in range(2):
+        with desk.crm.session(AGENT, idempotency_key="mail-4711") as s:
+            s.use(Service).receive(ticket, "It burns")
+            s.perform(SolveTicket(ticket=ticket.ref, answer="Not any more"))
+    with desk.crm.session(AGENT) as s:
+        assert (s.query(TicketComment).count(), s.query(TicketChange).count()) == (2, 3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crm_core import Change, Invalid, Session, WriteCtx, before_write, check_write
+from crm_core import Change, Invalid, WriteCtx, before_write, check_write
 from crm_core.rules import check, from_json, matches
 
 from .plugin import plugin
@@ -34,11 +34,7 @@ def match_policy(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
     if tickets:
         with ctx.elevated("SLA policies") as session:
             policies = session.query(SlaPolicy).where(SlaPolicy.active.is_(True)).order_by(SlaPolicy.position, SlaPolicy.id).all()
+            rules = [(policy, check(from_json(policy.match), Ticket, session)) for policy in policies]
             for ticket in tickets:
-                found = _first_match(session, policies, ticket)
-                ticket.sla = found.ref if found else None
+                ticket.sla = next((policy.ref for policy, rule in rules if matches(rule, ticket, session)), None)
     return changes
-
-
-def _first_match(session: Session, policies: list[SlaPolicy], ticket: Ticket) -> SlaPolicy | None:
-    return next((p for p in policies if matches(check(from_json(p.match), Ticket, session), ticket, session)), None)
