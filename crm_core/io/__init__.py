@@ -2,7 +2,7 @@
 
 from .form import Form
 from .importer import Importer
-from .mapping import Mapping, Source, read_mappings
+from .mapping import Mapping, Source, mapping_of, read_mappings
 from .propose import propose, to_toml
 from .readers import Row, Rows, open_rows
 from .report import Failure, Report, Unknown
@@ -17,6 +17,7 @@ __all__ = [
     "Rows",
     "Source",
     "Unknown",
+    "mapping_of",
     "open_rows",
     "propose",
     "read_mappings",

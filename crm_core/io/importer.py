@@ -38,16 +38,18 @@ class Importer:
 
     Args:
         entity: which records the rows are, where the mapping does not say.
+        locale: the language of the reasons in the error file; the actor's where nothing is said.
 
     Raises:
         Invalid: ``import_unknown_entity``.
     """
 
-    def __init__(self, crm: CRM, actor: Actor, mapping: Mapping, *, entity: str = "") -> None:
+    def __init__(self, crm: CRM, actor: Actor, mapping: Mapping, *, entity: str = "", locale: str = "") -> None:
         self._crm = crm
         self._actor = actor
         self._mapping = mapping
         self._entity = find_entity(crm.tables.entities, entity or mapping.entity)
+        self._locale = locale or actor.locale
         self._lookups = Lookups()
 
     def run(
@@ -76,7 +78,7 @@ class Importer:
         with open_rows(path, self._mapping.file, wanted=self._mapping.columns) as rows:
             plan = Plan(self._crm, self._crm.policies.resolve(self._actor), self._entity, self._mapping, rows.columns)
             report = Report(plan.codec.facts.name, path.name, dry_run)
-            with error_file(Path(errors) if errors else None, rows.columns, self._crm.messages, self._actor.locale) as bad:
+            with error_file(Path(errors) if errors else None, rows.columns, self._crm.messages, self._locale) as bad:
                 run = _Run(self._crm, self._actor, plan, self._lookups, report, bad, together=dry_run or whole)
                 run.all(rows, batch, progress)
             report.unmapped = [*plan.unmapped, *sorted(rows.further)]

@@ -40,8 +40,8 @@ class Lookups:
         table, column = _column(link)
         for start in range(0, len(values), CHUNK):
             part = values[start : start + CHUNK]
-            for row in session.execute(select(table.c.id, column).where(column.in_(part))):
-                id_, value = row
+            named: Iterable[Any] = session.execute(select(table.c.id, column).where(column.in_(part)))
+            for id_, value in named:
                 found[value] = _ambiguous(link, value) if value in found else Ref(link.target, id_)
         return found
 
@@ -82,6 +82,7 @@ class Lookups:
 
 def _column(link: Link) -> tuple[EntityTable, Any]:
     """Return where the names of a link's records stand."""
+    assert link.target is not None
     assert link.by is not None
     table = logical_table(link.target)
     return table, table.c[link.by.column]

@@ -22,6 +22,7 @@ from .values import number, reader
 _SYNONYMS: Pairs[str, str] = {
     "agent": "owner", "rep": "owner", "assigned": "owner", "responsible": "owner", "seller": "owner",
     "company": "account", "customer": "account", "organisation": "account", "organization": "account", "client": "account",
+    "close": "closed_at", "closed": "closed_at", "engage": "opened_on", "opened": "opened_on",
     "value": "amount", "revenue": "amount", "sum": "amount", "total": "amount",
     "mail": "emails", "email": "emails", "phone": "phones", "telephone": "phones", "mobile": "phones", "tel": "phones",
     "street": "street", "city": "city", "town": "city", "zip": "postal_code", "postcode": "postal_code", "country": "country",
@@ -61,7 +62,8 @@ def propose(rows: Rows, entity: type[Any], fields: Pairs[str, FieldSpec], *, sou
         extra = {"name": Source(template=f"{short.replace('_', ' ').capitalize()} {{{key}}}")}
     else:
         extra = {}
-    found = {f: _source(c, fields.get(f), texts[c], written) for f, c in taken.items()}
+    whole = len([row for row in rows.sample if row.error is None and not row.blank])
+    found = {f: _source(c, fields.get(f), texts[c], written, gaps=len(texts[c]) < whole) for f, c in taken.items()}
     named = key or taken.get("name", "")
     keyed = f"{source}:{{{named}}}" if named and "external_ref" in fields else ""
     ignore = [c for c in rows.columns if c not in taken.values() and c != key]
@@ -130,14 +132,14 @@ def _reads(texts: Sequence[str], point: str) -> bool:
     return True
 
 
-def _source(column: str, field: FieldSpec | None, texts: Sequence[str], written: Written) -> Source:
+def _source(column: str, field: FieldSpec | None, texts: Sequence[str], written: Written, *, gaps: bool) -> Source:
     if field is None:
         return Source(column=column)
     if field.kind == "ref" and field.target:
         names = spec(field.target).fields
         return Source(column=column, lookup=next((n for n in _LABELS if n in names), ""))
     if field.kind == "money":
-        return Source(column=column, currency="EUR", default="0" if field.required and len(texts) < 1 else None)
+        return Source(column=column, currency="EUR", default="0" if field.required and gaps else None)
     if field.kind in ("date", "datetime"):
         return Source(column=column, dates=_dates(field, column, texts, written))
     if field.kind == "enum":

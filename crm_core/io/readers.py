@@ -101,7 +101,9 @@ class Rows:
         self.further: set[str] = set()
         self._raw = raw
         self._size = path.stat().st_size
-        lines = _Lines(io.TextIOWrapper(raw, form.encoding, newline=""), path.name, form.encoding)
+        # Kept, because a wrapper that is forgotten closes the file it reads.
+        self._text = io.TextIOWrapper(raw, form.encoding, newline="")
+        lines = _Lines(self._text, path.name, form.encoding)
         self._records = _json_records(lines) if form.kind == "json" else _csv_records(lines, form)
         begun = list(islice(self._records, SAMPLE))
         self.columns = self._json_columns(begun, wanted) if form.kind == "json" else self._csv_columns(begun, path)

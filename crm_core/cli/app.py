@@ -1,0 +1,49 @@
+"""The command ``crm`` and its subcommands, each in a module that is imported when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from .. import __version__
+from ..errors import CRMError
+from .shell import Shell, connected
+
+COMMANDS = {
+    "import": ("import_", "import_"),
+    "migrate": ("migrate", "migrate"),
+    "plugins": ("plugins", "plugins"),
+    "worker": ("worker", "worker"),
+}
+
+
+class Commands(click.Group):
+    """A group that imports a subcommand at its first use, and turns our errors into one message."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name all subcommands."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a subcommand."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(f".{module}", __package__), name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a subcommand; an error of ours ends it with what was wrong and what to do."""
+        try:
+            return super().invoke(ctx)
+        except CRMError as e:
+            raise click.ClickException(ctx.ensure_object(Shell).said(e)) from e
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="crm")
+@connected
+def app(shell: Shell) -> None:
+    """A CRM on your own database."""

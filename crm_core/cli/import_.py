@@ -1,0 +1,117 @@
+"""``crm import``: bring files of records into the CRM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from ..errors import Invalid
+from ..io import Importer, Mapping, Report, open_rows, propose, read_mappings, to_toml
+from ..io.importer import Progress as Tell
+from ..io.plan import find_entity
+from ..permissions.actor import Actor
+from .report import said
+from .shell import Shell, connected
+
+if TYPE_CHECKING:
+    from ..crm import CRM
+
+ROWS_FAILED = 3
+
+
+@click.command("import")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--as", "entity", metavar="ENTITY", default="", help="What the rows are, like opportunities or sales.opportunity.")
+@click.option("--map", "mapping", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The mapping file.")
+@click.option("--propose", "proposing", is_flag=True, help="Print a mapping proposed from the file's headers, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Do everything and undo it.")
+@click.option("--whole", is_flag=True, help="All rows or none, in one transaction.")
+@click.option("--errors", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write rows that fail to this CSV file.")
+@click.option("--tenant", default="main", show_default=True, help="The tenant that the records belong to.")
+@connected
+def import_(
+    shell: Shell,
+    path: Path,
+    entity: str,
+    mapping: Path | None,
+    proposing: bool,
+    dry_run: bool,
+    whole: bool,
+    errors: Path | None,
+    tenant: str,
+) -> None:
+    """Import PATH, a file of records (CSV or JSON lines), or a folder with the files of a mapping of several.
+
+    Importing again changes only what differs. The exit code is 3 where rows failed.
+    """
+    if proposing:
+        click.echo(_proposal(shell, path, entity), nl=False)
+        return
+    if mapping is None:
+        raise Invalid("cli_no_mapping", path=path.name)
+    crm = shell.open()
+    chosen = _chosen(crm, read_mappings(mapping), path, entity)
+    actor = Actor.system("import", tenant=tenant)
+    failed = 0
+    for each, file in chosen:
+        importer = Importer(crm, actor, each, entity=entity, locale=shell.lang)
+        target = _errors(errors, file, len(chosen) > 1)
+        with _progress(file.name) as tell:
+            report = importer.run(file, dry_run=dry_run, whole=whole, errors=target, progress=tell)
+        for line in said(report, shell, target):
+            click.echo(line)
+        failed += report.failed
+    if failed:
+        raise click.exceptions.Exit(ROWS_FAILED)
+
+
+def _proposal(shell: Shell, path: Path, entity: str) -> str:
+    crm = shell.unchecked()
+    found = find_entity(crm.tables.entities, entity)
+    with open_rows(path) as rows:
+        proposed = to_toml(propose(rows, found, crm.codec(found).fields, source=path.stem))
+    return f"# {shell.text('cli_proposed', path=path.name)}\n{proposed}"
+
+
+def _chosen(crm: CRM, mappings: list[Mapping], path: Path, entity: str) -> list[tuple[Mapping, Path]]:
+    """Say which mappings are asked for, and for which files."""
+    if entity and len(mappings) > 1:
+        wanted = find_entity(crm.tables.entities, entity)
+        mappings = [m for m in mappings if find_entity(crm.tables.entities, m.entity) is wanted]
+    if path.is_dir():
+        found = [(m, path / m.path) for m in mappings if m.path]
+    else:
+        found = [(m, path) for m in mappings if len(mappings) == 1 or m.path == path.name]
+    if not found:
+        raise Invalid("cli_no_mapping", path=path.name)
+    return found
+
+
+def _errors(errors: Path | None, file: Path, several: bool) -> Path | None:
+    return errors.with_name(f"{errors.stem}-{file.stem}{errors.suffix}") if errors and several else errors
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Tell]:
+    """Show a bar on the terminal's error stream; none where it is not a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rows]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(name, total=1.0, rows="")
+
+        def tell(done: float, report: Report) -> None:
+            bar.update(task, completed=done, rows=f"{report.rows:,}")
+
+        yield tell

@@ -1,0 +1,118 @@
+"""What all commands share: which CRM they work on, and the language they speak."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import CRMError, Invalid
+from ..messages import Messages
+
+if TYPE_CHECKING:
+    from ..crm import CRM
+
+DEFAULT_DB = "crm.db"
+
+
+class Shell:
+    """The options that ``crm`` and its subcommands have in common; what a subcommand is given wins."""
+
+    def __init__(self) -> None:
+        self.db = ""
+        self.app = ""
+        self.lang = "en"
+        self._crm: CRM | None = None
+
+    @property
+    def messages(self) -> Messages:
+        """The catalogues of the CRM that is open, or the core's."""
+        return self._crm.messages if self._crm else Messages()
+
+    def text(self, code: str, **params: Any) -> str:
+        """Say a message in the language asked for."""
+        return self.messages.text(code, params, self.lang)
+
+    def said(self, error: CRMError) -> str:
+        """Say an error and its details, one a line."""
+        lines = [self.text(error.code, **error.params)]
+        for d in error.details:
+            params = {"entity": d.entity, "field": d.field, "value": d.value, **d.params}
+            lines.append(f"  {d.field}: {self.messages.text(d.code, params, self.lang)}")
+        return "\n".join(lines)
+
+    def open(self) -> CRM:
+        """Open the host's CRM (``--app``), or one of all installed plugins on a database of our own (``--db``).
+
+        The schema of a database that has none is made; a host's own is the host's to migrate.
+
+        Raises:
+            Invalid: ``cli_bad_app``.
+            SchemaBehind: the database's schema does not fit the code.
+        """
+        if self._crm is None:
+            self._crm = _app(self.app) if self.app else self._own()
+            if not self.app and not self._crm.migrations.current():
+                self._crm.migrate()
+            self._crm.migrations.check()
+        return self._crm
+
+    def close(self) -> None:
+        """Close the database, where it is our own."""
+        if self._crm is not None and not self.app:
+            self._crm.close()
+
+    def unchecked(self) -> CRM:
+        """Open the CRM whatever its schema."""
+        if self._crm is None:
+            self._crm = _app(self.app) if self.app else self._own()
+        return self._crm
+
+    def _own(self) -> CRM:
+        from ..crm import CRM
+        from ..hooks.registry import discover
+
+        names = sorted({point.name for point in entry_points(group="crm.plugins")})
+        url = self.db or DEFAULT_DB
+        return CRM(url if "://" in url else f"sqlite:///{url}", plugins=discover(names))
+
+
+def _app(path: str) -> CRM:
+    from ..crm import CRM
+
+    module, _, name = path.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found: Any = import_module(module)
+        for part in (name or "crm").split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as e:
+        raise Invalid("cli_bad_app", given=path[:100], reason=str(e)[:200]) from e
+    if not isinstance(found, CRM) and callable(found):
+        found = found()
+    if not isinstance(found, CRM):
+        raise Invalid("cli_bad_app", given=path[:100], reason=type(found).__name__)
+    return found
+
+
+def connected(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options ``--db``, ``--app`` and ``--lang``, and the shell as its first argument."""
+
+    @click.option("--db", metavar="URL", envvar="CRM_DB", help=f"Database URL or SQLite file [default: {DEFAULT_DB}].")
+    @click.option("--app", metavar="MODULE:NAME", envvar="CRM_APP", help="Your application's CRM, like shop.main:crm.")
+    @click.option("--lang", metavar="LANG", envvar="CRM_LANG", help="Language of messages: en or zh.")
+    @click.pass_context
+    @functools.wraps(command)
+    def wrapped(ctx: click.Context, /, db: str | None, app: str | None, lang: str | None, **options: Any) -> Any:
+        shell = ctx.ensure_object(Shell)
+        shell.db, shell.app, shell.lang = db or shell.db, app or shell.app, lang or shell.lang
+        ctx.call_on_close(shell.close)
+        return command(shell, **options)
+
+    return wrapped
