@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
+from sqlalchemy.exc import StatementError
+
 from .entities.entity import Entity
 from .entities.fields import FieldSpec, Ref
 from .entities.meta import spec
@@ -18,6 +20,7 @@ from .permissions.actor import Actor
 from .permissions.to_python import Facts, holds
 from .query import Query
 from .storage.changeset import BulkResult
+from .storage.failures import translate
 from .storage.idempotency import Keyed, Replayed
 from .storage.pipeline import Pipeline
 from .storage.reader import Reader
@@ -360,7 +363,10 @@ class Session:
             Refused: it contains something outside the closed list (text, tables, DML, unknown functions).
             MixedCurrency: it would add amounts of unlike currencies.
         """
-        return self.shape.execute(self, stmt)
+        try:
+            return self.shape.execute(self, stmt)
+        except StatementError as e:
+            raise translate(e) from e
 
     def related(self, record: Entity, ref: Any) -> Any:
         """Return the record that a preloaded reference points at; None where there is none for this actor. Never a hidden query.

@@ -26,7 +26,7 @@ class Account(Entity):
     kind: Field[AccountKind] = field(default=AccountKind.COMPANY)
     owner: Field[str | None] = field(default=None)
     external_ref: Field[str | None] = field(default=None, unique=True)
-    parent: Field[Ref[Account] | None] = field(default=None)
+    parent: Field[Ref[Account] | None] = field(default=None, tree=True)
     industry: Field[str | None] = field(default=None, length=100)
     website: Field[str | None] = field(default=None)
     emails: ListField[Email] = field(factory=list, pii=True)

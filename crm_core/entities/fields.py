@@ -107,6 +107,7 @@ class FieldOptions:
     searchable: bool = False
     pii: bool = False
     read_only: bool = False
+    tree: bool = False
 
 
 def field(
@@ -127,6 +128,7 @@ def field(
     searchable: bool = False,
     pii: bool = False,
     read_only: bool = False,
+    tree: bool = False,
 ) -> Any:
     """Say more about a field than its type does.
 
@@ -143,11 +145,28 @@ def field(
         on_delete: what the deletion of the record a ``Ref`` points at does: ``protect`` refuses it, ``set_null``, ``cascade``.
         sealed, searchable, pii: classification, for encryption, search and privacy features.
         read_only: callers cannot set it; hooks and elevated code of its plugin can.
+        tree: a ``Ref`` to the own entity that leads upwards, so that no record may stand above itself.
     """
     if default is not NOTHING and factory is not None:
         raise LoadError("field_default_twice")
     return FieldOptions(
-        default, factory, init, label, length, text, scale, min, max, unique, index, on_delete, sealed, searchable, pii, read_only
+        default=default,
+        factory=factory,
+        init=init,
+        label=label,
+        length=length,
+        text=text,
+        scale=scale,
+        min=min,
+        max=max,
+        unique=unique,
+        index=index,
+        on_delete=on_delete,
+        sealed=sealed,
+        searchable=searchable,
+        pii=pii,
+        read_only=read_only,
+        tree=tree,
     )
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from sqlalchemy import Select, bindparam, select
-from sqlalchemy.exc import DBAPIError
 
 from ..entities.meta import logical_table
 from ..entities.sqltypes import IdType
-from ..storage.failures import translate
 from .lens import Lens
 from .to_sql import SqlEnv, to_sql
 from .views import View
@@ -45,19 +44,17 @@ class Shape:
         rule = policy.rule("read", entity)
         system = crm.tables.system
         env = SqlEnv(table, crm.tables_by_name, system.member, system.team_member, system.share)
-        condition = None if policy.is_everything(rule) else to_sql(rule, env)
+        condition, sets = None, None
+        if not policy.is_everything(rule):
+            condition, sets = to_sql(rule, env), to_sql(rule, attrs.evolve(env, form="in"))
         readable = {c for n, f in codec.fields.items() if levels.get(n, "write") != "none" for c in f.columns}
         masked = {c for n, f in codec.fields.items() if levels.get(n) == "masked" for c in f.columns}
         lists = {column: t for (e, column), t in crm.tables.lists.items() if e is entity}
-        return View(table, condition, frozenset(readable), frozenset(masked), lists)
+        return View(table, condition, frozenset(readable), frozenset(masked), lists, sets)
 
     def execute(self, session: Session, statement: Any) -> Result[Any]:
         """Run a statement as the session's actor may see it."""
-        connection = session.unit.connection
-        try:
-            return self.lens.execute(connection, statement, session.binds)
-        except DBAPIError as e:
-            raise translate(e) from e
+        return self.lens.execute(session.unit.connection, statement, session.binds)
 
     def get(self, session: Session, entity: type[Any], id_: str) -> Any:
         """Read one record by id."""

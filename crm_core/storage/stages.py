@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy.exc import DBAPIError
 
-from ..entities.fields import Ref
+from ..entities.fields import FieldSpec, Ref
 from ..entities.meta import spec
 from ..errors import Conflict, CRMError, Denied, Detail, Invalid, Refused
 from ..hooks.core_specs import Change, WriteCtx, after_write, before_write, check_write
@@ -172,7 +172,10 @@ class Stages:
                 continue
             found = self._targets(field, sorted({r.id for r in wanted.values()}), attach=len(work.changes) <= ATTACHED)
             for i, ref in wanted.items():
-                if ref.id not in found:
+                if field.options.tree and work.changes[i].old is not None and self._above(codec, field, ref.id, work.changes[i].record.id):
+                    detail = Detail(codec.facts.name, name, "cyclic_reference", "", {}, work.rows[i])
+                    errors[i] = Invalid(details=[detail, *(errors[i].details if i in errors else ())])
+                elif ref.id not in found:
                     detail = Detail(codec.facts.name, name, "bad_ref", redact(ref.id), {"target": spec(ref.entity).name}, work.rows[i])
                     errors[i] = Invalid(details=[detail, *(errors[i].details if i in errors else ())])
                 elif found[ref.id] is not None:
@@ -186,6 +189,18 @@ class Stages:
             return self._session.reader.targets(field.target, ids, attach=attach)
         with self._session.elevated_core("references that plugins set") as core:
             return core.reader.targets(field.target, ids, attach=False)
+
+    def _above(self, codec: Codec, field: FieldSpec, id_: str | None, wanted: str) -> bool:
+        """Say whether *wanted* is *id_* or stands above it."""
+        seen: set[str] = set()
+        while id_ is not None and id_ not in seen:
+            if id_ == wanted:
+                return True
+            seen.add(id_)
+            record = self._session.reader.locked(codec.entity, [id_]).get(id_)
+            above = None if record is None else codec.get(record, field.column if field.extension else field.name)
+            id_ = above.id if above is not None else None
+        return False
 
     # -- writing ------------------------------------------------------------------------------------------------------------------
 

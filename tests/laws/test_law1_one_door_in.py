@@ -1,0 +1,173 @@
+"""Law 1: every change passes one pipeline and leaves one journal row, whichever way it came."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from crm_core import Account, Actor, Change, Money, Plugin, WriteCtx, after_write, before_write, check_write
+from tests.laws.shop import Deal, plugin
+
+ROOT = Path(__file__).resolve().parents[2]
+SYSTEM = Actor.system("test", tenant="main")
+# Who may send a statement that changes rows. The rest of the core asks these.
+WRITERS = {
+    "storage/writer.py": "rows and journal of the pipeline",
+    "storage/idempotency.py": "keys, in the session's transaction",
+    "storage/links.py": "relations, journalled",
+    "permissions/shares.py": "shares, journalled",
+    "tenant_data.py": "roles and settings, journalled",
+    "permissions/members.py": "the mirror of the host's directory",
+    "events/sequencer.py": "positions of journal rows",
+    "events/parking.py": "deliveries that failed",
+    "events/subscription.py": "positions of subscriptions",
+    "storage/migrations.py": "the schema's versions",
+    "storage/revisions/place.py": "the schema's versions",
+}
+
+
+def journal(crm: Any) -> list[tuple[str, int]]:
+    table = crm.tables.system.journal
+    with crm.bound.begin(write=False) as connection:
+        return [tuple(r) for r in connection.execute(select(table.c.kind, table.c.version).order_by(table.c.id))]
+
+
+def test_g18_every_write_path_leaves_the_same_event(make_crm: Any) -> None:
+    """[C52, G18] create, create_many, upsert, a service and a joined host connection: one created event each."""
+    crm = make_crm(plugins=[plugin])
+    with crm.session(SYSTEM) as s:
+        s.create(Account(name="one"))
+        s.create_many([Account(name="two")])
+        s.upsert(Account(name="three", external_ref="a:3"), on="external_ref")
+        s.create_many([Account(name="four"), Account(name="")], on_error="collect")
+    with crm.bound.begin() as connection, crm.session(SYSTEM, on=connection) as s:
+        s.create(Account(name="five"))
+    assert journal(crm) == [("account.created.v1", 1)] * 5
+
+
+def test_every_verb_leaves_a_row_with_old_and_new_values(make_crm: Any) -> None:
+    """[C52] Automatic events carry old and new values."""
+    crm = make_crm(plugins=[plugin])
+    with crm.session(SYSTEM) as s:
+        account = s.create(Account(name="A"))
+        account.name = "B"
+        s.save(account)
+        s.update(Account, account.id, {"industry": "steel"})
+        s.update_where(s.query(Account), {"industry": "wood"})
+        s.delete(account)
+        s.restore(Account, account.id)
+    kinds = [f"account.{k}.v1" for k in ("created", "updated", "updated", "updated", "deleted", "restored")]
+    assert journal(crm) == [(k, v) for v, k in enumerate(kinds, 1)]
+    table = crm.tables.system.journal
+    with crm.bound.begin(write=False) as connection:
+        payloads = [p for (p,) in connection.execute(select(table.c.payload).order_by(table.c.id))]
+    assert payloads[1]["changes"] == {"name": ["A", "B"]}
+    assert payloads[3]["changes"] == {"industry": ["steel", "wood"]}
+    assert payloads[4]["old"]["name"] == "B"
+
+
+def test_g23_an_email_given_as_one_value_has_old_and_new(make_crm: Any) -> None:
+    """[G23] The audit of an e-mail change shows both values; personal ones stand apart from the rest."""
+    crm = make_crm()
+    with crm.session(SYSTEM) as s:
+        account = s.create(Account(name="A"))
+        s.update(Account, account.id, {"emails": [{"address": "old@example.com"}]})
+        s.update(Account, account.id, {"emails": [{"address": "new@example.com"}]})
+    table = crm.tables.system.journal
+    with crm.bound.begin(write=False) as connection:
+        last = connection.execute(select(table.c.payload, table.c.personal).order_by(table.c.id.desc())).first()
+    old, new = last.personal["changes"]["emails"]
+    assert (old[0]["address"], new[0]["address"]) == ("old@example.com", "new@example.com")
+    assert "example.com" not in str(last.payload)
+
+
+def test_hooks_see_every_path_once_per_batch_and_their_changes_are_checked(make_crm: Any) -> None:
+    seen: list[tuple[str, int]] = []
+    watcher = Plugin("watcher", version="1")
+
+    @watcher.hook(before_write, on=Account)
+    def tidy(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
+        seen.append((ctx.op, len(changes)))
+        for change in changes:
+            assert isinstance(change.record, Account)
+            if change.record.name == "break":
+                change.record.name = "x" * 300
+            change.record.industry = "tidy"
+        return changes
+
+    crm = make_crm(plugins=[watcher])
+    with crm.session(SYSTEM) as s:
+        account = s.create(Account(name="A"))
+        s.create_many([Account(name=str(i)) for i in range(5)])
+        s.update(Account, account.id, {"name": "B"})
+        s.delete(account)
+        assert account.industry == "tidy"
+        assert seen == [("create", 1), ("create", 5), ("update", 1), ("delete", 1)]
+        result = s.create_many([Account(name="good"), Account(name="break")], on_error="collect")
+        assert [(i, e.details[0].code) for i, e in result.failed] == [(1, "too_long")]
+
+
+def test_a_veto_stops_every_path(make_crm: Any) -> None:
+    guard = Plugin("guard", version="1", requires={"shop": ">=1,<2"})
+
+    @guard.hook(check_write, on=Deal)
+    def no_big_deals(ctx: WriteCtx, changes: list[Change]) -> None:
+        for change in changes:
+            assert isinstance(change.record, Deal)
+            if change.record.amount.amount > 100:
+                ctx.refuse(change, "guard.too_big")
+
+    crm = make_crm(plugins=[plugin, guard])
+    from crm_core import Refused
+
+    with crm.session(SYSTEM) as s:
+        account = s.create(Account(name="A"))
+        small = s.create(Deal(name="s", account=account.ref, amount=Money(1, "EUR")))
+        big = {"amount": {"amount": "101", "currency": "EUR"}}
+        calls: list[Any] = [
+            lambda: s.create(Deal(name="b", account=account.ref, amount=Money(101, "EUR"))),
+            lambda: s.create_many([Deal(name="b", account=account.ref, amount=Money(101, "EUR"))]),
+            lambda: s.upsert(Deal(name="b", code="c", account=account.ref, amount=Money(101, "EUR")), on="code"),
+            lambda: s.update(Deal, small.id, big),
+            lambda: s.update_where(s.query(Deal), big),
+        ]
+        for call in calls:
+            with pytest.raises(Refused) as raised:
+                call()
+            assert raised.value.details[0].code == "guard.too_big"
+        assert s.query(Deal).count() == 1
+
+
+def test_work_after_a_write_is_in_the_same_transaction(make_crm: Any) -> None:
+    follower = Plugin("follower", version="1")
+
+    @follower.hook(after_write, on=Account)
+    def fail_on_bad(ctx: WriteCtx, changes: list[Change]) -> None:
+        if any(isinstance(c.record, Account) and c.record.name == "bad" for c in changes):
+            raise ValueError("no")
+
+    crm = make_crm(plugins=[follower])
+    from crm_core import PluginFailed
+
+    with crm.session(SYSTEM) as s:
+        s.create(Account(name="good"))
+        with pytest.raises(PluginFailed) as raised:
+            s.create(Account(name="bad"))
+        assert raised.value.params["plugin"] == "follower"
+    assert journal(crm) == [("account.created.v1", 1)]
+
+
+def test_nothing_else_in_the_core_sends_writes() -> None:
+    """Statements that insert, update or delete stand in the modules named here and nowhere else."""
+    found = set()
+    for path in (ROOT / "crm_core").rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {a.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module == "sqlalchemy" for a in n.names}
+        texts = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+        if names & {"insert", "update", "delete"} or any(t.startswith(("INSERT INTO", "UPDATE ", "DELETE FROM")) for t in texts):
+            found.add(path.relative_to(ROOT / "crm_core").as_posix())
+    assert found <= set(WRITERS), sorted(found - set(WRITERS))
