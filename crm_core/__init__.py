@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .asession import AsyncSession as AsyncSession
+    from .asession import AsyncCRMSession as AsyncCRMSession
     from .crm import CRM as CRM
     from .entities.activity import Channel as Channel
     from .entities.activity import Direction as Direction
@@ -86,7 +86,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "asession": ("AsyncSession",),
+    "asession": ("AsyncCRMSession",),
     "crm": ("CRM",),
     "entities.activity": ("Channel", "Direction", "Interaction", "Link", "Note", "Participant", "Tag", "Tagging"),
     "entities.columns": ("alias",),

@@ -1,4 +1,4 @@
-"""AsyncSession: a session on the host's asynchronous connection.
+"""AsyncCRMSession: a session on the host's asynchronous connection.
 
 Synchronous session code runs in a greenlet whose database calls await, as SQLAlchemy's ``run_sync`` does; a worker thread could not
 use the host's transaction.
@@ -21,7 +21,7 @@ R = TypeVar("R")
 E = TypeVar("E", bound=Entity)
 
 
-class AsyncSession:
+class AsyncCRMSession:
     """What ``crm.asession`` yields. ``run`` gives a function the ordinary session; the verbs here are short forms of it."""
 
     def __init__(self, crm: CRM, session: Session) -> None:
@@ -42,11 +42,11 @@ class AsyncSession:
 
 
 @asynccontextmanager
-async def opened(crm: CRM, manager: AbstractContextManager[Session]) -> AsyncIterator[AsyncSession]:
+async def opened(crm: CRM, manager: AbstractContextManager[Session]) -> AsyncIterator[AsyncCRMSession]:
     """Enter and leave a synchronous session from a running loop."""
     session = await crm.bound.run(manager.__enter__)
     try:
-        yield AsyncSession(crm, session)
+        yield AsyncCRMSession(crm, session)
     except BaseException as e:
         error = e
         if not await asyncio.shield(crm.bound.run(lambda: manager.__exit__(type(error), error, error.__traceback__))):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Table
 
-from .asession import AsyncSession
+from .asession import AsyncCRMSession
 from .entities.codec import Codec
 from .entities.customer import ExchangeRate
 from .entities.entity import Entity
@@ -173,7 +173,7 @@ class CRM:
         reason: str | None = None,
         request: str | None = None,
         write: bool = True,
-    ) -> AsyncIterator[AsyncSession]:
+    ) -> AsyncIterator[AsyncCRMSession]:
         """Open a session on an AsyncEngine, or on the host's AsyncConnection or AsyncSession; use it with ``await s.run(work)``."""
         from .asession import opened
 
