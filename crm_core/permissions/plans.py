@@ -12,13 +12,13 @@ import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, select, union
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, select, union_all
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import elements, operators
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import LRUCache
 
-from ..entities.columns import EntityColumn, EntityTable
+from ..entities.columns import EntityColumn, EntityTable, entity_table
 
 FEW = 2000
 # A plan is a hint: whether a user sees few is asked again after so many pages, not at each.
@@ -62,9 +62,12 @@ def as_filter(condition: ColumnElement[bool]) -> ColumnElement[bool]:
 
 
 def by_ids(table: Table, condition: ColumnElement[bool], within: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Write an OR as the ids of a union, each part driven by its own index: PostgreSQL cannot combine indexes over subqueries."""
+    """Write an OR as the ids of a union, each part driven by its own index.
+
+    PostgreSQL cannot combine indexes over subqueries, and SQLite does not without statistics, which an embedded database seldom has.
+    """
     parts = [select(table.c.id).where(within, part).correlate(None) for part in branches(condition)]
-    return condition if len(parts) == 1 else table.c.id.in_(union(*parts))
+    return condition if len(parts) == 1 else table.c.id.in_(union_all(*parts))
 
 
 def branches(condition: Any) -> list[ColumnElement[bool]]:
@@ -97,7 +100,7 @@ class Planner:
 
     def choose(self, connection: Connection, statement: Any, params: Mapping[str, Any]) -> tuple[Form, EntityTable | None]:
         """Return a form, and the entity it is for; None for all. The rest is written as ``POINT``."""
-        if not self._ordered or (isinstance(statement, Select) and _is_point(statement)):
+        if not self._ordered or (isinstance(statement, Select) and self._is_point(statement)):
             return Form.POINT, None
         if not isinstance(statement, Select) or statement._limit_clause is None:
             return Form.SETS, None
@@ -108,6 +111,21 @@ class Planner:
         if first.name not in self._ordered[table] or self._few(connection, table, params):
             return Form.SETS, table
         return Form.WALK, table
+
+    def _is_point(self, statement: Select[Any]) -> bool:
+        """Say whether a statement asks for few records by an index of its own: by id, reference or another indexed field."""
+        return any(self._is_chosen(part) for criterion in statement._where_criteria for part in _conjuncts(criterion))
+
+    def _is_chosen(self, part: Any) -> bool:
+        if not isinstance(part, elements.BinaryExpression) or part.operator not in (operators.eq, operators.in_op):
+            return False
+        column = part.left
+        if not isinstance(column, EntityColumn) or not isinstance(part.right, elements.BindParameter):
+            return False
+        table = entity_table(column.table)
+        field = getattr(column, "field", None)
+        by_key = field is not None and field.kind in ("id", "ref")
+        return by_key or (table is not None and column.name in self._ordered.get(table, ()))
 
     def _few(self, connection: Connection, table: EntityTable, params: Mapping[str, Any]) -> bool:
         key = (table, params.get("crm_tenant"), params.get("crm_me"), params.get("crm_grantees"))
@@ -126,22 +144,10 @@ def _ordered_by(table: Table) -> Iterator[str]:
             yield names[1]
 
 
-def _is_point(statement: Select[Any]) -> bool:
-    """Say whether a statement asks for records by id or by what they point at."""
-    return any(_is_chosen(part) for criterion in statement._where_criteria for part in _conjuncts(criterion))
-
-
 def _conjuncts(criterion: Any) -> Sequence[Any]:
     if isinstance(criterion, elements.BooleanClauseList) and criterion.operator is operators.and_:
         return criterion.clauses
     return (criterion,)
-
-
-def _is_chosen(part: Any) -> bool:
-    if not isinstance(part, elements.BinaryExpression) or part.operator not in (operators.eq, operators.in_op):
-        return False
-    field = getattr(part.left, "field", None)
-    return isinstance(part.right, elements.BindParameter) and field is not None and (field.kind in ("id", "ref") or field.options.unique)
 
 
 def _first_order(statement: Select[Any]) -> EntityColumn | None:

@@ -42,23 +42,23 @@ class View:
     lists: Mapping[str, Table] = attrs.field(factory=dict)
     sets: ColumnElement[bool] | None = None
 
-    def rows(self, form: Form, *, sqlite: bool, include_deleted: bool) -> Select[Any]:
+    def rows(self, form: Form, *, include_deleted: bool) -> Select[Any]:
         """Select what is seen: of the actor's tenant alone, living, and as the policy says."""
         shown = select(*(self._shown(c) for c in self.physical.c if c.name in self.readable)).where(self._of_tenant())
         if not include_deleted:
             shown = shown.where(self.physical.c.deleted_at.is_(None))
-        condition = self._condition(form, sqlite)
+        condition = self._condition(form)
         return shown if condition is None else shown.where(condition)
 
     def _of_tenant(self) -> ColumnElement[bool]:
         return self.physical.c.tenant == tenant()
 
-    def _condition(self, form: Form, sqlite: bool) -> ColumnElement[bool] | None:
+    def _condition(self, form: Form) -> ColumnElement[bool] | None:
         if self.policy is None or self.sets is None or form is Form.POINT:
             return self.policy
         if form is Form.WALK:
             return as_filter(self.sets)
-        return self.sets if sqlite else by_ids(self.physical, self.sets, self._of_tenant())
+        return by_ids(self.physical, self.sets, self._of_tenant())
 
     def _shown(self, column: Column[Any]) -> ColumnElement[Any]:
         if column.name not in self.masked:
@@ -107,10 +107,10 @@ class Views:
             raise NotReadable("entity_not_readable", entity=entity_name(table))
         return found
 
-    def rows(self, table: EntityTable, *, sqlite: bool) -> Select[Any]:
+    def rows(self, table: EntityTable) -> Select[Any]:
         """Select what is seen of an entity."""
         form = self.form if self.driver in (None, table) else Form.POINT
-        return self[table].rows(form, sqlite=sqlite, include_deleted=self.include_deleted)
+        return self[table].rows(form, include_deleted=self.include_deleted)
 
     def column(self, table: EntityTable, name: str) -> Column[Any]:
         """Return the physical column behind a logical one.
@@ -166,7 +166,7 @@ def _render_table(
         raise Refused("not_a_select", given=table.name)
     if from_linter:
         from_linter.froms[table] = table.name
-    body = f"({compiler.process(views.rows(table, sqlite=compiler.dialect.name == 'sqlite'), asfrom=True)})"
+    body = f"({compiler.process(views.rows(table), asfrom=True)})"
     # An alias writes AS and its own name behind what it gets.
     return body if enclosing_alias is not None and enclosing_alias.element is table else f"{body} AS {name}"
 
