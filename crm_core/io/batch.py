@@ -27,6 +27,16 @@ class _Found:
     failed: dict[str, CRMError]
 
 
+@attrs.frozen
+class _Change:
+    """A row that changes the record of its key."""
+
+    draft: Draft
+    id: str
+    changes: dict[str, Any]
+    values: dict[str, Any]
+
+
 class Batch:
     """Some rows, written in one session.
 
@@ -40,6 +50,7 @@ class Batch:
         self._lookups = lookups
         self._last = last
         self._outcome = Outcome()
+        self._changed: dict[str, list[_Change]] = {}
 
     def write(self, drafts: Sequence[Draft]) -> Outcome:
         """Create what is new, change what differs, and say what became of each row."""
@@ -52,11 +63,13 @@ class Batch:
             if isinstance(record, Detail):
                 self._fail(draft, Invalid(details=[record]))
             elif record is not None:
-                self._change(draft, record, values)
+                self._compare(draft, record, values)
             elif lacking := self._plan.missing(values):
                 self._fail(draft, Invalid(details=lacking))
             else:
                 new.append((draft, values))
+        for group in self._changed.values():
+            self._update(group)
         self._create(new)
         return self._outcome
 
@@ -137,17 +150,35 @@ class Batch:
             found[key] = again if key in found else record
         return found
 
-    def _change(self, draft: Draft, record: Any, values: dict[str, Any]) -> None:
+    def _compare(self, draft: Draft, record: Any, values: dict[str, Any]) -> None:
+        """Put a row whose record differs with those that change the same; nothing is written for one that does not."""
         changes = self._plan.changes(record, values)
-        try:
-            if changes:
-                self._session.update(self._plan.entity, record.id, changes)
-        except _OF_A_ROW as e:
-            self._fail(draft, e)
-            return
-        self._outcome.updated += bool(changes)
-        self._outcome.unchanged += not changes
-        self._keep(values)
+        if changes:
+            self._changed.setdefault(repr(changes), []).append(_Change(draft, record.id, changes, values))
+        else:
+            self._outcome.unchanged += 1
+            self._keep(values)
+
+    def _update(self, group: Sequence[_Change]) -> None:
+        """Change what is changed alike in one go, or one by one where that fails."""
+        entity = self._plan.entity
+        if len(group) > 1:
+            ids = logical_table(entity).c.id.in_([c.id for c in group])
+            try:
+                self._session.update_where(self._session.query(entity).where(ids), group[0].changes)
+            except _OF_A_ROW:
+                for change in group:
+                    self._update([change])
+                return
+        else:
+            try:
+                self._session.update(entity, group[0].id, group[0].changes)
+            except _OF_A_ROW as e:
+                self._fail(group[0].draft, e)
+                return
+        self._outcome.updated += len(group)
+        for change in group:
+            self._keep(change.values)
 
     def _create(self, new: Sequence[tuple[Draft, dict[str, Any]]]) -> None:
         if not new:
