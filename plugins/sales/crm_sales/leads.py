@@ -277,11 +277,9 @@ def _refuse_duplicates(ctx: WriteCtx, changes: Sequence[Change]) -> None:
 @plugin.hook(after_write, on=Lead)
 def tell_owner(ctx: WriteCtx, changes: list[Change]) -> None:
     """Tell of every change of owner, the first one too."""
-    for change in changes:
-        lead, old = cast(Lead, change.record), cast("Lead | None", change.old)
-        before = old.owner if old else None
-        if lead.owner != before and ctx.op in ("create", "update"):
-            ctx.session.emit(LeadAssigned(record=lead.ref, old=before, new=lead.owner, reason=ctx.session.reason or ""))
+    moved = [(cast(Lead, c.record), cast("Lead | None", c.old)) for c in changes if ctx.op in ("create", "update")]
+    told = [(lead, old.owner if old else None) for lead, old in moved if lead.owner != (old.owner if old else None)]
+    ctx.session.emit(*(LeadAssigned(record=lead.ref, old=old, new=lead.owner, reason=ctx.session.reason or "") for lead, old in told))
 
 
 # The pool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, ClassVar, cast
@@ -27,7 +28,7 @@ from crm_core import (
     field,
 )
 
-from .pipeline import Forecast, Pipeline, Stages, Status
+from .pipeline import Forecast, Stages, Status
 from .plugin import plugin
 from .products import Product
 from .rates import Rates, convert
@@ -37,9 +38,9 @@ from .settings import Settings
 class Opportunity(Entity):
     """A deal.
 
-    ``stage`` is a key of its pipeline's stages; whoever changes it, by whichever way, sets off the rest: status, probability (percent),
-    forecast, day of closing, history and events. ``account`` may be unknown for a while. ``amount_base`` is the amount in the tenant's
-    base currency, frozen at the rate of the day the deal was closed; later rates do not move it [C78].
+    ``pipeline`` (the main one where it is empty) and ``stage`` are keys. Whoever changes the stage, by whichever way, sets off the rest:
+    status, probability (percent), forecast, day of closing, history and events. ``account`` may be unknown for a while. ``amount_base``
+    is the amount in the tenant's base currency, frozen at the rate of the day the deal was closed; later rates do not move it [C78].
     """
 
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("stage", "id"), ("status", "closed_on"), ("expected_close",))
@@ -50,7 +51,7 @@ class Opportunity(Entity):
     amount: MoneyField = field(label="Amount")
     stage: Field[str] = field(default="new", length=60, label="Stage")
     owner: Field[str | None] = field(default=None)
-    pipeline: Field[Ref[Pipeline] | None] = field(default=None)
+    pipeline: Field[str] = field(default="", length=60)
     product: Field[Ref[Product] | None] = field(default=None)
     probability: Field[int | None] = field(default=None, min=0, max=100)
     forecast: Field[Forecast | None] = field(default=None)
@@ -129,7 +130,7 @@ def enter_stage(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
     """Give deals what their stage says, and closed ones the figures of their day."""
     touched = [c for c in changes if ctx.op in ("create", "update") and (c.old is None or c.fields & _CLOSING)]
     if touched:
-        stages = ctx.session.use(Stages)
+        stages = Stages(ctx.session)
         closing = _Closing(ctx.session)
         for change in touched:
             _enter(stages, change)
@@ -139,16 +140,22 @@ def enter_stage(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
 
 def _enter(stages: Stages, change: Change) -> None:
     deal = cast(Opportunity, change.record)
-    if deal.pipeline is None:
-        deal.pipeline = stages.main()
+    deal.pipeline = deal.pipeline or stages.main
+    if not _moves(change):
+        return
     stage = stages.find(deal.pipeline, deal.stage)
-    if stage is None or not (change.old is None or change.fields & _MOVES):
-        return  # check_deals refuses an unknown stage
+    if stage is None:
+        deal.probability = None  # which no deal in a stage has: check_deals refuses it
+        return
     deal.status = stage.status
-    if "probability" not in change.fields or stage.status is not Status.OPEN:
+    if "probability" not in change.fields or deal.probability is None or stage.status is not Status.OPEN:
         deal.probability = stage.probability
     if "forecast" not in change.fields or stage.status is not Status.OPEN:
         deal.forecast = stage.forecast
+
+
+def _moves(change: Change) -> bool:
+    return change.old is None or bool(change.fields & _MOVES)
 
 
 class _Closing:
@@ -194,9 +201,9 @@ def check_deals(ctx: WriteCtx, changes: list[Change]) -> None:
         deal = cast(Opportunity, change.record)
         if change.old is not None and not change.fields & _CLOSING:
             continue
-        stages = ctx.session.use(Stages)
-        if stages.find(deal.pipeline, deal.stage) is None:
-            ctx.refuse(change, "sales.unknown_stage", field="stage", stage=deal.stage, known=[s.key for s in stages.of(deal.pipeline)])
+        if _moves(change) and deal.probability is None:
+            known = [s.key for s in Stages(ctx.session).of(deal.pipeline)]
+            ctx.refuse(change, "sales.unknown_stage", field="stage", stage=deal.stage, known=known)
             continue
         reason = _REASONS.get(deal.status)
         if reason is not None and not (getattr(deal, reason) or "").strip():
@@ -213,8 +220,7 @@ def record_moves(ctx: WriteCtx, changes: list[Change]) -> None:
         return
     with ctx.elevated("stage history") as elevated:
         elevated.create_many(_history(ctx.session, c) for c in moved)
-    for change in moved:
-        _tell(ctx.session, change)
+    ctx.session.emit(*(event for change in moved for event in _events(change)))
 
 
 def _history(session: Session, change: Change) -> StageHistory:
@@ -233,21 +239,19 @@ def _history(session: Session, change: Change) -> StageHistory:
     )
 
 
-def _tell(session: Session, change: Change) -> None:
+def _events(change: Change) -> Iterator[Event[Opportunity]]:
     deal, old = cast(Opportunity, change.record), cast("Opportunity | None", change.old)
-    session.emit(OpportunityMoved(record=deal.ref, old=old.stage if old else None, new=deal.stage))
-    before = old.status if old else Status.OPEN
-    if before is deal.status:
+    yield OpportunityMoved(record=deal.ref, old=old.stage if old else None, new=deal.stage)
+    if deal.status is (old.status if old else Status.OPEN):
         return
-    if deal.status is Status.WON and deal.closed_at:
-        won = OpportunityWon(
+    if deal.closed_at is None:
+        yield OpportunityReopened(record=deal.ref, old=old.stage if old else "", new=deal.stage)
+    elif deal.status is Status.WON:
+        yield OpportunityWon(
             record=deal.ref, amount=deal.amount, account=deal.account, closed_at=deal.closed_at, reason=deal.won_reason or ""
         )
-        session.emit(won)
-    elif deal.status is Status.LOST and deal.closed_at:
-        session.emit(OpportunityLost(record=deal.ref, amount=deal.amount, closed_at=deal.closed_at, reason=deal.lost_reason or ""))
-    elif old is not None:
-        session.emit(OpportunityReopened(record=deal.ref, old=old.stage, new=deal.stage))
+    else:
+        yield OpportunityLost(record=deal.ref, amount=deal.amount, closed_at=deal.closed_at, reason=deal.lost_reason or "")
 
 
 def change_deal(session: Session, deal: Opportunity | Ref[Opportunity], changes: dict[str, Any]) -> Opportunity:
@@ -264,7 +268,7 @@ def close(session: Session, deal: Opportunity | Ref[Opportunity], status: Status
     current = session.get(Opportunity, deal.id)
     if current.status is status:
         return current
-    stage = session.use(Stages).first(current.pipeline, status)
+    stage = Stages(session).first(current.pipeline, status)
     return change_deal(session, deal, {"stage": stage.key, _REASONS[status]: reason})
 
 
@@ -283,7 +287,7 @@ def reopen(session: Session, deal: Opportunity | Ref[Opportunity], stage: str | 
 def _last_open(session: Session, deal: Opportunity) -> str:
     within = (StageHistory.opportunity == deal.ref, StageHistory.status == Status.OPEN)
     last = session.query(StageHistory).where(*within).order_by(StageHistory.at.desc()).first()
-    stages = session.use(Stages)
+    stages = Stages(session)
     if last is not None and stages.find(deal.pipeline, last.to_stage) is not None:
         return last.to_stage
     return stages.first(deal.pipeline, Status.OPEN).key

@@ -173,7 +173,6 @@ def check_orders(ctx: WriteCtx, changes: list[Change]) -> None:
 @plugin.hook(after_write, on=Order)
 def tell_confirmed(ctx: WriteCtx, changes: list[Change]) -> None:
     """Tell of confirmed orders."""
-    for change in changes:
-        order = cast(Order, change.record)
-        if "status" in change.fields and order.status is OrderStatus.CONFIRMED:
-            ctx.session.emit(OrderConfirmed(record=order.ref, account=order.account, total=order.total))
+    moved = [cast(Order, c.record) for c in changes if "status" in c.fields]
+    confirmed = [order for order in moved if order.status is OrderStatus.CONFIRMED]
+    ctx.session.emit(*(OrderConfirmed(record=o.ref, account=o.account, total=o.total) for o in confirmed))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import attrs
 
@@ -33,9 +33,10 @@ class Forecast(Enum):
 
 
 class Pipeline(Entity):
-    """A way of selling. Deals that name none go through the main one."""
+    """A way of selling; ``key`` is what ``Opportunity.pipeline`` holds. Deals that name none go through the main one."""
 
-    name: Field[str] = field(unique=True, label="Name")
+    key: Field[str] = field(unique=True, length=60)
+    name: Field[str] = field(label="Name")
     main: Field[bool] = field(default=False, label="Main pipeline")
 
 
@@ -59,7 +60,7 @@ class Stage(Entity):
 
 plugin.entities(Pipeline, Stage)
 
-MAIN = "Sales"
+MAIN = "main"
 _MAIN_STAGES: tuple[tuple[str, str, int, Status, Forecast], ...] = (
     ("new", "New", 10, Status.OPEN, Forecast.PIPELINE),
     ("prospecting", "Prospecting", 20, Status.OPEN, Forecast.PIPELINE),
@@ -84,40 +85,29 @@ def reference(session: Session, *entities: type[Entity]) -> Iterator[Session]:
             yield elevated
 
 
-@plugin.service
 class Stages:
-    """The stages of a tenant, read once a session; a tenant without pipelines gets the main one at its first deal."""
+    """The stages of a tenant as they are now; a tenant without pipelines gets the main one."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
-        self._main: Ref[Pipeline] | None = None
-        self._known: Mapping[str, Sequence[Stage]] = {}
+        self._by_pipeline = _read(session)
+        if not self._by_pipeline:
+            setup(session)
+            self._by_pipeline = _read(session)
 
-    def main(self) -> Ref[Pipeline]:
-        """Return the pipeline of deals that name none."""
-        if self._main is None:
-            self._read()
-        if self._main is None:
-            setup(self._session)
-            self._read()
-        return cast("Ref[Pipeline]", self._main)
+    @property
+    def main(self) -> str:
+        """The pipeline of deals that name none."""
+        return next(iter(self._by_pipeline))
 
-    def of(self, pipeline: Ref[Pipeline] | None) -> Sequence[Stage]:
-        """Return a pipeline's stages in order."""
-        known = pipeline or self.main()
-        if known.id not in self._known:
-            self._read()
-        return self._known.get(known.id, ())
+    def of(self, pipeline: str) -> Sequence[Stage]:
+        """Return a pipeline's stages in order; none of one that does not exist."""
+        return self._by_pipeline.get(pipeline, ())
 
-    def find(self, pipeline: Ref[Pipeline] | None, key: str) -> Stage | None:
+    def find(self, pipeline: str, key: str) -> Stage | None:
         """Return the stage of that key."""
-        for stages in (self.of(pipeline), self._again(pipeline)):
-            found = next((s for s in stages if s.key == key), None)
-            if found is not None:
-                return found
-        return None
+        return next((s for s in self.of(pipeline) if s.key == key), None)
 
-    def first(self, pipeline: Ref[Pipeline] | None, status: Status) -> Stage:
+    def first(self, pipeline: str, status: Status) -> Stage:
         """Return the first stage of a status.
 
         Raises:
@@ -128,17 +118,13 @@ class Stages:
             raise Refused("sales.no_such_stage", status=status.value)
         return found
 
-    def _again(self, pipeline: Ref[Pipeline] | None) -> Sequence[Stage]:
-        """Somebody may have added a stage since."""
-        self._read()
-        return self.of(pipeline)
 
-    def _read(self) -> None:
-        with reference(self._session, Pipeline, Stage) as reader:
-            pipelines = reader.query(Pipeline).order_by(Pipeline.main.desc()).all()
-            stages = reader.query(Stage).order_by(Stage.position).all()
-        self._main = pipelines[0].ref if pipelines else None
-        self._known = {p.id: [s for s in stages if s.pipeline.id == p.id] for p in pipelines}
+def _read(session: Session) -> Mapping[str, Sequence[Stage]]:
+    """Read pipelines with their stages, the main pipeline first."""
+    with reference(session, Pipeline, Stage) as reader:
+        pipelines = reader.query(Pipeline).order_by(Pipeline.main.desc(), Pipeline.created_at).all()
+        stages = reader.query(Stage).order_by(Stage.position).all() if pipelines else []
+    return {p.key: [s for s in stages if s.pipeline == p.ref] for p in pipelines}
 
 
 @attrs.frozen
@@ -156,19 +142,19 @@ def setup(session: Session) -> Ref[Pipeline]:
     """Make the main pipeline where the tenant has none, and return it. Many may call it at once."""
     with session.elevated("the first pipeline") as elevated:
         for _ in range(2):
-            known = elevated.query(Pipeline).order_by(Pipeline.main.desc()).first()
+            known = elevated.query(Pipeline).order_by(Pipeline.main.desc(), Pipeline.created_at).first()
             if known is not None:
                 return known.ref
             try:
                 with elevated.savepoint():
-                    return make(elevated, MAIN, [StageDraft(*facts) for facts in _MAIN_STAGES], main=True)
+                    return make(elevated, MAIN, "Sales", [StageDraft(*facts) for facts in _MAIN_STAGES], main=True)
             except Conflict:
                 continue  # another session made it first
     raise Refused("sales.no_pipeline")
 
 
-def make(session: Session, name: str, stages: Sequence[StageDraft], *, main: bool = False) -> Ref[Pipeline]:
+def make(session: Session, key: str, name: str, stages: Sequence[StageDraft], *, main: bool = False) -> Ref[Pipeline]:
     """Make a pipeline with its stages."""
-    made = session.create(Pipeline(name=name, main=main))
+    made = session.create(Pipeline(key=key, name=name, main=main))
     session.create_many(Stage(pipeline=made.ref, position=n, **attrs.asdict(draft)) for n, draft in enumerate(stages))
     return made.ref

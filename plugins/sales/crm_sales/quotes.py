@@ -154,10 +154,8 @@ def check_quotes(ctx: WriteCtx, changes: list[Change]) -> None:
 @plugin.hook(after_write, on=Quote)
 def tell_accepted(ctx: WriteCtx, changes: list[Change]) -> None:
     """Tell of accepted quotes."""
-    for change in changes:
-        quote = cast(Quote, change.record)
-        if "status" in change.fields and quote.status is QuoteStatus.ACCEPTED:
-            ctx.session.emit(QuoteAccepted(record=quote.ref, account=quote.account))
+    moved = [cast(Quote, c.record) for c in changes if "status" in c.fields]
+    ctx.session.emit(*(QuoteAccepted(record=q.ref, account=q.account) for q in moved if q.status is QuoteStatus.ACCEPTED))
 
 
 # What people do with quotes

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from crm_core import Money, Ref, Session
 
 from .opportunities import Opportunity
-from .pipeline import Pipeline, Status
+from .pipeline import Status
 from .products import Product
 
 
@@ -19,7 +19,7 @@ from .products import Product
 class StageFigure:
     """The deals in one stage in one currency."""
 
-    pipeline: Ref[Pipeline] | None
+    pipeline: str
     stage: str
     status: Status
     currency: str

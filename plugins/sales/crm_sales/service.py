@@ -61,9 +61,9 @@ class Sales:
         """Make the main pipeline where there is none."""
         return pipeline.setup(self._session)
 
-    def make_pipeline(self, name: str, stages: Sequence[StageDraft], *, main: bool = False) -> Ref[Pipeline]:
+    def make_pipeline(self, key: str, name: str, stages: Sequence[StageDraft], *, main: bool = False) -> Ref[Pipeline]:
         """Make a pipeline with its stages."""
-        return pipeline.make(self._session, name, stages, main=main)
+        return pipeline.make(self._session, key, name, stages, main=main)
 
     def win(self, deal: Opportunity | Ref[Opportunity], *, reason: str) -> Opportunity:
         """Win a deal."""

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from crm_core import Change, WriteCtx, after_write, check_write
+from crm_core import Change, Session, WriteCtx, after_write, check_write
 
 from .opportunities import Opportunity
-from .pipeline import Stage, Status
+from .pipeline import Pipeline, Stage, Status
 from .plugin import plugin
+
+
+@plugin.hook(check_write, on=Pipeline)
+def check_pipelines(ctx: WriteCtx, changes: list[Change]) -> None:
+    """Refuse the removal or renaming of a pipeline with deals in it."""
+    gone = [c for c in changes if c.old is not None and c.fields & {"key", "deleted_at"} and ctx.op != "restore"]
+    if not gone:
+        return
+    with ctx.elevated("pipelines in use") as elevated:
+        for change in gone:
+            key = cast(Pipeline, change.old).key
+            if elevated.query(Opportunity).where(Opportunity.pipeline == key).count(limit=1):
+                ctx.refuse(change, "sales.pipeline_in_use", field="key", key=key)
 
 
 @plugin.hook(check_write, on=Stage)
@@ -20,18 +33,21 @@ def check_stages(ctx: WriteCtx, changes: list[Change]) -> None:
     with ctx.elevated("stages in use") as elevated:
         for change in touched:
             stage, old = cast(Stage, change.record), cast("Stage | None", change.old)
-            twins = [c.record for c in changes if c is not change and ctx.op in ("create", "update")]
-            taken = elevated.query(Stage).where(Stage.pipeline == stage.pipeline, Stage.key == stage.key, Stage.id != stage.id).count()
-            if ctx.op != "delete" and (taken or any(_same_key(stage, cast(Stage, t)) for t in twins)):
+            if ctx.op != "delete" and _taken(elevated, stage, [cast(Stage, c.record) for c in changes if c is not change]):
                 ctx.refuse(change, "sales.stage_twice", field="key", key=stage.key)
-            if old is not None and ctx.op != "restore":
-                used = elevated.query(Opportunity).where(Opportunity.pipeline == old.pipeline, Opportunity.stage == old.key).count(limit=1)
-                if used:
-                    ctx.refuse(change, "sales.stage_in_use", field="key", key=old.key)
+            if old is not None and ctx.op != "restore" and elevated.query(Opportunity).where(*_within(elevated, old)).count(limit=1):
+                ctx.refuse(change, "sales.stage_in_use", field="key", key=old.key)
 
 
-def _same_key(one: Stage, other: Stage) -> bool:
-    return (one.pipeline, one.key) == (other.pipeline, other.key)
+def _taken(session: Session, stage: Stage, others: list[Stage]) -> bool:
+    if any((other.pipeline, other.key) == (stage.pipeline, stage.key) for other in others):
+        return True
+    return session.query(Stage).where(Stage.pipeline == stage.pipeline, Stage.key == stage.key, Stage.id != stage.id).count() > 0
+
+
+def _within(session: Session, stage: Stage) -> tuple[Any, Any]:
+    """Match the deals in a stage."""
+    return Opportunity.pipeline == session.get(Pipeline, stage.pipeline).key, Opportunity.stage == stage.key
 
 
 @plugin.hook(after_write, on=Stage)
@@ -43,7 +59,6 @@ def follow_stage(ctx: WriteCtx, changes: list[Change]) -> None:
     with ctx.elevated("deals follow their stage") as elevated:
         for change in moved:
             stage, old = cast(Stage, change.record), cast(Stage, change.old)
-            within = (Opportunity.pipeline == stage.pipeline, Opportunity.stage == stage.key, Opportunity.status == Status.OPEN)
-            changed: dict[str, Any] = {"probability": stage.probability, "forecast": stage.forecast}
             as_before = (Opportunity.probability == old.probability, Opportunity.forecast == old.forecast)
-            elevated.update_where(elevated.query(Opportunity).where(*within, *as_before), changed)
+            deals = elevated.query(Opportunity).where(*_within(elevated, stage), Opportunity.status == Status.OPEN, *as_before)
+            elevated.update_where(deals, {"probability": stage.probability, "forecast": stage.forecast})
