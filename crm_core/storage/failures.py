@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ..entities.meta import spec
-from ..errors import Conflict, CRMError, Detail, Invalid, ReadOnly, Refused, SchemaBehind, Unavailable
+from ..errors import Conflict, CRMError, Detail, Invalid, PluginFailed, ReadOnly, Refused, SchemaBehind, Unavailable
 
 if TYPE_CHECKING:
     from .tables import Tables
@@ -114,7 +114,12 @@ def translate(error: BaseException, *, tables: Tables | None = None, entity: typ
 
 
 def retryable(error: BaseException) -> bool:
-    """Say whether the whole transaction may be tried again: busy, deadlock, serialization failure, a lost connection before COMMIT."""
+    """Say whether the whole transaction may be tried again: busy, deadlock, serialization failure, a lost connection before COMMIT.
+
+    It does not matter whether a plugin's code ran when it happened.
+    """
+    if isinstance(error, PluginFailed) and error.__cause__ is not None:
+        return retryable(error.__cause__)
     if not isinstance(error, CRMError):
         if not is_database_error(error):
             return False
