@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from . import parking
 from .event import Event, EventCodec
@@ -126,10 +126,8 @@ class Delivery:
 
     def next_try(self) -> datetime | None:
         """Return when the next parked event is due."""
-        table = self._host.tables.system.parking
         with self._host.begin(write=False) as connection:
-            statement = select(table.c.next_try).where(table.c.state == "waiting").order_by(table.c.next_try).limit(1)
-            return connection.execute(statement).scalar()
+            return parking.next_try(connection, self._host.tables, [s.name for s in self._host.subscribers])
 
     def _now(self) -> datetime:
         return self._host.runtime.clock.now()

@@ -136,11 +136,20 @@ class Parking:
         self._connection.execute(update(self._table).where(self._mine(record), self._table.c.position == first).values(values))
 
 
-def due(connection: Connection, tables: Tables, now: datetime, limit: int = 1_000) -> list[tuple[str, str]]:
+def due(connection: Connection, tables: Tables, subscriptions: Collection[str], now: datetime, limit: int = 1_000) -> list[tuple[str, str]]:
     """Return subscription and record of the lines whose heads may be tried, the longest due first."""
     table = tables.system.parking
-    statement = select(table.c.subscription, table.c.record).where(table.c.state == "waiting", table.c.next_try <= now)
+    statement = select(table.c.subscription, table.c.record).where(
+        table.c.subscription.in_(subscriptions), table.c.state == "waiting", table.c.next_try <= now
+    )
     return [(row.subscription, row.record) for row in connection.execute(statement.order_by(table.c.next_try).limit(limit))]
+
+
+def next_try(connection: Connection, tables: Tables, subscriptions: Collection[str]) -> datetime | None:
+    """Return when the first line is due."""
+    table = tables.system.parking
+    statement = select(table.c.next_try).where(table.c.subscription.in_(subscriptions), table.c.state == "waiting")
+    return connection.execute(statement.order_by(table.c.next_try).limit(1)).scalar()
 
 
 def lines(connection: Connection, tables: Tables, *, tenant: str | None = None, limit: int = 1_000) -> list[ParkedLine]:

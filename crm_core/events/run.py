@@ -103,7 +103,7 @@ class Run:
     def _work(self, connection: Connection, positions: dict[str, int]) -> list[Callable[[int], int | None]]:
         end = last_position(connection, self._tables)
         lines: dict[str, list[str]] = {}
-        for name, record in due(connection, self._tables, self._now()):
+        for name, record in due(connection, self._tables, [s.name for s in self._subscribers], self._now()):
             lines.setdefault(name, []).append(record)
         work: list[Callable[[int], int | None]] = []
         for s in self._subscribers:

@@ -102,7 +102,8 @@ class Worker:
         due = self._delivery.next_try()
         if due is None:
             return self._poll
-        return max(0.0, min(self._poll, (due - self._runtime.clock.now()).total_seconds()))
+        # What is due already is in another worker's hands.
+        return max(_GLANCE, min(self._poll, (due - self._runtime.clock.now()).total_seconds()))
 
     @contextmanager
     def _listening(self) -> Iterator[Callable[[float], None]]:

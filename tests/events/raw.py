@@ -10,7 +10,6 @@ from typing import Any
 import attrs
 import sqlalchemy as sa
 
-from crm_core.entities.meta import bind_entity
 from crm_core.events.delivery import Delivery
 from crm_core.events.event import EventCodec
 from crm_core.events.parking import Retry
@@ -19,10 +18,8 @@ from crm_core.runtime import FixedClock, Runtime
 from crm_core.storage.engine import open_engine
 from crm_core.storage.tables import Tables
 from tests.databases import Database
-from tests.events.world import START, Box, Effect
+from tests.events.boxes import START, Box, Effect
 
-bind_entity(Box, "box")
-bind_entity(Effect, "box")
 EFFECT = sa.Table(
     "effect",
     sa.MetaData(),

@@ -44,7 +44,7 @@ def test_a_worker_that_dies_leaves_each_effect_once_and_in_order(database: Datab
     assert host.delivery().parked() == []
 
 
-@pytest.mark.parametrize("point", ["before effect", "after effect", "before position", "after position"])
+@pytest.mark.parametrize("point", ["after effect", "after position"])
 def test_an_external_handlers_events_come_again_with_the_same_id(database: Database, new_host: MakeHost, point: str) -> None:
     """At least once: what the dead worker had in hand is handed out again, after its lease, and nothing else is."""
     host = new_host({"box.record": lambda s, e: s.effect(e)}, external=True)
@@ -106,25 +106,6 @@ def test_a_stale_lease_is_refused_by_its_token(new_host: MakeHost) -> None:
     assert first.delivery().run_pending() == 0
     assert calls == [ids[0], *(f"second {i}" for i in ids)]
     assert first.delivery().parked() == []
-
-
-def test_a_decision_of_an_operator_makes_a_running_try_worthless(new_host: MakeHost) -> None:
-    decisions: list[Any] = []
-
-    def fail(session: Any, event: Any) -> None:
-        if decisions:
-            decisions.pop()()
-        raise ValueError("down")
-
-    host = new_host({"box.record": fail}, external=True)
-    (record,) = host.records(1)
-    host.journal([record, record])
-    delivery = host.delivery()
-    delivery.run_pending()
-    host.clock.advance(delivery._retry.cap)
-    decisions.append(lambda: delivery.discard("box.record", record))
-    delivery.run_pending()
-    assert delivery.parked() == []
 
 
 def test_a_broken_connection_is_raised_and_the_events_wait(new_host: MakeHost) -> None:

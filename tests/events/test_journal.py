@@ -15,7 +15,8 @@ from crm_core.entities.meta import spec
 from crm_core.events.journal import Entry, history, last_position, read, reconstruct
 from crm_core.hooks.plugin import Plugin
 from crm_core.permissions.actor import Actor
-from tests.events.world import ADMIN, START, Box, Opener, World
+from tests.events.boxes import START, Box
+from tests.events.world import ADMIN, Opener, World
 
 
 @pytest.fixture

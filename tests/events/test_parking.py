@@ -18,8 +18,9 @@ from crm_core.events.journal import at_positions
 from crm_core.events.parking import Retry
 from crm_core.hooks.plugin import Plugin
 from crm_core.session import Session
+from tests.events.boxes import START, Box, Effect
 from tests.events.raw import RawHost
-from tests.events.world import ADMIN, START, Box, Effect, World, recorder
+from tests.events.world import ADMIN, World, recorder
 
 MakeWorld = Callable[..., World]
 MakeHost = Callable[..., RawHost]

@@ -21,7 +21,8 @@ from crm_core.hooks.plugin import Plugin
 from crm_core.runtime import Runtime
 from crm_core.session import Session
 from tests.databases import Database
-from tests.events.world import ADMIN, Box, World, world
+from tests.events.boxes import Box
+from tests.events.world import ADMIN, World, world
 
 NEVER = timedelta(hours=1)
 

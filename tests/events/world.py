@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import attrs
 
 from crm_core.crm import CRM
-from crm_core.entities.entity import Entity
-from crm_core.entities.fields import Field, Ref, field
+from crm_core.entities.fields import Ref
 from crm_core.entities.money import Money
 from crm_core.events.event import Created, Event, Updated
 from crm_core.hooks.plugin import Plugin
@@ -18,25 +17,9 @@ from crm_core.permissions.actor import Actor
 from crm_core.runtime import FixedClock, Runtime
 from crm_core.session import Session
 from tests.databases import Database
+from tests.events.boxes import START, Box, Effect
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
 ADMIN = Actor.system("test", tenant="main")
-
-
-class Box(Entity):
-    """Something that changes."""
-
-    name: Field[str]
-    size: Field[int] = field(default=0)
-
-
-class Effect(Entity):
-    """What a subscriber did about one event."""
-
-    event: Field[str] = field(index=True)
-    box: Field[str]
-    what: Field[str]
-    size: Field[int | None] = field(default=None)
 
 
 class Opened(Event[Box], name="box.opened", version=1):
