@@ -98,7 +98,7 @@ class CRM:
         self.events = EventCodec(entities, self.registry.events.values())
         self.subscribers = subscribers(self.registry.subscriptions)
         self.policies = Policies(self.registry, roles)
-        self.migrations = Migrations(self.bound, self.tables, self.registry)
+        self.migrations = Migrations(self.bound, self.tables, self.registry, lambda c: self.delivery.register(c))
         self.links = Links()
         self.shares = Shares()
         self.roles = TenantRoles(self)
@@ -212,8 +212,6 @@ class CRM:
     def migrate(self) -> None:
         """Bring the schema up to date, for scripts and tests; new subscriptions begin here."""
         self.migrations.upgrade()
-        with self.bound.begin() as connection:
-            self.delivery.register(connection)
 
     def table(self, entity: type[Entity]) -> Table:
         """Return the physical table, for the host's own SQL: joins, foreign keys. It is outside the lens."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
+
+if TYPE_CHECKING:
+    from .messages import Messages
 
 
 @attrs.frozen
@@ -22,11 +25,9 @@ class Detail:
     params: Mapping[str, Any] = attrs.field(factory=dict)
     row: int | None = None
 
-    def message(self, locale: str = "en") -> str:
-        """Say it in words of *locale*."""
-        from .messages import text
-
-        return text(self.code, {"entity": self.entity, "field": self.field, "value": self.value, **self.params}, locale)
+    def message(self, locale: str = "en", messages: Messages | None = None) -> str:
+        """Say it in words of *locale*; see :meth:`CRMError.message`."""
+        return _text(self.code, {"entity": self.entity, "field": self.field, "value": self.value, **self.params}, locale, messages)
 
 
 class CRMError(Exception):
@@ -48,11 +49,13 @@ class CRMError(Exception):
         self.details = tuple(details)
         super().__init__(self.code)
 
-    def message(self, locale: str = "en") -> str:
-        """Say what was wrong, where, and what to do, in words of *locale*."""
-        from .messages import text
+    def message(self, locale: str = "en", messages: Messages | None = None) -> str:
+        """Say what was wrong, where, and what to do, in words of *locale*.
 
-        return text(self.code, self.params, locale)
+        Args:
+            messages: ``crm.messages``, which knows the words of its plugins too; without them a plugin's code speaks for itself.
+        """
+        return _text(self.code, self.params, locale, messages)
 
     def __str__(self) -> str:
         lines = [self.message()]
@@ -62,22 +65,28 @@ class CRMError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.code, self.details, self.params)
 
-    def problem(self, locale: str = "en") -> dict[str, Any]:
-        """Return the error as an RFC 9457 problem document."""
+    def problem(self, locale: str = "en", messages: Messages | None = None) -> dict[str, Any]:
+        """Return the error as an RFC 9457 problem document: ``e.problem(actor.locale, crm.messages)``."""
         body: dict[str, Any] = {
             "type": f"urn:crm:error:{self.code}",
-            "title": self.message(locale),
+            "title": self.message(locale, messages),
             "status": self.status,
             "code": self.code,
             "params": {k: v if isinstance(v, str | int | float | bool | list | dict | None) else str(v) for k, v in self.params.items()},
         }
         if self.details:
             body["errors"] = [
-                {"entity": d.entity, "field": d.field, "code": d.code, "value": d.value, "message": d.message(locale)}
+                {"entity": d.entity, "field": d.field, "code": d.code, "value": d.value, "message": d.message(locale, messages)}
                 | ({} if d.row is None else {"row": d.row})
                 for d in self.details
             ]
         return body
+
+
+def _text(code: str, params: Mapping[str, Any], locale: str, messages: Messages | None) -> str:
+    from .messages import text
+
+    return messages.text(code, params, locale) if messages else text(code, params, locale)
 
 
 def _rebuild(cls: type[CRMError], code: str, details: Sequence[Detail], params: Mapping[str, Any]) -> CRMError:

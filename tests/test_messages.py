@@ -179,3 +179,11 @@ def test_a_detail_speaks_in_both_languages() -> None:
     detail = Detail("account", "name", "too_long", "str(300)", {"limit": 255, "length": 300})
     assert detail.message() == "The value is longer than the limit of 255: 300."
     assert detail.message("zh_CN") == "值的长度超出上限 255：300。"
+
+
+def test_a_problem_speaks_the_words_of_the_plugins_that_a_crm_has() -> None:
+    error = CRMError("acme.blocked", details=[Detail("account", "tier", "acme.tier")], tier="gold")
+    messages = Messages([Catalogue("de", {"acme.blocked": "{tier} ist gesperrt", "acme.tier": "Nicht diese Stufe"})])
+    problem = error.problem("de_AT", messages)
+    assert (problem["title"], problem["errors"][0]["message"]) == ("gold ist gesperrt", "Nicht diese Stufe")
+    assert error.problem("de")["title"] == "acme.blocked (tier=gold)"

@@ -6,7 +6,7 @@ Alembic's operations run on explicit contexts; its process-wide proxies are neve
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -72,10 +72,13 @@ class Migrations:
         bound: the CRM's database.
         tables: the declared schema.
         registry: the plugins in load order.
+        subscribe: called in an upgrade's transaction once the schema is whole: new subscriptions begin there, not at the first
+            delivery, which may come later than the first event.
     """
 
-    def __init__(self, bound: Bound, tables: Tables, registry: Registry) -> None:
+    def __init__(self, bound: Bound, tables: Tables, registry: Registry, subscribe: Callable[[Connection], None] | None = None) -> None:
         self._bound = bound
+        self._subscribe = subscribe
         self._tables = tables
         self._registry = registry
         self._place = Place(tables.prefix, tables.schema, bound.kind)
@@ -165,6 +168,8 @@ class Migrations:
             for branch, revision, steps in pending:
                 self._run(on, self._place.operations(steps))
                 self._note(on, branch.name, revision.id)
+            if self._subscribe is not None and not list(self._pending(on, HEADS)):
+                self._subscribe(on)
 
     def downgrade(self, connection: Connection | None, plugin: str, to: str = BASE) -> None:
         """Undo a plugin's revisions after *to*; ``base`` removes its tables and columns with what is in them.
