@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import click
@@ -23,15 +24,17 @@ class Commands(click.Group):
     """A group that imports a subcommand at its first use, and turns our errors into one message."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name all subcommands."""
-        return sorted(COMMANDS)
+        """Name all subcommands, those that installed packages add under ``crm.commands`` included."""
+        return sorted({*COMMANDS, *_added()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a subcommand."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, name = COMMANDS[cmd_name]
-        command: click.Command = getattr(import_module(f".{module}", __package__), name)
+        command: click.Command | None = None
+        if cmd_name in COMMANDS:
+            module, name = COMMANDS[cmd_name]
+            command = getattr(import_module(f".{module}", __package__), name)
+        elif cmd_name in (added := _added()):
+            command = added[cmd_name].load()
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -40,6 +43,10 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except CRMError as e:
             raise click.ClickException(ctx.ensure_object(Shell).said(e)) from e
+
+
+def _added() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group="crm.commands")}
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

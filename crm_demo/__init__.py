@@ -1,0 +1,1 @@
+"""The demonstration: one customer's life in one process, then a simulated year. ``crm demo`` runs it."""

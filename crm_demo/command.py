@@ -1,0 +1,155 @@
+"""``crm demo``: play the story and the year, print the tables, say what to try next."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from crm_core import CRM, Account, Session
+from crm_sales.api import Opportunity, Sales
+from crm_service.api import Service, Ticket
+
+from .company import ACTORS, SETUP, open_company
+from .story import Life, set_up, tell
+from .words import WORDS
+from .year import DAYS, live
+
+DEFAULT_DB = "crm-demo.db"
+
+
+class Printer:
+    """Prints in one language."""
+
+    def __init__(self, lang: str) -> None:
+        self.lang = lang
+        self.console = Console(highlight=False)
+
+    def text(self, word: str, **params: Any) -> str:
+        """Say one of the demonstration's words."""
+        return WORDS.text(f"demo.{word}", params, self.lang)
+
+    def title(self, word: str, **params: Any) -> None:
+        """Print a heading."""
+        self.console.print(f"\n[bold]{self.text(word, **params)}[/bold]")
+
+    def table(self, *words: str) -> Table:
+        """Start a table; figures stand to the right."""
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for n, word in enumerate(words):
+            table.add_column(self.text(word), justify="left" if n == 0 or word in ("owner", "target") else "right")
+        return table
+
+
+@click.command()
+@click.option("--db", metavar="URL", default=DEFAULT_DB, show_default=True, help="Database URL or SQLite file to make.")
+@click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="Language of what is printed.")
+@click.option("--seed", type=int, default=7, show_default=True, help="The same seed gives the same records and figures.")
+@click.option("--days", type=click.IntRange(1, DAYS), default=DAYS, show_default=True, help="How much of the year to simulate.")
+@click.option("--force", is_flag=True, help="Overwrite what is there.")
+def demo(db: str, lang: str, seed: int, days: int, force: bool) -> None:
+    """Play one customer's life and a simulated year in a new database."""
+    printer = Printer(lang)
+    url = db if "://" in db else f"sqlite:///{db}"
+    _clear_file(printer, url, force)
+    crm, clock = open_company(url, seed)
+    try:
+        _clear_tables(printer, crm, force)
+        crm.migrate()
+        set_up(crm)
+        life = tell(crm, clock)
+        _print_life(printer, life)
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=printer.console, transient=True) as progress:
+            task = progress.add_task(printer.text("filling"), total=days)
+            live(crm, clock, seed, lambda day: progress.update(task, completed=day), days=days)
+        with crm.session(ACTORS["ann"], write=False) as s:
+            _print_sales(printer, s)
+        with crm.session(ACTORS["eve"], write=False) as s:
+            _print_service(printer, s)
+        _print_next(printer, crm, db)
+    finally:
+        crm.close()
+
+
+def _clear_file(printer: Printer, url: str, force: bool) -> None:
+    path = Path(url.removeprefix("sqlite:///"))
+    if not url.startswith("sqlite:///") or not path.exists():
+        return
+    if not force:
+        raise click.ClickException(printer.text("exists", path=path))
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _clear_tables(printer: Printer, crm: CRM, force: bool) -> None:
+    if not crm.migrations.current():
+        return
+    if not force:
+        raise click.ClickException(printer.text("has_crm"))
+    for plugin in reversed(crm.registry.plugins):
+        crm.migrations.downgrade(None, plugin.name)
+
+
+def _print_life(printer: Printer, life: Life) -> None:
+    printer.title("story")
+    minutes = int(life.answered_in.total_seconds() // 60)
+    steps = [
+        printer.text("lead", name="Carol Chen"),
+        printer.text("converted", touches=life.touches),
+        printer.text("quoted", net=life.net, tax=life.tax, total=life.total),
+        printer.text("won", delivered=life.delivered),
+        printer.text("onboarding", promise=life.promise),
+        printer.text("answered", minutes=minutes),
+    ]
+    for n, step in enumerate(steps, 1):
+        printer.console.print(f"  {n}. {step}", soft_wrap=True)
+
+
+def _print_sales(printer: Printer, s: Session) -> None:
+    sales = s.use(Sales)
+    printer.title("pipeline")
+    table = printer.table("stage", "deals", "amount")
+    for figure in sales.pipeline_by_stage():
+        table.add_row(figure.stage, str(figure.deals), str(figure.amount))
+    printer.console.print(table)
+    rate = sales.win_rate()
+    printer.console.print(printer.text("rate", won=rate.won, lost=rate.lost, percent=rate.percent))
+    printer.title("forecast", currency="EUR")
+    table = printer.table("month", "owner", "deals", "amount", "weighted")
+    for line in sales.forecast(base="EUR", since=date(2026, 10, 1), until=date(2027, 4, 30)):
+        table.add_row(line.month or "-", line.owner or "-", str(line.deals), str(line.amount), str(line.weighted))
+    printer.console.print(table)
+
+
+def _print_service(printer: Printer, s: Session) -> None:
+    printer.title("sla")
+    counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    for row in s.use(Service).sla_report(date(2026, 1, 1), date(2027, 1, 31)):
+        counts[row.priority.value, row.metric.value][0] += row.met
+        counts[row.priority.value, row.metric.value][1] += row.breached
+    table = printer.table("priority", "target", "met", "breached", "percent")
+    for (priority, metric), (met, breached) in counts.items():
+        table.add_row(priority, metric.replace("_", " "), str(met), str(breached), f"{100 * met / (met + breached):.1f}")
+    printer.console.print(table)
+
+
+def _print_next(printer: Printer, crm: CRM, db: str) -> None:
+    with crm.session(SETUP, write=False) as s:
+        counts = {"accounts": s.query(Account).count(), "deals": s.query(Opportunity).count(), "tickets": s.query(Ticket).count()}
+    printer.title("next")
+    printer.console.print(f"  {printer.text('next_plugins')}")
+    printer.console.print(f"  {printer.text('next_import', db=db)}", soft_wrap=True)
+    printer.console.print("\n" + printer.text("done", path=db, rows=journal_rows(crm), **counts), soft_wrap=True)
+
+
+def journal_rows(crm: CRM) -> int:
+    """Count the journal's rows."""
+    with crm.bound.begin(write=False) as connection:
+        return int(connection.exec_driver_sql(f"SELECT count(*) FROM {crm.tables.system.journal.name}").scalar_one())

@@ -1,0 +1,179 @@
+"""The story of ``crm demo``, on both databases: every number, event and journal row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import select
+
+from crm_core import CRM, Account, Contact, Interaction, Money
+from crm_demo.command import demo
+from crm_demo.company import ACTORS, SETUP, open_company
+from crm_demo.story import Life, set_up, tell
+from crm_demo.year import live
+from crm_sales.api import Lead, Opportunity, Order, OrderStatus, Sales, Status
+from crm_service.api import Service, ServiceRequest, Ticket, TicketStatus
+from tests.databases import Database, Databases
+from tests.state import state_hash
+
+CENT = Decimal("0.01")
+
+# who, whose code, what: in the order of the journal. "sales" and "service" stand for their elevated code.
+JOURNAL = """
+demo core.settings_changed | demo exchange_rate.created x2 | sales core.elevated | sales pipeline.created | sales core.elevated
+sales stage.created x7 | demo business_calendar.created | demo sla_policy.created
+sales core.elevated x2 | sales rotation.created | sales rotation.updated | sales lead.created | sales lead_assigned | sales interaction.created
+bob interaction.created | sales core.elevated | bob account.created | bob contact.created | bob opportunity.created
+sales core.elevated | sales stage_history.created | bob opportunity_moved | sales core.elevated | sales interaction.updated x2
+sales core.elevated | sales lead.updated | sales lead_converted | bob commitment.created
+sales core.elevated | sales number_series.created | sales number_series.updated | bob quote.created | bob quote_line.created x2
+sales core.elevated | sales quote.updated | bob quote.updated x2 | bob quote_accepted
+sales core.elevated x2 | sales number_series.created | sales number_series.updated | sales order.created | sales order_line.created x2
+bob order.updated | bob order_confirmed | bob opportunity.updated | sales core.elevated | sales stage_history.created
+bob opportunity_moved | bob opportunity_won
+handover service_request.created | handover checklist_item.created x4 | handover promise.created
+service core.elevated | eve ticket.created | service core.elevated | service ticket_change.created | eve ticket_comment.created
+service core.elevated | service ticket.updated | service core.elevated | service ticket_change.created | service core.elevated
+eve ticket.updated | service core.elevated | service ticket_change.created | eve ticket_solved | service core.elevated
+"""
+
+
+def expected_journal() -> list[tuple[str, str]]:
+    rows = []
+    for part in JOURNAL.replace("\n", "|").split("|"):
+        who, _, what = part.strip().partition(" ")
+        name, _, times = what.partition(" x")
+        rows += [(who, name)] * int(times or 1) if who else []
+    return rows
+
+
+def journal(crm: CRM) -> list[tuple[str, str]]:
+    table = crm.tables.system.journal
+    with crm.bound.begin(write=False) as connection:
+        rows = connection.execute(select(table.c.actor, table.c.kind).order_by(table.c.id)).all()
+    whose = {"system:demo": "demo", "plugin:sales": "sales", "plugin:service": "service", "plugin:service.handover": "handover"}
+    short = [kind.removesuffix(".v1").removeprefix("sales.").removeprefix("service.") for _, kind in rows]
+    return [(whose.get(actor, actor), name) for (actor, _), name in zip(rows, short, strict=True)]
+
+
+@pytest.fixture
+def company(database: Database) -> Any:
+    crm, clock = open_company(database.url, 7)
+    crm.migrate()
+    yield crm, clock
+    crm.close()
+
+
+def test_c24_c38_a_lead_becomes_a_customer_a_won_deal_an_order_and_a_request(company: Any) -> None:
+    """[C10, C13, C18, C24, C38] One customer's life, in one process."""
+    crm, clock = company
+    set_up(crm)
+    life = tell(crm, clock)
+    _check_figures(life)
+    assert journal(crm) == expected_journal()
+    with crm.session(SETUP, write=False) as s:
+        lead = s.query(Lead).one()
+        assert (lead.converted_account.id, lead.converted_contact.id, lead.converted_opportunity.id) == (
+            life.account,
+            life.contact,
+            life.deal,
+        )
+        assert s.get(Account, life.account).name == "Acme GmbH"
+        assert s.query(Contact).where(Contact.emails.has("carol@acme.example")).one().id == life.contact
+        touches = s.query(Interaction).where(Interaction.links.has(life.contact)).all()
+        assert sorted(t.channel.value for t in touches) == ["call", "web"]
+        deal = s.get(Opportunity, life.deal)
+        assert (deal.status, deal.owner, deal.amount) == (Status.WON, "bob", life.net)
+        assert s.get(Order, life.order).status is OrderStatus.CONFIRMED
+        assert s.get(ServiceRequest, life.request).account.id == life.account
+        assert s.get(Ticket, life.ticket).status is TicketStatus.SOLVED
+    assert crm.run_pending() == 0
+    with crm.session(SETUP, write=False) as s:
+        assert s.query(ServiceRequest).count() == 1
+
+
+def _check_figures(life: Life) -> None:
+    seats, days = Decimal(100) * 120 * Decimal("0.95"), Decimal(990) * Decimal("0.95")
+    taxes = [(net * 19 / 100).quantize(CENT, ROUND_HALF_UP) for net in (seats, days)]
+    assert life.net == Money(seats + days, "EUR")
+    assert life.tax == Money(sum(taxes, Decimal(0)), "EUR")
+    assert life.total == life.net + life.tax
+    assert (life.touches, life.delivered) == (2, 1)
+    assert life.answered_in == timedelta(minutes=25)
+    assert life.promise.startswith("Go live by 1 March")
+
+
+def test_the_same_seed_gives_the_same_company_and_another_gives_another(databases: Databases) -> None:
+    hashes = []
+    for seed in (1, 1, 2):
+        database = databases.create()
+        crm, clock = open_company(database.url, seed)
+        crm.migrate()
+        set_up(crm)
+        tell(crm, clock)
+        live(crm, clock, seed, lambda day: None, days=5)
+        hashes.append((_without_transactions(crm), Counter(journal(crm))))
+        crm.close()
+        databases.drop(database)
+    assert hashes[0] == hashes[1]
+    assert hashes[0] != hashes[2]
+
+
+def _without_transactions(crm: CRM) -> Any:
+    """Hash the state; on PostgreSQL journal rows also hold their transaction's number, which differs from run to run."""
+    if crm.bound.kind == "sqlite":
+        return state_hash(crm)
+    table = crm.tables.system.journal
+    columns = [c for c in table.c if c.name not in ("xid", "id")]
+    with crm.bound.begin(write=False) as connection:
+        return [tuple(map(repr, row)) for row in connection.execute(select(*columns).order_by(table.c.id))]
+
+
+def test_the_year_adds_up(company: Any) -> None:
+    crm, clock = company
+    set_up(crm)
+    tell(crm, clock)
+    live(crm, clock, 7, lambda day: None, days=15)
+    with crm.session(ACTORS["ann"], write=False) as s:
+        sales = s.use(Sales)
+        figures, rate = sales.pipeline_by_stage(), sales.win_rate()
+        assert sum(f.deals for f in figures) == s.query(Opportunity).count()
+        assert (rate.won, rate.lost) == tuple(sum(f.deals for f in figures if f.status is st) for st in (Status.WON, Status.LOST))
+        lines = sales.forecast()
+        assert sum(line.deals for line in lines) == sum(f.deals for f in figures if f.status is not Status.LOST)
+    with crm.session(ACTORS["bob"], write=False) as s:
+        mine = s.use(Sales).pipeline_by_stage()
+        assert 0 < sum(f.deals for f in mine) < sum(f.deals for f in figures)
+    with crm.session(ACTORS["eve"], write=False) as s:
+        assert sum(s.use(Service).tickets_by_status().values()) == s.query(Ticket).where(Ticket.status != TicketStatus.CLOSED).count()
+
+
+def test_the_command_plays_it_and_never_overwrites_a_file_without_force(tmp_path: Path) -> None:
+    db = tmp_path / "shop.db"
+    run = CliRunner()
+    first = run.invoke(demo, ["--days", "3", "--db", str(db)])
+    assert first.exit_code == 0, first.output
+    for words in (
+        "Carol Chen",
+        "EUR 14685.20",
+        "Go live by 1 March",
+        "Pipeline by stage",
+        "Forecast in EUR",
+        "Promised times kept",
+        "next",
+    ):
+        assert words in first.output
+    content = db.read_bytes()
+    again = run.invoke(demo, ["--days", "3", "--db", str(db)])
+    assert again.exit_code == 1
+    assert "--force" in again.output
+    assert db.read_bytes() == content
+    forced = run.invoke(demo, ["--days", "3", "--db", str(db), "--force", "--lang", "zh"])
+    assert forced.exit_code == 0, forced.output
+    assert "一个客户的旅程" in forced.output
