@@ -20,7 +20,7 @@ from crm_core import (
     Refused,
     Session,
 )
-from crm_sales.api import IntakeResult, Lead, LeadIntake, LeadStatus, Sales
+from crm_sales.api import Claim, IntakeResult, Lead, LeadIntake, LeadStatus, Release, Sales, TakeIn
 from tests.sales.desk import BOSS, MANAGER, at_once, journal, rep
 from tests.state import state_hash
 
@@ -241,3 +241,15 @@ def test_phones_alone_find_a_person(crm: CRM) -> None:
     with crm.session(BOSS) as s:
         s.create(Lead(name="P", phones=[Phone("+49 30 1234")]))
     assert not take_in(crm, LeadIntake(name="Q", phone="+49 30 1234")).created
+
+
+def test_the_actions_do_the_same(crm: CRM) -> None:
+    """[C10, C12]"""
+    with crm.session(rep("A")) as s:
+        taken = s.perform(TakeIn(name="Anna", email="anna@foo.io", utm={"campaign": "spring"}, key="1"))
+        assert not s.perform(TakeIn(name="Anna", email="anna@foo.io", key="1")).created
+        assert (taken.created, taken.lead.owner, taken.lead.utm) == (True, "A", {"campaign": "spring"})
+        s.perform(Release(taken.lead.ref, "no time"))
+        assert s.perform(Claim(taken.lead.ref)).owner == "A"
+    with crm.session(Actor("X")) as s, pytest.raises(Denied):
+        s.perform(TakeIn(name="Anna"))

@@ -42,8 +42,6 @@ def test_every_action_is_said_in_both_languages(crm: CRM) -> None:
     with crm.session(BOSS) as s:
         d = deal(s)
     for locale, label in (("en", "Win deal"), ("zh_CN", "赢单")):
-        with crm.session(Actor("A", roles={"sales.rep"}, locale=locale), write=False) as s:
-            assert label not in [a.label for a in s.actions(d)] or locale
         with crm.session(Actor("M", roles={"sales.manager"}, locale=locale), write=False) as s:
             assert label in [a.label for a in s.actions(s.get(Opportunity, d.id))]
 

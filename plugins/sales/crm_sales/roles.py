@@ -18,7 +18,7 @@ OWN: Rule = owner | subordinates
 _Entities = tuple[type[Entity], ...]
 _CONFIGURED: _Entities = (Pipeline, Stage, Product, PriceBook, PriceBookEntry, ExchangeRate)
 _OWNED: _Entities = (Account, Contact, Lead, Opportunity, Quote, Interaction, Note)
-_PERMISSIONS = ("win", "lose", "move", "reopen", "convert", "claim", "release", "quote", "order")
+_PERMISSIONS = ("take_in", "win", "lose", "move", "reopen", "convert", "claim", "release", "quote", "order")
 
 rep = Role("sales.rep", label="Sales representative")
 for _entity in _OWNED:
