@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple, cast, overload
 
 from sqlalchemy.exc import StatementError
 
@@ -28,7 +28,8 @@ from .storage.unit import Unit
 from .storage.writer import JournalRow, Origin
 
 if TYPE_CHECKING:
-    from sqlalchemy import Result
+    from sqlalchemy import Executable, Result
+    from sqlalchemy.sql.selectable import TypedReturnsRows
 
     from .crm import CRM
     from .events.event import Event
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=Entity)
 S = TypeVar("S")
 R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
 
 
 class Session:
@@ -355,7 +357,11 @@ class Session:
         """Start a query."""
         return Query(self, entity)
 
-    def execute(self, stmt: Any) -> Result[Any]:
+    @overload
+    def execute(self, stmt: TypedReturnsRows[*Ts]) -> Result[*Ts]: ...
+    @overload
+    def execute(self, stmt: Executable) -> Result[*tuple[Any, ...]]: ...
+    def execute(self, stmt: Any) -> Result[*tuple[Any, ...]]:
         """Run any SQLAlchemy Core select over entities, as this actor may see them.
 
         Raises:
