@@ -157,6 +157,7 @@ class Restored(_Automatic[E], Generic[E], verb="restored"):
 
 
 _AUTOMATIC: Mapping[str, type[Event[Any]]] = MappingProxyType({c.__event_verb__: c for c in (Created, Updated, Deleted, Restored)})
+_PARTS = {c: next(iter(_attributes(c) - _STAMPED)) for c in _AUTOMATIC.values()}
 
 
 def event_name(event: Any) -> str:
@@ -235,7 +236,7 @@ class EventCodec:
             field = facts.field(name)
             return value if field is None else structure(facts.name, field, value)
 
-        (part,) = _attributes(cls) - _STAMPED
+        part = _PARTS[cls]
         if part == "changes":
             values = {n: Change(typed(n, old), typed(n, new)) for n, (old, new) in entry.changes.items()}
         else:

@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from crm_core.errors import CRMError
+from crm_core.errors import CommitOutcomeUnknown, CRMError
 from tests.databases import Database
 from tests.events.crashing import POINTS
 from tests.events.raw import RawHost
@@ -109,22 +110,65 @@ def test_a_stale_lease_is_refused_by_its_token(new_host: MakeHost) -> None:
 
 
 def test_a_broken_connection_is_raised_and_the_events_wait(new_host: MakeHost) -> None:
-    broken: list[int] = [1]
-
-    def handle(session: Any, event: Any) -> None:
-        session.effect(event)
-
-    host = new_host({"box.record": handle})
+    host = new_host({"box.record": lambda s, e: s.effect(e)})
     host.journal(host.records(3))
+    broken = [1]
 
-    def fail(*_: Any) -> None:
-        if broken:
+    def fail(conn: Any, cursor: Any, text: str, *_: Any) -> None:
+        if broken and "crm_subscription.token" in text:
             broken.clear()
-            raise sa.exc.OperationalError("SELECT", {}, Exception("gone"))
+            raise sa.exc.OperationalError(text, {}, Exception("gone"))
 
     sa.event.listen(host.bound.engine, "before_cursor_execute", fail)
     with pytest.raises((CRMError, sa.exc.DBAPIError)):
         host.delivery().run_pending()
+    assert host.delivery().run_pending() == 3
+    assert host.effects() == host.expected()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_commit_that_was_made_but_not_confirmed_is_found_out(new_host: MakeHost, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    unconfirmed: list[str] = []
+
+    def handle(session: Any, event: Any) -> None:
+        session.effect(event)
+        unconfirmed.append(event.id)
+
+    host = new_host({"box.record": handle})
+    host.journal(host.records(count))
+    real = host.begin
+
+    @contextmanager
+    def begin(*, write: bool = True) -> Iterator[sa.Connection]:
+        with real(write=write) as connection:
+            yield connection
+        if unconfirmed:
+            unconfirmed.clear()
+            raise CommitOutcomeUnknown
+
+    monkeypatch.setattr(host, "begin", begin)
+    delivery = host.delivery()
+    assert delivery.run_pending() == 0, "it cannot tell"
+    assert host.effects() == host.expected()
+    assert delivery.parked() == []
+    assert delivery.run_pending() == 0
+
+
+def test_a_batch_whose_token_is_no_longer_the_current_one_is_rolled_back_whole(new_host: MakeHost) -> None:
+    takeovers = [1]
+
+    def handle(session: Any, event: Any) -> None:
+        session.effect(event)
+        if takeovers:
+            takeovers.clear()
+            with session.begin() as connection:
+                table = host.tables.system.subscription
+                connection.execute(sa.update(table).values(token=table.c.token + 1))
+
+    host = new_host({"box.record": handle})
+    host.journal(host.records(3))
+    assert host.delivery().run_pending() == 0
+    assert host.effects() == {}
     assert host.delivery().run_pending() == 3
     assert host.effects() == host.expected()
 
