@@ -66,8 +66,13 @@ def by_ids(table: Table, condition: ColumnElement[bool], within: ColumnElement[b
 
     PostgreSQL cannot combine indexes over subqueries, and SQLite does not without statistics, which an embedded database seldom has.
     """
-    parts = [select(table.c.id).where(within, part).correlate(None) for part in branches(condition)]
-    return condition if len(parts) == 1 else table.c.id.in_(union_all(*parts))
+    parts: list[ColumnElement[bool]] = []
+    for branch in branches(condition):
+        if not any(branch.compare(part) for part in parts):
+            parts.append(branch)
+    if len(parts) == 1:
+        return condition
+    return table.c.id.in_(union_all(*(select(table.c.id).where(within, part).correlate(None) for part in parts)))
 
 
 def branches(condition: Any) -> list[ColumnElement[bool]]:

@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import NullType, TypeEngine
 
 from ..entities.money import Money
 from ..entities.sqltypes import DecimalType, EnumType, IdType, InstantType
@@ -113,26 +113,30 @@ def _bind(name: str, type_: TypeEngine[Any] | None = None) -> ColumnElement[Any]
     return bindparam(name, None, type_=type_ or String())
 
 
-class _Texts(FunctionElement[str]):
-    """The texts of a JSON array, as a subquery of one column."""
+class _Among(FunctionElement[Any]):
+    """Whether a text is one of those in a JSON array."""
 
     inherit_cache = True
-    name = "crm_texts"
-    type = String()
+    name = "crm_among"
+    # Not Boolean: for SQLite that would be written "= 1", and no index serves it.
+    type = NullType()
 
 
-@compiles(_Texts)
-def _texts_of_sqlite(element: _Texts, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"(SELECT value FROM json_each({compiler.process(element.clauses, **kw)}))"
+@compiles(_Among)
+def _among_on_sqlite(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
+    text, texts = (compiler.process(e, **kw) for e in element.clauses)
+    return f"({text} IN (SELECT value FROM json_each({texts})))"
 
 
-@compiles(_Texts, "postgresql")
-def _texts_of_postgresql(element: _Texts, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"(SELECT jsonb_array_elements_text(CAST({compiler.process(element.clauses, **kw)} AS JSONB)))"
+@compiles(_Among, "postgresql")
+def _among_on_postgresql(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
+    # As an array, not as a set of unknown size: so the texts are looked up in an index.
+    text, texts = (compiler.process(e, **kw) for e in element.clauses)
+    return f"({text} = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST({texts} AS JSONB)))))"
 
 
 def _among(column: ColumnElement[Any], texts: ColumnElement[Any]) -> ColumnElement[bool]:
-    return column.bool_op("IN")(_Texts(texts))
+    return _Among(column, texts)
 
 
 def to_sql(rule: Rule, env: SqlEnv) -> ColumnElement[bool]:

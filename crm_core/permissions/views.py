@@ -107,10 +107,14 @@ class Views:
             raise NotReadable("entity_not_readable", entity=entity_name(table))
         return found
 
-    def rows(self, table: EntityTable) -> Select[Any]:
+    def rows(self, table: EntityTable, dialect: str) -> Select[Any]:
         """Select what is seen of an entity."""
         form = self.form if self.driver in (None, table) else Form.POINT
-        return self[table].rows(form, include_deleted=self.include_deleted)
+        rows = self[table].rows(form, include_deleted=self.include_deleted)
+        if form is Form.SETS and self.driver is table and dialect == "postgresql":
+            # A page of few: PostgreSQL would walk its order and hope to meet them soon; behind OFFSET it finds them first.
+            return rows.offset(0)
+        return rows
 
     def column(self, table: EntityTable, name: str) -> Column[Any]:
         """Return the physical column behind a logical one.
@@ -166,7 +170,7 @@ def _render_table(
         raise Refused("not_a_select", given=table.name)
     if from_linter:
         from_linter.froms[table] = table.name
-    body = f"({compiler.process(views.rows(table), asfrom=True)})"
+    body = f"({compiler.process(views.rows(table, compiler.dialect.name), asfrom=True)})"
     # An alias writes AS and its own name behind what it gets.
     return body if enclosing_alias is not None and enclosing_alias.element is table else f"{body} AS {name}"
 

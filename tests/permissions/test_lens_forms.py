@@ -12,7 +12,6 @@ from tests.databases import Database
 from tests.permissions.lens_forms import read_forms
 from tests.permissions.lens_world import KINDS, Company, Deal, Firm, Kind, actor
 
-
 FORMS = [(kind, None) for kind in KINDS] + [(kind, form) for kind in (KINDS[2], KINDS[6]) for form in (Form.POINT, Form.WALK)]
 
 

@@ -157,3 +157,12 @@ def test_raw_rows_are_those_of_the_driver(company: Company) -> None:
         raw = lens.raw(connection, statement, actor("u1"))
         assert [tuple(r) for r in raw] == [tuple(r) for r in lens.execute(connection, statement, actor("u1"))]
     assert raw
+
+
+def test_on_postgresql_the_page_of_a_user_who_sees_few_is_found_before_it_is_sorted(company: Company) -> None:
+    lens = company.lens(BY_NAME["shares"])
+    with company.engine.connect() as connection:
+        result = lens.execute(connection, select(Deal.id).order_by(Deal.id).limit(3), actor("u1"))
+        context: Any = result.context
+    fenced = "OFFSET" in context.statement.split(") AS ")[-2]
+    assert fenced == (company.engine.dialect.name == "postgresql")
