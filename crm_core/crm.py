@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .events.delivery import Delivery
     from .events.wake import Worker
     from .query import Page
+    from .scope import Scope
 
 E = TypeVar("E", bound=Entity)
 R = TypeVar("R")
@@ -251,7 +252,7 @@ class CRM:
 
     # -- what sessions ask --------------------------------------------------------------------------------------------------------
 
-    def policy(self, session: Session) -> Policy:
+    def policy(self, session: Scope) -> Policy:
         """Return what a session's actor may do."""
         if session.actor.kind == "user":
             self.roles.refresh(session)
@@ -264,15 +265,15 @@ class CRM:
             found = self._shapes[policy] = Shape(self, policy)
         return found
 
-    def facts(self, session: Session) -> SessionFacts:
+    def facts(self, session: Scope) -> SessionFacts:
         """Return what rules may ask in a session."""
         return SessionFacts(session, self._mirror.members(session.actor.tenant, session.unit))
 
-    def people(self, session: Session) -> Mapping[str, User]:
+    def people(self, session: Scope) -> Mapping[str, User]:
         """Return the users of a session's tenant, by id."""
         return self._mirror.members(session.actor.tenant, session.unit).users
 
-    def binds(self, session: Session) -> dict[str, Any]:
+    def binds(self, session: Scope) -> dict[str, Any]:
         """Return an actor's values for the lens, with the directory's mirror in place."""
         self._mirror.members(session.actor.tenant, session.unit)
         return {**binds(session.actor), "crm_now": self.runtime.clock.now()}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple, cast, overload
 
 from sqlalchemy.exc import StatementError
@@ -12,20 +11,20 @@ from sqlalchemy.exc import StatementError
 from .entities.entity import Entity
 from .entities.fields import FieldSpec, Ref
 from .entities.meta import spec
-from .errors import CRMError, Denied, Invalid, NotFound, ReadOnly
+from .errors import CRMError, Invalid, NotFound
 from .events.event import event_kind
 from .hooks.actions import ActionInfo, list_for, perform
 from .hooks.dispatch import HookState
 from .permissions.actor import Actor
-from .permissions.to_python import Facts, holds
 from .query import Query
+from .scope import Scope
 from .storage.changeset import BulkResult
 from .storage.failures import translate
 from .storage.idempotency import Keyed, Replayed
 from .storage.pipeline import Pipeline
 from .storage.reader import Reader
 from .storage.unit import Unit
-from .storage.writer import JournalRow, Origin
+from .storage.writer import JournalRow
 
 if TYPE_CHECKING:
     from sqlalchemy import Executable, Result
@@ -34,11 +33,7 @@ if TYPE_CHECKING:
     from .crm import CRM
     from .events.event import Event
     from .hooks.parts import Link
-    from .messages import Messages
-    from .permissions.actor import User
-    from .permissions.policy import Policy
     from .permissions.roles import Role
-    from .permissions.shape import Shape
 
 E = TypeVar("E", bound=Entity)
 S = TypeVar("S")
@@ -46,14 +41,8 @@ R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
 
-class Session:
-    """What one actor does in one transaction. ``crm.session(actor)`` opens it; leaving it commits.
-
-    Attributes:
-        actor: who acts; all reads and writes are this actor's.
-        crm: the CRM it belongs to.
-        plugin: whose code runs, for the journal; empty in the host's own.
-    """
+class Session(Scope):
+    """What one actor does in one transaction. ``crm.session(actor)`` opens it; leaving it commits."""
 
     def __init__(
         self,
@@ -67,111 +56,11 @@ class Session:
         chain: tuple[str, ...] = (),
         hooks: HookState | None = None,
     ) -> None:
-        self.crm = crm
-        self.actor = actor
-        self.unit = unit
-        self.plugin = plugin
-        self.reason = reason
-        self.request = request
-        self.chain = chain
-        self.hooks = hooks or HookState(crm.registry)
+        super().__init__(crm, actor, unit, plugin=plugin, reason=reason, request=request, chain=chain, hooks=hooks)
         self.reader = Reader(self)
         self.pipeline = Pipeline(self)
         self._services: dict[type[Any], Any] = {}
         self._settings: dict[type[Any], Any] = {}
-
-    # -- who ----------------------------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def policy(self) -> Policy:
-        """What the actor's roles allow."""
-        return self.crm.policy(self)
-
-    @cached_property
-    def shape(self) -> Shape:
-        """The lens that fits the actor's rules."""
-        return self.crm.shape(self.policy)
-
-    @cached_property
-    def facts(self) -> Facts:
-        """What rules need to know besides a record: the actor, the directory, related records, shares."""
-        return self.crm.facts(self)
-
-    @property
-    def people(self) -> Mapping[str, User]:
-        """The users of the tenant by id, as the directory knows them; empty where the host gave no directory."""
-        return self.crm.people(self)
-
-    @cached_property
-    def binds(self) -> dict[str, Any]:
-        """The actor's values for the lens."""
-        return self.crm.binds(self)
-
-    @property
-    def messages(self) -> Messages:
-        """The catalogues of this CRM."""
-        return self.crm.messages
-
-    def derive(self, *, actor: Actor | None = None, plugin: str = "", reason: str | None = None) -> Session:
-        """Return a session in the same transaction for another actor or plugin."""
-        return Session(
-            self.crm, actor or self.actor, self.unit, plugin=plugin or self.plugin, reason=reason or self.reason,
-            request=self.request, chain=self.chain, hooks=self.hooks,
-        )  # fmt: skip
-
-    def origin(self) -> Origin:
-        """Say who writes, for the journal."""
-        behalf = self.actor.on_behalf_of
-        running = self.hooks.running
-        return Origin(
-            tenant=self.actor.tenant,
-            at=self.crm.runtime.clock.now(),
-            actor=self.actor.id,
-            on_behalf_of=behalf.id if behalf else None,
-            plugin=running.plugin if running else self.plugin,
-            reason=self.reason,
-            request=self.request,
-            chain=self.chain,
-        )
-
-    def elevated(self, reason: str) -> AbstractContextManager[Session]:
-        """Open a session with the grants that the running plugin declares, to see or change more than the actor may.
-
-        The journal keeps the reason. What it returns goes to the caller through :meth:`seen`.
-
-        Raises:
-            Denied: no plugin's code is running.
-        """
-        running = self.hooks.running
-        plugin = running.plugin if running else self.plugin
-        if not plugin:
-            raise Denied("elevated_outside_plugin", reason=reason)
-        return self._elevate(plugin, reason)
-
-    @contextmanager
-    def _elevate(self, plugin: str, reason: str) -> Iterator[Session]:
-        if not self.unit.write:
-            raise ReadOnly("elevated_needs_write", plugin=plugin)
-        inner = self.derive(actor=Actor.service(plugin, tenant=self.actor.tenant, on_behalf_of=self.actor), plugin=plugin, reason=reason)
-        inner.note("core.elevated.v1", {"plugin": plugin, "reason": reason})
-        yield inner
-
-    @contextmanager
-    def elevated_core(self, reason: str) -> Iterator[Session]:
-        """Open a session with full rights in the tenant for the core's own cascades."""
-        yield self.derive(actor=Actor.system("core", tenant=self.actor.tenant, on_behalf_of=self.actor), reason=reason)
-
-    def seen(self, record: E | None) -> E | None:
-        """Return a record as this session's actor may see it, or None where it is hidden."""
-        return None if record is None else self.find(type(record), record.id)
-
-    # -- permissions --------------------------------------------------------------------------------------------------------------
-
-    def permitted(self, action: str, record: Entity) -> bool:
-        """Evaluate the rule of an action on the values of a record at hand."""
-        codec = self.crm.codec(type(record))
-        rule = self.policy.rule(action, type(record))
-        return self.policy.is_everything(rule) or holds(rule, codec.values(record), self.facts)
 
     def can(self, action: str, record: Entity | type[Entity]) -> bool:
         """Say whether the actor may do *action* to a record, or to some record of an entity."""
@@ -182,10 +71,6 @@ class Session:
 
     def _is_whole(self, record: Entity) -> bool:
         return all(level in ("read", "write") for level in self.policy.fields(type(record)).values())
-
-    def check_action(self, permission: str, record: Entity | None) -> Denied | None:
-        """Say why the actor may not use an action, or None where they may."""
-        return None if self.policy.permits(permission) else Denied(action=permission, entity=spec(type(record)).name if record else "")
 
     # -- writing ------------------------------------------------------------------------------------------------------------------
 
@@ -310,13 +195,6 @@ class Session:
             with self.unit.atomic() as connection:
                 self.crm.writer.journal(connection, origin, rows)
 
-    def note(self, kind: str, payload: Mapping[str, Any], *, entity: str = "core", record: str | None = None) -> None:
-        """Append a row of the core's own to the journal: an elevation, a share, an export."""
-        with self.unit.atomic() as connection:
-            event_id = self.crm.runtime.ids.new()
-            row = JournalRow(entity, record or event_id, 0, kind, {"id": event_id, **payload})
-            self.crm.writer.journal(connection, self.origin(), [row])
-
     # -- reading ------------------------------------------------------------------------------------------------------------------
 
     def get(self, entity: type[E], id: str | Ref[E]) -> E:
@@ -346,6 +224,10 @@ class Session:
         if found is None or not self.permitted("read", found):
             raise NotFound(entity=spec(entity).name)
         return self.reader.revealed(found)
+
+    def seen(self, record: E | None) -> E | None:
+        """Return a record as this session's actor may see it, or None where it is hidden."""
+        return None if record is None else self.find(type(record), record.id)
 
     def get_many(self, entity: type[E], ids: Iterable[str | Ref[E]]) -> list[E]:
         """Return the records of *ids* in that order, without duplicates, leaving out what is not there for this actor."""

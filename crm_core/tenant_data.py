@@ -13,6 +13,7 @@ from .settings import dump, load
 
 if TYPE_CHECKING:
     from .crm import CRM
+    from .scope import Scope
     from .session import Session
 
 S = TypeVar("S")
@@ -26,7 +27,7 @@ class TenantRoles:
         self._crm = crm
         self._known: dict[str, tuple[float, dict[str, Any]]] = {}
 
-    def refresh(self, session: Session) -> None:
+    def refresh(self, session: Scope) -> None:
         """Put the tenant's roles in force, reading them again where the last look is older than a second."""
         tenant = session.actor.tenant
         now = self._crm.runtime.clock.monotonic()

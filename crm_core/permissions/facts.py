@@ -9,16 +9,17 @@ from sqlalchemy import select
 
 from ..entities.validate import is_id
 from .actor import Actor
+from .prepared import driver_rows
 from .to_python import People
 
 if TYPE_CHECKING:
-    from ..session import Session
+    from ..scope import Scope
 
 
 class SessionFacts:
     """The facts of one session. Related records and shares are read at the first question about them."""
 
-    def __init__(self, session: Session, people: People) -> None:
+    def __init__(self, session: Scope, people: People) -> None:
         self._session = session
         self._people = people
         self._related: dict[tuple[str, str], Mapping[str, Any] | None] = {}
@@ -41,12 +42,12 @@ class SessionFacts:
             crm = self._session.crm
             codec = crm.codec(crm.entity(entity))
             table = crm.tables.entities[codec.entity]
-            columns, load = codec.loader(frozenset(codec.fields), raw=False)
+            columns, load = codec.loader(codec.every)
             statement = select(*(table.c[c] for c in columns)).where(
                 table.c.tenant == self.actor.tenant, table.c.id == id, table.c.deleted_at.is_(None)
             )
-            row = self._session.unit.connection.execute(statement).first() if is_id(id) else None
-            self._related[key] = None if row is None else codec.values(load(row))
+            rows = driver_rows(self._session.unit.connection.execute(statement)) if is_id(id) else ()
+            self._related[key] = codec.values(load(rows[0])) if rows else None
         return self._related[key]
 
     def shared(self, entity: str, id: str, action: str) -> bool:

@@ -28,7 +28,8 @@ CENT = Decimal("0.01")
 JOURNAL = """
 demo core.settings_changed | demo exchange_rate.created x2 | sales core.elevated | sales pipeline.created | sales core.elevated
 sales stage.created x7 | demo business_calendar.created | demo sla_policy.created
-sales core.elevated x2 | sales rotation.created | sales rotation.updated | sales lead.created | sales lead_assigned | sales interaction.created
+sales core.elevated x2 | sales rotation.created | sales rotation.updated | sales lead.created | sales lead_assigned
+sales interaction.created
 bob interaction.created | sales core.elevated | bob account.created | bob contact.created | bob opportunity.created
 sales core.elevated | sales stage_history.created | bob opportunity_moved | sales core.elevated | sales interaction.updated x2
 sales core.elevated | sales lead.updated | sales lead_converted | bob commitment.created

@@ -186,7 +186,8 @@ def test_an_actor_sees_and_changes_only_what_rules_allow(crm: Any) -> None:
         assert deal.owner == "1"
     with crm.session(you) as s:
         assert s.query(Deal).count() == 0
-        for call in (lambda: s.get(Deal, deal.id), lambda: s.update(Deal, deal.id, {"name": "x"}), lambda: s.delete(deal)):
+        calls: list[Any] = [lambda: s.get(Deal, deal.id), lambda: s.update(Deal, deal.id, {"name": "x"}), lambda: s.delete(deal)]
+        for call in calls:
             with pytest.raises(NotFound):
                 call()
         with pytest.raises(Denied):
@@ -207,12 +208,10 @@ def test_a_hidden_field_is_an_unset_slot_and_an_unknown_name(crm: Any) -> None:
             _ = seen.amount
         assert "amount" not in repr(seen)
         assert "amount" not in crm.to_json(seen)
-        hidden, unknown = [], []
-        for name, errors in (("amount", hidden), ("nonsense", unknown)):
+        for name in ("amount", "nonsense"):
             with pytest.raises(Invalid) as raised:
                 s.update(Deal, deal.id, {name: "x"})
-            errors.append(raised.value.details[0].code)
-        assert hidden == unknown == ["unknown_field"]
+            assert raised.value.details[0].code == "unknown_field"
         with pytest.raises(NotReadable):
             s.execute(select(Deal.amount.sum()).group_by(Deal.amount.currency))
         seen.stage = "won"

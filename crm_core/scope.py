@@ -1,0 +1,155 @@
+"""Scope: who acts in a session, with which rights, in which transaction. The rooms below ask it; the verbs are ``Session``'s."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from .entities.entity import Entity
+from .entities.meta import spec
+from .errors import Denied, ReadOnly
+from .hooks.dispatch import HookState
+from .permissions.actor import Actor
+from .permissions.to_python import Facts, holds
+from .storage.unit import Unit
+from .storage.writer import JournalRow, Origin
+
+if TYPE_CHECKING:
+    from .crm import CRM
+    from .messages import Messages
+    from .permissions.actor import User
+    from .permissions.policy import Policy
+    from .permissions.shape import Shape
+
+
+class Scope:
+    """One actor in one transaction.
+
+    Attributes:
+        actor: who acts; all reads and writes are this actor's.
+        crm: the CRM it belongs to.
+        plugin: whose code runs, for the journal; empty in the host's own.
+    """
+
+    def __init__(
+        self,
+        crm: CRM,
+        actor: Actor,
+        unit: Unit,
+        *,
+        plugin: str = "",
+        reason: str | None = None,
+        request: str | None = None,
+        chain: tuple[str, ...] = (),
+        hooks: HookState | None = None,
+    ) -> None:
+        self.crm = crm
+        self.actor = actor
+        self.unit = unit
+        self.plugin = plugin
+        self.reason = reason
+        self.request = request
+        self.chain = chain
+        self.hooks = hooks or HookState(crm.registry)
+
+    # -- who ----------------------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def policy(self) -> Policy:
+        """What the actor's roles allow."""
+        return self.crm.policy(self)
+
+    @cached_property
+    def shape(self) -> Shape:
+        """The lens that fits the actor's rules."""
+        return self.crm.shape(self.policy)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What rules need to know besides a record: the actor, the directory, related records, shares."""
+        return self.crm.facts(self)
+
+    @property
+    def people(self) -> Mapping[str, User]:
+        """The users of the tenant by id, as the directory knows them; empty where the host gave no directory."""
+        return self.crm.people(self)
+
+    @cached_property
+    def binds(self) -> dict[str, Any]:
+        """The actor's values for the lens."""
+        return self.crm.binds(self)
+
+    @property
+    def messages(self) -> Messages:
+        """The catalogues of this CRM."""
+        return self.crm.messages
+
+    def derive(self, *, actor: Actor | None = None, plugin: str = "", reason: str | None = None) -> Self:
+        """Return a session in the same transaction for another actor or plugin."""
+        return type(self)(
+            self.crm, actor or self.actor, self.unit, plugin=plugin or self.plugin, reason=reason or self.reason,
+            request=self.request, chain=self.chain, hooks=self.hooks,
+        )  # fmt: skip
+
+    def origin(self) -> Origin:
+        """Say who writes, for the journal."""
+        behalf = self.actor.on_behalf_of
+        running = self.hooks.running
+        return Origin(
+            tenant=self.actor.tenant,
+            at=self.crm.runtime.clock.now(),
+            actor=self.actor.id,
+            on_behalf_of=behalf.id if behalf else None,
+            plugin=running.plugin if running else self.plugin,
+            reason=self.reason,
+            request=self.request,
+            chain=self.chain,
+        )
+
+    def elevated(self, reason: str) -> AbstractContextManager[Self]:
+        """Open a session with the grants that the running plugin declares, to see or change more than the actor may.
+
+        The journal keeps the reason. What it returns goes to the caller through :meth:`seen`.
+
+        Raises:
+            Denied: no plugin's code is running.
+        """
+        running = self.hooks.running
+        plugin = running.plugin if running else self.plugin
+        if not plugin:
+            raise Denied("elevated_outside_plugin", reason=reason)
+        return self._elevate(plugin, reason)
+
+    @contextmanager
+    def _elevate(self, plugin: str, reason: str) -> Iterator[Self]:
+        if not self.unit.write:
+            raise ReadOnly("elevated_needs_write", plugin=plugin)
+        inner = self.derive(actor=Actor.service(plugin, tenant=self.actor.tenant, on_behalf_of=self.actor), plugin=plugin, reason=reason)
+        inner.note("core.elevated.v1", {"plugin": plugin, "reason": reason})
+        yield inner
+
+    @contextmanager
+    def elevated_core(self, reason: str) -> Iterator[Self]:
+        """Open a session with full rights in the tenant for the core's own cascades."""
+        yield self.derive(actor=Actor.system("core", tenant=self.actor.tenant, on_behalf_of=self.actor), reason=reason)
+
+    # -- permissions --------------------------------------------------------------------------------------------------------------
+
+    def permitted(self, action: str, record: Entity) -> bool:
+        """Evaluate the rule of an action on the values of a record at hand."""
+        codec = self.crm.codec(type(record))
+        rule = self.policy.rule(action, type(record))
+        return self.policy.is_everything(rule) or holds(rule, codec.values(record), self.facts)
+
+    def check_action(self, permission: str, record: Entity | None) -> Denied | None:
+        """Say why the actor may not use an action, or None where they may."""
+        return None if self.policy.permits(permission) else Denied(action=permission, entity=spec(type(record)).name if record else "")
+
+    def note(self, kind: str, payload: Mapping[str, Any], *, entity: str = "core", record: str | None = None) -> None:
+        """Append a row of the core's own to the journal: an elevation, a share, an export."""
+        with self.unit.atomic() as connection:
+            event_id = self.crm.runtime.ids.new()
+            row = JournalRow(entity, record or event_id, 0, kind, {"id": event_id, **payload})
+            self.crm.writer.journal(connection, self.origin(), [row])
