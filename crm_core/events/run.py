@@ -84,14 +84,13 @@ class Run:
     def _survey(self) -> list[Callable[[int], int | None]]:
         with self._begin(write=False) as connection:
             new = unsequenced(connection, self._tables)
+            positions = self._positions(connection)
+            if not new and positions.keys() >= {s.name for s in self._subscribers}:
+                return self._work(connection, positions)
         given = PASS if new else 0
         while given == PASS:
             with self._begin() as connection:
                 given = sequence(connection, self._tables)
-        with self._begin(write=False) as connection:
-            positions = self._positions(connection)
-            if all(s.name in positions for s in self._subscribers):
-                return self._work(connection, positions)
         with self._begin() as connection:
             register(connection, self._tables, self._subscribers, self._now())
             return self._work(connection, self._positions(connection))
