@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple, cast, overload
 
 from sqlalchemy.exc import StatementError
@@ -16,6 +16,7 @@ from .events.event import event_kind
 from .hooks.actions import ActionInfo, list_for, perform
 from .hooks.dispatch import HookState
 from .permissions.actor import Actor
+from .permissions.money_sql import converts
 from .query import Query
 from .scope import Scope
 from .storage.changeset import BulkResult
@@ -251,8 +252,12 @@ class Session(Scope):
             Refused: it contains something outside the closed list (text, tables, DML, unknown functions).
             MixedCurrency: it would add amounts of unlike currencies.
         """
+        # A statement that fails halfway (a missing rate) spoils a PostgreSQL transaction: keep what is before it.
+        keep = self.unit.savepoint() if self.crm.bound.kind == "postgresql" and converts(stmt) else nullcontext()
         try:
-            return self.shape.execute(self, stmt)
+            with keep:
+                # Read to the end: a failing row is then an error of this call. Long results go through `stream`.
+                return self.shape.execute(self, stmt).freeze()()
         except StatementError as e:
             raise translate(e) from e
 

@@ -92,6 +92,20 @@ class InstantType(TypeDecorator[datetime]):
         return (value if isinstance(value, datetime) else datetime.fromisoformat(value)).astimezone(UTC)
 
 
+class IntegerType(TypeDecorator[int]):
+    """A whole number of 64 bits; its sum is an int too (PostgreSQL adds up bigints as NUMERIC)."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    @property
+    def python_type(self) -> type[Any]:
+        return int
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> int | None:
+        return value if value is None or type(value) is int else int(value)
+
+
 def scaled(value: Decimal, scale: int) -> int:
     """Turn 12.5 into 12500000 (scale 6).
 
@@ -255,7 +269,7 @@ def type_of(field: FieldSpec) -> TypeEngine[Any]:
         case "text":
             return text_type(None)
         case "int":
-            return BigInteger()
+            return IntegerType()
         case "decimal" | "money":
             return DecimalType(field.options.scale)
         case "bool":

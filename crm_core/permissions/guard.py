@@ -91,7 +91,7 @@ _OPERATORS: Final = {
 }
 _TYPES: Final = frozenset(
     {
-        *(own.DecimalType, own.EnumType, own.IdType, own.InstantType, own.ListType, own.MoneyType, own.RefType),
+        *(own.DecimalType, own.EnumType, own.IdType, own.InstantType, own.IntegerType, own.ListType, own.MoneyType, own.RefType),
         *(sqltypes.BigInteger, sqltypes.Boolean, sqltypes.CHAR, sqltypes.Date, sqltypes.Float, sqltypes.Integer, sqltypes.NullType),
         *(sqltypes.Numeric, sqltypes.SmallInteger, sqltypes.String, sqltypes.Text, sqltypes.TupleType, sqltypes.Unicode),
         *(sqltypes.JSON, postgresql.JSONB),

@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 from sqlalchemy.types import Integer, NullType
 
 from ..entities.columns import Converted, EntityColumn, MoneyAggregate, MoneyPair, MoneySum
-from ..entities.sqltypes import DecimalType, EnumType, IdType, InstantType, ListType, MoneyType, RefType
+from ..entities.sqltypes import DecimalType, EnumType, IdType, InstantType, IntegerType, ListType, MoneyType, RefType
 from ..errors import MixedCurrency, Refused
 
 _AGGREGATES: Final = (MoneySum, MoneyAggregate)
@@ -177,7 +177,7 @@ def _check_operands(binary: elements.BinaryExpression[Any]) -> None:
     if binary.operator in _DIVIDING:
         raise Refused("decimal_arithmetic", operator=binary.operator.__name__)
     if binary.operator is operators.mul:
-        if not all(_is_decimal(s) or isinstance(s.type, Integer) for s in sides) or all(_is_decimal(s) for s in sides):
+        if not all(_is_decimal(s) or isinstance(s.type, Integer | IntegerType) for s in sides) or all(_is_decimal(s) for s in sides):
             raise Refused("decimal_arithmetic", operator="mul")
     elif binary.operator in _MEETING:
         _check_like([part for side in sides for part in _operands(side)], binary.operator.__name__)

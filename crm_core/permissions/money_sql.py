@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Table
+from sqlalchemy import ClauseElement, Table
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import visitors
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from ..entities.columns import Converted, ListContains, MoneyAggregate, MoneyPair, MoneySum, entity_table
@@ -21,6 +22,11 @@ def _parts(element: Any, compiler: SQLCompiler, kw: dict[str, Any]) -> list[str]
     # What stands inside is no column of the result.
     inner = {k: v for k, v in kw.items() if k not in ("add_to_result_map", "within_columns_clause")}
     return [compiler.process(c, **inner) for c in element.clauses]
+
+
+def converts(statement: Any) -> bool:
+    """Say whether a statement converts amounts, which fails where a rate is missing."""
+    return isinstance(statement, ClauseElement) and any(isinstance(e, Converted) for e in visitors.iterate(statement))
 
 
 @compiles(MoneyPair)

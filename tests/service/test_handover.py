@@ -195,3 +195,15 @@ def test_c68_each_module_works_without_the_other(make_crm: Callable[..., CRM]) -
     both = make_crm(plugins=[service, sales])
     assert [p.name for p in both.registry.plugins] == ["core", "service", "sales", "service.handover"]
     both.migrations.check()
+
+
+def test_deals_closed_long_before_they_are_recorded_are_history_and_open_nothing(crm: CRM) -> None:
+    with crm.session(SYSTEM) as s:
+        account = s.create(Account(name="Acme")).ref
+        for name, days in (("history", 31), ("last week", 7)):
+            closed = MONDAY - timedelta(days=days)
+            s.create(
+                Opportunity(name=name, account=account, amount=Money(1, "EUR"), stage="won", won_reason="price", closed_at=closed)
+            )
+    crm.run_pending()
+    assert [r.subject for r in requests(crm)] == ["Onboarding: last week"]

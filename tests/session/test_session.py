@@ -41,6 +41,7 @@ class Deal(Entity):
     discount: OptionalMoneyField = field(default=None)
     stage: Field[str] = field(default="new", length=20)
     weight: Field[Decimal | None] = field(default=None)
+    points: Field[int] = field(default=0)
     owner: Field[str | None] = field(default=None)
     code: Field[str | None] = field(default=None, unique=True)
 
@@ -321,3 +322,19 @@ def test_a_share_opens_one_record_to_one_person(crm: Any) -> None:
         with pytest.raises(Denied):
             s.update(Deal, mine.id, {"name": "x"})
         assert s.find(Deal, other.id) is None
+
+
+def test_sums_of_whole_numbers_are_whole_numbers_on_both_databases(crm: Any) -> None:
+    with crm.session(SYSTEM) as s:
+        made(s, points=2)
+        made(s, points=3)
+        (total,) = s.execute(select(func.sum(Deal.points)).where(Deal.points * 2 > 3)).one()
+        assert (total, type(total)) == (5, int)
+
+
+def test_a_missing_rate_is_an_error_of_the_call_that_needs_it(crm: Any) -> None:
+    with crm.session(SYSTEM) as s:
+        made(s)
+        with pytest.raises(Invalid) as raised:
+            s.execute(select(Deal.amount.to("USD", at="today")))
+        assert (raised.value.code, raised.value.params["base"], raised.value.params["quote"]) == ("missing_rate", "EUR", "USD")

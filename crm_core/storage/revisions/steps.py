@@ -15,7 +15,7 @@ from sqlalchemy import JSON, BigInteger, Boolean, Column, Date, Index, Integer, 
 from sqlalchemy.schema import sort_tables_and_constraints
 from sqlalchemy.types import TypeEngine
 
-from ...entities.sqltypes import PLAIN_JSON, DecimalType, EnumType, IdType, InstantType, ListType, RefType, text_type
+from ...entities.sqltypes import PLAIN_JSON, DecimalType, EnumType, IdType, InstantType, IntegerType, ListType, RefType, text_type
 from ...errors import LoadError
 from ..system import Xid
 from ..tables import Tables
@@ -118,6 +118,8 @@ def word_of(kind: TypeEngine[Any]) -> str:
             return "text"
         case String() if kind.length:
             return f"{'str' if 'postgresql' in kind._variant_mapping else 'code'}({kind.length})"
+        case IntegerType():
+            return "bigint"
         case BigInteger():
             return "serial" if "sqlite" in kind._variant_mapping else "bigint"
         case Integer():

@@ -5,12 +5,15 @@ A companion: it exists in a CRM that has both modules, and sees of sales what it
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from crm_core import Plugin, Session
 from crm_sales.api import Commitment as Made
 from crm_sales.api import Opportunity, OpportunityWon
 
 from .requests import Commitment
 from .service import Service
+from .settings import Settings
 
 plugin = Plugin("service.handover", version="1.0.0", requires={"sales": ">=1,<2", "service": ">=1,<2"}, label="Hand-over from sales")
 plugin.grants(
@@ -25,7 +28,12 @@ plugin.grants(
 
 @plugin.on(OpportunityWon)
 def open_onboarding(session: Session, event: OpportunityWon) -> None:
-    """Open the deal's onboarding request; delivered again, or for a deal that is won again, it only adds new promises."""
+    """Open the deal's onboarding request; delivered again, or for a deal that is won again, it only adds new promises.
+
+    A deal that was closed so long ago that its onboarding would be overdue is history: somebody imports it.
+    """
+    if event.at - event.closed_at > timedelta(days=session.settings(Settings).onboarding_days):
+        return
     deal = session.find(Opportunity, event.record)
     if deal is None:
         return

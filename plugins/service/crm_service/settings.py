@@ -13,7 +13,8 @@ class Settings:
         reopen_days: for how many days (of 24 hours) a solved ticket may be opened again.
         warn_percent: of a target's working time; when so much is consumed, the warning event is sent.
         onboarding_title: what an onboarding request is called; ``{deal}`` is the deal's name.
-        onboarding_days: working or not, after how many days an onboarding request is due.
+        onboarding_days: working or not, after how many days an onboarding request is due; a deal that was closed longer ago than that
+            before it was recorded (an import of history) opens none.
         onboarding_checklist: the steps of a new onboarding request, in order.
         onboarding_owner: the user who gets onboarding requests; empty for whoever won the deal.
     """
