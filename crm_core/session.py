@@ -22,6 +22,7 @@ from .scope import Scope
 from .storage.changeset import BulkResult
 from .storage.failures import translate
 from .storage.idempotency import Keyed, Replayed
+from .storage.kept import returned
 from .storage.pipeline import Pipeline
 from .storage.reader import Reader
 from .storage.unit import Unit
@@ -313,7 +314,8 @@ class Session(Scope):
                 result = perform(self, command)
             return self.seen(result) if isinstance(result, Entity) else result
 
-        return self._keyed("perform", command, work)
+        action = self.hooks.registry.actions.get(type(command))
+        return self._keyed("perform", command, work, returns=returned(action.fn) if action else Any)
 
     def actions(self, record: Entity) -> list[ActionInfo]:
         """List the actions on a record, with whether the actor may use them and why not."""
@@ -364,9 +366,9 @@ class Session(Scope):
 
     # -- idempotency --------------------------------------------------------------------------------------------------------------
 
-    def _keyed(self, name: str, given: Any, work: Callable[[], R]) -> R:
+    def _keyed(self, name: str, given: Any, work: Callable[[], R], *, returns: Any = Any) -> R:
         keyed: Keyed | None = self.unit.keyed
-        return work() if keyed is None else keyed.call(self, name, given, work)
+        return work() if keyed is None else keyed.call(self, name, given, work, returns=returns)
 
 
 def _id(id: str | Ref[Any]) -> str:

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 from sqlalchemy import insert, select, update
@@ -19,7 +19,7 @@ from ..entities.entity import Entity
 from ..entities.fields import Ref
 from ..entities.meta import spec
 from ..errors import Conflict, Invalid, ReadOnly
-from .changeset import BulkResult
+from .kept import keep, restore, returned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,8 +59,8 @@ class Keyed:
         self._next = 0
         self._depth = 0
 
-    def call(self, session: Session, name: str, given: Any, work: Callable[[], R]) -> R:
-        """Run *work* and keep its result, or return what the first run's call at this place returned.
+    def call(self, session: Session, name: str, given: Any, work: Callable[[], R], *, returns: Any = Any) -> R:
+        """Run *work* and keep its result, or return what the first run's call at this place returned, as *returns* says.
 
         Raises:
             Conflict: ``idempotency_mismatch``: the key was used for something else.
@@ -72,10 +72,10 @@ class Keyed:
             if self._next >= len(self.calls) or self.calls[self._next]["digest"] != digest:
                 raise Conflict("idempotency_mismatch", key=self.key, call=name)
             self._next += 1
-            return self._restored(session, self.calls[self._next - 1]["result"])  # type: ignore[no-any-return]  # what the call returned
+            return cast("R", restore(self.calls[self._next - 1]["result"], returns, session))
         with self._nested():
             result = work()
-        self.calls.append({"call": name, "digest": digest, "result": _kept(result)})
+        self.calls.append({"call": name, "digest": digest, "result": keep(result)})
         return result
 
     @contextmanager
@@ -85,26 +85,6 @@ class Keyed:
             yield
         finally:
             self._depth -= 1
-
-    def _restored(self, session: Session, kept: Any) -> Any:
-        match kept:
-            case {"record": id_, "entity": name}:
-                return session.get(session.crm.entity(name), id_)
-            case {"records": ids, "entity": name, "failed": failed}:
-                ok = session.get_many(session.crm.entity(name), ids) if ids else []
-                return BulkResult(ok, [(row, Invalid(code)) for row, code in failed])
-            case {"value": value}:
-                return value
-        return None
-
-
-def _kept(result: Any) -> dict[str, Any]:
-    if isinstance(result, Entity):
-        return {"record": result.id, "entity": spec(type(result)).name}
-    if isinstance(result, BulkResult):
-        name = spec(type(result.ok[0])).name if result.ok else ""
-        return {"records": [r.id for r in result.ok], "entity": name, "failed": [[row, e.code] for row, e in result.failed]}
-    return {"value": result if isinstance(result, str | int | float | bool | None) else describe(result)}
 
 
 class Replayed:
@@ -123,7 +103,7 @@ class Replayed:
             keyed = self._session.unit.keyed
             assert keyed is not None
             title = f"{type(self._service).__qualname__}.{name}"
-            return keyed.call(self._session, title, [args, kwargs], lambda: member(*args, **kwargs))
+            return keyed.call(self._session, title, [args, kwargs], lambda: member(*args, **kwargs), returns=returned(member))
 
         return call
 

@@ -111,6 +111,7 @@ class Unit:
         stack, self._stack = self._stack, ExitStack()
         try:
             stack.__exit__(type(error), error, error.__traceback__)
-        except BaseException as raised:  # the failure itself comes back through the stack
-            if raised is not error:
+        except BaseException as raised:
+            # The failure itself comes back through the stack, as it is or in our words; the caller has it already.
+            if raised is not error and raised.__cause__ is not error:
                 raise
