@@ -1,7 +1,8 @@
-"""What people read: templates by message id, the choice of a language, and the redaction of values."""
+"""What people read: templates by message id, the choice of a language, the redaction of values and the proposal of names."""
 
 from __future__ import annotations
 
+import difflib
 import enum
 import itertools
 import re
@@ -72,6 +73,11 @@ def redact(value: object) -> str:
     if isinstance(value, str | bytes | bytearray | list | tuple | set | frozenset | dict):
         return f"{type(value).__name__}({len(value)})"
     return _cut(type(value).__name__)
+
+
+def closest(given: object, known: Iterable[str]) -> str:
+    """Return the known name that *given* most likely means, for a message's ``suggestion``; empty where none is like it."""
+    return next(iter(difflib.get_close_matches(str(given)[:80], sorted(known), 1)), "")
 
 
 def _cut(shown: str) -> str:

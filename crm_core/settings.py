@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import enum
 import functools
 import re
@@ -17,7 +16,7 @@ import attrs
 
 from .entities.money import Money, read_decimal
 from .errors import CRMError, Detail, Invalid, LoadError
-from .messages import redact
+from .messages import closest, redact
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -177,11 +176,7 @@ def _wrong_type(value: Any, expected: str) -> Invalid:
 
 
 def _not_one_of(value: Any, allowed: list[str]) -> Invalid:
-    return Invalid("bad_enum", allowed=allowed, suggestion=_closest(value, allowed))
-
-
-def _closest(value: object, names: list[str]) -> str:
-    return next(iter(difflib.get_close_matches(str(value)[:80], names, n=1)), "")
+    return Invalid("bad_enum", allowed=allowed, suggestion=closest(value, allowed))
 
 
 def _details(cls: type[Any], error: BaseException, given: Any, path: str = "") -> Iterator[Detail]:
@@ -196,7 +191,7 @@ def _details(cls: type[Any], error: BaseException, given: Any, path: str = "") -
         case ForbiddenExtraKeysError():
             known = [a.name for a in attrs.fields(error.cl)]
             for key in sorted(error.extra_fields):
-                yield _detail(f"{path}.{key}", "unknown_field", given[key], {"suggestion": _closest(key, known)})
+                yield _detail(f"{path}.{key}", "unknown_field", given[key], {"suggestion": closest(key, known)})
         case CRMError():
             yield _detail(path, error.code, given, error.params)
         case _ if given is _MISSING:

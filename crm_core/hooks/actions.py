@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 from ..errors import Denied, Invalid, LoadError
+from ..messages import closest
 from .dispatch import run
 from .parts import Contribution
 
@@ -176,5 +176,4 @@ def _info(session: ActionSession, action: ActionDef, denied: Denied | None) -> A
 
 def _unknown(session: ActionSession, given: str) -> Invalid:
     known = {command.__name__ for command in session.hooks.registry.actions}
-    close = difflib.get_close_matches(given, sorted(known), 1)
-    return Invalid("unknown_action", given=given, suggestion=close[0] if close else "")
+    return Invalid("unknown_action", given=given, suggestion=closest(given, known))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import Any, Never, NoReturn
 import attrs
 
 from ..errors import LoadError
+from ..messages import closest
 from ..versions import Version, VersionRange
 from .order import ordered
 from .parts import Contribution, Impl
@@ -22,11 +22,6 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", re.ASCII)
 # Annotations that say a function returns nothing, and those that do not say; as text where they are not evaluated.
 _NOTHING = (None, "None")
 _ANYTHING = (inspect.Signature.empty, Any, "Any", NoReturn, "NoReturn", Never, "Never")
-
-
-def suggestion(given: str, known: Iterable[str]) -> str:
-    """Return the known name closest to *given*, or nothing."""
-    return next(iter(difflib.get_close_matches(given, sorted(known), 1)), "")
 
 
 def load_order(plugins: Iterable[Plugin]) -> tuple[Plugin, ...]:
@@ -64,7 +59,7 @@ def _check_requirements(plugin: Plugin, loaded: Mapping[str, Plugin]) -> None:
     for name, wanted in plugin.requires.items():
         needed = VersionRange.parse(wanted)
         if name not in loaded:
-            raise LoadError("plugin_missing", plugin=plugin.name, needed=name, range=wanted, suggestion=suggestion(name, loaded))
+            raise LoadError("plugin_missing", plugin=plugin.name, needed=name, range=wanted, suggestion=closest(name, loaded))
         version = Version.parse(loaded[name].version)
         if version not in needed:
             raise LoadError("plugin_incompatible", plugin=plugin.name, needed=name, range=wanted, reason=needed.explain(version))
@@ -130,7 +125,7 @@ def implements(impl: Impl, hooks: Mapping[str, Hook[Any, Any]]) -> None:
     hook = impl.hook
     name = hook.name if isinstance(hook, Hook) else str(hook)
     if hooks.get(name) is not hook:
-        close = name if name in hooks else suggestion(name, hooks)
+        close = name if name in hooks else closest(name, hooks)
         raise LoadError("hook_unknown", plugin=impl.plugin, part=impl.name, where=impl.where, hook=name, suggestion=close)
     callable_as(impl)
     returns = getattr(impl.fn, "__annotations__", {}).get("return", inspect.Signature.empty)
@@ -169,7 +164,7 @@ def _named(impl: Impl, target: str, impls: list[Impl], loaded: frozenset[str]) -
     elif target.rpartition(".")[0] in loaded:
         found = [n for n, other in others if other.name == target]
         if not found:
-            close = suggestion(target, [other.name for _, other in others])
+            close = closest(target, [other.name for _, other in others])
             raise LoadError("hook_order_unknown", plugin=impl.plugin, part=impl.name, where=impl.where, target=target, suggestion=close)
         yield from found
 
@@ -186,7 +181,7 @@ def default_settings(plugin: Plugin) -> Any:
     known = [a.name for a in attrs.fields(cls)] if cls is not None else []
     for name in plugin.configuration:
         if name not in known:
-            raise LoadError("setting_unknown", path=f"{plugin.name}.{name}", suggestion=suggestion(name, known))
+            raise LoadError("setting_unknown", path=f"{plugin.name}.{name}", suggestion=closest(name, known))
     if cls is None:
         return None
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -13,7 +12,7 @@ from ..entities.fields import Field, FieldOptions, FieldSpec, MoneyField, Option
 from ..entities.money import Money
 from ..entities.validate import MAX_ITEMS, problems, structure
 from ..errors import CRMError, Detail, Invalid, LoadError
-from ..messages import redact
+from ..messages import closest, redact
 
 
 @attrs.frozen(eq=False)
@@ -148,7 +147,9 @@ def load(name: str, command: type[Any], fields: Mapping[str, CommandField], data
     """
     if not isinstance(data, Mapping):
         raise Invalid(details=[_detail(name, "", "wrong_type", data, expected="object", given=type(data).__name__)])
-    details = [Detail(name, key[:80], "unknown_field", params=_suggest(key, fields)) for key in map(str, data) if key not in fields]
+    details = [
+        Detail(name, key[:80], "unknown_field", params={"suggestion": closest(key, fields)}) for key in map(str, data) if key not in fields
+    ]
     details += [Detail(name, key, "required") for key, known in fields.items() if known.required and key not in data]
     values = {}
     for key in fields:
@@ -184,8 +185,3 @@ def _load_item(name: str, field: CommandField, value: Any) -> Any:
         return None
     assert field.part is not None
     return load(name, field.part, field.fields, value)
-
-
-def _suggest(given: str, known: Mapping[str, Any]) -> dict[str, str]:
-    close = difflib.get_close_matches(given[:80], list(known), 1)
-    return {"suggestion": close[0]} if close else {}

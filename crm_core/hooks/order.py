@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TypeVar
 
 from ..errors import CRMError
-
-T = TypeVar("T")
 
 
 def ordered(count: int, comes_after: Mapping[int, Collection[int]], cycle: Callable[[list[int]], CRMError]) -> list[int]:

@@ -11,6 +11,7 @@ import pluggy
 
 from ..errors import Invalid, LoadError
 from ..events.event import event_name
+from ..messages import closest
 from . import checks
 from .actions import ActionDef
 from .companions import with_companions
@@ -119,7 +120,7 @@ class Registry:
             LoadError: it is not loaded.
         """
         if name not in self._by_name:
-            raise LoadError("plugin_unknown", given=name, suggestion=checks.suggestion(name, self._by_name))
+            raise LoadError("plugin_unknown", given=name, suggestion=closest(name, self._by_name))
         return self._by_name[name]
 
     def extensions(self, entity: type[Entity]) -> tuple[type[Extension], ...]:
@@ -149,7 +150,7 @@ class Registry:
         """
         if service not in self.services:
             known = [each.__name__ for each in self.services]
-            raise Invalid("service_unknown", given=service.__name__, suggestion=checks.suggestion(service.__name__, known))
+            raise Invalid("service_unknown", given=service.__name__, suggestion=closest(service.__name__, known))
         return self._owners[service]
 
     def _all(self, pick: Callable[[Definitions], list[T]]) -> tuple[T, ...]:
@@ -210,7 +211,7 @@ class Registry:
 
     def _compile(self, hook: Hook[Any, Any], entity: type[Any] | None) -> Plan:
         if self.hooks.get(hook.name) is not hook:
-            raise LoadError("hook_not_loaded", hook=hook.name, suggestion=checks.suggestion(hook.name, self.hooks))
+            raise LoadError("hook_not_loaded", hook=hook.name, suggestion=closest(hook.name, self.hooks))
         known = getattr(self.manager.hook, hook.name).get_hookimpls()
         impls: list[Impl] = [each.plugin for each in reversed(known)]
         return tuple((impl.fn, impl) for impl in impls if impl.on is None or impl.on is entity)
@@ -272,7 +273,7 @@ def discover(names: Iterable[str]) -> tuple[Plugin, ...]:
 
 def _load(name: str, installed: Mapping[str, EntryPoint]) -> Plugin:
     if name not in installed:
-        raise LoadError("plugin_not_installed", given=name, suggestion=checks.suggestion(name, installed))
+        raise LoadError("plugin_not_installed", given=name, suggestion=closest(name, installed))
     try:
         plugin = installed[name].load()
     except Exception as cause:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -14,6 +13,7 @@ from ..entities.fields import FieldSpec
 from ..entities.meta import EntitySpec, spec
 from ..entities.money import Money
 from ..errors import CRMError, LoadError
+from ..messages import closest
 from .actor import CANONICAL_ID, DECIMAL_PLACES, AttributeKind, has_places
 from .predicates import (
     ActorValue,
@@ -147,8 +147,8 @@ class _Binder:
     def _field(self, name: str, operator: str | None = None) -> FieldSpec:
         field = find_field(self.entity, name, self.extensions)
         if field is None:
-            near = difflib.get_close_matches(name, self.entity.fields, 1)
-            raise self.error("rule_unknown_field", entity=self.entity.name, field=name[:60], suggestion=near[0] if near else "")
+            suggestion = closest(name, self.entity.fields)
+            raise self.error("rule_unknown_field", entity=self.entity.name, field=name[:60], suggestion=suggestion)
         if operator is not None and operator not in _OPERATORS[field.kind]:
             raise self.error("rule_operator", entity=self.entity.name, field=name, kind=field.kind, operator=operator)
         return field

@@ -7,7 +7,6 @@ themselves; others are tagged: ``{"decimal": "0.5"}``, ``{"money": {"amount": "1
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -15,6 +14,7 @@ from typing import Any, Final, cast
 
 from ..entities.money import Money
 from ..errors import Invalid
+from ..messages import closest
 from .binding import MAX_DEPTH, MAX_NODES
 from .predicates import (
     SYMBOLS,
@@ -105,8 +105,7 @@ def _load(data: Any) -> Rule:
         _take(data)
         return _WORDS[op]
     if op not in _READERS:
-        near = difflib.get_close_matches(op[:60], [*_READERS, *_WORDS], 1)
-        raise Invalid("rule_unknown_node", given=op[:60], suggestion=near[0] if near else "")
+        raise Invalid("rule_unknown_node", given=op[:60], suggestion=closest(op, [*_READERS, *_WORDS]))
     return _READERS[op](data)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, Self
 
 import attrs
 
 from ..entities.meta import spec
-from ..errors import CRMError, Invalid, LoadError
+from ..errors import Invalid, LoadError
+from ..messages import closest
 from .codec import from_json, to_json
 from .predicates import Rule, everything
 
@@ -90,8 +90,7 @@ class Role:
         actions = list(actions)
         for action in actions or [""]:
             if action not in ACTIONS and not (isinstance(action, str) and "." in action):
-                near = difflib.get_close_matches(str(action), ACTIONS, 1)
-                raise LoadError("role_action", role=self.name, action=str(action)[:60], suggestion=near[0] if near else "")
+                raise LoadError("role_action", role=self.name, action=str(action)[:60], suggestion=closest(action, ACTIONS))
         for field, level in fields.items():
             if not isinstance(level, str) or level not in LEVELS:
                 raise LoadError("role_level", role=self.name, field=field, level=str(level)[:60])
@@ -142,13 +141,8 @@ def role_from_json(data: Any) -> Role:
             one = _checked(item, {"entity": str, "actions": list, "where": dict}, required={"entity", "actions", "where"}, where="restrict")
             role.restrict(one["entity"], *one["actions"], where=_rule(one))
     except LoadError as e:
-        raise as_invalid(e) from None
+        raise Invalid(e.code, **e.params) from None
     return role
-
-
-def as_invalid(error: CRMError) -> Invalid:
-    """Return a load error as what it is for a role kept as data: invalid input."""
-    return Invalid(error.code, **error.params)
 
 
 def _rule(item: Mapping[str, Any]) -> Rule:
