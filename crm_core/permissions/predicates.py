@@ -206,10 +206,19 @@ class Related(Rule):
 
 
 everything: Final[Rule] = Everything()
+"""Hold for every record."""
+
 nothing: Final[Rule] = Nothing()
+"""Hold for no record."""
+
 owner: Final[Rule] = Owned()
+"""Hold where the record's owner is the actor."""
+
 team: Final[Rule] = SameTeam()
+"""Hold where the record's owner shares a team with the actor."""
+
 subordinates: Final[Rule] = Subordinate()
+"""Hold where the chain of managers of the record's owner reaches the actor, the actor included."""
 
 
 def all_of(rules: Iterable[Rule]) -> Rule:

@@ -1,0 +1,79 @@
+"""The page of public names: what ``from crm_core import ...`` gives."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import crm_core
+import crm_core.rules
+from crm_core import CRM, CRMError, Entity, Event, Money, Page, Plugin, Query, Role, Session
+from crm_core.asession import AsyncCRMSession
+from crm_core.events.delivery import Delivery
+from crm_core.events.wake import Worker
+from crm_core.hooks import core_specs
+from crm_core.permissions import predicates
+from crm_core.storage.migrations import Migrations
+
+from .markdown import code, prose, table
+from .source import assigned
+
+_AT_LENGTH: tuple[type[Any], ...] = (
+    *(CRM, Session, AsyncCRMSession, Query, Page, Entity, Money, Role, Plugin, Event, CRMError),
+    *(Migrations, Delivery, Worker),
+)
+# Public to the rooms of the core, not to hosts.
+_INSIDE = {
+    CRM: {"codec", "references", "policy", "shape", "facts", "people", "binds", "check_emitter"},
+    Session: {"attach", "derive", "origin", "elevated_core", "permitted", "note"},
+    Delivery: {"register"},
+}
+_WHERE = {Migrations: "crm.migrations", Delivery: "crm.delivery", Worker: "crm.worker()"}
+
+
+def page() -> list[str]:
+    """Return the lines of the page."""
+    lines = ["# Public names", "", "A host or a plugin imports these from `crm_core`; whatever stands elsewhere is not public."]
+    lines += table(("name", "is"), [(code(name), _said(getattr(crm_core, name))) for name in crm_core.__all__])
+    lines += ["", "## crm_core.rules", "", prose(crm_core.rules.__doc__)]
+    lines += table(("name", "is"), [(code(name), _said(getattr(crm_core.rules, name))) for name in crm_core.rules.__all__])
+    for cls in _AT_LENGTH:
+        where = f", as {code(_WHERE[cls])}" if cls in _WHERE else ""
+        lines += ["", f"## {cls.__name__}{where}", "", prose(cls.__doc__)]
+        lines += table(("method", "does"), [(code(called), said) for called, said in _methods(cls)])
+    return lines
+
+
+def _said(found: Any) -> str:
+    if inspect.isclass(found) or inspect.isfunction(found) or inspect.ismodule(found):
+        return prose(found.__doc__)
+    return assigned(found, (core_specs, predicates))[1]
+
+
+def _methods(cls: type[Any]) -> Iterator[tuple[str, str]]:
+    for name, member in _members(cls):
+        if isinstance(member, property):
+            yield name, prose(member.__doc__)
+        else:
+            call = member.__func__ if isinstance(member, classmethod | staticmethod) else member
+            if inspect.isfunction(call) and call.__doc__:
+                yield f"{name}{_signature(call)}", prose(call.__doc__)
+
+
+def _members(cls: type[Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the public members that our own classes define, in the order of their source."""
+    seen: set[str] = set()
+    for base in cls.__mro__:
+        if base.__module__.startswith("crm_core"):
+            for name, member in vars(base).items():
+                if not name.startswith("_") and name not in {*seen, *_INSIDE.get(cls, ())}:
+                    seen.add(name)
+                    yield name, member
+
+
+def _signature(call: Callable[..., Any]) -> str:
+    """Write the parameters by name, with their defaults and without types, which the source shows better."""
+    parameters = list(inspect.signature(call).parameters.values())[1:]
+    plain = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
+    return str(inspect.Signature(plain))
