@@ -88,9 +88,8 @@ def restore(kept: Any, hint: Any, session: Session) -> Any:
     if cls is None:
         return {n: restore(v, Any, session) for n, v in value.items()}
     hints = get_type_hints(cls)
-    return cls(
-        **{a.name.lstrip("_"): restore(value[a.name], hints[a.name], session) for a in attrs.fields(cls) if a.init and a.name in value}
-    )
+    given = [a for a in attrs.fields(cls) if a.init and a.name in value]
+    return cls(**{str(a.alias): restore(value[a.name], hints[a.name], session) for a in given})
 
 
 def _member(hint: Any, base: type[Any]) -> Any:
