@@ -57,3 +57,9 @@ def deleted(s: Session, events: list[Deleted[Account]]) -> None:
 @plugin.on(Restored[Account], external=True)
 def restored(s: Session, event: Restored[Account]) -> None:
     print(event.id, event.without(["name"]).changes)
+
+
+@plugin.on(Created[Account])
+@plugin.on(Updated[Account])
+def either(s: Session, event: Event[Account]) -> None:
+    assert_type(event.record, Ref[Account])

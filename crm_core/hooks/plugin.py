@@ -172,7 +172,7 @@ class Plugin:
         external: bool = False,
         on_failure: Literal["hold", "skip"] = "hold",
         from_start: bool = False,
-    ) -> Callable[[Callable[[Session, C], None]], Callable[[Session, C], None]]: ...
+    ) -> Callable[[Callable[[Session, C], None]], Callable[[Session, Any], None]]: ...
     @overload
     def on(
         self,
@@ -182,7 +182,7 @@ class Plugin:
         external: bool = False,
         on_failure: Literal["hold", "skip"] = "hold",
         from_start: bool = False,
-    ) -> Callable[[Callable[[Session, list[C]], None]], Callable[[Session, list[C]], None]]: ...
+    ) -> Callable[[Callable[[Session, list[C]], None]], Callable[[Session, list[Any]], None]]: ...
     def on(
         self,
         event: type[Any],
@@ -193,6 +193,8 @@ class Plugin:
         from_start: bool = False,
     ) -> Any:
         """Call the decorated function after the commit for each *event*, at least once, in each record's order.
+
+        Decorate it once for each event it listens to; it gets them in their order too.
 
         Args:
             event: the event's class.

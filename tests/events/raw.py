@@ -54,7 +54,7 @@ class RawHost:
         self.tables = Tables([Box, Effect], {})
         self.event_codec = EventCodec([Box], [])
         self.bound = open_engine(database.url)
-        manner = {"batch": False, "external": False, "on_failure": "hold", "from_start": True} | options
+        manner: dict[str, Any] = {"batch": False, "external": False, "on_failure": "hold", "from_start": True} | options
         self.subscribers: Sequence[Subscriber] = [
             Subscriber(name, "box", handler, frozenset({"box.box.created"}), **manner) for name, handler in handlers.items()
         ]

@@ -182,7 +182,12 @@ def test_the_worker_wakes_for_a_parked_event_that_is_due(w: World, database: Dat
 
 def test_the_callers_own_thread_can_do_it(w: World, worker: Worker, log: Log) -> None:
     w.boxes(["a"])
-    stopper = threading.Thread(target=lambda: (log.wait("a"), worker.stop()))
+
+    def stop() -> None:
+        log.wait("a")
+        worker.stop()
+
+    stopper = threading.Thread(target=stop)
     stopper.start()
     worker.run()
     stopper.join()
