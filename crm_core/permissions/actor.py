@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
 
 import attrs
 
+from ..entities.validate import is_id
 from ..errors import Invalid
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ DECIMAL_PLACES: Final = 6
 _RESERVED: Final = {"system": "system:", "service": "plugin:"}
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,40}\Z")
 _UNUSABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
-CANONICAL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
 def _text(value: object, field: str, longest: int) -> str:
@@ -194,7 +194,7 @@ class Actor:
         """Return an attribute if it is of *kind*, else None: a rule that compares a date with text is false, not an error."""
         value = self.attributes.get(name)
         if kind == "id":
-            return value if isinstance(value, str) and CANONICAL_ID.match(value) else None
+            return value if is_id(value) else None
         if kind == "decimal":
             return Decimal(value) if type(value) is int else value if isinstance(value, Decimal) else None
         python = {"text": str, "int": int, "bool": bool, "date": date, "datetime": datetime, "list": tuple}[kind]

@@ -12,9 +12,10 @@ import attrs
 from ..entities.fields import FieldSpec
 from ..entities.meta import EntitySpec, spec
 from ..entities.money import Money
+from ..entities.validate import MAX_INTEGER, is_id
 from ..errors import CRMError, LoadError
 from ..messages import closest
-from .actor import CANONICAL_ID, DECIMAL_PLACES, AttributeKind, has_places
+from .actor import DECIMAL_PLACES, AttributeKind, has_places
 from .predicates import (
     ActorValue,
     And,
@@ -36,7 +37,6 @@ from .predicates import (
 
 MAX_DEPTH: Final = 20
 MAX_NODES: Final = 500
-_BIGGEST: Final = 2**63 - 1
 _EQUALS = {"eq", "ne"}
 _ORDERS = {"lt", "le", "gt", "ge"}
 _OPERATORS: Final[dict[str, set[str]]] = {
@@ -186,7 +186,7 @@ class _Binder:
 def _fits(field: FieldSpec, value: Any) -> bool:
     match field.kind:
         case "id" | "ref":
-            return isinstance(value, str) and CANONICAL_ID.match(value) is not None
+            return is_id(value)
         case "str" | "text":
             return isinstance(value, str)
         case "enum":
@@ -194,7 +194,7 @@ def _fits(field: FieldSpec, value: Any) -> bool:
         case "bool":
             return isinstance(value, bool)
         case "int":
-            return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _BIGGEST
+            return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_INTEGER
         case "decimal":
             return isinstance(value, int | Decimal) and not isinstance(value, bool) and _is_kept(Decimal(value), field.options.scale)
         case "money":
@@ -209,4 +209,4 @@ def _fits(field: FieldSpec, value: Any) -> bool:
 
 def _is_kept(value: Decimal, scale: int) -> bool:
     """Whether the column keeps all digits, on SQLite as an integer of 64 bits."""
-    return has_places(value, scale) and value.copy_abs() <= Decimal(_BIGGEST).scaleb(-scale)
+    return has_places(value, scale) and value.copy_abs() <= Decimal(MAX_INTEGER).scaleb(-scale)
