@@ -308,6 +308,17 @@ class CRM:
 
         return to_json(self, record, expand)
 
+    def from_json(self, entity: type[E], data: Mapping[str, Any]) -> E:
+        """Build a new record of plain JSON, such as a request's body: what :meth:`to_json` writes, without the system fields.
+
+        Raises:
+            Invalid: unknown, missing or unreadable fields, all at once.
+        """
+        from .describe import from_json
+
+        found: E = from_json(self, entity, data)
+        return found
+
     def explain(self, actor: Actor, action: str, entity: type[Entity], id: str) -> Any:
         """Tell which rules let an actor do something to a record, or which failed."""
         from .permissions.explain import explain_record

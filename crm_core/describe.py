@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .entities.entity import Entity
 from .entities.fields import FieldSpec
 from .entities.meta import spec
-from .entities.validate import plain
-from .errors import Invalid
+from .entities.validate import plain, problems, structure
+from .errors import Detail, Invalid
 from .hooks.schema import field_schema
+from .messages import redact
 
 if TYPE_CHECKING:
     from .crm import CRM
@@ -44,24 +45,24 @@ def to_json(crm: CRM, record: Any, expand: Sequence[str]) -> Any:
     return result
 
 
-def from_json(crm: CRM, entity: type[Any], data: dict[str, Any]) -> Any:
+def from_json(crm: CRM, entity: type[Any], data: Mapping[str, Any]) -> Any:
     """Build a new record of plain JSON.
 
     Raises:
         Invalid: unknown, unreadable or missing fields, all at once.
     """
-    from .entities.validate import structure
-    from .errors import Detail
-
     codec = crm.codec(entity)
     name = codec.facts.name
+    if not isinstance(data, Mapping):
+        raise Invalid(details=[Detail(name, "", "wrong_type", redact(data), {"expected": "object"})])
     wrong = [Detail(name, str(n)[:60], "unknown_field") for n in data if n not in codec.fields or codec.fields[n].system]
     wrong += [Detail(name, n, "required") for n, f in codec.fields.items() if f.required and n not in data]
     given: dict[str, Any] = {}
     for n, value in data.items():
-        if n in codec.fields:
+        if n in codec.fields and not codec.fields[n].system:
             try:
                 given[n] = structure(name, codec.fields[n], value)
+                wrong += problems(name, codec.fields[n], given[n])
             except Invalid as e:
                 wrong += e.details
     if wrong:
