@@ -82,7 +82,7 @@ class _Order:
 
 
 class Query(Generic[E]):
-    """A read of one entity. Each step returns a new query; nothing runs before ``all``, ``first``, ``one``, ``count``, ``page``, ``stream``."""
+    """A read of one entity. Each step returns a new query; nothing runs before ``all``, ``first``, ``one``, ``count`` or ``page``."""
 
     def __init__(self, session: Session, entity: type[E]) -> None:
         self._session = session
@@ -184,11 +184,17 @@ class Query(Generic[E]):
         return int(self._session.execute(statement).scalar_one())
 
     def ids(self) -> list[str]:
-        """Return the ids of all records, in order."""
+        """Return the ids of all records, in order, each once."""
         from sqlalchemy import select
 
         table = logical_table(self.entity)
-        return list(self._session.execute(select(table.c.id).where(*self._criteria).order_by(*self._order_clauses())).scalars())
+        found = self._session.execute(select(table.c.id).where(*self._criteria).order_by(*self._order_clauses())).scalars()
+        return list(dict.fromkeys(found))
+
+    def described(self) -> list[Any]:
+        """Return what is asked for, with its values, to tell one query from another."""
+        compiled = self._select().order_by(*self._order_clauses()).compile()
+        return [str(compiled), compiled.params]
 
     def page(self, size: int = 50, *, after: str | None = None) -> Page[E]:
         """Return up to *size* records (at most 1,000) after a cursor. The cost does not grow with the depth.
@@ -220,7 +226,7 @@ class Query(Generic[E]):
 
     def _columns(self) -> tuple[tuple[Any, ...], Any]:
         session = self._session
-        columns, load = session.crm.codec(self.entity).loader(session.reader.readable(self.entity), raw=False)
+        columns, load = session.crm.codec(self.entity).loader(session.reader.readable(self.entity))
         table = logical_table(self.entity)
         return tuple(table.c[c] for c in columns), load
 
@@ -232,7 +238,7 @@ class Query(Generic[E]):
 
     def _load(self, statement: Select[Any]) -> list[E]:
         _, load = self._columns()
-        found: list[E] = [load(row) for row in self._session.execute(statement)]
+        found: list[E] = list(map(load, self._session.reader.rows(statement)))
         for field in self._preloads:
             self._session.attach(found, field)
         return found

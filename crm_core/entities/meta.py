@@ -88,7 +88,18 @@ class RecordMeta(type):
         if "<locals>" in cls.__qualname__:
             cls.__crm_locals__ = dict(sys._getframe(1).f_locals)
         these = {k: _attribute(o) for k, o in own.items()}
-        attrs.define(cls, these=these, slots=False, kw_only=True, eq=False, repr=False, order=False, auto_detect=False, on_setattr=[])
+        # No hook at assignment: values are checked on their way to the database, and each record read is a dozen assignments.
+        attrs.define(
+            cls,
+            these=these,
+            slots=False,
+            kw_only=True,
+            eq=False,
+            repr=False,
+            order=False,
+            auto_detect=False,
+            on_setattr=attrs.setters.NO_OP,
+        )
         return cls
 
     if not TYPE_CHECKING:  # a type checker would take it for the permission to read any name

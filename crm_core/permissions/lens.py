@@ -19,7 +19,7 @@ from ..errors import Refused
 from . import money_sql  # noqa: F401  # its rules say how money is written
 from .guard import guard
 from .plans import FEW, Form, Planner
-from .prepared import Prepared, prepare
+from .prepared import Prepared, driver_rows, prepare
 from .views import OPTION, View, Views
 
 CACHED_STATEMENTS = 500
@@ -78,10 +78,7 @@ class Lens:
 
     def raw(self, connection: Connection, statement: Executable, params: Mapping[str, Any]) -> list[Any]:
         """Run a select like :meth:`execute` and return the driver's rows, whose values no type has read."""
-        result: Any = self.execute(connection, statement, params)
-        rows = list(result.cursor.fetchall())
-        result.close()
-        return rows
+        return driver_rows(self.execute(connection, statement, params))
 
     def prepare(self, statement: Executable) -> Prepared:
         """Compile a select for good; its named parameters get their values with the actor's.

@@ -6,7 +6,6 @@ that action) and **every** restriction of their roles holds. What no role allows
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -14,6 +13,7 @@ import attrs
 
 from ..entities.meta import EntitySpec, spec
 from ..errors import CRMError, Invalid, LoadError
+from ..messages import closest
 from .actor import Actor
 from .binding import bind, find_field
 from .predicates import Rule, Shared, all_of, any_of, everything, nothing
@@ -75,11 +75,13 @@ class BoundRole:
         """Say whether the role allows *action* on some record of *entity*."""
         return any(g.covers(action, entity) for g in self.grants)
 
+    def permits_alone(self, permission: str) -> bool:
+        """Say whether the role allows *permission* about no record in particular, and so about every one."""
+        return permission in self.permissions or bool(self.namespace and permission.startswith(self.namespace))
+
     def permits(self, permission: str) -> bool:
         """Say whether the role allows *permission*, on its own or on some entity."""
-        if permission in self.permissions or (self.namespace and permission.startswith(self.namespace)):
-            return True
-        return any(g.actions is not None and permission in g.actions for g in self.grants)
+        return self.permits_alone(permission) or any(g.actions is not None and permission in g.actions for g in self.grants)
 
 
 @attrs.define(eq=False)
@@ -93,15 +95,15 @@ class Policy:
 
     roles: tuple[BoundRole, ...]
     sees_all: bool = False
-    _rules: dict[tuple[str, str], Rule] = attrs.field(factory=dict, init=False, repr=False)
-    _levels: dict[str, dict[str, FieldLevel]] = attrs.field(factory=dict, init=False, repr=False)
+    _rules: dict[tuple[str, type[Any] | str], Rule] = attrs.field(factory=dict, init=False, repr=False)
+    _levels: dict[type[Any] | str, dict[str, FieldLevel]] = attrs.field(factory=dict, init=False, repr=False)
 
     def rule(self, action: str, entity: type[Any] | str) -> Rule:
         """Return for which records of *entity* the action is allowed; ``nothing`` where no role allows it."""
-        key = (action, entity_name(entity))
-        if key not in self._rules:
-            self._rules[key] = everything if self.sees_all else self._rule(*key)
-        return self._rules[key]
+        found = self._rules.get((action, entity))
+        if found is None:
+            found = self._rules[action, entity] = everything if self.sees_all else self._rule(action, entity_name(entity))
+        return found
 
     def _rule(self, action: str, entity: str) -> Rule:
         grants = [g.rule for role in self.roles for g in role.grants if g.covers(action, entity)]
@@ -125,14 +127,15 @@ class Policy:
         creating (updating) it for writing: who reads everything through one role and may change one field through another, does just
         that. Where creating and updating differ, the narrower counts.
         """
-        name = entity_name(entity)
-        if name not in self._levels:
+        found = self._levels.get(entity)
+        if found is None:
+            name = entity_name(entity)
             reading = self._widest("read", name)
             writing = [self._widest(a, name) for a in ("create", "update") if any(r.allows(a, name) for r in self.roles)]
             listed = sorted({c for role in self.roles for c in role.levels.get(name, ())})
             levels = {c: _narrowed(reading.get(c, "write"), [w.get(c, "write") for w in writing]) for c in listed}
-            self._levels[name] = {c: level for c, level in levels.items() if level != "write"}
-        return self._levels[name]
+            found = self._levels[entity] = {c: level for c, level in levels.items() if level != "write"}
+        return found
 
     def _widest(self, action: str, entity: str) -> dict[str, FieldLevel]:
         """Return per column the widest level of the roles that allow the action; missing is ``write``."""
@@ -143,6 +146,10 @@ class Policy:
     def permits(self, permission: str) -> bool:
         """Say whether a permission that a plugin declares is given, on its own or on some entity."""
         return self.sees_all or any(role.permits(permission) for role in self.roles)
+
+    def permits_alone(self, permission: str) -> bool:
+        """Say whether a permission is given about no record in particular, and so about every one."""
+        return self.sees_all or any(role.permits_alone(permission) for role in self.roles)
 
 
 def _narrowed(reading: FieldLevel, writing: Iterable[FieldLevel]) -> FieldLevel:
@@ -164,11 +171,6 @@ class Policies:
         self._tenants: dict[str, dict[str, BoundRole]] = {}
         self._cache: dict[tuple[str, frozenset[str]], Policy] = {}
         self._system = Policy((), sees_all=True)
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The names of the roles that code defines."""
-        return frozenset(self._roles)
 
     def resolve(self, actor: Actor) -> Policy:
         """Return what an actor may do. Role names this CRM does not know give no rights."""
@@ -253,8 +255,7 @@ class Policies:
         name = entity_name(entity)
         found = self._specs.get(name)
         if found is None or (isinstance(entity, type) and found.entity is not entity):
-            near = difflib.get_close_matches(name, self._specs, 1)
-            raise error("role_entity", role=role, entity=name[:60], suggestion=near[0] if near else "")
+            raise error("role_entity", role=role, entity=name[:60], suggestion=closest(name, self._specs))
         return found
 
     def _field_levels(self, role: Role, error: type[CRMError]) -> dict[str, dict[str, FieldLevel]]:
@@ -310,8 +311,7 @@ def _check_extends(new: Mapping[str, BoundRole], roles: Mapping[str, BoundRole],
     for role in new.values():
         for name in role.extends:
             if name not in roles:
-                near = difflib.get_close_matches(name, roles, 1)
-                raise error("role_unknown", role=role.name, extends=name[:60], suggestion=near[0] if near else "")
+                raise error("role_unknown", role=role.name, extends=name[:60], suggestion=closest(name, roles))
     for role in new.values():
         path = _circle(role.name, roles, [])
         if path:

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 from sqlalchemy import Connection, Dialect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from ..errors import Refused
@@ -36,10 +37,30 @@ class Prepared:
         return values if self.names is None else [values[name] for name in self.names]
 
     def fetch(self, connection: Connection, params: Mapping[str, Any]) -> list[Any]:
-        """Run it on a connection that is in its transaction; return the driver's rows, whose values no type has read."""
-        with closing(connection.connection.cursor()) as cursor:
-            cursor.execute(self.sql, self.arguments(params))
-            return list(cursor.fetchall())
+        """Run it; return the driver's rows, whose values no type has read.
+
+        Raises:
+            DBAPIError: the database refuses, as from any other statement.
+        """
+        if not connection.in_transaction():
+            connection.begin()
+        dbapi: Any = connection.connection
+        with closing(dbapi.cursor()) as cursor:
+            try:
+                cursor.execute(self.sql, self.arguments(params))
+                return list(cursor.fetchall())
+            except connection.dialect.loaded_dbapi.Error as e:
+                lost = connection.dialect.is_disconnect(e, dbapi, cursor)
+                if lost:
+                    connection.invalidate(e)
+                raise DBAPIError(self.sql, None, e, connection_invalidated=lost) from e
+
+
+def driver_rows(result: Any) -> list[Any]:
+    """Return the rows of a result that nothing was read from, as the driver gave them."""
+    rows = list(result.cursor.fetchall())
+    result.close()
+    return rows
 
 
 def prepare(compiled: Any, dialect: Dialect) -> Prepared:

@@ -5,7 +5,7 @@ All actors whose roles give the same policy share one shape; what differs betwee
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Result
 
     from ..crm import CRM
+    from ..entities.codec import Loader
     from ..query import Query
     from ..session import Session
     from .policy import Policy
+    from .prepared import Prepared
 
 
 class Shape:
@@ -35,7 +37,7 @@ class Shape:
         self.lens = Lens(
             {logical_table(e): self._view(e) for e in crm.registry.entities}, rates=crm.rates, dialect=crm.bound.engine.dialect
         )
-        self._gets: dict[type[Any], tuple[Any, Callable[[Sequence[Any]], Any]]] = {}
+        self._gets: dict[type[Any], tuple[Prepared, Loader]] = {}
 
     def _view(self, entity: type[Any]) -> View:
         crm, policy = self._crm, self.policy
@@ -56,17 +58,21 @@ class Shape:
         """Run a statement as the session's actor may see it."""
         return self.lens.execute(session.unit.connection, statement, session.binds)
 
+    def rows(self, session: Session, statement: Any) -> list[Any]:
+        """Run a statement as the session's actor may see it and return the driver's rows."""
+        return self.lens.raw(session.unit.connection, statement, session.binds)
+
     def get(self, session: Session, entity: type[Any], id_: str) -> Any:
         """Read one record by id."""
         known = self._gets.get(entity)
         if known is None:
-            columns, load = self._crm.codec(entity).loader(session.reader.readable(entity), raw=False)
+            columns, load = self._crm.codec(entity).loader(session.reader.readable(entity))
             table = logical_table(entity)
             statement = select(*(table.c[c] for c in columns)).where(table.c.id == bindparam("record_id", type_=IdType()))
-            known = self._gets[entity] = (statement, load)
-        statement, load = known
-        row = self.lens.execute(session.unit.connection, statement, {**session.binds, "record_id": id_}).first()
-        return None if row is None else load(row)
+            known = self._gets[entity] = (self.lens.prepare(statement), load)
+        prepared, load = known
+        rows = prepared.fetch(session.unit.connection, {**session.binds, "record_id": id_})
+        return load(rows[0]) if rows else None
 
     def page(self, query: Query[Any], criteria: Sequence[Any], order: Sequence[Any], limit: int) -> Select[Any]:
         """Return the statement of one page."""

@@ -10,6 +10,7 @@ from ..entities.meta import spec
 from ..entities.validate import plain, structure
 from ..errors import Conflict, CRMError, Denied, Detail, Invalid, NotFound
 from ..hooks.core_specs import Change
+from ..messages import redact
 from .changeset import Changeset, Operation
 from .stages import SYSTEM, Failed, Stages
 
@@ -44,12 +45,12 @@ class Pipeline:
         for row, record in enumerate(records):
             if type(record) is not entity:
                 raise Invalid("mixed_entities", entity=spec(entity).name, given=type(record).__name__, row=row)
-            if record._origin is not None or "version" in dict(record._items()):
+            if record._origin is not None or _has(record, "version"):
                 raise Invalid("already_stored", entity=spec(entity).name)
         self._stamp(records)
-        work = Changeset(
-            entity, "create", [Change(record=r, old=None, fields=self.given(codec, r)) for r in records], list(range(len(records)))
-        )
+        me = self._session.actor.id
+        changes = [Change(record=r, old=None, fields=codec.given(r, me)) for r in records]
+        work = Changeset(entity, "create", changes, list(range(len(records))))
         try:
             with self._session.unit.atomic():
                 done = self._stages.run(codec, work, failed if collect else None)
@@ -86,6 +87,7 @@ class Pipeline:
         """
         failed: Failed = []
         codec = self._crm.codec(entity)
+        _check_version(codec, version)
         structured = [(id_, self.structure(codec, changes)) for id_, changes in asked]
         with self._session.unit.atomic():
             olds = self._session.reader.locked(entity, [id_ for id_, _ in structured])
@@ -100,7 +102,7 @@ class Pipeline:
                 new = codec.copy(old)
                 for name, value in changes.items():
                     codec.set(new, name, value)
-                changed = frozenset(n for n in changes if codec.get(new, n) != codec.get(old, n))
+                changed = frozenset(n for n in changes if _differ(codec.get(new, n), codec.get(old, n)))
                 if not changed:
                     unchanged[row] = old  # type: ignore[assignment]  # _hidden_or_stale reports None
                     continue
@@ -116,6 +118,8 @@ class Pipeline:
         Raises:
             Invalid: names that are not fields, are not readable, or may not be set.
         """
+        if not isinstance(changes, Mapping):
+            raise Invalid(details=[_wrong_type(codec, "", "object", changes)])
         levels = self._session.policy.fields(codec.entity)
         found: dict[str, Any] = {}
         wrong: list[Detail] = []
@@ -161,6 +165,7 @@ class Pipeline:
         """Write what differs from the record as it was read; see :meth:`Session.save`."""
         session, entity = self._session, type(record)
         codec = self._crm.codec(entity)
+        _check_version(codec, record.version)
         levels = session.policy.fields(entity)
         editable = {
             n: v for n, v in codec.values(record).items() if not codec.fields[n].system and levels.get(n, "write") in ("read", "write")
@@ -170,7 +175,7 @@ class Pipeline:
             raise NotFound(entity=codec.facts.name)
         theirs = {n: codec.get(current, n) for n in editable}
         if current.version == record.version:
-            changes = {n: v for n, v in editable.items() if v != theirs[n]}
+            changes = {n: v for n, v in editable.items() if _differ(v, theirs[n])}
         else:
             then = session.reader.base(codec, current, record.version, codec.plain(theirs))
             changes = {n: v for n, v in editable.items() if codec.plain({n: v})[n] != then[n]}
@@ -184,40 +189,35 @@ class Pipeline:
         session, entity = self._session, type(record)
         codec = self._crm.codec(entity)
         field = codec.fields.get(on)
-        if field is None or not field.options.unique or codec.get(record, on) is None:
+        readable = session.policy.fields(entity).get(on, "write") in ("read", "write")
+        if field is None or not readable or not field.options.unique or codec.get(record, on) is None:
             raise Invalid("not_a_unique_value", entity=codec.facts.name, field=on)
-        known = session.reader.taken(entity, on, codec.get(record, on))
+        wrong = codec.check(record, names=[on])
+        if wrong:
+            raise Invalid(details=wrong)
+        known = session.find(entity, session.reader.taken(entity, on, codec.get(record, on)))
         if known is None:
+            # Where it is hidden, the way to the database's own answer tells nothing but that.
             try:
                 return session.reader.revealed(self.create([record])[0][0])
             except Conflict as e:
                 # Someone else created it between our look and our write.
-                known = session.reader.taken(entity, on, codec.get(record, on))
+                known = session.find(entity, session.reader.taken(entity, on, codec.get(record, on)))
                 if e.code != "not_unique" or known is None:
                     raise
-        if session.find(entity, known) is None:
-            raise Conflict("not_unique", details=[Detail(codec.facts.name, on, "not_unique")], entity=codec.facts.name, field=on)
-        return self.update(entity, [(known, {n: codec.get(record, n) for n in self.given(codec, record)})])[0][0]
-
-    def given(self, codec: Codec, record: Any) -> frozenset[str]:
-        """Return the names of the fields that differ from their defaults."""
-        given = []
-        for name, field in codec.fields.items():
-            if field.system:
-                continue
-            value = codec.get(record, name)
-            default = field.options.factory() if field.options.factory else field.options.default
-            if value != default and not (name == "owner" and value == self._session.actor.id):
-                given.append(name)
-        return frozenset(given)
+        return self.update(entity, [(known.id, {n: codec.get(record, n) for n in codec.given(record, session.actor.id)})])[0][0]
 
     # -- delete and restore -------------------------------------------------------------------------------------------------------
 
-    def delete(self, entity: type[Any], ids: Sequence[str]) -> None:
+    def delete(self, entity: type[Any], ids: Sequence[str], *, within: frozenset[str] = frozenset()) -> None:
         """Soft-delete records; references to them are protected, set null or cascaded as their fields say.
+
+        Args:
+            within: the ids of the records whose deletion led here.
 
         Raises:
             NotFound: an id is not there for this actor.
+            Denied: also ``append_only``.
             Conflict: ``protected``: living records still point at one.
         """
         codec = self._crm.codec(entity)
@@ -225,7 +225,9 @@ class Pipeline:
             olds = self._session.reader.locked(entity, ids)
             for id_ in ids:
                 self._require("delete", entity, olds.get(id_))
-            self._release_references(entity, ids)
+            if codec.facts.append_only and not self._session.actor.is_system:
+                raise Denied("append_only", entity=codec.facts.name)
+            self._release_references(entity, ids, within.union(ids))
             self._stages.run(codec, self._dated(codec, "delete", [olds[i] for i in ids], self._crm.runtime.clock.now()), None)
 
     def restore(self, entity: type[E], id_: str) -> E:
@@ -256,24 +258,49 @@ class Pipeline:
             changes.append(Change(record=new, old=old, fields=frozenset({"deleted_at"})))
         return Changeset(codec.entity, op, changes, list(range(len(changes))))
 
-    def _release_references(self, entity: type[Any], ids: Sequence[str]) -> None:
-        """Do to the records that point at *ids* what their fields say."""
+    def _release_references(self, entity: type[Any], ids: Sequence[str], going: frozenset[str]) -> None:
+        """Do to the records that point at *ids* what their fields say, but for those that are *going* with them."""
         for child, field in self._crm.references(entity):
-            pointing = self._session.reader.pointing(child, field, ids)
+            pointing = [i for i in self._session.reader.pointing(child, field, ids) if i not in going]
             if not pointing:
                 continue
             if field.options.on_delete == "protect":
                 raise Conflict("protected", entity=spec(entity).name, by=spec(child).name, field=field.name)
             with self._session.elevated_core(f"on_delete:{spec(entity).name}") as core:
                 if field.options.on_delete == "cascade":
-                    core.pipeline.delete(child, pointing)
+                    core.pipeline.delete(child, pointing, within=going)
                 else:
                     core.pipeline.update(child, [(i, {field.name: None}) for i in pointing])
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """Say whether two values differ; what cannot be compared does, and is judged later."""
+    try:
+        return bool(one != other)
+    except (ArithmeticError, RecursionError):
+        return True
+
+
+def _check_version(codec: Codec, version: object) -> None:
+    if version is not None and type(version) is not int:
+        raise Invalid(details=[_wrong_type(codec, "version", "int", version)])
+
+
+def _wrong_type(codec: Codec, field: str, expected: str, given: object) -> Detail:
+    return Detail(codec.facts.name, field, "wrong_type", redact(given), {"expected": expected, "given": type(given).__name__})
+
+
+def _has(record: Any, name: str) -> bool:
+    try:
+        object.__getattribute__(record, name)
+    except AttributeError:
+        return False
+    return True
 
 
 def _unstamp(record: Any) -> None:
     if getattr(record, "owner", None) == record.created_by:
         record.owner = None
     for name in SYSTEM:
-        if name in dict(record._items()):
+        if _has(record, name):
             delattr(record, name)

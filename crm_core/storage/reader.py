@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import bindparam, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, StatementError
 
 from ..entities.entity import Entity
 from ..entities.fields import FieldSpec
 from ..entities.meta import logical_table
 from ..entities.validate import is_id
 from ..events.journal import history
-from ..permissions.prepared import driver_rows
 from .failures import translate
 from .writer import chunks
 
@@ -88,8 +87,15 @@ class Reader:
         if len(wanted) <= ONE_BY_ONE:
             return {id_: found for id_ in wanted if (found := self.one(entity, id_)) is not None}
         statement = select(*(table.c[c] for c in columns))
-        rows = (row for part in chunks(wanted) for row in driver_rows(self._session.execute(statement.where(table.c.id.in_(part)))))
+        rows = (row for part in chunks(wanted) for row in self.rows(statement.where(table.c.id.in_(part))))
         return {record.id: record for record in map(load, rows)}
+
+    def rows(self, statement: Any) -> list[Any]:
+        """Run a select as the actor may see it and return the driver's rows, whose values no type has read."""
+        try:
+            return self._session.shape.rows(self._session, statement)
+        except StatementError as e:
+            raise translate(e) from e
 
     def targets(self, entity: Any, ids: Sequence[str], *, attach: bool) -> dict[str, Any]:
         """Return which of *ids* exist for the actor: with their records where *attach*, else with None."""

@@ -84,22 +84,23 @@ class Stages:
     def _permit(self, codec: Codec, work: Changeset) -> Errors:
         """Check that nobody writes a record out of their own sight, or a field they may not."""
         action = {"create": "create", "update": "update", "delete": "delete", "restore": "delete"}[work.op]
-        name = codec.facts.name
         errors: Errors = {}
+        if work.op == "create":
+            # Records of a batch mostly have the same fields.
+            wrong = {fields: self._unwritable(codec, fields) for fields in {c.fields for c in work.changes}}
+            errors = {i: Invalid(details=wrong[c.fields]) for i, c in enumerate(work.changes) if wrong[c.fields]}
+        policy = self._session.policy
+        if policy.is_everything(policy.rule(action, codec.entity)):
+            return errors
         for i, change in enumerate(work.changes):
-            if work.op == "create":
-                wrong = self._unwritable(codec, change)
-                if wrong:
-                    errors[i] = Invalid(details=wrong)
-                    continue
-            if not self._permitted(action, change):
-                errors[i] = Denied(action=action, entity=name)
+            if i not in errors and not self._permitted(action, change):
+                errors[i] = Denied(action=action, entity=codec.facts.name)
         return errors
 
-    def _unwritable(self, codec: Codec, change: Change) -> list[Detail]:
+    def _unwritable(self, codec: Codec, fields: frozenset[str]) -> list[Detail]:
         levels = self._session.policy.fields(codec.entity)
         wrong = []
-        for n in change.fields:
+        for n in fields:
             level = levels.get(n, "write")
             if level == "none":
                 wrong.append(Detail(codec.facts.name, n, "unknown_field"))
@@ -135,10 +136,13 @@ class Stages:
         return work
 
     def _permitted(self, action: str, change: Change) -> bool:
-        """Judge the new state; who may assign the record may also give it away out of their sight."""
+        """Judge the new state; for who may assign the record, as if it were not given away."""
         moved = action == "update" and "owner" in change.fields and change.old is not None
         if moved and self._session.permitted("assign", cast("Entity", change.old)):
-            return True
+            codec = self._crm.codec(type(change.record))
+            kept = codec.copy(change.record)
+            kept.owner = codec.get(change.old, "owner")
+            return self._session.permitted(action, kept)
         return self._session.permitted(action, change.record)
 
     def _vetoes(self, codec: Codec, ctx: WriteCtx, work: Changeset) -> Errors:
@@ -158,21 +162,24 @@ class Stages:
     def _references(self, codec: Codec, work: Changeset) -> Errors:
         """Check that what is pointed at exists for this actor: an id in a body goes through the lens like any other."""
         errors: Errors = {}
-        if work.op in ("delete", "restore"):
+        if work.op == "delete":
             return errors
-        for name, field in codec.fields.items():
-            if field.kind != "ref":
-                continue
+        restored = work.op == "restore"
+        for name in codec.references:
+            field = codec.fields[name]
             wanted: dict[int, Ref[Any]] = {
                 i: ref
                 for i, c in enumerate(work.changes)
-                if (c.old is None or name in c.fields) and (ref := codec.get(c.record, name)) is not None
+                if (c.old is None or restored or name in c.fields) and (ref := codec.get(c.record, name)) is not None
             }
             if not wanted:
                 continue
-            found = self._targets(field, sorted({r.id for r in wanted.values()}), attach=len(work.changes) <= ATTACHED)
+            found = self._targets(field, sorted({r.id for r in wanted.values()}), attach=len(work.changes) <= ATTACHED, core=restored)
             for i, ref in wanted.items():
-                if field.options.tree and work.changes[i].old is not None and self._above(codec, field, ref.id, work.changes[i].record.id):
+                if restored and ref.id not in found and field.options.on_delete == "set_null":
+                    codec.set(work.changes[i].record, name, None)
+                    work.changes[i].fields |= {name}
+                elif field.options.tree and work.changes[i].old is not None and self._above(codec, field, ref.id, work.changes[i].record.id):
                     detail = Detail(codec.facts.name, name, "cyclic_reference", "", {}, work.rows[i])
                     errors[i] = Invalid(details=[detail, *(errors[i].details if i in errors else ())])
                 elif ref.id not in found:
@@ -183,12 +190,12 @@ class Stages:
                     record._related = {**(record._related or {}), name: found[ref.id]}
         return errors
 
-    def _targets(self, field: FieldSpec, ids: Sequence[str], *, attach: bool) -> Mapping[str, Any]:
+    def _targets(self, field: FieldSpec, ids: Sequence[str], *, attach: bool, core: bool) -> Mapping[str, Any]:
         """Return which of *ids* exist; a read-only reference was set by a plugin, which may point at what the actor does not see."""
-        if not field.options.read_only:
+        if not (field.options.read_only or core):
             return self._session.reader.targets(field.target, ids, attach=attach)
-        with self._session.elevated_core("references that plugins set") as core:
-            return core.reader.targets(field.target, ids, attach=False)
+        with self._session.elevated_core("references that plugins set") as system:
+            return system.reader.targets(field.target, ids, attach=False)
 
     def _above(self, codec: Codec, field: FieldSpec, id_: str | None, wanted: str) -> bool:
         """Say whether *wanted* is *id_* or stands above it."""
@@ -244,7 +251,7 @@ class Stages:
         else:
             writer.update(connection, codec, records, set().union(*(c.fields for c in work.changes)))
         writer.journal(connection, session.origin(), self._journal_rows(codec, work))
-        session.unit.wrote = True
+        session.unit.changed()
 
     def _journal_rows(self, codec: Codec, work: Changeset) -> Iterable[JournalRow]:
         ids = self._crm.runtime.ids.many(len(work.changes))

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import Connection, Dialect, Table
+from sqlalchemy import Connection, Dialect, Select, Table, bindparam, select
 
 from ..entities.codec import Codec
-from ..entities.meta import spec
+from ..entities.sqltypes import IdType
 from ..entities.validate import plain
+from ..errors import Conflict
+from ..permissions.prepared import Prepared, driver_rows, prepare
 from .tables import Tables
 
 CHUNK = 1_000
+LISTED = 500
 JOURNAL = (
     "tenant",
     "at",
@@ -49,7 +52,7 @@ class Origin:
     chain: tuple[str, ...]
 
 
-@attrs.frozen
+@attrs.define
 class JournalRow:
     """One change or domain event, before it is written. ``payload`` and ``personal`` are plain JSON."""
 
@@ -59,6 +62,12 @@ class JournalRow:
     kind: str
     payload: Mapping[str, Any]
     personal: Mapping[str, Any] | None = None
+
+
+def chunks(items: Sequence[Any], size: int = LISTED) -> Iterator[Sequence[Any]]:
+    """Cut a sequence into parts that fit a statement's parameters."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def _placeholders(dialect: Dialect, count: int) -> list[str]:
@@ -79,9 +88,8 @@ class Writer:
         self._dialect = dialect
         self._sqlite = dialect.name == "sqlite"
         self._statements: dict[Any, str] = {}
-        quote = dialect.identifier_preparer
+        self._locks: dict[Any, Prepared] = {}
         self._journal = self._insert(tables.system.journal, JOURNAL, extra={} if self._sqlite else {"xid": "pg_current_xact_id()"})
-        self._quote = quote
 
     def _insert(self, table: Table, columns: Sequence[str], extra: Mapping[str, str] | None = None) -> str:
         quote = self._dialect.identifier_preparer
@@ -89,14 +97,41 @@ class Writer:
         values = [*_placeholders(self._dialect, len(columns)), *(extra or {}).values()]
         return f"INSERT INTO {quote.format_table(table)} ({', '.join(names)}) VALUES ({', '.join(values)})"
 
-    def _run(self, connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    def _run(self, connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Send a statement for each row; return how many rows the database counted, as far as the driver tells (else -1)."""
         if len(rows) == 1:
-            connection.exec_driver_sql(statement, rows[0])
-            return
-        for start in range(0, len(rows), CHUNK):
-            connection.exec_driver_sql(statement, list(rows[start : start + CHUNK]))
+            return connection.exec_driver_sql(statement, rows[0]).rowcount
+        counts = [connection.exec_driver_sql(statement, list(part)).rowcount for part in chunks(rows, CHUNK)]
+        return -1 if -1 in counts else sum(counts)
 
     # -- rows ---------------------------------------------------------------------------------------------------------------------
+
+    def locked(self, connection: Connection, codec: Codec, tenant: str, ids: Sequence[str], *, deleted: bool = False) -> list[Any]:
+        """Read the rows of a tenant's living or deleted records, whole as the driver gives them, locked until the transaction ends."""
+        if len(ids) == 1:
+            return self._lock_one(codec, deleted).fetch(connection, {"tenant": tenant, "id": ids[0]})
+        table = self._tables.entities[codec.entity]
+        statement = self._lock(codec, deleted)
+        return [
+            row
+            for part in chunks(ids)
+            for row in driver_rows(connection.execute(statement.where(table.c.id.in_(part)).order_by(table.c.id), {"tenant": tenant}))
+        ]
+
+    def _lock(self, codec: Codec, deleted: bool) -> Select[Any]:
+        table = self._tables.entities[codec.entity]
+        dead = table.c.deleted_at.is_not(None) if deleted else table.c.deleted_at.is_(None)
+        columns, _ = codec.loader(codec.every)
+        # Ids never change: who only points at a record need not wait, nor deadlock.
+        return select(*(table.c[c] for c in columns)).where(table.c.tenant == bindparam("tenant"), dead).with_for_update(key_share=True)
+
+    def _lock_one(self, codec: Codec, deleted: bool) -> Prepared:
+        found = self._locks.get((codec.entity, deleted))
+        if found is None:
+            table = self._tables.entities[codec.entity]
+            statement = self._lock(codec, deleted).where(table.c.id == bindparam("id", type_=IdType()))
+            found = self._locks[codec.entity, deleted] = prepare(statement.compile(dialect=self._dialect), self._dialect)
+        return found
 
     def insert(self, connection: Connection, codec: Codec, records: Sequence[Any]) -> None:
         """Write new records and their list entries."""
@@ -105,12 +140,15 @@ class Writer:
             statement = self._statements[codec.entity] = self._insert(self._tables.entities[codec.entity], codec.columns)
         to_row = codec.to_row
         self._run(connection, statement, [to_row(r) for r in records])
-        for name, field in codec.fields.items():
-            if field.kind == "list":
-                self._insert_list(connection, codec, name, records)
+        for name in codec.lists:
+            self._insert_list(connection, codec, name, records)
 
     def update(self, connection: Connection, codec: Codec, records: Sequence[Any], names: Iterable[str]) -> None:
-        """Write the fields *names* (and the version, who and when) of changed records."""
+        """Write the fields *names* (and the version, who and when) of changed records.
+
+        Raises:
+            Conflict: ``changed_meanwhile``: one is not at the version any more that its change is based on.
+        """
         fields = sorted({*names, "version", "updated_at", "updated_by"})
         columns = tuple(c for n in fields for c in codec.fields[n].columns)
         key = (codec.entity, columns)
@@ -122,7 +160,8 @@ class Writer:
         for record in records:
             row = codec.to_row(record)
             rows.append((*(row[i] for i in at), record.id, record.version - 1))
-        self._run(connection, statement, rows)
+        if self._run(connection, statement, rows) not in (len(rows), -1):
+            raise Conflict("changed_meanwhile", entity=codec.facts.name)
         for name in names:
             if codec.fields[name].kind == "list":
                 self._delete_list(connection, codec, name, [r.id for r in records])
@@ -157,7 +196,7 @@ class Writer:
         """Append journal rows, in order."""
         at: Any = origin.at.isoformat(timespec="microseconds") if self._sqlite else origin.at
         head = (origin.tenant, at, origin.actor, origin.on_behalf_of, origin.plugin, origin.reason, origin.request)
-        chain = {"chain": list(origin.chain)} if origin.chain else {}
+        chain = {"chain": list(origin.chain)}
         dumps = json.dumps
         self._run(
             connection,
@@ -170,7 +209,7 @@ class Writer:
                     r.version,
                     r.kind,
                     FORMAT,
-                    dumps({**r.payload, **chain}),
+                    dumps({**r.payload, **chain} if origin.chain else r.payload),
                     dumps(r.personal) if r.personal else None,
                 )
                 for r in rows
@@ -178,24 +217,12 @@ class Writer:
         )
 
 
-def split_personal(codec: Codec, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Turn values into plain JSON, those of personal fields apart."""
-    public: dict[str, Any] = {}
-    personal: dict[str, Any] = {}
-    for name, value in values.items():
-        field = codec.fields[name]
-        (personal if field.options.pii else public)[name] = plain(field, value)
-    return public, personal
-
-
 def created_row(codec: Codec, record: Any, event_id: str) -> JournalRow:
     """Describe a new record; fields that are None or empty are left out."""
-    values = {n: v for n, v in codec.values(record).items() if v is not None and v != [] and not codec.fields[n].system}
-    public, personal = split_personal(codec, values)
+    public, personal = codec.journalled(record)
     name = codec.facts.name
-    return JournalRow(
-        name, record.id, record.version, f"{name}.created.v1", {"id": event_id, "new": public}, {"new": personal} if personal else None
-    )
+    payload = {"id": event_id, "new": public}
+    return JournalRow(name, record.id, record.version, f"{name}.created.v1", payload, {"new": personal} if personal else None)
 
 
 def updated_row(codec: Codec, old: Any, new: Any, names: Iterable[str], event_id: str, verb: str = "updated") -> JournalRow:
@@ -206,16 +233,14 @@ def updated_row(codec: Codec, old: Any, new: Any, names: Iterable[str], event_id
         field = codec.fields[n]
         pair = [plain(field, codec.get(old, n)), plain(field, codec.get(new, n))]
         (personal if field.options.pii else public)[n] = pair
-    name = spec(codec.entity).name
+    name = codec.facts.name
     extra = {"changes": personal} if personal else None
     return JournalRow(name, new.id, new.version, f"{name}.{verb}.v1", {"id": event_id, "changes": public}, extra)
 
 
 def deleted_row(codec: Codec, record: Any, event_id: str) -> JournalRow:
     """Describe a record that is gone, with its last values."""
-    values = {n: v for n, v in codec.values(record).items() if v is not None and v != [] and not codec.fields[n].system}
-    public, personal = split_personal(codec, values)
+    public, personal = codec.journalled(record)
     name = codec.facts.name
-    return JournalRow(
-        name, record.id, record.version, f"{name}.deleted.v1", {"id": event_id, "old": public}, {"old": personal} if personal else None
-    )
+    payload = {"id": event_id, "old": public}
+    return JournalRow(name, record.id, record.version, f"{name}.deleted.v1", payload, {"old": personal} if personal else None)
