@@ -16,7 +16,9 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlalchemy import Connection
 
-from crm_core import Account, Actor, SchemaBehind, Session
+from crm_core import Account, Actor, Ref, SchemaBehind, Session
+from crm_sales.api import Opportunity, Win
+from crm_service.api import ServiceRequest
 from tests.databases import Database
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "embedder_fastapi.py"
@@ -195,5 +197,30 @@ def test_support_learns_why_somebody_does_not_see_a_deal(host: ModuleType) -> No
         assert "'7' reports to '3'" in answers["3"]["chain"][0]
         assert answers["8"]["allowed"] is False
         assert "does not report to '8'" in answers["8"]["chain"][0]
+
+    play(host, story)
+
+
+def test_what_the_hosts_transaction_undoes_is_undone_in_the_crm(host: ModuleType) -> None:
+    async def story(client: Client) -> None:
+        with pytest.raises(ZeroDivisionError):
+            async with host.maker.begin() as tx, host.crm.asession(host.as_actor(host.PEOPLE["ann"]), on=tx) as s:
+                await s.create(Account(name="Never"))
+                raise ZeroDivisionError
+        async with host.crm.asession(Actor.system("test", tenant="org1"), write=False) as s:
+            assert await s.run(lambda t: t.query(Account).count()) == 0
+
+    play(host, story)
+
+
+def test_a_deal_that_is_won_is_handed_over_when_events_are_delivered(host: ModuleType) -> None:
+    async def story(client: Client) -> None:
+        deal = await new_deal(client, await new_account(host))
+        async with host.maker.begin() as tx, host.crm.asession(host.as_actor(host.PEOPLE["bob"]), on=tx) as s:
+            won = await s.run(lambda t: t.perform(Win(Ref(Opportunity, deal["id"]), reason="price")))
+            assert won.stage == "won"
+        assert await host.crm.run(lambda c: c.run_pending()) > 0
+        async with host.crm.asession(Actor.system("test", tenant="org1"), write=False) as s:
+            assert await s.run(lambda t: [r.subject for r in t.query(ServiceRequest).all()]) == ["Onboarding: 100 seats"]
 
     play(host, story)
