@@ -14,7 +14,7 @@ import httpx
 import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 
 from crm_core import Account, Actor, Ref, SchemaBehind, Session
 from crm_sales.api import Opportunity, Win
@@ -222,5 +222,24 @@ def test_a_deal_that_is_won_is_handed_over_when_events_are_delivered(host: Modul
         assert await host.crm.run(lambda c: c.run_pending()) > 0
         async with host.crm.asession(Actor.system("test", tenant="org1"), write=False) as s:
             assert await s.run(lambda t: [r.subject for r in t.query(ServiceRequest).all()]) == ["Onboarding: 100 seats"]
+
+    play(host, story)
+
+
+def test_a_commit_that_fails_is_no_201(host: ModuleType) -> None:
+    class DiskFull(Exception):
+        pass
+
+    def fail(_: Connection) -> None:
+        raise DiskFull
+
+    async def story(client: Client) -> None:
+        body = {"name": "100 seats", "account": await new_account(host), "amount": "12000", "currency": "EUR"}
+        transport = httpx.ASGITransport(host.app, raise_app_exceptions=False)
+        event.listen(host.engine.sync_engine, "commit", fail)
+        async with Client(transport=transport, base_url="http://app") as lenient:
+            assert (await lenient.post("/deals", json=body, headers=as_("bob"))).status_code == 500
+        event.remove(host.engine.sync_engine, "commit", fail)
+        assert (await client.get("/deals", headers=as_("bob"))).json()["data"] == []
 
     play(host, story)
