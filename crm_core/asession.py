@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from .entities.entity import Entity
+from .entities.fields import Ref
 
 if TYPE_CHECKING:
     from .crm import CRM
@@ -32,7 +33,7 @@ class AsyncCRMSession:
         """Run *work* with the session; inside, everything is as in synchronous code."""
         return await self._crm.bound.run(lambda: work(self._session))
 
-    async def get(self, entity: type[E], id: str) -> E:
+    async def get(self, entity: type[E], id: str | Ref[E]) -> E:
         """Return a record. See :meth:`Session.get`."""
         return await self.run(lambda s: s.get(entity, id))
 

@@ -10,9 +10,6 @@ from ..errors import Invalid, LoadError, NotReadable
 from .fields import Field, Ref, field
 from .meta import EntityMeta, ExtensionMeta, spec
 
-if TYPE_CHECKING:
-    pass
-
 X = TypeVar("X", bound="Extension")
 
 

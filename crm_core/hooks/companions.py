@@ -6,7 +6,8 @@ own, which requires both and is imported only there. Definitions stay without st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib import import_module
 
 from ..errors import LoadError
@@ -26,17 +27,31 @@ def with_companions(plugins: Iterable[Plugin]) -> Iterator[Plugin]:
     for plugin in real:
         for target, beside in plugin.definitions.companions:
             if beside in names:
-                companion = _load(plugin, target)
+                companion = imported(f"{plugin.name} ({target})", target, partial(_resolve, target))
                 if companion not in real:
                     yield companion
 
 
-def _load(plugin: Plugin, target: str) -> Plugin:
+def _resolve(target: str) -> object:
     module, _, name = target.partition(":")
+    return getattr(import_module(module), name)
+
+
+def imported(plugin: str, target: str, load: Callable[[], object]) -> Plugin:
+    """Import a plugin, whatever its module does meanwhile.
+
+    Args:
+        plugin: what the error calls it.
+        target: ``package.module:name`` of its definition.
+        load: imports it.
+
+    Raises:
+        LoadError: it cannot be imported, or is not a Plugin.
+    """
     try:
-        found = getattr(import_module(module), name)
+        found = load()
     except Exception as cause:
-        raise LoadError("plugin_import_failed", plugin=f"{plugin.name} ({target})", reason=f"{type(cause).__name__}: {cause}") from cause
+        raise LoadError("plugin_import_failed", plugin=plugin, reason=f"{type(cause).__name__}: {cause}") from cause
     if not isinstance(found, Plugin):
         raise LoadError("not_a_plugin", given=target)
     return found

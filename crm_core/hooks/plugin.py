@@ -24,6 +24,7 @@ X = TypeVar("X", bound=Ctx)
 V = TypeVar("V")
 R = TypeVar("R")
 C = TypeVar("C")
+M = TypeVar("M", bound=Callable[..., Any])
 S = TypeVar("S")
 
 
@@ -103,7 +104,7 @@ class Plugin:
         from ..entities.meta import bind_entity
 
         for entity in cls:
-            bind_entity(entity, "" if self.name == "core" else self.name)
+            bind_entity(entity, self.name)
             self.definitions.entities.append(entity)
 
     def extend(self, entity: type[Entity]) -> Callable[[type[XT]], type[XT]]:
@@ -281,11 +282,11 @@ class Plugin:
 
         return declare
 
-    def metric(self, *, label: str, unit: str = "") -> Callable[[C], C]:
+    def metric(self, *, label: str, unit: str = "") -> Callable[[M], M]:
         """Offer the decorated function as a named figure; *unit* is what it counts in (``EUR``, ``days``, ``%``)."""
 
-        def declare(fn: C) -> C:
-            self.definitions.metrics.append(Metric(self.name, fn, label, unit))  # type: ignore[arg-type]  # C keeps the type of what is decorated
+        def declare(fn: M) -> M:
+            self.definitions.metrics.append(Metric(self.name, fn, label, unit))
             return fn
 
         return declare

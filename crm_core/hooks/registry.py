@@ -14,7 +14,7 @@ from ..events.event import event_name
 from ..messages import closest
 from . import checks
 from .actions import ActionDef
-from .companions import with_companions
+from .companions import imported, with_companions
 from .core_specs import CORE
 from .dispatch import Plan
 from .parts import Contribution, Impl, Job, Link, Metric, Panel, Subscription
@@ -274,10 +274,4 @@ def discover(names: Iterable[str]) -> tuple[Plugin, ...]:
 def _load(name: str, installed: Mapping[str, EntryPoint]) -> Plugin:
     if name not in installed:
         raise LoadError("plugin_not_installed", given=name, suggestion=closest(name, installed))
-    try:
-        plugin = installed[name].load()
-    except Exception as cause:
-        raise LoadError("plugin_import_failed", plugin=name, reason=f"{type(cause).__name__}: {cause}") from cause
-    if not isinstance(plugin, Plugin):
-        raise LoadError("not_a_plugin", given=installed[name].value)
-    return plugin
+    return imported(name, installed[name].value, installed[name].load)

@@ -164,15 +164,11 @@ class Bound:
         return self._sync_twin
 
     def dispose(self) -> None:
-        """Close the connections of engines that we made; the host's stay open."""
+        """Close the connections of engines that we made; the host's stay open. In a running loop: ``await bound.run(bound.dispose)``."""
         if self._sync_twin is not None:
             self._sync_twin.dispose()
         if self._owned:
             self._given.dispose(close=not self.is_async or in_greenlet())
-
-    async def adispose(self) -> None:
-        """Close what :meth:`dispose` closes, in a running loop."""
-        await greenlet_spawn(self.dispose)
 
     def ready(self) -> None:
         """Connect once, so that the dialect knows its server, and check the server's version.

@@ -44,7 +44,7 @@ def test_an_asynchronous_engine_commits_and_rolls_back(database: Database, bound
             await arun(ours, fail_after_adding)
         with pytest.raises(ReadOnly):
             await arun(ours, add_one, write=False)
-        await ours.adispose()
+        await ours.run(ours.dispose)
         await host.dispose()
 
     asyncio.run(main())
@@ -92,7 +92,7 @@ def test_tasks_of_one_loop_wait_for_each_other_without_stopping_it(database: Dat
         heart = asyncio.create_task(beat())
         assert sorted(await asyncio.gather(*(arun(ours, slow) for _ in range(40)))) == list(range(1, 41))
         heart.cancel()
-        await ours.adispose()
+        await ours.run(ours.dispose)
         return beats
 
     assert asyncio.run(main()) > 100
@@ -120,7 +120,7 @@ def test_a_cancelled_waiter_leaves_the_line(sqlite_file: Path) -> None:
         await holder
         async with asyncio.timeout(5):
             await arun(bound, lambda connection: connection.exec_driver_sql("CREATE TABLE t (n integer)"))
-        await bound.adispose()
+        await bound.run(bound.dispose)
 
     asyncio.run(main())
 

@@ -17,7 +17,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 
 from crm_core.entities.customer import Account
-from crm_core.entities.sqltypes import EnumType, IdType, InstantType, ListType
+from crm_core.entities.sqltypes import EnumType, IdType, InstantType, IntegerType, ListType
 from crm_core.errors import Conflict, CRMError, SchemaBehind
 from crm_core.hooks.plugin import Plugin
 from crm_core.storage.engine import Bound, open_engine
@@ -127,7 +127,7 @@ def _required(table: sa.Table) -> dict[str, Any]:
 def _sample(column: sa.Column[Any]) -> Any:
     if isinstance(column.type, EnumType):
         return next(iter(column.type.members))
-    samples = {IdType: ONE, InstantType: datetime(2026, 1, 1, tzinfo=UTC), ListType: [], sa.BigInteger: 1}
+    samples = {IdType: ONE, InstantType: datetime(2026, 1, 1, tzinfo=UTC), ListType: [], sa.BigInteger: 1, IntegerType: 1}
     return samples.get(type(column.type), "one")
 
 
@@ -241,7 +241,7 @@ def test_migrations_run_on_an_asynchronous_engine(bound: Bound, database: Databa
         migrations = migrations_of(ours, ZOO)
         await ours.run(migrations.upgrade)
         await ours.run(migrations.check)
-        await ours.adispose()
+        await ours.run(ours.dispose)
 
     asyncio.run(main())
     migrations_of(bound, ZOO).check()

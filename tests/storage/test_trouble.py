@@ -94,7 +94,7 @@ def test_a_connection_that_breaks_during_commit_says_that_the_outcome_is_unknown
         ours = open_engine(postgres.async_url)
         with pytest.raises(CommitOutcomeUnknown):
             await arun(ours, add_one)
-        await ours.adispose()
+        await ours.run(ours.dispose)
 
     asyncio.run(main())
     assert count(bound) == 0
