@@ -27,8 +27,6 @@ def said(report: Report, shell: Shell, errors: Path | None) -> Iterator[str]:
         yield "  " + shell.text("import_unknown_rows", **facts)
     for field, count in sorted(report.empty.items()):
         yield "  " + shell.text("import_kept_without", field=field, rows=count)
-    if report.repeated:
-        yield "  " + shell.text("import_repeated", rows=report.repeated)
     if report.unmapped:
         yield "  " + shell.text("import_unmapped", columns=report.unmapped)
     yield from _failures(report, shell, errors)

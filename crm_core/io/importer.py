@@ -141,13 +141,12 @@ class _Run:
                 report.blank += 1
                 continue
             draft = self._plan.draft(row)
-            again = draft.key is not None and draft.key in keys
-            report.repeated += again
-            if again or len(batch) == size:
+            if draft.key in keys or len(batch) == size:
                 yield batch
                 batch, keys = [], set()
             batch.append(draft)
-            keys.add(draft.key)
+            if draft.key is not None:
+                keys.add(draft.key)
         if batch:
             yield batch
 

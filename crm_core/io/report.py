@@ -51,7 +51,6 @@ class Report:
         empty: by reference, how many rows are kept without one.
         references: by entity, how many records were created because a row names them.
         unmapped: columns that the mapping does not mention.
-        repeated: rows whose key an earlier row of the file had; the last one counts.
     """
 
     entity: str
@@ -64,7 +63,6 @@ class Report:
     unchanged: int = 0
     failed: int = 0
     blank: int = 0
-    repeated: int = 0
     failures: list[Failure] = attrs.Factory(list)
     unknown: list[Unknown] = attrs.Factory(list)
     empty: Counter[str] = attrs.Factory(Counter)

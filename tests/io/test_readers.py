@@ -100,7 +100,10 @@ def test_unicode_is_recognised_with_a_mark_and_without(mark: bytes, encoding: st
 
 @pytest.mark.parametrize(
     ("encoding", "line"),
-    [("gb18030", "北京字节跳动科技有限公司;上海市浦东新区世纪大道一百号"), ("cp1252", "Müller & Söhne Käserei;Österreichische Straße in Würzburg")],
+    [
+        ("gb18030", "北京字节跳动科技有限公司;上海市浦东新区世纪大道一百号"),
+        ("cp1252", "Müller & Söhne Käserei;Österreichische Straße in Würzburg"),
+    ],
 )
 def test_an_older_encoding_is_guessed_from_the_bytes(encoding: str, line: str, file: MakeFile) -> None:
     _, rows = read(file("name;address\n" + (line + "\n") * 40, encoding=encoding))
@@ -176,7 +179,11 @@ def test_a_quote_that_is_not_closed_is_reported_with_the_lines_it_swallowed(file
 def test_a_record_that_is_too_long_is_reported_and_reading_goes_on_behind_it(file: MakeFile) -> None:
     path = file("a,b\n1,2\n3," + "x" * (LONGEST + 10) + "\n5,6\n")
     with open_rows(path) as rows:
-        assert [(r.line, r.error.code if r.error else list(r.cells)) for r in rows] == [(2, ["1", "2"]), (3, "import_too_long"), (4, ["5", "6"])]
+        assert [(r.line, r.error.code if r.error else list(r.cells)) for r in rows] == [
+            (2, ["1", "2"]),
+            (3, "import_too_long"),
+            (4, ["5", "6"]),
+        ]
 
 
 def test_fifty_megabytes_on_one_line_are_not_held_in_memory(file: MakeFile) -> None:
