@@ -21,6 +21,7 @@ from .shell import Shell, connected
 
 if TYPE_CHECKING:
     from ..crm import CRM
+    from ..session import Session
 
 ROWS_FAILED = 3
 
@@ -31,7 +32,7 @@ ROWS_FAILED = 3
 @click.option("--map", "mapping", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The mapping file.")
 @click.option("--propose", "proposing", is_flag=True, help="Print a mapping proposed from the file's headers, and do nothing.")
 @click.option("--dry-run", is_flag=True, help="Do everything and undo it.")
-@click.option("--whole", is_flag=True, help="All rows or none, in one transaction.")
+@click.option("--whole", is_flag=True, help="All rows of all files or none, in one transaction.")
 @click.option("--errors", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write rows that fail to this CSV file.")
 @click.option("--tenant", default="main", show_default=True, help="The tenant that the records belong to.")
 @connected
@@ -57,18 +58,39 @@ def import_(
         raise Invalid("cli_no_mapping", path=path.name)
     crm = shell.open()
     chosen = _chosen(crm, read_mappings(mapping), path, entity)
+    targets = [_errors(errors, file, len(chosen) > 1) for _, file in chosen]
     actor = Actor.system("import", tenant=tenant)
-    failed = 0
-    for each, file in chosen:
-        importer = Importer(crm, actor, each, entity=entity, locale=shell.lang)
-        target = _errors(errors, file, len(chosen) > 1)
-        with _progress(file.name) as tell:
-            report = importer.run(file, dry_run=dry_run, whole=whole, errors=target, progress=tell)
+    reports: list[Report] = []
+    with _together(crm, actor, path, reports, dry_run=dry_run, whole=whole) as session:
+        for (each, file), target in zip(chosen, targets, strict=True):
+            importer = Importer(crm, actor, each, entity=entity, locale=shell.lang)
+            with _progress(file.name) as tell:
+                reports.append(importer.run(file, errors=target, progress=tell, within=session))
+    for report, target in zip(reports, targets, strict=True):
         for line in said(report, shell, target):
             click.echo(line)
-        failed += report.failed
-    if failed:
+    if any(report.failed for report in reports):
         raise click.exceptions.Exit(ROWS_FAILED)
+
+
+class _Undo(Exception):
+    """Nothing of this is to stay."""
+
+
+@contextmanager
+def _together(crm: CRM, actor: Actor, path: Path, reports: list[Report], *, dry_run: bool, whole: bool) -> Iterator[Session | None]:
+    """Give the one session of all files where they are to be undone, or to be kept only if no row failed."""
+    if not (dry_run or whole):
+        yield None
+        return
+    try:
+        with crm.session(actor, reason=f"import {path.name}") as session:
+            yield session
+            if dry_run or any(report.failed for report in reports):
+                raise _Undo
+    except _Undo:
+        for report in reports:
+            report.committed, report.dry_run = False, dry_run
 
 
 def _proposal(shell: Shell, path: Path, entity: str) -> str:

@@ -11,12 +11,13 @@ def main() -> None:
     """Run the command line; the exit code is 0, 1 for an error, 2 for wrong usage, 3 where rows of an import failed."""
     try:
         from .app import app
+
+        app(prog_name="crm")
     except ModuleNotFoundError as e:
         if (e.name or "").split(".")[0] not in ("click", "rich"):
             raise
         print(MissingExtra(extra="cli", module=e.name).message(), file=sys.stderr)
         raise SystemExit(1) from None
-    app(prog_name="crm")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -94,11 +95,20 @@ def _app(path: str) -> CRM:
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError) as e:
         raise Invalid("cli_bad_app", given=path[:100], reason=str(e)[:200]) from e
-    if not isinstance(found, CRM) and callable(found):
+    if not isinstance(found, CRM) and _makes(found):
         found = found()
     if not isinstance(found, CRM):
         raise Invalid("cli_bad_app", given=path[:100], reason=type(found).__name__)
     return found
+
+
+def _makes(found: Any) -> bool:
+    """Say whether *found* is a function that can be called with nothing."""
+    try:
+        inspect.signature(found).bind()
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def connected(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import CRMError
 from .batch import Batch
@@ -18,12 +18,14 @@ from .report import ErrorFile, Outcome, Report, error_file
 if TYPE_CHECKING:
     from ..crm import CRM
     from ..permissions.actor import Actor
+    from ..permissions.policy import Policy
     from ..session import Session
 
-BATCH = 500
+BATCH = 1_000
 HELD = 10_000
 
 Progress = Callable[[float, Report], None]
+Open: TypeAlias = "Callable[[], AbstractContextManager[Session]]"
 
 
 class _Undo(Exception):
@@ -61,6 +63,7 @@ class Importer:
         errors: Path | str | None = None,
         progress: Progress | None = None,
         batch: int = BATCH,
+        within: Session | None = None,
     ) -> Report:
         """Import a file and tell what became of it.
 
@@ -69,6 +72,7 @@ class Importer:
             whole: all rows or none, in one transaction; otherwise each batch is one, and rows that fail are left out.
             errors: a CSV file for the rows that fail.
             progress: called after each batch with the part done (0 to 1) and the counts so far.
+            within: write in this session of the same actor, and leave the commit to whoever opened it.
 
         Raises:
             Invalid: the file cannot be read, or the mapping does not fit it; nothing was written.
@@ -76,39 +80,47 @@ class Importer:
         """
         path = Path(path)
         with open_rows(path, self._mapping.file, wanted=self._mapping.columns) as rows:
-            plan = Plan(self._crm, self._crm.policies.resolve(self._actor), self._entity, self._mapping, rows.columns)
+            plan = Plan(self._crm, self._policy(within), self._entity, self._mapping, rows.columns)
             report = Report(plan.codec.facts.name, path.name, dry_run)
             with error_file(Path(errors) if errors else None, rows.columns, self._crm.messages, self._locale) as bad:
-                run = _Run(self._crm, self._actor, plan, self._lookups, report, bad, together=dry_run or whole)
-                run.all(rows, batch, progress)
+                run = _Run(lambda: self._session(path.name), plan, self._lookups, report, bad, within)
+                run.all(rows, batch, progress, together=dry_run or whole)
             report.unmapped = [*plan.unmapped, *sorted(rows.further)]
         return report
+
+    def _session(self, name: str) -> AbstractContextManager[Session]:
+        return self._crm.session(self._actor, reason=f"import {name}")
+
+    def _policy(self, within: Session | None) -> Policy:
+        if within is not None:
+            return within.policy
+        with self._crm.session(self._actor, write=False) as session:
+            return session.policy
 
 
 class _Run:
     """One file on its way in."""
 
-    def __init__(self, crm: CRM, actor: Actor, plan: Plan, lookups: Lookups, report: Report, errors: ErrorFile, *, together: bool) -> None:
-        self._crm = crm
-        self._actor = actor
+    def __init__(self, open_session: Open, plan: Plan, lookups: Lookups, report: Report, errors: ErrorFile, within: Session | None) -> None:
+        self._open = open_session
         self._plan = plan
         self._lookups = lookups
         self._report = report
         self._errors = errors
-        self._together = together
+        self._within = within
         self._held: list[Draft] = []
 
-    def all(self, rows: Rows, size: int, progress: Progress | None) -> None:
+    def all(self, rows: Rows, size: int, progress: Progress | None, *, together: bool) -> None:
         """Import all rows, in one transaction or in one a batch."""
         report = self._report
         try:
-            with self._session_for_all() as session:
+            with self._transaction(together) as session:
                 for batch in self._batches(rows, size):
                     self._write(session, batch)
                     if progress:
                         progress(rows.done, report)
                 self._write_held(session, size)
-                if self._together and (report.dry_run or report.failed):
+                if together and (report.dry_run or report.failed):
                     raise _Undo
                 report.committed = True
         except _Undo:
@@ -117,15 +129,16 @@ class _Run:
             progress(1.0, report)
 
     @contextmanager
-    def _session_for_all(self) -> Iterator[Session | None]:
-        if not self._together:
+    def _transaction(self, together: bool) -> Iterator[Session | None]:
+        """Give the session of all batches; None where each has its own."""
+        if self._within is not None:
+            with self._within.savepoint() if together else nullcontext():
+                yield self._within
+        elif together:
+            with self._open() as session:
+                yield session
+        else:
             yield None
-            return
-        with self._session() as session:
-            yield session
-
-    def _session(self) -> Any:
-        return self._crm.session(self._actor, reason=f"import {self._report.path}")
 
     def _batches(self, rows: Iterable[Row], size: int) -> Iterator[list[Draft]]:
         """Cut rows into batches in which no key comes twice: of two rows of one key, the later one changes what the earlier made."""
@@ -156,7 +169,7 @@ class _Run:
 
     def _write(self, session: Session | None, batch: Sequence[Draft], *, last: bool = False) -> None:
         if session is None:
-            with self._session() as own:
+            with self._open() as own:
                 outcome = Batch(own, self._plan, self._lookups, last=last or len(self._held) >= HELD).write(batch)
         else:
             outcome = Batch(session, self._plan, self._lookups, last=last or len(self._held) >= HELD).write(batch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -115,6 +115,8 @@ class Plan:
         for name, source in mapping.fields.items():
             self._add(name, source, policy)
         self._key = self._fitted_key(mapping.key) if mapping.key else None
+        self._required = frozenset(n for n, f in self.codec.fields.items() if f.required)
+        self._extended = frozenset(n for n, f in self.codec.fields.items() if f.extension is not None)
         self._check_whole(policy)
         if self._wrong:
             reason = "; ".join(f"{d.field}: {d.message()}" for d in self._wrong[:5])
@@ -233,9 +235,8 @@ class Plan:
             if not self.mapping.key and self.match not in self.mapping.fields:
                 self._refuse(self.match, "import_unmapped_field")
         taken = {name.partition(".")[0] for name in self.mapping.fields} | ({self.match} if self.match else set())
-        for name, field in self.codec.fields.items():
-            if field.required and not field.nullable and name not in taken:
-                self._refuse(name, "import_unmapped_field")
+        for name in sorted(self._required - taken):
+            self._refuse(name, "import_unmapped_field")
         try:
             zone_of(self.mapping.written.zone)
         except Invalid as e:
@@ -299,18 +300,17 @@ class Plan:
             return [attrs.evolve(d, entity=self._name, field=name) for d in error.details]
         return [Detail(self._name, name, error.code, redact(value), error.params)]
 
-    def missing(self, values: Collection[str]) -> list[Detail]:
+    def missing(self, values: dict[str, Any]) -> list[Detail]:
         """Say which fields a new record lacks."""
-        lacking = [n for n, f in self.codec.fields.items() if f.required and n not in values]
-        return [Detail(self._name, n, "required") for n in lacking]
+        return [Detail(self._name, n, "required") for n in sorted(self._required - values.keys())]
 
     def record(self, values: dict[str, Any]) -> Any:
         """Make a new record."""
-        fields = self.codec.fields
-        made = self.entity(**{n: v for n, v in values.items() if fields[n].extension is None})
-        for n, v in values.items():
-            if fields[n].extension is not None:
-                self.codec.set(made, n, v)
+        if self._extended.isdisjoint(values):
+            return self.entity(**values)
+        made = self.entity(**{n: v for n, v in values.items() if n not in self._extended})
+        for n in self._extended & values.keys():
+            self.codec.set(made, n, values[n])
         return made
 
     def changes(self, record: Any, values: dict[str, Any]) -> dict[str, Any]:
@@ -321,12 +321,12 @@ class Plan:
 
 def _filled(parts: list[tuple[str, int | None]], cells: Sequence[Any]) -> str:
     """Put cells into a template; empty where one of them is."""
-    made = []
+    made = ""
     for text, at in parts:
-        made.append(text)
+        made += text
         if at is not None:
             cell = str(cells[at]).strip()
             if not cell:
                 return ""
-            made.append(cell)
-    return "".join(made)
+            made += cell
+    return made

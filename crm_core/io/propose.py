@@ -104,10 +104,10 @@ def _guesses(columns: Sequence[str], short: str, fields: Pairs[str, FieldSpec]) 
 
 def _score(words: Sequence[str], target: str, short: str) -> float:
     last = target.rpartition(".")[2]
-    if last == "name" and words == short.split("_"):
-        return 1.0
     name = _words(last)
     meant = [_SYNONYMS.get(w, w) for w in words]
+    if last == "name" and short.split("_") in (words, meant):
+        return 1.0
     if words == name:
         return 1.0
     if last in meant:

@@ -39,7 +39,7 @@ class Row:
     @property
     def blank(self) -> bool:
         """Whether nothing is in it."""
-        return self.error is None and not any(c not in ("", None) for c in self.cells)
+        return self.error is None and all(c == "" or c is None for c in self.cells)
 
 
 @attrs.frozen

@@ -237,6 +237,23 @@ def test_an_all_or_nothing_import_without_failures_is_kept(crm: Any, bring: Impo
     assert (counts(report), report.committed, len(deals(crm))) == ((2, 0, 0, 0), True, 2)
 
 
+def test_an_import_within_a_session_is_kept_or_lost_with_it(crm: Any, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("id,name,account,amount\n1,One,,10\n2,Two,,x\n")
+    importer = Importer(crm, IMPORT, mapping_of(DEALS), entity="deals")
+    before = state_hash(crm)
+    with pytest.raises(ZeroDivisionError), crm.session(IMPORT) as s:
+        assert counts(importer.run(path, within=s)) == (1, 0, 0, 1)
+        assert s.query(Deal).count() == 1
+        raise ZeroDivisionError
+    assert state_hash(crm) == before
+    with crm.session(IMPORT) as s:
+        assert not importer.run(path, whole=True, within=s).committed
+        assert s.query(Deal).count() == 0
+        importer.run(path, within=s)
+    assert sorted(deals(crm)) == ["t:1"]
+
+
 def test_of_rows_with_one_key_the_last_one_counts(crm: Any, bring: Import) -> None:
     report = bring("id,name,account,amount\n1,One,,10\n1,Uno,,10\n2,Two,,20\n1,Eins,,10\n")
     assert counts(report) == (2, 2, 0, 0)
