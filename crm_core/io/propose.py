@@ -22,7 +22,7 @@ from .values import number, reader
 _SYNONYMS: Pairs[str, str] = {
     "agent": "owner", "rep": "owner", "assigned": "owner", "responsible": "owner", "seller": "owner",
     "company": "account", "customer": "account", "organisation": "account", "organization": "account", "client": "account",
-    "close": "closed_at", "closed": "closed_at", "engage": "opened_on", "opened": "opened_on",
+    "close": "closed_at", "closed": "closed_at", "closing": "closed_at", "engage": "opened_on", "opened": "opened_on",
     "value": "amount", "revenue": "amount", "sum": "amount", "total": "amount",
     "mail": "emails", "email": "emails", "phone": "phones", "telephone": "phones", "mobile": "phones", "tel": "phones",
     "street": "street", "city": "city", "town": "city", "zip": "postal_code", "postcode": "postal_code", "country": "country",
@@ -201,8 +201,8 @@ def _value(value: Any) -> str:
         return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(map(_value, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # the one character that JSON allows and TOML does not
 
 
 def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)
