@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -171,6 +172,32 @@ def test_a_batch_whose_token_is_no_longer_the_current_one_is_rolled_back_whole(n
     assert host.effects() == {}
     assert host.delivery().run_pending() == 3
     assert host.effects() == host.expected()
+
+
+def test_a_decision_waits_for_the_batch_in_hand(new_host: MakeHost) -> None:
+    """Else the batch would queue an event behind a head that is gone, and nobody would ever take it up."""
+    operators: list[threading.Thread] = []
+
+    def handle(session: Any, event: Any) -> None:
+        if event.record.id == bad and not operators:
+            raise ValueError("poison")
+        session.effect(event)
+        if event.record.id == other:
+            operators.append(threading.Thread(target=delivery.discard, args=("box.record", bad)))
+            operators[0].start()
+            operators[0].join(0.5)
+
+    host = new_host({"box.record": handle})
+    delivery = host.delivery()
+    bad, other = host.records(2)
+    host.journal([bad])
+    assert delivery.run_pending() == 0
+    host.journal([other, bad])
+    delivery.run_pending()
+    operators[0].join()
+    host.journal([bad])
+    assert delivery.run_pending() == 1
+    assert host.effects()[bad] == host.expected()[bad][2:]
 
 
 def test_worker_processes_race_without_a_second_effect(database: Database, new_host: MakeHost) -> None:

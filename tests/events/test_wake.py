@@ -226,3 +226,22 @@ def test_a_crm_on_an_async_engine_delivers_too(database: Database, plugin: Plugi
 
     assert asyncio.run(life()) == 2
     assert log.names == ["a", "b"]
+
+
+def test_an_idle_worker_does_not_spin(w: World) -> None:
+    runs: list[float] = []
+
+    class Delivery:
+        def run_pending(self) -> int:
+            runs.append(time.monotonic())
+            return 0
+
+        def next_try(self) -> datetime | None:
+            return w.clock.now() - timedelta(hours=1)  # due, but in another worker's hands
+
+    worker = Worker(Delivery(), w.crm.bound.engine, w.crm.tables, w.crm.runtime, poll=NEVER)
+    worker.start()
+    w.boxes(["a"])
+    time.sleep(0.6)
+    worker.stop(timeout=20)
+    assert 2 <= len(runs) <= 20
