@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from sqlalchemy import func, select
 
 from crm_core import CRM, Account, Session
 from crm_sales.api import Opportunity, Sales
@@ -152,4 +153,4 @@ def _print_next(printer: Printer, crm: CRM, db: str) -> None:
 def journal_rows(crm: CRM) -> int:
     """Count the journal's rows."""
     with crm.bound.begin(write=False) as connection:
-        return int(connection.exec_driver_sql(f"SELECT count(*) FROM {crm.tables.system.journal.name}").scalar_one())
+        return connection.execute(select(func.count()).select_from(crm.tables.system.journal)).scalar_one()

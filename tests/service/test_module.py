@@ -10,8 +10,8 @@ import crm_service
 from crm_core import Role
 from crm_service import api, plugin
 from crm_service.handover import plugin as handover
+from crm_service.messages import _EN, _ZH
 from crm_service.settings import Settings
-from crm_service.words import _EN, _ZH
 from tests.service.conftest import AGENT, Desk
 
 HOW_TO = (Path(__file__).parents[2] / "docs" / "how-to" / "service.md").read_text(encoding="utf-8")

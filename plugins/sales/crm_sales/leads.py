@@ -285,7 +285,7 @@ def tell_owner(ctx: WriteCtx, changes: list[Change]) -> None:
 # The pool
 
 
-def claim(session: Session, lead: Ref[Lead]) -> Lead:
+def claim(session: Session, lead: Lead | Ref[Lead]) -> Lead:
     """Take a lead out of the pool. Of many who try at once one gets it.
 
     Raises:
@@ -303,7 +303,7 @@ def claim(session: Session, lead: Ref[Lead]) -> Lead:
     return session.get(Lead, lead.id)
 
 
-def release(session: Session, lead: Ref[Lead], reason: str) -> Lead:
+def release(session: Session, lead: Lead | Ref[Lead], reason: str) -> Lead:
     """Put a lead back into the pool, and say why; the one who does it must be allowed to change it."""
     current = session.get(Lead, lead.id)
     if not session.can("update", current):

@@ -36,6 +36,6 @@ def date_fulfilment(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
     return changes
 
 
-def promises(session: Session, deal: Ref[Opportunity]) -> list[Commitment]:
+def promises(session: Session, deal: Opportunity | Ref[Opportunity]) -> list[Commitment]:
     """Return what was promised on a deal, the oldest first."""
-    return session.query(Commitment).where(Commitment.opportunity == deal).order_by(Commitment.created_at).all()
+    return session.query(Commitment).where(Commitment.opportunity == Ref(Opportunity, deal.id)).order_by(Commitment.created_at).all()

@@ -20,7 +20,7 @@ _CONFIGURED: _Entities = (Pipeline, Stage, Product, PriceBook, PriceBookEntry, E
 _OWNED: _Entities = (Account, Contact, Lead, Opportunity, Quote, Interaction, Note)
 _PERMISSIONS = ("take_in", "win", "lose", "move", "reopen", "convert", "claim", "release", "quote", "order")
 
-rep = Role("sales.rep", label="Sales representative")
+rep = Role("sales.rep", label="sales.role.rep")
 for _entity in _OWNED:
     rep.allow(_entity, "read", "create", "update", where=OWN)
 rep.allow(Lead, "read", where=F("owner").is_null())
@@ -34,7 +34,7 @@ for _entity in _CONFIGURED:
     rep.allow(_entity, "read")
 rep.permit(*(f"sales.{name}" for name in _PERMISSIONS))
 
-manager = Role("sales.manager", label="Sales manager", extends=["sales.rep"])
+manager = Role("sales.manager", label="sales.role.manager", extends=["sales.rep"])
 for _entity in _OWNED:
     manager.allow(_entity, "read", "create", "update", "delete", "assign", "export")
 manager.allow(Order, "read", "update", "assign", "export")

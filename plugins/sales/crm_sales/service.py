@@ -35,11 +35,11 @@ class Sales:
         """Take somebody in, once a *key*: see :func:`crm_sales.leads.intake`."""
         return leads.intake(self._session, given, key=key)
 
-    def claim(self, lead: Ref[Lead]) -> Lead:
+    def claim(self, lead: Lead | Ref[Lead]) -> Lead:
         """Take a lead out of the pool."""
         return leads.claim(self._session, lead)
 
-    def release(self, lead: Ref[Lead], *, reason: str) -> Lead:
+    def release(self, lead: Lead | Ref[Lead], *, reason: str) -> Lead:
         """Put a lead back into the pool."""
         return leads.release(self._session, lead, reason)
 
@@ -81,7 +81,7 @@ class Sales:
         """Open a closed deal again; its history stays."""
         return opportunities.reopen(self._session, deal, stage)
 
-    def promises(self, deal: Ref[Opportunity]) -> list[Commitment]:
+    def promises(self, deal: Opportunity | Ref[Opportunity]) -> list[Commitment]:
         """Return what was promised on a deal."""
         return promises.promises(self._session, deal)
 

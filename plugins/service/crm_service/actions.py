@@ -86,7 +86,7 @@ def reopen_ticket(session: Session, command: ReopenTicket) -> Ticket:
 @plugin.action(on=ServiceRequest, permission="service.work", label="service.action.complete")
 def complete_request(session: Session, command: CompleteRequest) -> ServiceRequest:
     """Call a request done."""
-    return session.update(ServiceRequest, command.request, {"status": RequestStatus.DONE.value})
+    return session.update(ServiceRequest, command.request, {"status": RequestStatus.DONE})
 
 
 @plugin.panel(Account, label="service.panel.promises")

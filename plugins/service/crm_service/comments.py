@@ -50,7 +50,7 @@ def check_comment(ctx: WriteCtx, changes: list[Change]) -> None:
         ticket = tickets.get(comment.ticket.id)
         if comment.internal:
             ctx.refuse(comment, "service.internal_inbound", field="internal")
-        elif ticket and ticket.status in DONE and not may_reopen(session, ticket):
+        elif ticket and ticket.status in DONE and not may_reopen(ctx.session, ticket):
             ctx.refuse(comment, "service.reopen_window_passed", field="ticket", days=ctx.session.settings(Settings).reopen_days)
 
 
@@ -65,4 +65,4 @@ def move_ticket(ctx: WriteCtx, changes: list[Change]) -> None:
             ticket = session.get(Ticket, comment.ticket)
             status = (_BY_CUSTOMER if comment.inbound else _BY_US).get(ticket.status)
             if status is not None:
-                session.update(Ticket, ticket.id, {"status": status.value})
+                session.update(Ticket, ticket.id, {"status": status})

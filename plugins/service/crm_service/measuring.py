@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 
 from crm_core import Session
 
@@ -27,6 +28,13 @@ def measure(session: Session, tickets: Sequence[Ticket], *, at: datetime | None 
     for start in range(0, len(tickets), BATCH):
         found |= _measure(session, [t for t in tickets[start : start + BATCH] if t.sla is not None], at or now(session))
     return found
+
+
+def batches(tickets: Iterable[Ticket]) -> Iterator[list[Ticket]]:
+    """Yield a stream of tickets in lists that :func:`measure` reads with one round of statements."""
+    stream = iter(tickets)
+    while batch := list(islice(stream, BATCH)):
+        yield batch
 
 
 def _measure(session: Session, tickets: list[Ticket], at: datetime) -> dict[str, list[Clock]]:

@@ -10,7 +10,7 @@ from typing import ClassVar
 from crm_core import Change, CRMError, Entity, Event, Field, Ref, Session, WriteCtx, after_write, field
 
 from .comments import TicketComment
-from .measuring import BATCH, measure
+from .measuring import BATCH, batches, measure
 from .plugin import plugin
 from .settings import Settings
 from .sla import Clock
@@ -65,12 +65,7 @@ def notice_all(session: Session) -> int:
     """Notice what is due on all tickets that are not solved, and return how many notices are new."""
     living = [s for s in TicketStatus if s not in DONE]
     tickets = session.query(Ticket).where(Ticket.status.in_(living), Ticket.sla.is_not(None)).stream(BATCH)
-    count, batch = 0, []
-    for ticket in tickets:
-        batch.append(ticket)
-        if len(batch) == BATCH:
-            count, batch = count + notice(session, batch), []
-    return count + notice(session, batch)
+    return sum(notice(session, batch) for batch in batches(tickets))
 
 
 def notice(session: Session, tickets: Sequence[Ticket]) -> int:
@@ -117,7 +112,10 @@ def tell(ctx: WriteCtx, changes: list[Change]) -> None:
 def notice_at_solution(ctx: WriteCtx, changes: list[Change]) -> None:
     """A clock that ends is looked at now: no job would see that it was late."""
     solved = [c.record for c in changes if ctx.op == "update" and is_solved(c)]
-    _notice_elevated(ctx, [t for t in solved if isinstance(t, Ticket) and t.sla is not None])
+    tickets = [t for t in solved if isinstance(t, Ticket) and t.sla is not None]
+    if tickets:
+        with ctx.elevated("SLA check") as session:
+            notice(session, tickets)
 
 
 @plugin.hook(after_write, on=TicketComment, after="service.move_ticket")
@@ -128,9 +126,3 @@ def notice_at_response(ctx: WriteCtx, changes: list[Change]) -> None:
     if ids:
         with ctx.elevated("SLA check") as session:
             notice(session, [t for t in session.get_many(Ticket, ids) if t.sla is not None])
-
-
-def _notice_elevated(ctx: WriteCtx, tickets: list[Ticket]) -> None:
-    if tickets:
-        with ctx.elevated("SLA check") as session:
-            notice(session, tickets)

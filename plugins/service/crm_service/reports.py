@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from crm_core import Session
 
-from .measuring import BATCH, measure
+from .measuring import BATCH, batches, measure
 from .sla import Clock, ClockState
 from .states import Metric, Priority, TicketStatus
 from .tickets import Ticket
@@ -54,13 +54,8 @@ def sla_report(session: Session, since: date, until: date) -> list[Attainment]:
     first, last = (datetime.combine(day, time(), UTC) for day in (since, until + timedelta(days=1)))
     query = session.query(Ticket).where(Ticket.created_at >= first, Ticket.created_at < last, Ticket.sla.is_not(None))
     counts: Counter[tuple[str, Priority, Metric, Outcome]] = Counter()
-    batch: list[Ticket] = []
-    for ticket in query.stream(BATCH):
-        batch.append(ticket)
-        if len(batch) == BATCH:
-            _count(session, batch, counts)
-            batch = []
-    _count(session, batch, counts)
+    for batch in batches(query.stream(BATCH)):
+        _count(session, batch, counts)
     rows = sorted({key[:3] for key in counts}, key=lambda k: (k[0], list(Priority).index(k[1]), list(Metric).index(k[2])))
     return [Attainment(*row, *(counts[*row, outcome] for outcome in ("met", "breached", "running"))) for row in rows]
 

@@ -49,7 +49,7 @@ class Service:
         Raises:
             Refused: ``service.bad_transition`` or ``service.reopen_window_passed``.
         """
-        return self._session.update(Ticket, _ref(ticket), {"status": status.value})
+        return self._session.update(Ticket, _ref(ticket), {"status": status})
 
     def solve(self, ticket: Ticket | Ref[Ticket]) -> Ticket:
         """Call a ticket solved."""
