@@ -21,7 +21,7 @@ from .events.event import EventCodec
 from .events.subscription import subscribers
 from .hooks.plugin import Plugin
 from .hooks.registry import Registry
-from .messages import Messages
+from .messages import Messages, redact
 from .permissions.actor import Actor, Directory, User
 from .permissions.facts import SessionFacts
 from .permissions.mirror import Mirror
@@ -48,11 +48,15 @@ if TYPE_CHECKING:
 
     from .events.delivery import Delivery
     from .events.wake import Worker
+    from .permissions.explain import Explanation
     from .query import Page
     from .scope import Scope
 
 E = TypeVar("E", bound=Entity)
 R = TypeVar("R")
+# Policies that nobody has any more, after a tenant's roles changed, go with the oldest.
+MOST_SHAPES = 1_000
+LONGEST_REASON = 255
 
 
 class CRM:
@@ -142,10 +146,12 @@ class CRM:
             write: False opens a reading session that refuses writes and does not hold the write lock.
 
         Raises:
+            Invalid: *reason* or *request* is no printable text of at most 255 characters.
             Unavailable: the database is locked, full or gone; nothing was changed.
             CommitOutcomeUnknown: the connection broke during COMMIT; ask :meth:`outcome`.
             NeedsAwait: the engine is asynchronous and an event loop runs: use :meth:`asession`.
         """
+        _check_text(reason=reason, request=request)
         begin: Callable[[], AbstractContextManager[Connection]]
         begin = (lambda: self.bound.begin(write)) if on is None else (lambda: joined(self.bound, on, write=write))
         with Unit(begin, write=write, joined=on is not None) as unit:
@@ -254,14 +260,14 @@ class CRM:
 
     def policy(self, session: Scope) -> Policy:
         """Return what a session's actor may do."""
-        if session.actor.kind == "user":
-            self.roles.refresh(session)
-        return self.policies.resolve(session.actor)
+        return self.roles.policy(session) if session.actor.kind == "user" else self.policies.resolve(session.actor)
 
     def shape(self, policy: Policy) -> Shape:
         """Return the lens of a policy."""
         found = self._shapes.get(policy)
         if found is None:
+            while len(self._shapes) >= MOST_SHAPES:
+                self._shapes.pop(next(iter(self._shapes)), None)
             found = self._shapes[policy] = Shape(self, policy)
         return found
 
@@ -319,7 +325,7 @@ class CRM:
         found: E = from_json(self, entity, data)
         return found
 
-    def explain(self, actor: Actor, action: str, entity: type[Entity], id: str) -> Any:
+    def explain(self, actor: Actor, action: str, entity: type[Entity], id: str) -> Explanation:
         """Tell which rules let an actor do something to a record, or which failed."""
         from .permissions.explain import explain_record
 
@@ -356,3 +362,11 @@ class CRM:
     def close(self) -> None:
         """Close the connections of an engine of our own."""
         self.bound.dispose()
+
+
+def _check_text(**texts: str | None) -> None:
+    """Check what goes into every row of the journal."""
+    wrong = [n for n, t in texts.items() if t is not None and not (isinstance(t, str) and len(t) <= LONGEST_REASON and t.isprintable())]
+    if wrong:
+        expected = f"a printable text of at most {LONGEST_REASON} characters"
+        raise Invalid("wrong_type", field=wrong[0], given=redact(texts[wrong[0]]), expected=expected)

@@ -33,7 +33,7 @@ def to_json(crm: CRM, record: Any, expand: Sequence[str]) -> Any:
     values.pop("tenant", None)
     result = codec.plain(values)
     for path in expand:
-        name, _, rest = path.partition(".")
+        name, _, rest = str(path).partition(".")
         field = codec.fields.get(name)
         if field is None or field.kind != "ref" or name not in values:
             raise Invalid("unknown_expand", entity=codec.facts.name, given=name[:60])

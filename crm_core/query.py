@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -13,7 +14,7 @@ import attrs
 
 from .entities.entity import Entity
 from .entities.meta import logical_table, spec
-from .entities.validate import plain, structure
+from .entities.validate import is_id, plain, problems, structure
 from .errors import Invalid, NotFound, Refused
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=Entity)
 MAX_PAGE = 1_000
+MAX_LISTED = 1_000
 RESERVED = frozenset({"after", "limit", "size", "expand", "fields"})
+_INTEGER = re.compile("-?[0-9]{1,19}")
 OPERATORS = ("eq", "ne", "lt", "lte", "gt", "gte", "in", "isnull", "startswith")
 
 
@@ -42,6 +45,7 @@ class Page(Generic[E]):
 
     @property
     def has_more(self) -> bool:
+        """Whether there is a next page."""
         return self.next is not None
 
     def __iter__(self) -> Iterator[E]:
@@ -117,6 +121,8 @@ class Query(Generic[E]):
         for key, text in params.items():
             if key in RESERVED:
                 continue
+            if not isinstance(text, str):
+                raise Invalid("bad_filter", filter=str(key)[:60], given=type(text).__name__)
             if key == "sort":
                 query = query._sorted(text, {*allow} & readable)
                 continue
@@ -297,9 +303,12 @@ class Query(Generic[E]):
         if operator == "startswith":
             if field.kind not in ("str", "text"):
                 raise Invalid("bad_filter", filter=field.name, given=text[:60])
-            return column.startswith(text, autoescape=True)
+            return column.startswith(self._value(field, text), autoescape=True)
         if operator == "in":
-            return column.in_([self._value(field, part) for part in text.split(",")][:1000])
+            parts = text.split(",", MAX_LISTED)
+            if len(parts) > MAX_LISTED:
+                raise Invalid("bad_filter", filter=field.name, given=f"a list of more than {MAX_LISTED}")
+            return column.in_([self._value(field, part) for part in parts])
         value = self._value(field, text)
         if field.kind == "money":
             from .entities.columns import MoneyColumn
@@ -321,7 +330,6 @@ class Query(Generic[E]):
 
     def _value(self, field: FieldSpec, text: str) -> Any:
         from .entities.money import Money
-        from .entities.validate import problems
 
         value: Any = text
         name = spec(self.entity).name
@@ -331,7 +339,7 @@ class Query(Generic[E]):
                 raise Invalid("bad_filter", filter=field.name, given=text[:60])
             value = Money(amount, currency)
         elif field.kind == "int":
-            value = int(text) if len(text) < 20 and text.lstrip("-").isdigit() else text
+            value = int(text) if _INTEGER.fullmatch(text) else text
         elif field.kind == "bool":
             value = {"true": True, "false": False}.get(text, text)
         elif field.kind != "id":
@@ -357,9 +365,18 @@ class Query(Generic[E]):
             digest, *values = json.loads(base64.urlsafe_b64decode(after + "=" * (-len(after) % 4)))
             if digest != self._digest(keys) or len(values) != len(keys):
                 raise ValueError(after)
-        except (ValueError, TypeError, binascii.Error):
+        except (ValueError, TypeError, RecursionError, binascii.Error):
             raise Invalid("bad_cursor", given=str(after)[:60]) from None
-        typed = [structure(spec(self.entity).name, k.field, v) for k, v in zip(keys, values, strict=True)]
+        typed = [self._of_cursor(k.field, v, after) for k, v in zip(keys, values, strict=True)]
         return or_(
             *(and_(*(k.same(v) for k, v in zip(keys[:i], typed[:i], strict=True)), keys[i].after(typed[i])) for i in range(len(keys)))
         )
+
+    def _of_cursor(self, field: FieldSpec, value: Any, after: str) -> Any:
+        """Read a value of a cursor, which anybody can write."""
+        name = spec(self.entity).name
+        typed = structure(name, field, value)
+        good = is_id(typed) if field.kind == "id" else typed is None or not any(problems(name, field, typed))
+        if not good:
+            raise Invalid("bad_cursor", given=str(after)[:60])
+        return typed

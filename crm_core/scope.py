@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from .entities.entity import Entity
 from .entities.meta import spec
@@ -22,6 +21,21 @@ if TYPE_CHECKING:
     from .permissions.actor import User
     from .permissions.policy import Policy
     from .permissions.shape import Shape
+
+
+T = TypeVar("T")
+
+
+class _once(Generic[T]):  # noqa: N801  # used like property
+    """A value computed at the first look. Before Python 3.12 ``cached_property`` holds one lock for all sessions while it computes,
+    and what is computed here may wait for another session's transaction."""
+
+    def __init__(self, fn: Callable[[Any], T]) -> None:
+        self._fn = fn
+
+    def __get__(self, instance: Any, owner: type[Any]) -> T:
+        found = instance.__dict__[self._fn.__name__] = self._fn(instance)
+        return found
 
 
 class Scope:
@@ -56,17 +70,17 @@ class Scope:
 
     # -- who ----------------------------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @_once
     def policy(self) -> Policy:
         """What the actor's roles allow."""
         return self.crm.policy(self)
 
-    @cached_property
+    @_once
     def shape(self) -> Shape:
         """The lens that fits the actor's rules."""
         return self.crm.shape(self.policy)
 
-    @cached_property
+    @_once
     def facts(self) -> Facts:
         """What rules need to know besides a record: the actor, the directory, related records, shares."""
         return self.crm.facts(self)
@@ -76,7 +90,7 @@ class Scope:
         """The users of the tenant by id, as the directory knows them; empty where the host gave no directory."""
         return self.crm.people(self)
 
-    @cached_property
+    @_once
     def binds(self) -> dict[str, Any]:
         """The actor's values for the lens."""
         return self.crm.binds(self)
@@ -128,7 +142,10 @@ class Scope:
             raise ReadOnly("elevated_needs_write", plugin=plugin)
         inner = self.derive(actor=Actor.service(plugin, tenant=self.actor.tenant, on_behalf_of=self.actor), plugin=plugin, reason=reason)
         inner.note("core.elevated.v1", {"plugin": plugin, "reason": reason})
-        yield inner
+        try:
+            yield inner
+        finally:
+            inner.unit = Unit.over()
 
     @contextmanager
     def elevated_core(self, reason: str) -> Iterator[Self]:
@@ -143,9 +160,18 @@ class Scope:
         rule = self.policy.rule(action, type(record))
         return self.policy.is_everything(rule) or holds(rule, codec.values(record), self.facts)
 
+    def permitted_stored(self, action: str, record: Entity) -> bool:
+        """Evaluate the rule of an action on a living record as it is stored, whatever the caller's copy says."""
+        values = self.facts.related(spec(type(record)).name, record.id)
+        return values is not None and holds(self.policy.rule(action, type(record)), values, self.facts)
+
     def check_action(self, permission: str, record: Entity | None) -> Denied | None:
         """Say why the actor may not use an action, or None where they may."""
-        return None if self.policy.permits(permission) else Denied(action=permission, entity=spec(type(record)).name if record else "")
+        if record is None:
+            return None if self.policy.permits(permission) else Denied(action=permission, entity="")
+        if self.policy.permits_alone(permission) or self.permitted_stored(permission, record):
+            return None
+        return Denied(action=permission, entity=spec(type(record)).name)
 
     def note(self, kind: str, payload: Mapping[str, Any], *, entity: str = "core", record: str | None = None) -> None:
         """Append a row of the core's own to the journal: an elevation, a share, an export."""

@@ -17,6 +17,7 @@ from .hooks.actions import ActionInfo, list_for, perform
 from .hooks.dispatch import HookState
 from .permissions.actor import Actor
 from .permissions.money_sql import converts
+from .permissions.roles import role_to_json
 from .query import Query
 from .scope import Scope
 from .storage.changeset import BulkResult
@@ -62,17 +63,13 @@ class Session(Scope):
         self.reader = Reader(self)
         self.pipeline = Pipeline(self)
         self._services: dict[type[Any], Any] = {}
-        self._settings: dict[type[Any], Any] = {}
+        self._settings: dict[type[Any], tuple[int | None, Any]] = {}
 
     def can(self, action: str, record: Entity | type[Entity]) -> bool:
-        """Say whether the actor may do *action* to a record, or to some record of an entity."""
+        """Say whether the actor may do *action* to a record as it is stored (a new one as it stands), or to some record of an entity."""
         if isinstance(record, type):
             return not self.policy.is_nothing(self.policy.rule(action, record))
-        whole = self.reader.locked(type(record), [record.id]).get(record.id) if not self._is_whole(record) else record
-        return whole is not None and self.permitted(action, whole)
-
-    def _is_whole(self, record: Entity) -> bool:
-        return all(level in ("read", "write") for level in self.policy.fields(type(record)).values())
+        return self.permitted(action, record) if record._origin is None else self.permitted_stored(action, record)
 
     # -- writing ------------------------------------------------------------------------------------------------------------------
 
@@ -154,7 +151,7 @@ class Session(Scope):
                     count += len(done)
             return count
 
-        return self._keyed("update_where", (query.entity, changes), work)
+        return self._keyed("update_where", (query.entity, query.described(), changes), work)
 
     def upsert(self, record: E, *, on: str) -> E:
         """Create a record, or change the living one with the same value in the unique field *on*.
@@ -187,6 +184,9 @@ class Session(Scope):
         Raises:
             Denied: one is not of the running plugin.
         """
+        self._keyed("emit", events, lambda: self._emit(events))
+
+    def _emit(self, events: Sequence[Event[Any]]) -> None:
         origin = self.origin()
         rows = []
         for event, id_ in zip(events, self.crm.runtime.ids.many(len(events)), strict=True):
@@ -259,7 +259,7 @@ class Session(Scope):
             with keep:
                 # Read to the end: a failing row is then an error of this call. Long results go through `stream`.
                 return self.shape.execute(self, stmt).freeze()()
-        except StatementError as e:
+        except (StatementError, OverflowError, UnicodeEncodeError) as e:
             raise translate(e) from e
 
     def related(self, record: Entity, ref: Any) -> Any:
@@ -312,10 +312,15 @@ class Session(Scope):
         def work() -> Any:
             with self.unit.atomic():
                 result = perform(self, command)
-            return self.seen(result) if isinstance(result, Entity) else result
+            return self._shown(result)
 
         action = self.hooks.registry.actions.get(type(command))
         return self._keyed("perform", command, work, returns=returned(action.fn) if action else Any)
+
+    def _shown(self, result: Any) -> Any:
+        if type(result) in (list, tuple):
+            return type(result)(s for r in result if (s := self._shown(r)) is not None or r is None)
+        return self.seen(result) if isinstance(result, Entity) else result
 
     def actions(self, record: Entity) -> list[ActionInfo]:
         """List the actions on a record, with whether the actor may use them and why not."""
@@ -323,30 +328,31 @@ class Session(Scope):
 
     def settings(self, cls: type[S]) -> S:
         """Return a plugin's settings in this tenant."""
-        if cls not in self._settings:
-            self._settings[cls] = self.crm.settings.get(self, cls)
-        return cast("S", self._settings[cls])
+        epoch, found = self._settings.get(cls, (None, None))
+        if epoch != self.unit.epoch:
+            found = self.crm.settings.get(self, cls)
+            self._settings[cls] = (self.unit.epoch, found)
+        return cast("S", found)
 
     def change_settings(self, cls: type[S], changes: Mapping[str, Any]) -> S:
         """Change some of a plugin's settings in this tenant, given as plain JSON. Needs the permission ``<plugin>.settings``."""
-        self._settings.pop(cls, None)
-        return self.crm.settings.change(self, cls, changes)
+        return self._keyed("change_settings", (cls, changes), lambda: self.crm.settings.change(self, cls, changes), returns=cls)
 
     def define_role(self, role: Role) -> None:
         """Define a role of this tenant, as data. Needs the permission ``core.roles``; it counts from the next session on."""
-        self.crm.roles.put(self, role)
+        self._keyed("define_role", role_to_json(role), lambda: self.crm.roles.put(self, role))
 
     def remove_role(self, name: str) -> None:
         """Take a role of this tenant away."""
-        self.crm.roles.remove(self, name)
+        self._keyed("remove_role", name, lambda: self.crm.roles.remove(self, name))
 
     def link(self, link: Link, a: Entity, b: Entity) -> None:
         """Relate two records, as a plugin's ``link`` declares; once related they stay so."""
-        self.crm.links.add(self, link, a, b)
+        self._keyed("link", (link.name, a.id, b.id), lambda: self.crm.links.add(self, link, a, b))
 
     def unlink(self, link: Link, a: Entity, b: Entity) -> None:
         """End a relation."""
-        self.crm.links.remove(self, link, a, b)
+        self._keyed("unlink", (link.name, a.id, b.id), lambda: self.crm.links.remove(self, link, a, b))
 
     def linked(self, link: Link, record: Entity) -> list[Any]:
         """Return the records on the other side of a relation that this actor may see."""
@@ -354,11 +360,12 @@ class Session(Scope):
 
     def share(self, record: Entity, grantee: str, *actions: str) -> None:
         """Let ``user:<id>`` or ``team:<name>`` do *actions* (``read`` where none are given) to one record. Needs ``update`` on it."""
-        self.crm.shares.add(self, record, grantee, actions or ("read",))
+        given = (record.id, grantee, actions)
+        self._keyed("share", given, lambda: self.crm.shares.add(self, record, grantee, actions or ("read",)))
 
     def unshare(self, record: Entity, grantee: str) -> None:
         """Take back what was shared with someone."""
-        self.crm.shares.remove(self, record, grantee)
+        self._keyed("unshare", (record.id, grantee), lambda: self.crm.shares.remove(self, record, grantee))
 
     def savepoint(self) -> AbstractContextManager[None]:
         """Undo everything inside on an error, and go on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sqlalchemy import delete, insert, select, update
@@ -13,6 +14,7 @@ from .settings import dump, load
 
 if TYPE_CHECKING:
     from .crm import CRM
+    from .permissions.policy import Policy
     from .scope import Scope
     from .session import Session
 
@@ -26,20 +28,33 @@ class TenantRoles:
     def __init__(self, crm: CRM) -> None:
         self._crm = crm
         self._known: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._in_force: dict[str, dict[str, Any]] = {}
+        self._lock = Lock()
 
-    def refresh(self, session: Scope) -> None:
-        """Put the tenant's roles in force, reading them again where the last look is older than a second."""
+    def policy(self, session: Scope) -> Policy:
+        """Return what a session's actor may do by the tenant's roles, as its transaction sees them."""
+        tenant, found = session.actor.tenant, self._current(session)
+        with self._lock:
+            if found != self._in_force.get(tenant, {}):
+                self._crm.policies.set_tenant_roles(tenant, [role_from_json(d) for d in found.values()])
+                self._in_force[tenant] = found
+            return self._crm.policies.resolve(session.actor)
+
+    def _current(self, session: Scope) -> dict[str, Any]:
+        """Return the tenant's roles, read again where the last look is older than a second."""
         tenant = session.actor.tenant
         now = self._crm.runtime.clock.monotonic()
         known = self._known.get(tenant)
         if known is not None and now - known[0] < FRESH_SECONDS:
-            return
+            return known[1]
         table = self._crm.tables.system.role
         rows = session.unit.connection.execute(select(table.c.name, table.c.definition).where(table.c.tenant == tenant))
         found: dict[str, Any] = {row.name: row.definition for row in rows}
-        if found != (known[1] if known else {}):
-            self._crm.policies.set_tenant_roles(tenant, [role_from_json(d) for d in found.values()])
-        self._known[tenant] = (now, found)
+        # What a transaction wrote and may yet undo is its own sessions' alone.
+        uncertain = session.unit.joined or session.unit.wrote
+        if not uncertain or found == (known[1] if known else {}):
+            self._known[tenant] = (now, found)
+        return found
 
     def put(self, session: Session, role: Role) -> None:
         """Define a role in the session's tenant, or define it anew.

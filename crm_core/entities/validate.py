@@ -15,12 +15,13 @@ from ..errors import CRMError, Detail, Invalid
 from ..messages import redact
 from .fields import FieldSpec, Ref
 from .meta import EntityMeta, spec
-from .money import Money
+from .money import WIDE, Money
 
 Problem = tuple[str, dict[str, Any]]
 MAX_INTEGER = 2**63 - 1
 MAX_JSON = 1_000_000
 MAX_ITEMS = 1_000
+MAX_PART = 1_000
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")  # written out: twice as quick as a counted group
 
 
@@ -79,7 +80,7 @@ def decimal_problem(value: Decimal, scale: int) -> Problem | None:
     excess = -exponent - scale
     if excess > 0 and (excess > len(digits) or any(digits[-excess:])) and value:
         return "too_precise", {"scale": scale}
-    if abs(value.scaleb(scale)) > MAX_INTEGER:
+    if value.copy_abs().scaleb(scale, WIDE) > MAX_INTEGER:
         return "too_big", {"limit": str(Decimal(MAX_INTEGER).scaleb(-scale))}
     return None
 
@@ -125,8 +126,18 @@ def _datetime(field: FieldSpec, value: Any) -> Iterator[Problem]:
         yield from _wrong("datetime", value)
     elif value.tzinfo is None or value.utcoffset() is None:
         yield "naive_datetime", {}
+    elif not _has_utc(value):
+        yield "out_of_range", {"min": "0001-01-01", "max": "9999-12-31"}
     else:
         yield from _bounds(field, value)
+
+
+def _has_utc(value: datetime) -> bool:
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        return False
+    return True
 
 
 def _enum(field: FieldSpec, value: Any) -> Iterator[Problem]:
@@ -152,7 +163,7 @@ def _json(field: FieldSpec, value: Any) -> Iterator[Problem]:
     else:
         if len(text) > MAX_JSON:
             yield "too_long", {"length": len(text), "limit": MAX_JSON}
-        elif "\\u0000" in text:
+        elif "\\u0000" in text or ("\\ud" in text and not encodable(json.dumps(value, ensure_ascii=False))):
             yield "control_character", {}
         elif json.loads(text) != value:
             yield "bad_json", {}
@@ -167,8 +178,22 @@ def _list(field: FieldSpec, value: Any) -> Iterator[Problem]:
     elif any(type(item) is not field.type for item in value):
         given = next(type(item).__name__ for item in value if type(item) is not field.type)
         yield "wrong_type", {"expected": field.type.__name__, "given": given}
+    elif not hasattr(field.type, "normalised") and (problem := next(filter(None, map(_parts, value)), None)):
+        yield problem
     elif sum(getattr(item, "primary", False) for item in value) > 1:
         yield "two_primaries", {}
+
+
+def _parts(item: Any) -> Problem | None:
+    """Say what is wrong with the parts of a list's item that has no normal form to be brought to."""
+    for value in attrs.astuple(item, recurse=False):
+        if not isinstance(value, str | bool | int | None):
+            return "wrong_type", {"expected": "str", "given": type(value).__name__}
+        if isinstance(value, str) and len(value) > MAX_PART:
+            return "too_long", {"length": len(value), "limit": MAX_PART}
+        if isinstance(value, str) and ("\x00" in value or not encodable(value)):
+            return "control_character", {}
+    return None
 
 
 _CHECKS: dict[str, Callable[[FieldSpec, Any], Iterator[Problem]]] = {

@@ -1,4 +1,4 @@
-"""What rules ask beyond a record's values, answered from a session's database and remembered for the session."""
+"""What rules ask beyond a record's values, answered from a session's database and remembered until the next write."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class SessionFacts:
         self._people = people
         self._related: dict[tuple[str, str], Mapping[str, Any] | None] = {}
         self._shares: set[tuple[str, str, str]] | None = None
+        self._epoch = session.unit.epoch
 
     @property
     def actor(self) -> Actor:
@@ -37,6 +38,7 @@ class SessionFacts:
 
     def related(self, entity: str, id: str) -> Mapping[str, Any] | None:
         """Return the values of a living record of the tenant, or None."""
+        self._forget_old()
         key = (entity, id)
         if key not in self._related:
             crm = self._session.crm
@@ -52,6 +54,7 @@ class SessionFacts:
 
     def shared(self, entity: str, id: str, action: str) -> bool:
         """Say whether a record was shared with the actor or one of the actor's teams for *action*."""
+        self._forget_old()
         if self._shares is None:
             table = self._session.crm.tables.system.share
             statement = select(table.c.entity, table.c.record, table.c.action).where(
@@ -60,7 +63,9 @@ class SessionFacts:
             self._shares = {tuple(row) for row in self._session.unit.connection.execute(statement)}
         return (entity, id, action) in self._shares
 
-    def forget(self) -> None:
-        """Ask again after records or shares changed."""
-        self._related.clear()
-        self._shares = None
+    def _forget_old(self) -> None:
+        """Ask again after anything was written or undone."""
+        if self._epoch != self._session.unit.epoch:
+            self._epoch = self._session.unit.epoch
+            self._related.clear()
+            self._shares = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
@@ -26,7 +25,6 @@ class Mirror:
         self._crm = crm
         self._directory = directory
         self._known: dict[str, tuple[float, Members]] = {}
-        self._lock = Lock()
 
     def members(self, tenant: str, unit: Unit) -> Members:
         """Return the tenant's people, asking the directory again where the last answer is older than a second."""
@@ -40,16 +38,24 @@ class Mirror:
         if known is not None and known[1].digest == members.digest:
             self._known[tenant] = (now, members)
             return members
-        with self._lock, self._connection(unit) as connection:
+        with self._connection(unit) as connection:
             sync(connection, self._crm.tables.system, tenant, members, self._crm.runtime.clock.now())
         if not unit.joined:
             self._known[tenant] = (now, members)
+        if self._is_within(unit):
+            unit.undone.append(lambda: self.changed(tenant))
         return members
 
     def changed(self, tenant: str) -> None:
         """Ask the directory again at the next session."""
         self._known.pop(tenant, None)
 
+    def _is_within(self, unit: Unit) -> bool:
+        """Say whether to write in the session's own transaction: a host's, or one that holds SQLite's only write lock already.
+
+        Anywhere else others would wait for its end, and it perhaps for them.
+        """
+        return unit.joined or (self._crm.bound.kind == "sqlite" and unit.begun and unit.write)
+
     def _connection(self, unit: Unit) -> AbstractContextManager[Connection]:
-        """Write in a transaction of our own; in a host's transaction (it may hold the write lock) in that one."""
-        return nullcontext(unit.connection) if unit.joined or unit.begun else self._crm.bound.begin(write=True)
+        return nullcontext(unit.connection) if self._is_within(unit) else self._crm.bound.begin(write=True)

@@ -27,12 +27,12 @@ class Shares:
             Invalid: the grantee or an action is none.
             Denied: the actor may not change the record, or not do what is shared.
         """
-        kind, colon, name = grantee.partition(":")
-        if kind not in ("user", "team") or not colon or not name:
-            raise Invalid("bad_grantee", given=grantee[:60])
+        kind, _, name = grantee.partition(":") if isinstance(grantee, str) else ("", "", "")
+        if kind not in ("user", "team") or not 0 < len(name) <= 255 or not name.isprintable():
+            raise Invalid("bad_grantee", given=str(grantee)[:60])
         for action in actions:
             if action not in ACTIONS:
-                raise Invalid("bad_share_action", given=action[:60], allowed=list(ACTIONS))
+                raise Invalid("bad_share_action", given=str(action)[:60], allowed=list(ACTIONS))
         self._check(session, record, ("update", *actions))
         table, tenant, entity = session.crm.tables.system.share, session.actor.tenant, spec(type(record)).name
         with session.unit.atomic() as connection:
@@ -78,5 +78,5 @@ class Shares:
         if session.find(type(record), record.id) is None:
             raise NotFound(entity=spec(type(record)).name)
         for action in actions:
-            if not session.can(action, record):
+            if not session.permitted_stored(action, record):
                 raise Denied(action=action, entity=spec(type(record)).name)

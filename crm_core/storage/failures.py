@@ -76,6 +76,8 @@ _POSTGRESQL: Mapping[str, Make] = {
 # What drivers say where their error has no code.
 _WORDS: Mapping[str, Make] = {
     "NUL": lambda: Invalid("control_character"),
+    "cannot adapt type": lambda: Invalid("bad_value"),
+    "is not supported": lambda: Invalid("bad_value"),
     "integer overflow": lambda: Invalid("too_big"),
     "no such table": lambda: SchemaBehind("schema_behind"),
     "no such column": lambda: SchemaBehind("schema_behind"),
@@ -157,6 +159,8 @@ def _meaning(error: BaseException, driver: BaseException) -> CRMError:
         return _again("pool_exhausted")
     if isinstance(driver, OverflowError):
         return Invalid("too_big")
+    if isinstance(driver, UnicodeEncodeError):
+        return Invalid("control_character")
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return _again("connection_lost")
     code = getattr(driver, "sqlite_errorcode", None)

@@ -32,7 +32,9 @@ R = TypeVar("R")
 def describe(value: Any) -> Any:
     """Turn what a call was given, or returned, into plain JSON."""
     if isinstance(value, Entity):
-        return {"entity": spec(type(value)).name, "fields": {k: describe(v) for k, v in value._items() if k not in _SYSTEM}}
+        added = {x.__name__: {k: describe(v) for k, v in part._items()} for x, part in (value._ext or {}).items()}
+        fields = {k: describe(v) for k, v in value._items() if k not in _SYSTEM}
+        return {"entity": spec(type(value)).name, "fields": fields, **({"extensions": added} if added else {})}
     if isinstance(value, Ref):
         return {"ref": value.id}
     if isinstance(value, type):
@@ -112,7 +114,7 @@ def begin(session: Session, key: str) -> Keyed:
     """Take a key, or find what was done under it. A concurrent first run is waited for."""
     if not session.unit.write:
         raise ReadOnly("read_only_session")
-    if not isinstance(key, str) or not 0 < len(key) <= 255:
+    if not isinstance(key, str) or not 0 < len(key) <= 255 or not key.isprintable():
         raise Invalid("bad_idempotency_key", given=str(key)[:60])
     table = session.crm.tables.system.idempotency
     past = outcome(session.unit.connection, table, session.actor.tenant, key)

@@ -62,5 +62,5 @@ class Links:
         for record in (a, b):
             if session.find(type(record), record.id) is None:
                 raise NotFound(entity=spec(type(record)).name)
-        if not session.can("update", a):
+        if not session.permitted_stored("update", a):
             raise Denied(action="update", entity=spec(type(a)).name)

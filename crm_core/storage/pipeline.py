@@ -47,7 +47,7 @@ class Pipeline:
                 raise Invalid("mixed_entities", entity=spec(entity).name, given=type(record).__name__, row=row)
             if record._origin is not None or _has(record, "version"):
                 raise Invalid("already_stored", entity=spec(entity).name)
-        self._stamp(records)
+        given = self._stamp(records)
         me = self._session.actor.id
         changes = [Change(record=r, old=None, fields=codec.given(r, me)) for r in records]
         work = Changeset(entity, "create", changes, list(range(len(records))))
@@ -55,17 +55,19 @@ class Pipeline:
             with self._session.unit.atomic():
                 done = self._stages.run(codec, work, failed if collect else None)
         except BaseException:
-            for record in records:
-                _unstamp(record)
+            for record, owner in zip(records, given, strict=True):
+                _unstamp(record, owner)
             raise
         for row, _ in failed:
-            _unstamp(records[row])
+            _unstamp(records[row], given[row])
         return cast("list[E]", [c.record for c in done.changes]), failed
 
-    def _stamp(self, records: Sequence[Any]) -> None:
+    def _stamp(self, records: Sequence[Any]) -> list[Any]:
+        """Set what the pipeline alone sets, and return the owners that were given."""
         session = self._session
         now, actor, tenant = self._crm.runtime.clock.now(), session.actor.id, session.actor.tenant
         owned = "owner" in type(records[0]).__crm_options__ and session.actor.kind == "user"
+        given = [getattr(r, "owner", None) for r in records] if "owner" in type(records[0]).__crm_options__ else [None] * len(records)
         for record, id_ in zip(records, self._crm.runtime.ids.many(len(records)), strict=True):
             record.id, record.tenant, record.version = id_, tenant, 1
             record.created_at = record.updated_at = now
@@ -73,6 +75,7 @@ class Pipeline:
             record.deleted_at = None
             if owned and record.owner is None:
                 record.owner = actor
+        return given
 
     # -- update -------------------------------------------------------------------------------------------------------------------
 
@@ -222,6 +225,7 @@ class Pipeline:
         """
         codec = self._crm.codec(entity)
         with self._session.unit.atomic():
+            self._session.reader.hold(entity, ids, alone=True)
             olds = self._session.reader.locked(entity, ids)
             for id_ in ids:
                 self._require("delete", entity, olds.get(id_))
@@ -298,9 +302,9 @@ def _has(record: Any, name: str) -> bool:
     return True
 
 
-def _unstamp(record: Any) -> None:
-    if getattr(record, "owner", None) == record.created_by:
-        record.owner = None
+def _unstamp(record: Any, owner: str | None) -> None:
+    if "owner" in type(record).__crm_options__:
+        record.owner = owner
     for name in SYSTEM:
         if _has(record, name):
             delattr(record, name)

@@ -53,6 +53,18 @@ class Reader:
             found += self._session.unit.connection.execute(statement).scalars()
         return found
 
+    def hold(self, entity: type[Any], ids: Sequence[str], *, alone: bool = False) -> None:
+        """Keep records from being deleted until this transaction ends; *alone*, also from being pointed at anew.
+
+        Who points at a record and who deletes it wait for each other; SQLite has one writer anyway.
+        """
+        if self._crm.bound.kind == "sqlite":
+            return
+        table = self._crm.tables.entities[entity]
+        for part in chunks(sorted(i for i in ids if is_id(i))):
+            statement = select(table.c.id).where(table.c.tenant == self._session.actor.tenant, table.c.id.in_(part)).order_by(table.c.id)
+            self._session.unit.connection.execute(statement.with_for_update(read=not alone, key_share=not alone))
+
     def base(self, codec: Codec, current: Any, version: int, theirs: dict[str, Any]) -> dict[str, Any]:
         """Return the values that the fields of *theirs* had at *version*, undoing the journal's changes from the newest back."""
         base = dict(theirs)
@@ -94,11 +106,12 @@ class Reader:
         """Run a select as the actor may see it and return the driver's rows, whose values no type has read."""
         try:
             return self._session.shape.rows(self._session, statement)
-        except StatementError as e:
+        except (StatementError, OverflowError, UnicodeEncodeError) as e:
             raise translate(e) from e
 
     def targets(self, entity: Any, ids: Sequence[str], *, attach: bool) -> dict[str, Any]:
-        """Return which of *ids* exist for the actor: with their records where *attach*, else with None."""
+        """Return which of *ids* exist for the actor, and will until the end: with their records where *attach*, else with None."""
+        self.hold(entity, ids)
         if attach:
             return dict(self.many(entity, ids))
         table = logical_table(entity)

@@ -90,7 +90,8 @@ class Stages:
             wrong = {fields: self._unwritable(codec, fields) for fields in {c.fields for c in work.changes}}
             errors = {i: Invalid(details=wrong[c.fields]) for i, c in enumerate(work.changes) if wrong[c.fields]}
         policy = self._session.policy
-        if policy.is_everything(policy.rule(action, codec.entity)):
+        asked = (action, "read") if action == "update" else (action,)
+        if all(policy.is_everything(policy.rule(a, codec.entity)) for a in asked):
             return errors
         for i, change in enumerate(work.changes):
             if i not in errors and not self._permitted(action, change):
@@ -137,13 +138,16 @@ class Stages:
 
     def _permitted(self, action: str, change: Change) -> bool:
         """Judge the new state; for who may assign the record, as if it were not given away."""
+        record: Entity = change.record
         moved = action == "update" and "owner" in change.fields and change.old is not None
         if moved and self._session.permitted("assign", cast("Entity", change.old)):
             codec = self._crm.codec(type(change.record))
-            kept = codec.copy(change.record)
+            kept = codec.copy(record)
             kept.owner = codec.get(change.old, "owner")
-            return self._session.permitted(action, kept)
-        return self._session.permitted(action, change.record)
+            record = kept
+        if action == "update" and not self._session.permitted("read", record):
+            return False
+        return self._session.permitted(action, record)
 
     def _vetoes(self, codec: Codec, ctx: WriteCtx, work: Changeset) -> Errors:
         """Ask ``check_write``, which comes after all checks and so may change nothing."""
@@ -175,11 +179,12 @@ class Stages:
             if not wanted:
                 continue
             found = self._targets(field, sorted({r.id for r in wanted.values()}), attach=len(work.changes) <= ATTACHED, core=restored)
+            changes = work.changes
             for i, ref in wanted.items():
                 if restored and ref.id not in found and field.options.on_delete == "set_null":
-                    codec.set(work.changes[i].record, name, None)
-                    work.changes[i].fields |= {name}
-                elif field.options.tree and work.changes[i].old is not None and self._above(codec, field, ref.id, work.changes[i].record.id):
+                    codec.set(changes[i].record, name, None)
+                    changes[i].fields |= {name}
+                elif field.options.tree and changes[i].old is not None and self._above(codec, field, ref.id, changes[i].record.id):
                     detail = Detail(codec.facts.name, name, "cyclic_reference", "", {}, work.rows[i])
                     errors[i] = Invalid(details=[detail, *(errors[i].details if i in errors else ())])
                 elif ref.id not in found:

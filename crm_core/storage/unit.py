@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -25,6 +25,10 @@ class Unit:
         begin: opens the connection; leaving it commits, or rolls back on an error.
         write: False refuses every write.
         joined: the transaction is the host's.
+
+    Attributes:
+        epoch: grows with every write and every undoing, so what was read before may be out of date.
+        undone: what to call when something of this transaction is undone.
     """
 
     def __init__(self, begin: Callable[[], AbstractContextManager[Connection]], *, write: bool, joined: bool) -> None:
@@ -34,6 +38,8 @@ class Unit:
         self.write = write
         self.joined = joined
         self.wrote = False
+        self.epoch = 0
+        self.undone: list[Callable[[], None]] = []
         self.closed = False
         self._depth = 0
         self.keyed: Keyed | None = None
@@ -44,7 +50,20 @@ class Unit:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.closed = True
         self._connection = None
-        self._stack.__exit__(kind, error, trace)
+        try:
+            self._stack.__exit__(kind, error, trace)
+        except BaseException:
+            self._undo()
+            raise
+        if error is not None:
+            self._undo()
+
+    @classmethod
+    def over(cls) -> Self:
+        """Return the unit of a session that has ended: it refuses everything."""
+        unit = cls(nullcontext, write=True, joined=False)  # type: ignore[arg-type]  # never begun
+        unit.closed = True
+        return unit
 
     @property
     def connection(self) -> Connection:
@@ -78,13 +97,9 @@ class Unit:
             raise ReadOnly("read_only_session")
         connection = self.connection
         if self.joined or self.wrote or self._depth:
-            with connection.begin_nested():
-                self._depth += 1
-                try:
-                    yield connection
-                finally:
-                    self._depth -= 1
-            self.wrote = True
+            with self._nested(connection):
+                yield connection
+            self.changed()
             return
         self._depth += 1
         try:
@@ -94,19 +109,38 @@ class Unit:
             raise
         finally:
             self._depth -= 1
+        self.changed()
+
+    def changed(self) -> None:
+        """Note that something was written."""
         self.wrote = True
+        self.epoch += 1
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo everything inside on an error; the session goes on."""
-        with self.connection.begin_nested():
-            self._depth += 1
-            try:
+        with self._nested(self.connection):
+            yield
+
+    @contextmanager
+    def _nested(self, connection: Connection) -> Iterator[None]:
+        self._depth += 1
+        try:
+            with connection.begin_nested():
                 yield
-            finally:
-                self._depth -= 1
+        except BaseException:
+            self._undo()
+            raise
+        finally:
+            self._depth -= 1
+
+    def _undo(self) -> None:
+        self.epoch += 1
+        while self.undone:
+            self.undone.pop()()
 
     def _restart(self, error: BaseException) -> None:
+        self._undo()
         self._connection = None
         stack, self._stack = self._stack, ExitStack()
         try:
