@@ -101,6 +101,8 @@ class Ids:
 
     def many(self, n: int) -> list[str]:
         """Return the next *n* ids, in order."""
+        if n == 1:
+            return [self.new()]
         ids: list[str] = []
         with self._lock:
             while len(ids) < n:

@@ -96,9 +96,10 @@ from crm_core.runtime import Runtime
 ids = Runtime.system().ids
 print(ids.new(), flush=True)
 child = os.fork()
-print(*ids.many(50), sep="\\n", flush=True)
+made = "\\n".join(ids.many(50))
 if child:
     os.waitpid(child, 0)
+print(made, flush=True)
 """
 
 

@@ -25,6 +25,7 @@ class Codec:
         fields: its fields by name, the extensions' under their column's name.
         columns: the physical columns in row order.
         every: the names of all fields, for :meth:`loader`.
+        read_only: the names of those that only their plugin sets.
         references: the names of its fields that point at records.
         lists: the names of its embedded lists.
         to_row: makes a driver's row, in the order of ``columns``, of a whole record.
@@ -43,6 +44,7 @@ class Codec:
         self.columns: tuple[str, ...] = tuple(c for f in self.fields.values() for c in f.columns)
         self.every = frozenset(self.fields)
         self.writable = tuple(f for f in self.fields.values() if not f.system)
+        self.read_only = frozenset(n for n, f in self.fields.items() if f.options.read_only)
         self.references = tuple(n for n, f in self.fields.items() if f.kind == "ref")
         self.lists = tuple(n for n, f in self.fields.items() if f.kind == "list")
         self._normalised = tuple(n for n in self.lists if hasattr(self.fields[n].type, "normalised"))

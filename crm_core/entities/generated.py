@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 
 from .fields import FieldSpec, Ref
-from .money import Money
+from .money import WIDE, Money
 from .validate import MAX_INTEGER, decimal_problem, encodable, is_id, is_sound
 
 _TO_SQLITE = {
@@ -38,8 +38,8 @@ _TO_POSTGRESQL = {
 }
 # Of what the driver gives; {c} is an amount's currency.
 _FROM_SQLITE = {
-    "decimal": "Decimal({v}).scaleb(-{s})",
-    "money": "Money(Decimal({v}).scaleb(-{s}), {c})",
+    "decimal": "Decimal({v}).scaleb(-{s}, WIDE)",
+    "money": "Money(Decimal({v}).scaleb(-{s}, WIDE), {c})",
     "bool": "{v} != 0",
     "date": "date.fromisoformat({v})",
     "datetime": "datetime.fromisoformat({v})",
@@ -91,8 +91,8 @@ def instant(value: datetime) -> str:
 
 
 def scaled(value: Decimal | int, scale: int) -> int:
-    """Turn 12.5 into 12500000 (scale 6); the value was validated."""
-    return int(Decimal(value).scaleb(scale))
+    """Turn 12.5 into 12500000 (scale 6); the value was validated. The thread's own decimal context may be too narrow for it."""
+    return int(Decimal(value).scaleb(scale, WIDE))
 
 
 def items(value: Iterable[Any]) -> list[dict[str, Any]]:
@@ -115,8 +115,8 @@ class Generator:
         self._fields = tuple(fields.items())
         self._sqlite = dialect == "sqlite"
         self._space: dict[str, Any] = {
-            "UTC": UTC, "Decimal": Decimal, "Money": Money, "Ref": Ref, "date": date, "datetime": datetime, "dumps": json.dumps,
-            "loads": json.loads, "instant": instant, "scaled": scaled, "items": items, "deepcopy": deepcopy, "encodable": encodable,
+            "UTC": UTC, "WIDE": WIDE, "Decimal": Decimal, "Money": Money, "Ref": Ref, "date": date, "datetime": datetime,
+            "dumps": json.dumps, "loads": json.loads, "instant": instant, "scaled": scaled, "items": items, "deepcopy": deepcopy, "encodable": encodable,
             "decimal_problem": decimal_problem, "is_id": is_id, "is_sound": is_sound, "entity": entity, "new": object.__new__,
         }  # fmt: skip
         for i, (_, field) in enumerate(self._fields):

@@ -28,7 +28,7 @@ LIMIT = 10**18
 MAX_PLACES = 18
 _LONGEST_TEXT = 64
 # Wide enough that no product or sum of amounts within the limits loses a digit; not the thread's context, which a host may change.
-_WIDE = decimal.Context(prec=120, rounding=decimal.ROUND_HALF_UP, traps=[decimal.InvalidOperation, decimal.DivisionByZero])
+WIDE = decimal.Context(prec=120, rounding=decimal.ROUND_HALF_UP, traps=[decimal.InvalidOperation, decimal.DivisionByZero])
 _EXACT = decimal.Context(prec=120, traps=[decimal.InvalidOperation, decimal.Inexact])
 _UNITS = tuple(Decimal(1).scaleb(-places) for places in range(MAX_PLACES + 1))
 
@@ -47,7 +47,7 @@ def _quantize(value: Decimal, places: int, rule: Rounding) -> Decimal:
     if abs(places) > MAX_PLACES:
         raise Invalid("too_big", given=places, limit=MAX_PLACES)
     unit = _UNITS[places] if places >= 0 else Decimal(1).scaleb(-places)
-    return value.quantize(unit, _ROUNDINGS[rule], _WIDE)
+    return value.quantize(unit, _ROUNDINGS[rule], WIDE)
 
 
 def _check_size(value: Decimal) -> None:
@@ -85,8 +85,8 @@ def _canonical(value: Decimal, places: int) -> Decimal:
     try:
         exact = value.quantize(_UNITS[places], None, _EXACT)
     except decimal.Inexact:
-        exact = value.normalize(_WIDE)
-        if exact.adjusted() < -MAX_PLACES or exact != exact.quantize(_UNITS[MAX_PLACES], context=_WIDE):
+        exact = value.normalize(WIDE)
+        if exact.adjusted() < -MAX_PLACES or exact != exact.quantize(_UNITS[MAX_PLACES], context=WIDE):
             raise Invalid("too_precise", given=str(value)[:40], scale=MAX_PLACES) from None
     return exact if exact else exact.copy_abs()
 
@@ -127,7 +127,7 @@ class Money:
         for money in amounts:
             if money.currency != currency:
                 raise MixedCurrency(one=currency, other=money.currency)
-            total = _WIDE.add(total, money.amount)
+            total = WIDE.add(total, money.amount)
         return cls(total, currency)
 
     @classmethod
@@ -162,24 +162,24 @@ class Money:
         exponent = self.amount.as_tuple().exponent
         if isinstance(exponent, int) and -exponent > places:
             raise Invalid("too_precise", given=f"{self.amount:f}", scale=places)
-        units = int(self.amount.copy_abs().scaleb(places, _WIDE))
+        units = int(self.amount.copy_abs().scaleb(places, WIDE))
         sign = -1 if self.amount < 0 else 1
-        return [type(self)(Decimal(sign * part).scaleb(-places, _WIDE), self.currency) for part in _shares(units, ratios)]
+        return [type(self)(Decimal(sign * part).scaleb(-places, WIDE), self.currency) for part in _shares(units, ratios)]
 
     def __add__(self, other: Money) -> Self:
         if not isinstance(other, Money):
             return NotImplemented
-        return type(self)(_WIDE.add(self.amount, self._same(other)), self.currency)
+        return type(self)(WIDE.add(self.amount, self._same(other)), self.currency)
 
     def __sub__(self, other: Money) -> Self:
         if not isinstance(other, Money):
             return NotImplemented
-        return type(self)(_WIDE.subtract(self.amount, self._same(other)), self.currency)
+        return type(self)(WIDE.subtract(self.amount, self._same(other)), self.currency)
 
     def __mul__(self, factor: Decimal | int) -> Self:
         if not _is_exact_number(factor):
             return NotImplemented
-        return self._settled(_WIDE.multiply(self.amount, read_decimal(factor)))
+        return self._settled(WIDE.multiply(self.amount, read_decimal(factor)))
 
     __rmul__ = __mul__
 
@@ -188,7 +188,7 @@ class Money:
             return NotImplemented
         if not divisor:
             raise Invalid("division_by_zero")
-        return self._settled(_WIDE.divide(self.amount, read_decimal(divisor)))
+        return self._settled(WIDE.divide(self.amount, read_decimal(divisor)))
 
     def __neg__(self) -> Self:
         return type(self)(self.amount.copy_negate(), self.currency)

@@ -18,7 +18,7 @@ from sqlalchemy.types import CHAR, TypeEngine
 
 from ..errors import Invalid, Refused
 from .fields import FieldSpec, Ref, T
-from .money import Money
+from .money import WIDE, Money
 from .validate import MAX_INTEGER, is_id
 
 
@@ -121,7 +121,7 @@ def scaled(value: Decimal, scale: int) -> int:
 
 def unscaled(value: int, scale: int) -> Decimal:
     """Turn 12500000 into 12.500000 (scale 6)."""
-    return Decimal(value).scaleb(-scale)
+    return Decimal(value).scaleb(-scale, WIDE)
 
 
 class DecimalType(TypeDecorator[Decimal]):

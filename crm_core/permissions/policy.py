@@ -170,6 +170,7 @@ class Policies:
         self._roles = self._bound([*declared.roles, *roles], {}, LoadError)
         self._tenants: dict[str, dict[str, BoundRole]] = {}
         self._cache: dict[tuple[str, frozenset[str]], Policy] = {}
+        self._resolved: dict[tuple[str, frozenset[str]], Policy] = {}
         self._system = Policy((), sees_all=True)
 
     def resolve(self, actor: Actor) -> Policy:
@@ -178,10 +179,19 @@ class Policies:
             return self._system
         if actor.plugin:
             return self._kept(("plugin:", frozenset({actor.plugin})), lambda: (self._service(actor.plugin),))
-        own = self._tenants.get(actor.tenant, {})
-        names = _extended(actor.roles & (self._roles.keys() | own.keys()), {**self._roles, **own})
-        tenant = actor.tenant if names & own.keys() else ""
-        return self._kept((tenant, names), lambda: tuple(own.get(n) or self._roles[n] for n in sorted(names)))
+        known = self._resolved.get((actor.tenant, actor.roles))
+        return known or self._of_roles(actor.tenant, actor.roles)
+
+    def _of_roles(self, tenant: str, roles: frozenset[str]) -> Policy:
+        own = self._tenants.get(tenant, {})
+        names = _extended(roles & (self._roles.keys() | own.keys()), {**self._roles, **own})
+        found = self._kept(
+            (tenant if names & own.keys() else "", names),
+            lambda: tuple(own.get(n) or self._roles[n] for n in sorted(names)),
+        )
+        _make_room(self._resolved)
+        self._resolved[tenant, roles] = found
+        return found
 
     def check_tenant_roles(self, roles: Iterable[Role]) -> None:
         """Check what is to become a tenant's roles.
@@ -213,15 +223,15 @@ class Policies:
         except Invalid as e:
             problems.append(e)
         self._tenants[tenant] = bound
-        for key in [k for k in self._cache if k[0] == tenant]:
-            del self._cache[key]
+        for cache in (self._cache, self._resolved):
+            for key in [k for k in cache if k[0] == tenant]:
+                del cache[key]
         return problems
 
     def _kept(self, key: tuple[str, frozenset[str]], roles: Callable[[], tuple[BoundRole, ...]]) -> Policy:
         found = self._cache.get(key)
         if found is None:
-            while len(self._cache) >= _MOST_CACHED:
-                self._cache.pop(next(iter(self._cache)), None)
+            _make_room(self._cache)
             found = self._cache[key] = Policy(roles())
         return found
 
@@ -289,6 +299,11 @@ class Policies:
         if entity not in self._specs or not all(a in ACTIONS or "." in a for a in names):
             raise LoadError("bad_grant", plugin=plugin, grant=grant[:120])
         return BoundGrant(entity, names, everything)
+
+
+def _make_room(cache: dict[Any, Policy]) -> None:
+    while len(cache) >= _MOST_CACHED:
+        cache.pop(next(iter(cache)), None)
 
 
 def _shut(role: Role) -> BoundRole:

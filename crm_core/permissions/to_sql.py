@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Final, Literal
 
 import attrs
@@ -69,6 +71,17 @@ _KINDS: Final[Mapping[AttributeKind, TypeEngine[Any]]] = {
 }
 
 
+_KINDS_OF: Final[Mapping[type, tuple[AttributeKind, ...]]] = {
+    str: ("text", "id"),
+    int: ("int", "decimal"),
+    Decimal: ("decimal",),
+    bool: ("bool",),
+    date: ("date",),
+    datetime: ("datetime",),
+    tuple: ("list",),
+}
+
+
 @attrs.frozen(eq=False)
 class SqlEnv:
     """Where a rule's words stand in the database.
@@ -96,8 +109,8 @@ def binds(actor: Actor) -> dict[str, Any]:
         "crm_teams": json.dumps(sorted(actor.teams)),
         "crm_grantees": json.dumps(actor.grantees),
     }
-    for name in actor.attributes:
-        for kind in _KINDS:
+    for name, given in actor.attributes.items():
+        for kind in _KINDS_OF.get(type(given), _KINDS):
             value = actor.attribute(name, kind)
             if value is not None:
                 found[f"crm_attr_{name}_{kind}"] = json.dumps(value) if kind == "list" else value

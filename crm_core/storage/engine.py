@@ -210,9 +210,9 @@ class Bound:
     def _begun(self, connection: Connection, write: bool) -> Iterator[None]:
         """Begin for real: the driver's own BEGIN is late and deferred, and loses against other writers."""
         dbapi = connection.connection.dbapi_connection
+        before: dict[str, int] = {}
         if self._owned:
-            before = {} if write else {"query_only": 0}
-            sqlite.apply(dbapi, {} if write else {"query_only": 1})
+            _permit_writes(connection, dbapi, write)
         else:
             before = sqlite.prepare(dbapi, read_only=not write)
             if write:
@@ -221,7 +221,7 @@ class Bound:
             connection.begin()
             # The host may begin in a listener of its own.
             if not sqlite.in_transaction(dbapi):
-                connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+                sqlite.run(dbapi, "BEGIN IMMEDIATE" if write else "BEGIN")
             yield
         finally:
             if before and not connection.invalidated:
@@ -234,6 +234,13 @@ class Bound:
             if tuple(version) < OLDEST[self.kind]:
                 raise LoadError("database_too_old", database=self.kind, version=_dotted(version), needed=_dotted(OLDEST[self.kind]))
             self._checked = True
+
+
+def _permit_writes(connection: Connection, dbapi: Any, write: bool) -> None:
+    """Let SQLite itself refuse what a reading session must not do; a connection that was last used so stays so."""
+    if connection.info.get("crm_writes", True) is not write:
+        sqlite.apply(dbapi, {"query_only": not write})
+        connection.info["crm_writes"] = write
 
 
 def _commit(connection: Connection) -> None:

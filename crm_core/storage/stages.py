@@ -101,7 +101,7 @@ class Stages:
     def _unwritable(self, codec: Codec, fields: frozenset[str]) -> list[Detail]:
         levels = self._session.policy.fields(codec.entity)
         wrong = []
-        for n in fields:
+        for n in fields & (levels.keys() | codec.read_only):
             level = levels.get(n, "write")
             if level == "none":
                 wrong.append(Detail(codec.facts.name, n, "unknown_field"))

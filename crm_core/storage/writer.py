@@ -14,7 +14,7 @@ from ..entities.codec import Codec
 from ..entities.sqltypes import IdType
 from ..entities.validate import plain
 from ..errors import Conflict
-from ..permissions.prepared import Prepared, driver_rows, prepare
+from ..permissions.prepared import Prepared, driver_rows, prepare, send
 from .tables import Tables
 
 CHUNK = 1_000
@@ -99,9 +99,7 @@ class Writer:
 
     def _run(self, connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> int:
         """Send a statement for each row; return how many rows the database counted, as far as the driver tells (else -1)."""
-        if len(rows) == 1:
-            return connection.exec_driver_sql(statement, rows[0]).rowcount
-        counts = [connection.exec_driver_sql(statement, list(part)).rowcount for part in chunks(rows, CHUNK)]
+        counts = [send(connection, statement, part) for part in chunks(rows, CHUNK)]
         return -1 if -1 in counts else sum(counts)
 
     # -- rows ---------------------------------------------------------------------------------------------------------------------

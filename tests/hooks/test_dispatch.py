@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-call"
 """How the four kinds of hooks run, and what happens when an implementation does not behave."""
 
 from __future__ import annotations

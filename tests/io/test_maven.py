@@ -120,7 +120,7 @@ def test_the_reports_say_what_is_known_of_the_set_and_a_second_import_changes_no
     assert [(r.created, r.updated, r.failed) for r in third.values()] == [(0, 0, 0)] * 3
     assert state_hash(crm) == before
 
-    with crm.bound.engine.begin() as connection:
+    with crm.bound.begin() as connection:
         connection.exec_driver_sql("ANALYZE")  # as PostgreSQL does by itself within a minute
     for manager in teams.managers:
         with crm.session(Actor(manager, roles={"sales.rep"}), write=False) as s:

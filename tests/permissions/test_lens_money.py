@@ -1,3 +1,4 @@
+# mypy: disable-error-code="union-attr"
 """Money in selects: exact, in one currency, and equal on both databases."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="attr-defined"
 """One policy in three forms: they mean the same, and each statement gets the one that suits it."""
 
 from __future__ import annotations

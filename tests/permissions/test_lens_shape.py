@@ -1,3 +1,4 @@
+# mypy: disable-error-code="attr-defined, misc"
 """A lens is a shape: who asks is a bind. What is hidden, masked, deleted or of another tenant stays where it is."""
 
 from __future__ import annotations

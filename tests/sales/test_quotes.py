@@ -212,7 +212,7 @@ class LoyaltySettings:
     blocked_tiers: list[str] = attrs.Factory(list)
 
 
-loyalty = Plugin("acme.loyalty", version="1.2.0", requires={"sales": ">=1,<2"}, settings=LoyaltySettings)
+loyalty = Plugin("acme.rebates", version="1.2.0", requires={"sales": ">=1,<2"}, settings=LoyaltySettings)
 loyalty.grants("account:read")
 calls: list[int] = []
 
@@ -237,7 +237,7 @@ def no_discount_for_blocked(ctx: DiscountCheck, lines: list[PriceLine]) -> None:
     blocked = ctx.session.settings(LoyaltySettings).blocked_tiers
     for line in lines:
         if ctx.session.get(Account, line.account)[Loyalty].tier in blocked and line.unit_price < line.list_price:
-            ctx.refuse(line, "acme.loyalty.blocked", tiers=blocked)
+            ctx.refuse(line, "acme.rebates.blocked", tiers=blocked)
 
 
 def tiered(s: Session, tier: str) -> Ref[Account]:
@@ -271,5 +271,5 @@ def test_a_vendors_refusal_names_the_line_and_the_plugin(make_crm: Any) -> None:
         with pytest.raises(Refused) as refused:
             s.use(Sales).quote(d, drafts)
         (detail,) = refused.value.details
-        assert (detail.code, detail.params["plugin"], detail.row) == ("acme.loyalty.blocked", "acme.loyalty", 1)
+        assert (detail.code, detail.params["plugin"], detail.row) == ("acme.rebates.blocked", "acme.rebates", 1)
         assert s.query(Quote).count() == 0

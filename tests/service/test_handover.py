@@ -202,8 +202,6 @@ def test_deals_closed_long_before_they_are_recorded_are_history_and_open_nothing
         account = s.create(Account(name="Acme")).ref
         for name, days in (("history", 31), ("last week", 7)):
             closed = MONDAY - timedelta(days=days)
-            s.create(
-                Opportunity(name=name, account=account, amount=Money(1, "EUR"), stage="won", won_reason="price", closed_at=closed)
-            )
+            s.create(Opportunity(name=name, account=account, amount=Money(1, "EUR"), stage="won", won_reason="price", closed_at=closed))
     crm.run_pending()
     assert [r.subject for r in requests(crm)] == ["Onboarding: last week"]

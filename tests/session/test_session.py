@@ -338,3 +338,12 @@ def test_a_missing_rate_is_an_error_of_the_call_that_needs_it(crm: Any) -> None:
         with pytest.raises(Invalid) as raised:
             s.execute(select(Deal.amount.to("USD", at="today")))
         assert (raised.value.code, raised.value.params["base"], raised.value.params["quote"]) == ("missing_rate", "EUR", "USD")
+
+
+def test_a_hosts_narrow_decimal_context_changes_no_amount(crm: Any) -> None:
+    import decimal
+
+    with decimal.localcontext(decimal.Context(prec=3)), crm.session(SYSTEM) as s:
+        deal = made(s, amount=Money("12345678.12", "EUR"), weight=Decimal("1234567.891234"))
+        assert s.get(Deal, deal.id).amount == Money("12345678.12", "EUR")
+        assert s.query(Deal).one().weight == Decimal("1234567.891234")
