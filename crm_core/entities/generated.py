@@ -116,7 +116,8 @@ class Generator:
         self._sqlite = dialect == "sqlite"
         self._space: dict[str, Any] = {
             "UTC": UTC, "WIDE": WIDE, "Decimal": Decimal, "Money": Money, "Ref": Ref, "date": date, "datetime": datetime,
-            "dumps": json.dumps, "loads": json.loads, "instant": instant, "scaled": scaled, "items": items, "deepcopy": deepcopy, "encodable": encodable,
+            "dumps": json.dumps, "loads": json.loads, "instant": instant, "scaled": scaled, "items": items,
+            "deepcopy": deepcopy, "encodable": encodable,
             "decimal_problem": decimal_problem, "is_id": is_id, "is_sound": is_sound, "entity": entity, "new": object.__new__,
         }  # fmt: skip
         for i, (_, field) in enumerate(self._fields):
