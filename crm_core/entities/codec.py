@@ -110,8 +110,10 @@ class Codec:
         """Bring the items of embedded lists to their normal form, in place; return what cannot be."""
         wrong: list[Detail] = []
         for name in self._normalised if names is None else [n for n in self._normalised if n in names]:
+            given = self.get(record, name)
             try:
-                self.set(record, name, normalise_values(self.get(record, name), region))
+                if given:
+                    self.set(record, name, normalise_values(given, region))
             except Invalid as e:
                 wrong += [attrs.evolve(d, entity=self.facts.name, field=f"{name}{d.field}", row=row) for d in e.details]
         return wrong

@@ -27,14 +27,14 @@ _TO_SQLITE = {
     "enum": "{v}.value",
     "json": "dumps({v})",
     "ref": "{v}.id",
-    "list": "dumps(items({v}))",
+    "list": "(dumps(items({v})) if {v} else '[]')",
 }
 _TO_POSTGRESQL = {
     "money": "{v}.amount",
     "enum": "{v}.value",
     "json": "dumps({v})",
     "ref": "{v}.id",
-    "list": "dumps(items({v}))",
+    "list": "(dumps(items({v})) if {v} else '[]')",
 }
 # Of what the driver gives; {c} is an amount's currency.
 _FROM_SQLITE = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -188,6 +189,10 @@ class Plan:
         raw = self._raw(source)
         values, other, default = source.values, source.other, source.default
 
+        def plain(cells: Sequence[Any]) -> Any:
+            value = raw(cells)
+            return value.strip() if type(value) is str else value
+
         def take(cells: Sequence[Any]) -> Any:
             value = raw(cells)
             if type(value) is str:
@@ -197,7 +202,7 @@ class Plan:
             return default if value in ("", None) and default is not None else value
 
         if not source.currency_column:
-            return take
+            return take if values or default is not None else plain
         at = self._at[source.currency_column]
 
         def priced(cells: Sequence[Any]) -> Any:
@@ -208,8 +213,7 @@ class Plan:
 
     def _raw(self, source: Source) -> Take:
         if source.column:
-            at = self._at[source.column]
-            return lambda cells: cells[at]
+            return itemgetter(self._at[source.column])
         if source.template:
             unknown = [c for _, c in pieces(source.template) if c and c not in self._at]
             if unknown:
