@@ -38,6 +38,7 @@ from crm_core import (
     owner,
 )
 from crm_core.io import Importer, Report, mapping_of
+from crm_core.rules import F
 from tests.state import state_hash
 
 plugin = Plugin("trade", version="1.0.0")
@@ -60,7 +61,12 @@ class Deal(Entity):
     external_ref: Field[str | None] = field(default=None, unique=True)
 
 
-plugin.entities(Deal)
+class Step(Entity):
+    label: Field[str]
+    deal: Field[Ref[Deal]]
+
+
+plugin.entities(Deal, Step)
 
 
 @plugin.extend(Account)
@@ -81,6 +87,7 @@ REP = (
     .allow(Account, "read", "create", where=owner)
     .allow(Deal, "read", "create", "update", where=owner, fields={"secret": "none"})
 )
+MOVER = Role("mover").allow(Deal, "read").allow(Deal, "update", where=F("external_ref") != "t:3")
 DEALS = {
     "key": "t:{id}",
     "fields": {"name": "name", "account": {"column": "account", "lookup": "name"}, "amount": {"column": "amount", "currency": "EUR"}},
@@ -100,7 +107,7 @@ class People:
 
 @pytest.fixture
 def crm(make_crm: Any) -> Any:
-    return make_crm(plugins=[plugin], roles=[REP], directory=People())
+    return make_crm(plugins=[plugin], roles=[REP, MOVER], directory=People())
 
 
 @pytest.fixture
@@ -235,6 +242,36 @@ def test_a_dry_run_and_an_all_or_nothing_import_with_a_failure_leave_no_trace(cr
 def test_an_all_or_nothing_import_without_failures_is_kept(crm: Any, bring: Import) -> None:
     report = bring("id,name,account,amount\n1,One,,10\n2,Two,,20\n", batch=1, whole=True)
     assert (counts(report), report.committed, len(deals(crm))) == ((2, 0, 0, 0), True, 2)
+
+
+def test_the_currency_may_stand_in_a_column_of_its_own(crm: Any, bring: Import) -> None:
+    amount = {"column": "amount", "currency_column": "unit", "currency": "EUR", "decimal": ","}
+    report = bring("id;name;amount;unit\n1;a;1,5;USD\n2;b;2;\n3;c;3;XQX\n", {"key": "{id}", "fields": {"name": "name", "amount": amount}})
+    assert [str(d.amount) for d in deals(crm).values()] == [str(Money("1.5", "USD")), str(Money(2, "EUR"))]
+    assert codes(report) == [(4, "amount", "bad_currency")]
+
+
+def test_rows_that_change_alike_are_changed_together_and_one_by_one_where_one_of_them_may_not(crm: Any, bring: Import) -> None:
+    rep = Actor("7", roles={"mover"})
+    add_account(crm, "Acme")
+    bring("id,name,account,amount\n1,One,,10\n2,Two,,20\n3,Three,,30\n")
+    report = bring("id,name,account,amount\n1,New,,10\n2,New,,20\n3,New,,30\n", actor=rep)
+    assert (counts(report), [f.line for f in report.failures]) == ((0, 2, 0, 1), [4])
+    assert [d.name for d in deals(crm).values()] == ["New", "New", "Three"]
+
+
+def test_what_cannot_be_created_from_its_name_alone_is_said(crm: Any, bring: Import) -> None:
+    fields = {"name": "name", "amount": {"column": "amount", "currency": "EUR"}}
+    bring("id,name,amount\n1,One,1\n", {"key": "t:{id}", "fields": fields})
+    steps = {"label": "label", "deal": {"column": "deal", "lookup": "name", "missing": "create"}}
+    report = bring("label,deal\na,One\nb,Two\n", {"fields": steps}, "steps")
+    assert (counts(report), codes(report)) == ((1, 0, 0, 1), [(3, "deal", "import_cannot_create")])
+
+
+def test_of_very_many_names_one_that_begins_alike_is_proposed(crm: Any, bring: Import) -> None:
+    add_account(crm, *(f"Company {n:04}" for n in range(2001)), "Zeppelin GmbH")
+    report = bring("id,name,account,amount\n1,One,Zepelin GmbH,10\n")
+    assert [u.proposal for u in report.unknown] == ["Zeppelin GmbH"]
 
 
 def test_an_import_within_a_session_is_kept_or_lost_with_it(crm: Any, tmp_path: Path) -> None:
