@@ -1,0 +1,1 @@
+"""What is compared: one file a system, each with the same methods."""
