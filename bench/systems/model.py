@@ -37,7 +37,11 @@ class Deal(Entity):
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("owner", "stage", "amount"), ("team", "stage", "amount"), ("stage", "amount"))
 
 
-REP = Role("rep", label="Rep").allow(Person, "read", "create", "update", where=owner).allow(Deal, "read", where=owner | (F("team") == actor("team")))
+REP = (
+    Role("rep", label="Rep")
+    .allow(Person, "read", "create", "update", where=owner)
+    .allow(Deal, "read", where=owner | (F("team") == actor("team")))
+)
 BOSS = Role("boss", label="Boss").allow(Person, "read").allow(Deal, "read")
 
 

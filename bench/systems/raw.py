@@ -73,7 +73,10 @@ class Raw:
     def bulk(self, rows: Sequence[Row]) -> dict[str, Callable[[], object]]:
         """One table, and three."""
         made = self._rows(rows)
-        return {"1 table": lambda: self._bulk(made, (self._insert,)), "audited": lambda: self._bulk(made, (self._insert, self._audit, self._outbox))}
+        return {
+            "1 table": lambda: self._bulk(made, (self._insert,)),
+            "audited": lambda: self._bulk(made, (self._insert, self._audit, self._outbox)),
+        }
 
     def _bulk(self, made: list[list[tuple[Any, ...]]], statements: Sequence[str]) -> None:
         self._db.execute("BEGIN IMMEDIATE")
@@ -88,7 +91,9 @@ class Raw:
         row = self._get(id)
         self._db.execute("UPDATE crm_bench_person SET city = ?, version = version + 1 WHERE id = ?", (city, id))
         payload = json.dumps({"city": [row[-7], city]})
-        self._db.execute(self._audit, ("main", "2026-01-01T00:00:00+00:00", ME, "", "bench.person", id, 2, "bench.person.updated.v1", 1, payload))
+        self._db.execute(
+            self._audit, ("main", "2026-01-01T00:00:00+00:00", ME, "", "bench.person", id, 2, "bench.person.updated.v1", 1, payload)
+        )
         self._db.execute("COMMIT")
         return None
 

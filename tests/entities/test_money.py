@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from crm_core.entities.currencies import CURRENCIES, minor_units
@@ -137,6 +137,7 @@ def test_multiplying_by_a_rate_is_exact(money: Money, rate: Decimal) -> None:
 @given(moneys, st.decimals(-1000, 1000, places=6).filter(bool))
 def test_a_quotient_is_the_nearest_at_the_18th_digit(money: Money, divisor: Decimal) -> None:
     exact = Fraction(money.amount) / Fraction(divisor)
+    assume(abs(exact) < 10**18)  # beyond it the quotient is refused, as any amount
     assert abs(Fraction((money / divisor).amount) - exact) <= Fraction(1, 2 * 10**18)
 
 
