@@ -3,7 +3,6 @@
 - ``POINT``: the policy row by row (EXISTS), for single records and for whatever is joined to a page.
 - ``SETS``: the sets behind the policy first (owners, shared ids), then the rows by index: aggregates, lists, and the pages of a user
   who sees little.
-- ``TOP``: of each set the first rows alone, as many as the page has: the pages that want nothing but columns of their entity.
 - ``WALK``: along the index of the page's order, the sets as a filter: the pages of a user who sees much.
 """
 
@@ -15,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, and_, select, union_all
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql import elements, operators, visitors
+from sqlalchemy.sql import elements, operators
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import LRUCache
 
@@ -32,7 +31,6 @@ class Form(enum.Enum):
 
     POINT = "point"
     SETS = "sets"
-    TOP = "top"
     WALK = "walk"
 
 
@@ -68,40 +66,13 @@ def by_ids(table: Table, condition: ColumnElement[bool], within: ColumnElement[b
 
     PostgreSQL cannot combine indexes over subqueries, and SQLite does not without statistics, which an embedded database seldom has.
     """
-    parts = _distinct(branches(condition))
+    parts: list[ColumnElement[bool]] = []
+    for branch in branches(condition):
+        if not any(branch.compare(part) for part in parts):
+            parts.append(branch)
     if len(parts) == 1:
         return condition
     return table.c.id.in_(union_all(*(select(table.c.id).where(within, part).correlate(None) for part in parts)))
-
-
-def by_first_ids(table: Table, condition: ColumnElement[bool], within: ColumnElement[bool], page: Any) -> ColumnElement[bool]:
-    """Write an OR as the ids of the first rows of each part, which an index over part, filter and order finds without sorting.
-
-    What is first in the whole is first in its part, so the page is among them.
-    """
-    criteria = [_physical(c, table) for c in page._where_criteria]
-    order = [_physical(c, table) for c in page._order_by_clauses]
-    parts = (select(table.c.id).where(within, part, *criteria).order_by(*order) for part in _distinct(branches(condition)))
-    firsts = [part.limit(page._limit_clause).correlate(None).subquery() for part in parts]
-    return table.c.id.in_(union_all(*(select(first.c.id) for first in firsts)))
-
-
-def _physical(element: Any, table: Table) -> Any:
-    def column(part: Any, **_: Any) -> Any:
-        if isinstance(part, EntityColumn):
-            return table.c[part.name]
-        # The same bind, not a copy, so that its value is found in the statement's.
-        return part if isinstance(part, elements.BindParameter) else None
-
-    return visitors.replacement_traverse(element, {}, column)
-
-
-def _distinct(parts: Sequence[ColumnElement[bool]]) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
-    for part in parts:
-        if not any(part.compare(known) for known in found):
-            found.append(part)
-    return found
 
 
 def branches(condition: Any) -> list[ColumnElement[bool]]:
@@ -134,26 +105,23 @@ class Planner:
 
     def choose(self, connection: Connection, statement: Any, params: Mapping[str, Any]) -> tuple[Form, EntityTable | None]:
         """Return a form, and the entity it is for; None for all. The rest is written as ``POINT``."""
-        if not self._ordered:
+        if not self._ordered or (isinstance(statement, Select) and self._is_point(statement)):
             return Form.POINT, None
-        if not isinstance(statement, Select):
+        if not isinstance(statement, Select) or statement._limit_clause is None:
             return Form.SETS, None
         first = _first_order(statement)
         table = None if first is None else first.table
-        top = isinstance(table, EntityTable) and table in self._ordered and _is_simple_page(statement, table)
-        if self._is_point(statement, keys_alone=top):
-            return Form.POINT, None
-        if first is None or statement._limit_clause is None or not isinstance(table, EntityTable) or table not in self._ordered:
+        if first is None or not isinstance(table, EntityTable) or table not in self._ordered:
             return Form.SETS, None
         if first.name not in self._ordered[table] or self._few(connection, table, params):
-            return (Form.TOP if top else Form.SETS), table
+            return Form.SETS, table
         return Form.WALK, table
 
-    def _is_point(self, statement: Select[Any], *, keys_alone: bool) -> bool:
-        """Say whether a statement asks for few records by an index of its own: by id or reference, or by another indexed field."""
-        return any(self._is_chosen(part, keys_alone) for criterion in statement._where_criteria for part in _conjuncts(criterion))
+    def _is_point(self, statement: Select[Any]) -> bool:
+        """Say whether a statement asks for few records by an index of its own: by id, reference or another indexed field."""
+        return any(self._is_chosen(part) for criterion in statement._where_criteria for part in _conjuncts(criterion))
 
-    def _is_chosen(self, part: Any, keys_alone: bool) -> bool:
+    def _is_chosen(self, part: Any) -> bool:
         if not isinstance(part, elements.BinaryExpression) or part.operator not in (operators.eq, operators.in_op):
             return False
         column = part.left
@@ -161,9 +129,8 @@ class Planner:
             return False
         table = entity_table(column.table)
         field = getattr(column, "field", None)
-        if field is not None and (field.kind in ("id", "ref") or field.options.unique):
-            return True
-        return not keys_alone and table is not None and column.name in self._ordered.get(table, ())
+        by_key = field is not None and field.kind in ("id", "ref")
+        return by_key or (table is not None and column.name in self._ordered.get(table, ()))
 
     def _few(self, connection: Connection, table: EntityTable, params: Mapping[str, Any]) -> bool:
         key = (table, params.get("crm_tenant"), params.get("crm_me"), params.get("crm_grantees"))
@@ -172,34 +139,6 @@ class Planner:
             known = self._known[key] = [self._sees_few(connection, table, params), PAGES_A_PROBE]
         known[1] -= 1
         return bool(known[0])
-
-
-_SIMPLE_OPERATORS = frozenset(
-    {operators.eq, operators.ne, operators.lt, operators.le, operators.gt, operators.ge, operators.is_, operators.is_not}
-)
-
-
-def _is_simple_page(statement: Select[Any], table: EntityTable) -> bool:
-    """Say whether a page compares and sorts nothing but columns of one entity with plain values."""
-    if statement._limit_clause is None or statement._offset_clause is not None or statement._distinct or statement._group_by_clauses:
-        return False
-    if statement._having_criteria or statement.get_final_froms() != [table]:
-        return False
-    parts = (*statement._where_criteria, *statement._order_by_clauses)
-    return all(_is_simple(p, table) for part in parts for p in visitors.iterate(part))
-
-
-def _is_simple(part: Any, table: EntityTable) -> bool:
-    match part:
-        case EntityColumn():
-            return part.table is table
-        case elements.BinaryExpression():
-            return part.operator in _SIMPLE_OPERATORS
-        case elements.BindParameter():
-            return not part.expanding
-        case elements.BooleanClauseList() | elements.UnaryExpression() | elements.Grouping() | elements.Null():
-            return True
-    return False
 
 
 def _ordered_by(table: Table) -> Iterator[str]:

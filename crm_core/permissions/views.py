@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
-from sqlalchemy import Column, ColumnElement, Select, String, Table, and_, bindparam, case, literal_column, select
+from sqlalchemy import Column, ColumnElement, Select, String, Table, bindparam, case, literal_column, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler, StrSQLCompiler
 
 from ..entities.columns import EntityColumn, EntityTable, entity_table
 from ..entities.meta import spec
 from ..errors import NotReadable, Refused
-from .plans import Form, as_filter, by_first_ids, by_ids
+from .plans import Form, as_filter, by_ids
 
 MASK = "***"
 OPTION = "crm_views"
@@ -42,23 +42,23 @@ class View:
     lists: Mapping[str, Table] = attrs.field(factory=dict)
     sets: ColumnElement[bool] | None = None
 
-    def rows(self, form: Form, statement: Any, *, include_deleted: bool) -> Select[Any]:
-        """Select what is seen: of the actor's tenant alone, living, and as the policy says; *statement* is what it is read for."""
-        within = self.physical.c.tenant == tenant()
+    def rows(self, form: Form, *, include_deleted: bool) -> Select[Any]:
+        """Select what is seen: of the actor's tenant alone, living, and as the policy says."""
+        shown = select(*(self._shown(c) for c in self.physical.c if c.name in self.readable)).where(self._of_tenant())
         if not include_deleted:
-            within = and_(within, self.physical.c.deleted_at.is_(None))
-        shown = select(*(self._shown(c) for c in self.physical.c if c.name in self.readable)).where(within)
-        condition = self._condition(form, statement, within)
+            shown = shown.where(self.physical.c.deleted_at.is_(None))
+        condition = self._condition(form)
         return shown if condition is None else shown.where(condition)
 
-    def _condition(self, form: Form, statement: Any, within: ColumnElement[bool]) -> ColumnElement[bool] | None:
+    def _of_tenant(self) -> ColumnElement[bool]:
+        return self.physical.c.tenant == tenant()
+
+    def _condition(self, form: Form) -> ColumnElement[bool] | None:
         if self.policy is None or self.sets is None or form is Form.POINT:
             return self.policy
         if form is Form.WALK:
             return as_filter(self.sets)
-        if form is Form.TOP:
-            return by_first_ids(self.physical, self.sets, within, statement)
-        return by_ids(self.physical, self.sets, within)
+        return by_ids(self.physical, self.sets, self._of_tenant())
 
     def _shown(self, column: Column[Any]) -> ColumnElement[Any]:
         if column.name not in self.masked:
