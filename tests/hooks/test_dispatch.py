@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """How the four kinds of hooks run, and what happens when an implementation does not behave."""
 
 from __future__ import annotations
@@ -30,8 +29,9 @@ def shop() -> Plugin:
 
 def vendor(name: str, spec: Any, *fns: Callable[..., Any]) -> Plugin:
     plugin = Plugin(name, version="1.0", requires={"shop": ">=1"})
+    hook: Any = plugin.hook
     for fn in fns:
-        plugin.hook(spec)(fn)
+        hook(spec)(fn)
     return plugin
 
 

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="call-overload, no-untyped-call, untyped-decorator"
 """Which implementations a hook accepts, in which order they run, and that pluggy would do the same."""
 
 from __future__ import annotations
@@ -26,6 +25,11 @@ names: CollectHook[Ctx, list[int], str] = CollectHook("shop.names")
 seller: FirstHook[Ctx, list[int], str] = FirstHook("shop.seller")
 
 
+def hooked(plugin: Any, spec: Any, **options: str) -> Any:
+    """Call ``plugin.hook`` as one who has no type checker."""
+    return plugin.hook(spec, **options)
+
+
 def shop() -> Plugin:
     plugin = Plugin("shop", version="1.0")
     plugin.hooks(prices, allowed, names, seller)
@@ -43,7 +47,7 @@ def answering(name: str) -> Callable[[Ctx, list[int]], str]:
 def vendor(name: str, *fns: str, **options: str) -> Plugin:
     plugin = Plugin(name, version="1.0", requires={"shop": ""})
     for fn in fns:
-        plugin.hook(names, **options)(answering(fn))
+        hooked(plugin, names, **options)(answering(fn))
     return plugin
 
 
@@ -64,7 +68,7 @@ def test_a_misspelt_hook_does_not_load_and_suggests_the_right_name() -> None:
 
 def test_a_hook_given_by_name_instead_of_its_object_does_not_load() -> None:
     a = Plugin("a", version="1", requires={"shop": ""})
-    a.hook("shop.prices")(lambda ctx, value: value)
+    hooked(a, "shop.prices")(lambda ctx, value: value)
     error = refused(lambda: Registry([shop(), a]))
     assert (error.code, error.params["suggestion"]) == ("hook_unknown", "shop.prices")
 
@@ -122,7 +126,7 @@ def returns_bool(ctx: Any, value: Any) -> bool:
 )
 def test_a_function_that_does_not_fit_its_hook_does_not_load(spec: Any, fn: Any, code: str) -> None:
     a = Plugin("a", version="1", requires={"shop": ""})
-    a.hook(spec)(fn)
+    hooked(a, spec)(fn)
     error = refused(lambda: Registry([shop(), a]))
     assert error.code == code
     assert error.params["plugin"] == "a"
@@ -134,7 +138,7 @@ def test_a_function_that_does_not_fit_its_hook_does_not_load(spec: Any, fn: Any,
 )
 def test_a_function_that_fits_its_hook_loads(spec: Any, fn: Any) -> None:
     a = Plugin("a", version="1", requires={"shop": ""})
-    assert a.hook(spec)(fn) is fn
+    assert hooked(a, spec)(fn) is fn
     assert len(Registry([shop(), a]).plan(spec)) == 1
 
 
@@ -219,7 +223,7 @@ def plugins_with_wishes(draw: st.DrawFn) -> list[Plugin]:
         for n in range(draw(st.integers(0, 3))):
             wish = {k: draw(st.sampled_from(["", "", "", "absent", *known])) for k in ("before", "after")}
             for spec in (names, seller):
-                plugin.hook(spec, **wish)(constant(draw(st.sampled_from([None, f"{name}.{n}"]))))
+                hooked(plugin, spec, **wish)(constant(draw(st.sampled_from([None, f"{name}.{n}"]))))
         made.append(plugin)
     return made
 
@@ -275,13 +279,15 @@ PLACES: dict[str, tuple[dict[str, bool], dict[str, str]]] = {
 
 def peer_plugin(answer: str | None, place: str) -> object:
     class Peer:
-        @impl_marker(**PLACES[place][0])
         def names(self, ctx: Any, value: Any) -> Any:
             return answer
 
-        @impl_marker(**PLACES[place][0])
         def seller(self, ctx: Any, value: Any) -> Any:
             return answer
+
+    options: Any = PLACES[place][0]
+    for method in (Peer.names, Peer.seller):
+        impl_marker(**options)(method)
 
     return Peer()
 
@@ -289,7 +295,7 @@ def peer_plugin(answer: str | None, place: str) -> object:
 def our_plugin(name: str, answer: str | None, place: str) -> Plugin:
     plugin = Plugin(name, version="1.0", requires={"shop": ""})
     for spec in (names, seller):
-        plugin.hook(spec, **PLACES[place][1])(constant(answer))
+        hooked(plugin, spec, **PLACES[place][1])(constant(answer))
     return plugin
 
 

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="attr-defined"
 """One policy in three forms: they mean the same, and each statement gets the one that suits it."""
 
 from __future__ import annotations
@@ -93,7 +92,7 @@ def test_the_branches_of_a_condition_are_the_condition() -> None:
 
 def plan(lens: Lens, company: Company, statement: Any, form: Form) -> str:
     with company.engine.connect() as connection:
-        result = lens.execute(connection, statement, actor("u1"), form=form)
+        result: Any = lens.execute(connection, statement, actor("u1"), form=form)
         context: Any = result.context
         rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {context.statement}", tuple(context.parameters[0])).all()
     return "\n".join(row[3] for row in rows)
@@ -163,7 +162,7 @@ def test_raw_rows_are_those_of_the_driver(company: Company) -> None:
 def test_on_postgresql_the_page_of_a_user_who_sees_few_is_found_before_it_is_sorted(company: Company) -> None:
     lens = company.lens(BY_NAME["shares"])
     with company.engine.connect() as connection:
-        result = lens.execute(connection, select(Deal.id).order_by(Deal.id).limit(3), actor("u1"))
+        result: Any = lens.execute(connection, select(Deal.id).order_by(Deal.id).limit(3), actor("u1"))
         context: Any = result.context
     fenced = "OFFSET" in context.statement.split(") AS ")[-2]
     assert fenced == (company.engine.dialect.name == "postgresql")

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="attr-defined, misc"
 """A lens is a shape: who asks is a bind. What is hidden, masked, deleted or of another tenant stays where it is."""
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def test_actors_of_one_shape_share_one_compiled_statement_and_see_their_own(comp
     with company.engine.connect() as connection:
         hits = []
         for i, me in enumerate(USERS):
-            result = lens.execute(connection, select(Deal.id).where(Deal.chance >= i * 0), actor(me))
+            result: Any = lens.execute(connection, select(Deal.id).where(Deal.chance >= i * 0), actor(me))
             hits.append(result.context.cache_hit.name)
             assert set(result.scalars()) == ids(company, kind, me)
     assert hits == ["CACHE_MISS"] + ["CACHE_HIT"] * (len(USERS) - 1)
@@ -98,7 +97,8 @@ def test_deleted_records_are_not_seen_unless_the_lens_is_made_for_them(company: 
 def test_a_masked_field_shows_stars_and_nothing_else_about_its_value(company: Company) -> None:
     lens = company.lens(BY_NAME["hidden and masked"])
     with company.engine.connect() as connection:
-        shown = lens.execute(connection, select(Firm.id, Firm.phone, func.length(Firm.phone), Firm.phone.label("p")), actor("u1")).all()
+        statement = select(Firm.id, Firm.phone, func.length(Firm.phone), Firm.phone.label("p"))
+        shown: list[Any] = list(lens.execute(connection, statement, actor("u1")))
     stored = {r["id"]: r["phone"] for r in company.data.firms}
     assert {row[1] for row in shown} == {"***", None}
     assert all((phone is None) == (stored[id_] is None) and length in (None, 3) and label == phone for id_, phone, length, label in shown)
