@@ -20,6 +20,7 @@ from .errors import Invalid, NotFound, Refused
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
 
+    from .entities.codec import Loader
     from .entities.fields import FieldSpec
     from .session import Session
 
@@ -65,12 +66,24 @@ class _Order:
     column: Any
     field: FieldSpec
     descending: bool
+    indexed: bool = True
 
     @property
     def clauses(self) -> list[Any]:
         """NULL sorts last either way, on both databases."""
-        clause = self.column.desc() if self.descending else self.column.asc()
+        from sqlalchemy import String, literal
+
+        column = self.column if self.indexed else self.column.concat(literal("", String()))
+        clause = column.desc() if self.descending else column.asc()
         return [self.column.is_(None), clause] if self.field.nullable else [clause]
+
+    def from_(self, value: Any) -> ColumnElement[bool]:
+        """Match what sorts like *value* or after it, as a range that an index can begin at."""
+        from sqlalchemy import true
+
+        if self.field.nullable:
+            return true()
+        return self.column <= value if self.descending else self.column >= value  # type: ignore[no-any-return]  # a column is untyped here
 
     def after(self, value: Any) -> ColumnElement[bool]:
         """Match what sorts strictly after *value*."""
@@ -214,7 +227,8 @@ class Query(Generic[E]):
             raise Refused("page_needs_fields", order=str(self._free_orders[0])[:80])
         keys = self._keys()
         criteria = (*self._criteria, *(() if after is None else (self._beyond(keys, after),)))
-        found = self._load(self._session.shape.page(self, criteria, [c for k in keys for c in k.clauses], size + 1))
+        statement = self._reading()[0].where(*criteria).order_by(*(c for k in keys for c in k.clauses)).limit(size + 1)
+        found = self._load(statement)
         more = len(found) > size
         return Page(found[:size], self._cursor(keys, found[size - 1]) if more else None)
 
@@ -230,20 +244,14 @@ class Query(Generic[E]):
 
     # -- pieces -------------------------------------------------------------------------------------------------------------------
 
-    def _columns(self) -> tuple[tuple[Any, ...], Any]:
-        session = self._session
-        columns, load = session.crm.codec(self.entity).loader(session.reader.readable(self.entity))
-        table = logical_table(self.entity)
-        return tuple(table.c[c] for c in columns), load
+    def _reading(self) -> tuple[Select[Any], Loader]:
+        return self._session.shape.reading(self._session, self.entity)
 
     def _select(self) -> Select[Any]:
-        from sqlalchemy import select
-
-        columns, _ = self._columns()
-        return select(*columns).where(*self._criteria)
+        return self._reading()[0].where(*self._criteria)
 
     def _load(self, statement: Select[Any]) -> list[E]:
-        _, load = self._columns()
+        _, load = self._reading()
         found: list[E] = list(map(load, self._session.reader.rows(statement)))
         for field in self._preloads:
             self._session.attach(found, field)
@@ -259,8 +267,20 @@ class Query(Generic[E]):
         identity = spec(self.entity).fields["id"]
         keys = list(self._orders)
         if not any(k.field is identity for k in keys):
-            keys.append(_Order(self._column(identity), identity, keys[-1].descending if keys else False))
+            indexed = bool(keys) or not self._is_narrow()
+            keys.append(_Order(self._column(identity), identity, keys[-1].descending if keys else False, indexed))
         return keys
+
+    def _is_narrow(self) -> bool:
+        """Say whether a criterion finds the records by an index of its own.
+
+        SQLite without statistics, which an embedded database seldom has, would rather read the whole tenant in the order of the ids.
+        """
+        if self._session.crm.bound.kind != "sqlite":
+            return False
+        from .permissions.plans import chosen_columns, is_key
+
+        return any(is_key(column) or column.field.options.index for c in self._criteria for column in chosen_columns(c))
 
     def _order_clauses(self) -> list[Any]:
         if self._free_orders:
@@ -368,9 +388,10 @@ class Query(Generic[E]):
         except (ValueError, TypeError, RecursionError, binascii.Error):
             raise Invalid("bad_cursor", given=str(after)[:60]) from None
         typed = [self._of_cursor(k.field, v, after) for k, v in zip(keys, values, strict=True)]
-        return or_(
+        beyond = or_(
             *(and_(*(k.same(v) for k, v in zip(keys[:i], typed[:i], strict=True)), keys[i].after(typed[i])) for i in range(len(keys)))
         )
+        return and_(keys[0].from_(typed[0]), beyond)
 
     def _of_cursor(self, field: FieldSpec, value: Any, after: str) -> Any:
         """Read a value of a cursor, which anybody can write."""

@@ -47,6 +47,10 @@ class System(Protocol):
         """W4: return the ways to read a person by id, as a user who may see some of them."""
         ...
 
+    def rest(self) -> None:
+        """End what :meth:`readers` left open."""
+        ...
+
     def pages(self) -> dict[str, Callable[[], Sequence[Any]]]:
         """W5: return the pages of 50 deals: stage "talks" by amount, as a user who sees their own and their team's."""
         ...

@@ -130,6 +130,9 @@ class DjangoORM:
         """Django holds its connection between requests."""
         return {"connection held": lambda id: self._person.objects.get(self._q(owner=ME), pk=id)}
 
+    def rest(self) -> None:
+        """Nothing is open."""
+
     def pages(self) -> dict[str, Callable[[], Sequence[Any]]]:
         """By offset, as Django's paginator does."""
         deals_ = self._deal.objects

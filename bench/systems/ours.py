@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import date
@@ -24,8 +23,7 @@ class Ours:
 
     slow = frozenset[str]()
 
-    def __init__(self, folder: Path, synchronous: str, *, url: str = "", hooks: int = 1, tenant: str = "main") -> None:
-        logging.disable(logging.WARNING)
+    def __init__(self, folder: Path, synchronous: str, *, url: str = "", hooks: int = 1) -> None:
         self.crm = CRM(url or f"sqlite:///{folder / 'ours.db'}", plugins=plugins(hooks), roles=[REP, BOSS])
         if not url:
 
@@ -35,10 +33,15 @@ class Ours:
 
         self.crm.migrate()
         self._held = ExitStack()
+        self.at("main")
+
+    def at(self, tenant: str) -> Ours:
+        """Go to a tenant."""
         self.tenant = tenant
         self.me = Actor(ME, tenant=tenant, roles={"rep"}, attributes={"team": MY_TEAM})
         self.boss = Actor("boss", tenant=tenant, roles={"boss"})
         self.one = Actor("nobody", tenant=tenant, roles={"rep"})
+        return self
 
     def fill(self, people_: int, deals_: int) -> None:
         """Fill through the front door."""
@@ -80,6 +83,10 @@ class Ours:
                 return s.get(Person, id)
 
         return {"connecting": alone, "connection held": lambda id: session.get(Person, id)}
+
+    def rest(self) -> None:
+        """End the session that stayed open."""
+        self._held.close()
 
     def pages(self) -> dict[str, Callable[[], Sequence[Any]]]:
         """Page 1, and one at a depth, of who sees some; of who sees all; of who sees one."""

@@ -105,6 +105,9 @@ class Raw:
         """With the predicate in the statement."""
         return {"connection held": self._get}
 
+    def rest(self) -> None:
+        """Nothing is open."""
+
     def pages(self) -> dict[str, Callable[[], Sequence[Any]]]:
         """The floor, 50 rows by their rowids; and the OR of both indexes, as one would write it."""
         columns = ", ".join(self._ours.crm.codec(Deal).columns)

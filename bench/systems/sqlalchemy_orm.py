@@ -132,6 +132,9 @@ class SQLAlchemyORM:
 
         return {"session.get": get, "connecting": chosen}
 
+    def rest(self) -> None:
+        """Nothing is open."""
+
     def pages(self) -> dict[str, Callable[[], Sequence[Any]]]:
         """By offset."""
         mine = or_(Deal.owner == ME, Deal.team == MY_TEAM)

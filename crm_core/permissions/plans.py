@@ -3,6 +3,7 @@
 - ``POINT``: the policy row by row (EXISTS), for single records and for whatever is joined to a page.
 - ``SETS``: the sets behind the policy first (owners, shared ids), then the rows by index: aggregates, lists, and the pages of a user
   who sees little.
+- ``TOP``: of each set the first rows alone, as many as the page has: the pages that want nothing but columns of their entity.
 - ``WALK``: along the index of the page's order, the sets as a filter: the pages of a user who sees much.
 """
 
@@ -10,15 +11,16 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, and_, select, union_all
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql import elements, operators
+from sqlalchemy.sql import elements, operators, visitors
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import LRUCache
 
 from ..entities.columns import EntityColumn, EntityTable, entity_table
+from ..entities.fields import FieldSpec
 
 FEW = 2000
 # A plan is a hint: whether a user sees few is asked again after so many pages, not at each.
@@ -31,6 +33,7 @@ class Form(enum.Enum):
 
     POINT = "point"
     SETS = "sets"
+    TOP = "top"
     WALK = "walk"
 
 
@@ -66,13 +69,51 @@ def by_ids(table: Table, condition: ColumnElement[bool], within: ColumnElement[b
 
     PostgreSQL cannot combine indexes over subqueries, and SQLite does not without statistics, which an embedded database seldom has.
     """
-    parts: list[ColumnElement[bool]] = []
-    for branch in branches(condition):
-        if not any(branch.compare(part) for part in parts):
-            parts.append(branch)
+    parts = _distinct(branches(condition))
     if len(parts) == 1:
         return condition
     return table.c.id.in_(union_all(*(select(table.c.id).where(within, part).correlate(None) for part in parts)))
+
+
+def by_first_ids(table: Table, condition: ColumnElement[bool], within: ColumnElement[bool], page: Any) -> ColumnElement[bool]:
+    """Write an OR as the ids of the first rows of each part: what is first in the whole is first in its part.
+
+    An index over part, filter and order finds them without sorting. A part that is a set of its own (of shared records, of the owners
+    below somebody) gives all its rows: in the page's order, SQLite would rather walk the tenant.
+    """
+    criteria = [_physical(c, table) for c in page._where_criteria]
+    order = [_physical(c, table) for c in page._order_by_clauses]
+    ids = []
+    for part in _distinct(branches(condition)):
+        rows = select(table.c.id).where(within, part).correlate(None)
+        if any(_is_equality(p) for p in _conjuncts(part)):
+            first = rows.where(*criteria).order_by(*order).limit(page._limit_clause).subquery()
+            ids.append(select(first.c.id))
+        else:
+            ids.append(rows.where(*(as_filter(c) for c in criteria)))
+    return table.c.id.in_(union_all(*ids))
+
+
+def _is_equality(part: Any) -> bool:
+    return isinstance(part, elements.BinaryExpression) and part.operator is operators.eq and isinstance(part.right, elements.BindParameter)
+
+
+def _physical(element: Any, table: Table) -> Any:
+    def column(part: Any, **_: object) -> Any:
+        if isinstance(part, EntityColumn):
+            return table.c[part.name]
+        # The same bind, not a copy, so that its value is found in the statement's.
+        return part if isinstance(part, elements.BindParameter) else None
+
+    return cast(Any, visitors.replacement_traverse)(element, {}, column)  # its types know no element that may be either
+
+
+def _distinct(parts: Sequence[ColumnElement[bool]]) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    for part in parts:
+        if not any(part.compare(known) for known in found):
+            found.append(part)
+    return found
 
 
 def branches(condition: Any) -> list[ColumnElement[bool]]:
@@ -105,32 +146,27 @@ class Planner:
 
     def choose(self, connection: Connection, statement: Any, params: Mapping[str, Any]) -> tuple[Form, EntityTable | None]:
         """Return a form, and the entity it is for; None for all. The rest is written as ``POINT``."""
-        if not self._ordered or (isinstance(statement, Select) and self._is_point(statement)):
+        if not self._ordered:
             return Form.POINT, None
-        if not isinstance(statement, Select) or statement._limit_clause is None:
+        if not isinstance(statement, Select):
             return Form.SETS, None
         first = _first_order(statement)
-        table = None if first is None else first.table
-        if first is None or not isinstance(table, EntityTable) or table not in self._ordered:
+        table = first.table if first is not None and isinstance(first.table, EntityTable) and first.table in self._ordered else None
+        top = table is not None and _is_simple_page(statement, table)
+        chosen = [c for criterion in statement._where_criteria for c in chosen_columns(criterion)]
+        if any(is_key(column) for column in chosen):
+            return Form.POINT, None
+        if any(self._is_indexed(column) for column in chosen):
+            return (Form.TOP, table) if top else (Form.POINT, None)
+        if first is None or table is None or statement._limit_clause is None:
             return Form.SETS, None
         if first.name not in self._ordered[table] or self._few(connection, table, params):
-            return Form.SETS, table
+            return (Form.TOP if top else Form.SETS), table
         return Form.WALK, table
 
-    def _is_point(self, statement: Select[Any]) -> bool:
-        """Say whether a statement asks for few records by an index of its own: by id, reference or another indexed field."""
-        return any(self._is_chosen(part) for criterion in statement._where_criteria for part in _conjuncts(criterion))
-
-    def _is_chosen(self, part: Any) -> bool:
-        if not isinstance(part, elements.BinaryExpression) or part.operator not in (operators.eq, operators.in_op):
-            return False
-        column = part.left
-        if not isinstance(column, EntityColumn) or not isinstance(part.right, elements.BindParameter):
-            return False
+    def _is_indexed(self, column: EntityColumn) -> bool:
         table = entity_table(column.table)
-        field = getattr(column, "field", None)
-        by_key = field is not None and field.kind in ("id", "ref")
-        return by_key or (table is not None and column.name in self._ordered.get(table, ()))
+        return table is not None and column.name in self._ordered.get(table, ())
 
     def _few(self, connection: Connection, table: EntityTable, params: Mapping[str, Any]) -> bool:
         key = (table, params.get("crm_tenant"), params.get("crm_me"), params.get("crm_grantees"))
@@ -139,6 +175,54 @@ class Planner:
             known = self._known[key] = [self._sees_few(connection, table, params), PAGES_A_PROBE]
         known[1] -= 1
         return bool(known[0])
+
+
+_SIMPLE_OPERATORS = frozenset(
+    {operators.eq, operators.ne, operators.lt, operators.le, operators.gt, operators.ge, operators.is_, operators.is_not}
+)
+
+
+def _is_simple_page(statement: Select[Any], table: EntityTable) -> bool:
+    """Say whether a page compares and sorts nothing but columns of one entity with plain values."""
+    if statement._limit_clause is None or statement._offset_clause is not None or statement._distinct or statement._group_by_clauses:
+        return False
+    if statement._having_criteria or statement._from_obj or statement._setup_joins:
+        return False
+    if not all(isinstance(c, EntityColumn) and c.table is table for c in statement._raw_columns):
+        return False
+    parts = (*statement._where_criteria, *statement._order_by_clauses)
+    return all(_is_simple(p, table) for part in parts for p in visitors.iterate(part))
+
+
+def _is_simple(part: Any, table: EntityTable) -> bool:
+    match part:
+        case EntityColumn():
+            return part.table is table
+        case elements.BinaryExpression():
+            return part.operator in _SIMPLE_OPERATORS
+        case elements.BindParameter():
+            return not part.expanding
+        case elements.BooleanClauseList() | elements.UnaryExpression() | elements.Grouping() | elements.Null():
+            return True
+    return False
+
+
+def chosen_columns(criterion: Any) -> list[EntityColumn]:
+    """Return the columns that a criterion wants to be one value, or one of some."""
+    return [
+        part.left
+        for part in _conjuncts(criterion)
+        if isinstance(part, elements.BinaryExpression)
+        and part.operator in (operators.eq, operators.in_op)
+        and isinstance(part.left, EntityColumn)
+        and isinstance(part.right, elements.BindParameter)
+    ]
+
+
+def is_key(column: EntityColumn) -> bool:
+    """Say whether few records share a value of the column."""
+    field: FieldSpec | None = getattr(column, "field", None)
+    return field is not None and (field.kind in ("id", "ref") or field.options.unique)
 
 
 def _ordered_by(table: Table) -> Iterator[str]:

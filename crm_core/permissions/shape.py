@@ -5,7 +5,6 @@ All actors whose roles give the same policy share one shape; what differs betwee
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     from ..crm import CRM
     from ..entities.codec import Loader
-    from ..query import Query
     from ..session import Session
     from .policy import Policy
     from .prepared import Prepared
@@ -37,6 +35,7 @@ class Shape:
         self.lens = Lens(
             {logical_table(e): self._view(e) for e in crm.registry.entities}, rates=crm.rates, dialect=crm.bound.engine.dialect
         )
+        self._readings: dict[type[Any], tuple[Select[Any], Loader]] = {}
         self._gets: dict[type[Any], tuple[Prepared, Loader]] = {}
 
     def _view(self, entity: type[Any]) -> View:
@@ -66,15 +65,18 @@ class Shape:
         """Read one record by id."""
         known = self._gets.get(entity)
         if known is None:
-            columns, load = self._crm.codec(entity).loader(session.reader.readable(entity))
-            table = logical_table(entity)
-            statement = select(*(table.c[c] for c in columns)).where(table.c.id == bindparam("record_id", type_=IdType()))
-            known = self._gets[entity] = (self.lens.prepare(statement), load)
+            statement, load = self.reading(session, entity)
+            by_id = statement.where(logical_table(entity).c.id == bindparam("record_id", type_=IdType()))
+            known = self._gets[entity] = (self.lens.prepare(by_id), load)
         prepared, load = known
         rows = prepared.fetch(session.unit.connection, {**session.binds, "record_id": id_})
         return load(rows[0]) if rows else None
 
-    def page(self, query: Query[Any], criteria: Sequence[Any], order: Sequence[Any], limit: int) -> Select[Any]:
-        """Return the statement of one page."""
-        columns, _ = query._columns()
-        return select(*columns).where(*criteria).order_by(*order).limit(limit)
+    def reading(self, session: Session, entity: type[Any]) -> tuple[Select[Any], Loader]:
+        """Return a select of all that can be read of an entity, and the function that makes a record of each of its rows."""
+        known = self._readings.get(entity)
+        if known is None:
+            columns, load = self._crm.codec(entity).loader(session.reader.readable(entity))
+            table = logical_table(entity)
+            known = self._readings[entity] = (select(*(table.c[c] for c in columns)), load)
+        return known

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
-from sqlalchemy import Column, ColumnElement, Select, String, Table, bindparam, case, literal_column, select
+from sqlalchemy import Column, ColumnElement, Select, String, Table, and_, bindparam, case, literal_column, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler, StrSQLCompiler
 
 from ..entities.columns import EntityColumn, EntityTable, entity_table
 from ..entities.meta import spec
 from ..errors import NotReadable, Refused
-from .plans import Form, as_filter, by_ids
+from .plans import Form, as_filter, by_first_ids, by_ids
 
 MASK = "***"
 OPTION = "crm_views"
@@ -42,23 +42,24 @@ class View:
     lists: Mapping[str, Table] = attrs.field(factory=dict)
     sets: ColumnElement[bool] | None = None
 
-    def rows(self, form: Form, *, include_deleted: bool) -> Select[Any]:
-        """Select what is seen: of the actor's tenant alone, living, and as the policy says."""
-        shown = select(*(self._shown(c) for c in self.physical.c if c.name in self.readable)).where(self._of_tenant())
+    def rows(self, form: Form, statement: Any, *, include_deleted: bool) -> Select[Any]:
+        """Select what is seen: of the actor's tenant alone, living, and as the policy says; *statement* is what it is read for."""
+        within = self.physical.c.tenant == tenant()
         if not include_deleted:
-            shown = shown.where(self.physical.c.deleted_at.is_(None))
-        condition = self._condition(form)
+            within = and_(within, self.physical.c.deleted_at.is_(None))
+        shown = select(*(self._shown(c) for c in self.physical.c if c.name in self.readable))
+        shown = shown.where(as_filter(within) if form is Form.TOP else within)
+        condition = self._condition(form, statement, within)
         return shown if condition is None else shown.where(condition)
 
-    def _of_tenant(self) -> ColumnElement[bool]:
-        return self.physical.c.tenant == tenant()
-
-    def _condition(self, form: Form) -> ColumnElement[bool] | None:
+    def _condition(self, form: Form, statement: Any, within: ColumnElement[bool]) -> ColumnElement[bool] | None:
         if self.policy is None or self.sets is None or form is Form.POINT:
             return self.policy
         if form is Form.WALK:
             return as_filter(self.sets)
-        return by_ids(self.physical, self.sets, self._of_tenant())
+        if form is Form.TOP:
+            return by_first_ids(self.physical, self.sets, within, statement)
+        return by_ids(self.physical, self.sets, within)
 
     def _shown(self, column: Column[Any]) -> ColumnElement[Any]:
         if column.name not in self.masked:
@@ -107,11 +108,11 @@ class Views:
             raise NotReadable("entity_not_readable", entity=entity_name(table))
         return found
 
-    def rows(self, table: EntityTable, dialect: str) -> Select[Any]:
-        """Select what is seen of an entity."""
-        form = self.form if self.driver in (None, table) else Form.POINT
-        rows = self[table].rows(form, include_deleted=self.include_deleted)
-        if form is Form.SETS and self.driver is table and dialect == "postgresql":
+    def rows(self, table: EntityTable, compiler: SQLCompiler) -> Select[Any]:
+        """Select what is seen of an entity, for the statement that is compiled."""
+        form = self.form if self.driver is table or (self.driver is None and self.form is not Form.TOP) else Form.POINT
+        rows = self[table].rows(form, compiler.statement, include_deleted=self.include_deleted)
+        if form in (Form.SETS, Form.TOP) and self.driver is table and compiler.dialect.name == "postgresql":
             # A page of few: PostgreSQL would walk its order and hope to meet them soon; behind OFFSET it finds them first.
             return rows.offset(0)
         return rows
@@ -170,7 +171,7 @@ def _render_table(
         raise Refused("not_a_select", given=table.name)
     if from_linter:
         from_linter.froms[table] = table.name
-    body = f"({compiler.process(views.rows(table, compiler.dialect.name), asfrom=True)})"
+    body = f"({compiler.process(views.rows(table, compiler), asfrom=True)})"
     # An alias writes AS and its own name behind what it gets.
     return body if enclosing_alias is not None and enclosing_alias.element is table else f"{body} AS {name}"
 

@@ -94,11 +94,10 @@ class Reader:
     def many(self, entity: type[E], ids: Sequence[str]) -> dict[str, E]:
         """Read records by id; those hidden or gone are missing."""
         table = logical_table(entity)
-        columns, load = self._crm.codec(entity).loader(self.readable(entity))
         wanted = [i for i in dict.fromkeys(ids) if is_id(i)]
         if len(wanted) <= ONE_BY_ONE:
             return {id_: found for id_ in wanted if (found := self.one(entity, id_)) is not None}
-        statement = select(*(table.c[c] for c in columns))
+        statement, load = self._session.shape.reading(self._session, entity)
         rows = (row for part in chunks(wanted) for row in self.rows(statement.where(table.c.id.in_(part))))
         return {record.id: record for record in map(load, rows)}
 

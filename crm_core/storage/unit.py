@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from ..errors import ReadOnly
+from ..permissions.prepared import send
 
 if TYPE_CHECKING:
     from .idempotency import Keyed
@@ -124,12 +126,18 @@ class Unit:
 
     @contextmanager
     def _nested(self, connection: Connection) -> Iterator[None]:
+        # Told to the driver: SQLAlchemy compiles both statements anew each time, which costs more than a record does.
         self._depth += 1
+        name = f"crm_{self._depth}"
+        send(connection, f"SAVEPOINT {name}", [()])
         try:
-            with connection.begin_nested():
-                yield
+            yield
+            send(connection, f"RELEASE SAVEPOINT {name}", [()])
         except BaseException:
             self._undo()
+            if not connection.invalidated:
+                with suppress(DBAPIError):  # the failure may have ended the transaction
+                    send(connection, f"ROLLBACK TO SAVEPOINT {name}", [()])
             raise
         finally:
             self._depth -= 1
