@@ -44,7 +44,8 @@ def windows(workload: str, case: str, call: Callable[[], object], *, seconds: fl
             call()
             calls += 1
         found.append((passed / calls, (time.process_time() - cpu) / calls))
-    return Measure(workload, case, *(median(values) * 1e6 / per for values in zip(*found, strict=True)), {})
+    wall, used = (median(values) * 1e6 / per for values in zip(*found, strict=True))
+    return Measure(workload, case, wall, used, {})
 
 
 def once(workload: str, case: str, call: Callable[[], object], *, per: int) -> Measure:
