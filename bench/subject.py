@@ -20,7 +20,6 @@ from bench.workloads import Scale, workload
 
 def main(where: str, options: str, *names: str) -> None:
     """Run the workloads on a system."""
-    logging.disable(logging.WARNING)
     given: dict[str, Any] = json.loads(options)
     synchronous = given.pop("synchronous", "NORMAL")
     scale = Scale(**given)
@@ -42,4 +41,5 @@ def _report(names: Sequence[str], system: Any, scale: Scale) -> None:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.WARNING)  # of an affected SQLite; in a process of its own
     main(*sys.argv[1:])
