@@ -267,7 +267,7 @@ class EventCodec:
                 hints = get_type_hints(cls, localns=dict(cls.__event_locals__))
             except NameError as e:
                 raise LoadError("unresolved_annotation", entity=cls.__name__, name=e.name or str(e)) from e
-            found = self._hints[cls] = {name: hints[name] for name in _attributes(cls) - _STAMPED}
+            found = self._hints[cls] = {name: hints[name] for name in _attributes(cls) if name not in _STAMPED}
         return found
 
     @property

@@ -35,6 +35,9 @@ class Deal(Entity):
 
 class DealClosed(Event[Deal], name="shop.deal_closed", version=1):
     amount: Money
+    reason: str = "price"
+    stage: str = "won"
+    note: str = ""
 
 
 plugin.entities(Deal)

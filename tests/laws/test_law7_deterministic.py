@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +20,7 @@ from tests.databases import PostgresDatabases, SQLiteDatabases
 from tests.laws.shop import REP, Deal, Shop, plugin
 from tests.state import state_hash
 
+ROOT = Path(__file__).resolve().parents[2]
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 ACTORS = [Actor.system("test", tenant="main"), Actor("1", roles={"rep"}), Actor("2", roles={"rep"})]
 Call = tuple[str, int, int, int]
@@ -127,3 +132,22 @@ def test_a_recorded_run_replays_to_the_same_state_on_both_databases(
 def test_another_seed_gives_other_ids(sqlite_databases: SQLiteDatabases) -> None:
     program = recorded(1, 30)
     assert replayed(sqlite_databases, program, 1)[0] != replayed(sqlite_databases, program, 2)[0]
+
+
+def test_another_process_with_other_hashes_writes_the_same_bytes(tmp_path: Path) -> None:
+    hashes = [_in_a_process(tmp_path / seed, seed) for seed in ("1", "2", "3")]
+    assert len(hashes[0]) == 64
+    assert set(hashes) == {hashes[0]}
+
+
+def _in_a_process(folder: Path, hash_seed: str) -> str:
+    folder.mkdir()
+    code = f"""
+from tests.databases import SQLiteDatabases
+from tests.laws.test_law7_deterministic import recorded, replayed
+from pathlib import Path
+print(replayed(SQLiteDatabases(Path({str(folder)!r})), recorded(1, 150), 1)[0])
+"""
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
