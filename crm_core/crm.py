@@ -19,6 +19,7 @@ from .entities.meta import spec
 from .errors import Denied, Invalid, LoadError
 from .events.event import EventCodec
 from .events.subscription import subscribers
+from .hooks.health import QUARANTINE_AFTER, PluginHealth
 from .hooks.plugin import Plugin
 from .hooks.registry import Registry
 from .messages import Messages, redact
@@ -71,6 +72,8 @@ class CRM:
         schema: the PostgreSQL schema of all tables.
         runtime: clock, ids and randomness; ``Runtime.seeded(...)`` makes a run repeatable.
         region: the country (ISO 3166) that phone numbers without a country code belong to.
+        quarantine_after: how many failures in a row of one of its functions put a plugin into quarantine (see :meth:`plugins_health`);
+            None: none do.
 
     Raises:
         LoadError: a plugin, role or entity does not fit; the message says which and what to do.
@@ -87,11 +90,12 @@ class CRM:
         schema: str | None = None,
         runtime: Runtime | None = None,
         region: str = "",
+        quarantine_after: int | None = QUARANTINE_AFTER,
     ) -> None:
         self.bound = open_engine(bind)
         self.runtime = runtime or Runtime.system()
         self.region = region
-        self.registry = Registry(plugins)
+        self.registry = Registry(plugins, clock=self.runtime.clock, quarantine_after=quarantine_after)
         entities = self.registry.entities
         self._entities = {spec(e).name: e for e in entities}
         self.tables = Tables(
@@ -330,6 +334,25 @@ class CRM:
         from .permissions.explain import explain_record
 
         return explain_record(self, actor, action, entity, id)
+
+    # -- plugins that fail --------------------------------------------------------------------------------------------------------
+
+    def plugins_health(self) -> list[PluginHealth]:
+        """Tell which plugins fail, and which are in quarantine since when and why.
+
+        A plugin whose hook implementation or subscriber fails ``quarantine_after`` times in a row is put into quarantine: its
+        filters and collectors are left out and its subscribers' events wait, while its vetoes, restriction rules and field policies
+        stay in force. :meth:`release` ends it.
+        """
+        return self.registry.health.report()
+
+    def release(self, plugin: str) -> None:
+        """End a plugin's quarantine: its hooks run again, and its subscribers go on with the first event that waits.
+
+        Raises:
+            LoadError: no such plugin is loaded.
+        """
+        self.registry.health.release(self.registry.plugin(plugin).name)
 
     # -- delivery -----------------------------------------------------------------------------------------------------------------
 

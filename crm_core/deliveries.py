@@ -17,6 +17,7 @@ from .storage.unit import Unit
 if TYPE_CHECKING:
     from .crm import CRM
     from .events.subscription import Subscriber
+    from .hooks.health import Health
     from .runtime import Runtime
     from .storage.tables import Tables
 
@@ -30,6 +31,7 @@ class Host:
         self.tables: Tables = crm.tables
         self.event_codec: EventCodec = crm.events
         self.subscribers: Sequence[Subscriber] = crm.subscribers
+        self.health: Health = crm.registry.health
 
     def begin(self, *, write: bool = True) -> AbstractContextManager[Connection]:
         """Open a transaction of its own."""

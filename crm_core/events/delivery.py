@@ -16,10 +16,11 @@ from sqlalchemy import Connection
 from . import parking
 from .event import Event, EventCodec
 from .parking import ParkedLine, Retry
-from .run import Run
+from .run import Run, awake
 from .subscription import Subscriber, register
 
 if TYPE_CHECKING:
+    from ..hooks.health import Health
     from ..runtime import Runtime
     from ..storage.tables import Tables
 
@@ -37,6 +38,8 @@ class DeliveryHost(Protocol):
     def event_codec(self) -> EventCodec: ...
     @property
     def subscribers(self) -> Sequence[Subscriber]: ...
+    @property
+    def health(self) -> Health: ...
 
     def begin(self, *, write: bool = True) -> AbstractContextManager[Connection]:
         """Open a transaction of its own; leaving it commits, or rolls back on an error."""
@@ -125,9 +128,9 @@ class Delivery:
         return Run(self._host, self._retry, self._lease, on).until_done(limit)
 
     def next_try(self) -> datetime | None:
-        """Return when the next parked event is due."""
+        """Return when the next parked event is due; those of plugins in quarantine wait for its end."""
         with self._host.begin(write=False) as connection:
-            return parking.next_try(connection, self._host.tables, [s.name for s in self._host.subscribers])
+            return parking.next_try(connection, self._host.tables, [s.name for s in awake(self._host)])
 
     def _now(self) -> datetime:
         return self._host.runtime.clock.now()

@@ -102,10 +102,11 @@ class Run:
     def _work(self, connection: Connection, positions: dict[str, int]) -> list[Callable[[int], int | None]]:
         end = last_position(connection, self._tables)
         lines: dict[str, list[str]] = {}
-        for name, record in due(connection, self._tables, [s.name for s in self._subscribers], self._now()):
+        subscribers = awake(self._host)
+        for name, record in due(connection, self._tables, [s.name for s in subscribers], self._now()):
             lines.setdefault(name, []).append(record)
         work: list[Callable[[int], int | None]] = []
-        for s in self._subscribers:
+        for s in subscribers:
             work += [self._line_server(s, record) for record in lines.get(s.name, ())]
             if self._is_behind(connection, s, positions[s.name], end):
                 work.append(self._batch_server(s))
@@ -169,8 +170,13 @@ class Run:
         parking = Parking(connection, self._tables, s.name)
         parked = parking.parked({e.record for e in entries})
         done = 0
+        reached = held.position
         for group in _groups(s, entries):
+            if self._host.health.rests(s.plugin):
+                end = reached
+                break
             done += self._deliver(connection, s, group, parking, parked, attempt)
+            reached = group[-1].position or reached
         advance(connection, self._tables, held, end, self._now())
         return done
 
@@ -204,7 +210,7 @@ class Run:
         if held is None:
             return None
         parking = Parking(connection, self._tables, s.name)
-        if not parking.is_due(record, self._now()):
+        if self._host.health.rests(s.plugin) or not parking.is_due(record, self._now()):
             return 0
         line = parking.line(record, size)
         entries = at_positions(connection, self._tables, [p for p, _ in line])
@@ -247,6 +253,9 @@ class Run:
         try:
             done = 0
             for entry in entries:
+                if self._host.health.rests(s.plugin):
+                    end = held.position
+                    break
                 error = None if entry.record in parked else self._call_outside(s, entry)
                 with self._begin() as connection:
                     parking = Parking(connection, self._tables, s.name)
@@ -270,7 +279,8 @@ class Run:
             if held is None:
                 return None
             parking = Parking(connection, self._tables, s.name)
-            line = parking.line(record, size) if parking.is_due(record, self._now()) else []
+            ready = not self._host.health.rests(s.plugin) and parking.is_due(record, self._now())
+            line = parking.line(record, size) if ready else []
             entries = at_positions(connection, self._tables, [p for p, _ in line])
         try:
             done = 0
@@ -320,6 +330,7 @@ class Run:
                     s.fn(session, event)
             elif seen:
                 s.fn(session, seen)
+        self._host.health.succeeded(s)
 
     def _event(self, entry: Entry) -> Event[Any]:
         position = entry.position or 0
@@ -332,6 +343,8 @@ class Run:
 
     def _failed(self, parking: Parking, s: Subscriber, entry: Entry, error: BaseException, tries: int | None = None) -> bool:
         """Park an event that failed, for the first time or (after so many *tries*) again; say whether its line stands."""
+        if not s.external:  # there it is mostly the other side that fails
+            self._host.health.failed(s, error, type(error).__name__)
         attempts = (tries or 0) + 1
         _log.warning("%s: %s of %s %s failed, try %d", s.name, entry.kind, entry.entity, entry.record, attempts, exc_info=error)
         last = attempts >= self._retry.tries or isinstance(error, LoopDetected)
@@ -348,6 +361,11 @@ class Run:
 
     def _now(self) -> datetime:
         return self._host.runtime.clock.now()
+
+
+def awake(host: DeliveryHost) -> list[Subscriber]:
+    """Return the subscribers whose plugins are not in quarantine; what is theirs waits, in the journal and in the parking table."""
+    return [s for s in host.subscribers if not host.health.rests(s.plugin)]
 
 
 def _groups(s: Subscriber, entries: Iterable[Entry]) -> Iterator[list[Entry]]:

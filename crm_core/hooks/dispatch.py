@@ -70,7 +70,7 @@ def run(state: HookState, part: Contribution, *args: Any) -> Any:
     except CRMError:
         raise
     except Exception as cause:
-        raise _failed(part, cause) from cause
+        raise _failed(state, part, cause) from cause
     finally:
         state.depth = depth
 
@@ -97,7 +97,7 @@ def filter_(plan: Plan, ctx: Ctx, value: Any, *, batch: bool = True) -> Any:
     except CRMError:
         raise
     except Exception as cause:
-        raise _failed(state.frames[depth], cause) from cause
+        raise _failed(state, state.frames[depth], cause) from cause
     finally:
         state.depth = depth
 
@@ -120,7 +120,7 @@ def first(plan: Plan, ctx: Ctx, value: Any) -> Any:
     except CRMError:
         raise
     except Exception as cause:
-        raise _failed(state.frames[depth], cause) from cause
+        raise _failed(state, state.frames[depth], cause) from cause
     finally:
         state.depth = depth
 
@@ -144,7 +144,7 @@ def collect(plan: Plan, ctx: Ctx, value: Any) -> list[Any]:
     except CRMError:
         raise
     except Exception as cause:
-        raise _failed(state.frames[depth], cause) from cause
+        raise _failed(state, state.frames[depth], cause) from cause
     finally:
         state.depth = depth
 
@@ -168,7 +168,7 @@ def veto(plan: Plan, ctx: Ctx, value: Any) -> list[Refusal]:
     except CRMError:
         raise
     except Exception as cause:
-        raise _failed(state.frames[depth], cause) from cause
+        raise _failed(state, state.frames[depth], cause) from cause
     finally:
         state.depth = depth
         ctx._refusals = outer
@@ -182,8 +182,10 @@ def _loop(state: HookState) -> LoopDetected:
     return LoopDetected(chain=" → ".join(f"{part.name} ({part.task})" for part in state.frames if part))
 
 
-def _failed(part: Contribution | None, cause: Exception) -> PluginFailed:
+def _failed(state: HookState, part: Contribution | None, cause: Exception) -> PluginFailed:
     assert part is not None
+    if part.can_rest:
+        state.registry.health.failed(part, cause, _reason(cause))
     return PluginFailed(plugin=part.plugin, hook=part.task, function=part.name, where=part.where, reason=_reason(cause))
 
 

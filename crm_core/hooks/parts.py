@@ -37,6 +37,11 @@ class Contribution:
         return type(self).__name__.lower()
 
     @property
+    def can_rest(self) -> bool:
+        """Whether its failures count and it is left out of its hook while its plugin rests; for subscribers delivery does both."""
+        return False
+
+    @property
     def where(self) -> str:
         """Where the function is written, for error messages."""
         code = getattr(self.fn, "__code__", None)
@@ -64,6 +69,11 @@ class Impl(Contribution):
     def task(self) -> str:
         """The name of the hook."""
         return self.hook.name
+
+    @property
+    def can_rest(self) -> bool:
+        """All but vetoes: who may refuse goes on refusing."""
+        return self.hook.kind != "veto"
 
     def call(self, ctx: Any, value: Any) -> Any:
         """Run it; the form in which pluggy knows it, with the parameter names of the hook's signature."""

@@ -12,11 +12,13 @@ import pluggy
 from ..errors import Invalid, LoadError
 from ..events.event import event_name
 from ..messages import closest
+from ..runtime import Clock, SystemClock
 from . import checks
 from .actions import ActionDef
 from .companions import imported, with_companions
 from .core_specs import CORE
 from .dispatch import Plan
+from .health import QUARANTINE_AFTER, Health
 from .parts import Contribution, Impl, Job, Link, Metric, Panel, Subscription
 from .plugin import Definitions, Plugin
 from .spec import Hook
@@ -76,12 +78,13 @@ class Registry:
         jobs, metrics, services, roles, catalogues: what their names say.
         settings: by settings class: what a tenant that sets nothing gets.
         manager: pluggy's own registry of the implementations.
+        health: which of them keep failing.
 
     Raises:
         LoadError: something does not fit; the error names the plugin and says what to do.
     """
 
-    def __init__(self, plugins: Iterable[Plugin]) -> None:
+    def __init__(self, plugins: Iterable[Plugin], *, clock: Clock | None = None, quarantine_after: int | None = QUARANTINE_AFTER) -> None:
         self.plugins = checks.load_order([CORE, *with_companions(plugins)])
         self._by_name = {p.name: p for p in self.plugins}
         self.entities: tuple[type[Entity], ...] = self._all(lambda d: d.entities)
@@ -101,6 +104,9 @@ class Registry:
         self._check()
         self.manager = self._register()
         self._plans: dict[tuple[Hook[Any, Any], type[Any] | None], Plan] = {}
+        self.health = Health(
+            {p.name: p.version for p in self.plugins if p is not CORE}, clock or SystemClock(), quarantine_after, self._plans.clear
+        )
 
     def plan(self, hook: Hook[Any, Any], entity: type[Any] | None = None) -> Plan:
         """Return the compiled implementations of *hook*, those for *entity* where it is a hook by entity.
@@ -110,7 +116,8 @@ class Registry:
         """
         found = self._plans.get((hook, entity))
         if found is None:
-            found = self._plans[hook, entity] = self._compile(hook, entity)
+            with self.health.lock:
+                found = self._plans[hook, entity] = self._compile(hook, entity)
         return found
 
     def plugin(self, name: str) -> Plugin:
@@ -214,7 +221,7 @@ class Registry:
             raise LoadError("hook_not_loaded", hook=hook.name, suggestion=closest(hook.name, self.hooks))
         known = getattr(self.manager.hook, hook.name).get_hookimpls()
         impls: list[Impl] = [each.plugin for each in reversed(known)]
-        return tuple((impl.fn, impl) for impl in impls if impl.on is None or impl.on is entity)
+        return tuple(chain.from_iterable(self.health.watched(impl) for impl in impls if impl.on is None or impl.on is entity))
 
 
 def _things(plugin: Plugin) -> Iterator[object]:

@@ -14,6 +14,7 @@ from crm_core.events.delivery import Delivery
 from crm_core.events.event import EventCodec
 from crm_core.events.parking import Retry
 from crm_core.events.subscription import Subscriber
+from crm_core.hooks.health import Health
 from crm_core.runtime import FixedClock, Runtime
 from crm_core.storage.engine import open_engine
 from crm_core.storage.tables import Tables
@@ -53,6 +54,7 @@ class RawHost:
         self.runtime = Runtime.seeded(seed, clock=self.clock)
         self.tables = Tables([Box, Effect], {})
         self.event_codec = EventCodec([Box], [])
+        self.health = Health({"box": "1.0"}, self.clock, None, lambda: None)
         self.bound = open_engine(database.url)
         manner: dict[str, Any] = {"batch": False, "external": False, "on_failure": "hold", "from_start": True} | options
         self.subscribers: Sequence[Subscriber] = [
