@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -11,7 +11,7 @@ from .entities.meta import spec
 from .errors import Denied, ReadOnly
 from .hooks.dispatch import HookState
 from .permissions.actor import Actor
-from .permissions.to_python import Facts, holds
+from .permissions.to_python import holds
 from .storage.unit import Unit
 from .storage.writer import JournalRow, Origin
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .crm import CRM
     from .messages import Messages
     from .permissions.actor import User
+    from .permissions.facts import SessionFacts
     from .permissions.policy import Policy
     from .permissions.shape import Shape
 
@@ -81,7 +82,7 @@ class Scope:
         return self.crm.shape(self.policy)
 
     @_once
-    def facts(self) -> Facts:
+    def facts(self) -> SessionFacts:
         """What rules need to know besides a record: the actor, the directory, related records, shares."""
         return self.crm.facts(self)
 
@@ -159,6 +160,11 @@ class Scope:
         codec = self.crm.codec(type(record))
         rule = self.policy.rule(action, type(record))
         return self.policy.is_everything(rule) or holds(rule, codec.values(record), self.facts)
+
+    def foresee(self, records: Sequence[Entity], *actions: str) -> None:
+        """Read at once what the rules of *actions* will ask about records of one entity."""
+        if records:
+            self.facts.foresee([self.policy.rule(action, type(records[0])) for action in actions], records)
 
     def permitted_stored(self, action: str, record: Entity) -> bool:
         """Evaluate the rule of an action on a living record as it is stored, whatever the caller's copy says."""

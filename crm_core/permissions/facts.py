@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from ..entities.validate import is_id
 from .actor import Actor
+from .predicates import Related, Rule, plain, walk
 from .prepared import driver_rows
-from .to_python import People
+from .to_python import People, Values
 
 if TYPE_CHECKING:
+    from ..entities.entity import Entity
     from ..scope import Scope
+
+CHUNK = 1_000
 
 
 class SessionFacts:
-    """The facts of one session. Related records and shares are read at the first question about them."""
+    """The facts of one session. What is asked about a batch is read at once by :meth:`foresee`, else at the first question about it."""
 
     def __init__(self, session: Scope, people: People) -> None:
         self._session = session
         self._people = people
-        self._related: dict[tuple[str, str], Mapping[str, Any] | None] = {}
+        self._related: dict[tuple[str, str], Values | None] = {}
         self._shares: set[tuple[str, str, str]] | None = None
         self._epoch = session.unit.epoch
 
@@ -36,21 +40,37 @@ class SessionFacts:
         """The directory of the actor's tenant."""
         return self._people
 
-    def related(self, entity: str, id: str) -> Mapping[str, Any] | None:
+    def foresee(self, rules: Iterable[Rule], records: Iterable[Entity]) -> None:
+        """Read what *rules* will ask about *records* of one entity: one statement for each reference, however many the records are."""
+        followed = {(node.ref, node.target) for rule in rules for node in walk(rule) if isinstance(node, Related)}
+        if not followed:
+            return
+        self._forget_old()
+        values = [self._session.crm.codec(type(record)).values(record) for record in records]
+        for ref, target in sorted(followed):
+            self._load(target, {plain(each.get(ref)) for each in values} - {None})
+
+    def related(self, entity: str, id: str) -> Values | None:
         """Return the values of a living record of the tenant, or None."""
         self._forget_old()
-        key = (entity, id)
-        if key not in self._related:
-            crm = self._session.crm
-            codec = crm.codec(crm.entity(entity))
-            table = crm.tables.entities[codec.entity]
-            columns, load = codec.loader(codec.every)
+        self._load(entity, {id})
+        return self._related[entity, id]
+
+    def _load(self, entity: str, ids: Iterable[str]) -> None:
+        unknown = sorted(id for id in ids if (entity, id) not in self._related)
+        found: dict[str, Values | None] = dict.fromkeys(unknown)
+        wanted = [id for id in unknown if is_id(id)]
+        crm = self._session.crm
+        codec = crm.codec(crm.entity(entity))
+        table = crm.tables.entities[codec.entity]
+        columns, load = codec.loader(codec.every)
+        for start in range(0, len(wanted), CHUNK):
             statement = select(*(table.c[c] for c in columns)).where(
-                table.c.tenant == self.actor.tenant, table.c.id == id, table.c.deleted_at.is_(None)
+                table.c.tenant == self.actor.tenant, table.c.id.in_(wanted[start : start + CHUNK]), table.c.deleted_at.is_(None)
             )
-            rows = driver_rows(self._session.unit.connection.execute(statement)) if is_id(id) else ()
-            self._related[key] = codec.values(load(rows[0])) if rows else None
-        return self._related[key]
+            for record in map(load, driver_rows(self._session.unit.connection.execute(statement))):
+                found[record.id] = codec.values(record)
+        self._related.update({(entity, id): values for id, values in found.items()})
 
     def shared(self, entity: str, id: str, action: str) -> bool:
         """Say whether a record was shared with the actor or one of the actor's teams for *action*."""

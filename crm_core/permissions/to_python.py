@@ -6,8 +6,6 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
-import attrs
-
 from ..entities.money import Money
 from .actor import Actor
 from .predicates import (
@@ -28,7 +26,6 @@ from .predicates import (
     Subordinate,
     Within,
     plain,
-    walk,
 )
 
 Values = Mapping[str, Any]
@@ -74,46 +71,6 @@ class Facts(Protocol):
     def shared(self, entity: str, id: str, action: str) -> bool:
         """Say whether a record was shared with the actor or one of the actor's teams for *action*."""
         ...
-
-
-@attrs.frozen
-class LoadedFacts:
-    """Facts that were loaded beforehand, for a batch: what :func:`collect_needs` asked for.
-
-    Attributes:
-        records: values of related records by (entity, id); what is missing does not exist.
-        shares: (entity, id, action) of records shared with the actor.
-    """
-
-    actor: Actor
-    people: People
-    records: Mapping[tuple[str, str], Values] = attrs.field(factory=dict)
-    shares: frozenset[tuple[str, str, str]] = frozenset()
-
-    def related(self, entity: str, id: str) -> Values | None:
-        """See :class:`Facts`."""
-        return self.records.get((entity, id))
-
-    def shared(self, entity: str, id: str, action: str) -> bool:
-        """See :class:`Facts`."""
-        return (entity, id, action) in self.shares
-
-
-@attrs.frozen
-class Needs:
-    """What must be loaded for a batch: (reference field, entity it points at) and (entity, action) of shares."""
-
-    references: frozenset[tuple[str, str]]
-    shares: frozenset[tuple[str, str]]
-
-
-def collect_needs(*rules: Rule) -> Needs:
-    """Say what the rules will ask of the facts, so that one query a reference and one for shares serve a whole batch."""
-    nodes = [node for rule in rules for node in walk(rule)]
-    return Needs(
-        frozenset((n.ref, n.target) for n in nodes if isinstance(n, Related)),
-        frozenset((n.entity, n.action) for n in nodes if isinstance(n, Shared)),
-    )
 
 
 def holds(rule: Rule, values: Values, facts: Facts) -> bool:

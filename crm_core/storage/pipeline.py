@@ -94,6 +94,7 @@ class Pipeline:
         structured = [(id_, self.structure(codec, changes)) for id_, changes in asked]
         with self._session.unit.atomic():
             olds = self._session.reader.locked(entity, [id_ for id_, _ in structured])
+            self._session.foresee(list(olds.values()), "read", "update")
             work = Changeset(entity, "update", [], [])
             unchanged: dict[int, E] = {}
             for row, (id_, changes) in enumerate(structured):
@@ -227,6 +228,7 @@ class Pipeline:
         with self._session.unit.atomic():
             self._session.reader.hold(entity, ids, alone=True)
             olds = self._session.reader.locked(entity, ids)
+            self._session.foresee(list(olds.values()), "read", "delete")
             for id_ in ids:
                 self._require("delete", entity, olds.get(id_))
             if codec.facts.append_only and not self._session.actor.is_system:

@@ -93,6 +93,7 @@ class Stages:
         asked = (action, "read") if action == "update" else (action,)
         if all(policy.is_everything(policy.rule(a, codec.entity)) for a in asked):
             return errors
+        self._foresee(action, work)
         for i, change in enumerate(work.changes):
             if i not in errors and not self._permitted(action, change):
                 errors[i] = Denied(action=action, entity=codec.facts.name)
@@ -130,11 +131,16 @@ class Stages:
             again = work.only(touched)
             errors = self._validate(codec, again)
             action = "create" if work.op == "create" else "update"
+            self._foresee(action, again)
             for i, change in enumerate(again.changes):
                 if i not in errors and work.op in ("create", "update") and not self._permitted(action, change):
                     errors[i] = Denied(action=action, entity=codec.facts.name)
             work = self._sift(work, {touched[i]: e for i, e in errors.items()}, failed)
         return work
+
+    def _foresee(self, action: str, work: Changeset) -> None:
+        records: list[Entity] = [r for c in work.changes for r in (c.record, c.old) if r is not None]
+        self._session.foresee(records, action, *(("read", "assign") if action == "update" else ()))
 
     def _permitted(self, action: str, change: Change) -> bool:
         """Judge the new state; for who may assign the record, as if it were not given away."""

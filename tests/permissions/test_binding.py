@@ -18,8 +18,9 @@ from crm_core.permissions.actor import Actor
 from crm_core.permissions.binding import bind
 from crm_core.permissions.members import NOBODY
 from crm_core.permissions.predicates import Related, Within, walk
-from crm_core.permissions.to_python import LoadedFacts, holds
+from crm_core.permissions.to_python import holds
 from crm_core.rules import F, Rule, actor, everything, nothing, owner, related, subordinates, team
+from tests.permissions.loaded import LoadedFacts
 
 from .world import COMPANY_IDS, Deal, Remark
 

@@ -12,8 +12,9 @@ from crm_core.permissions.explain import Explanation, explain
 from crm_core.permissions.members import Members
 from crm_core.permissions.policy import Policies
 from crm_core.permissions.roles import Role
-from crm_core.permissions.to_python import LoadedFacts, holds
+from crm_core.permissions.to_python import holds
 from crm_core.rules import F, Rule, owner, related, subordinates, team
+from tests.permissions.loaded import LoadedFacts
 
 from .test_roles import Loaded
 from .world import COMPANY_IDS, DEAL_IDS, RULES, Deal, World, build

@@ -14,7 +14,7 @@ from crm_core.permissions.binding import bind
 from crm_core.permissions.policy import Policies
 from crm_core.permissions.predicates import F, Rule, Shared, actor, everything, owner, related, subordinates, team
 from crm_core.permissions.roles import Role
-from crm_core.permissions.to_python import Needs, collect_needs, holds
+from crm_core.permissions.to_python import holds
 from crm_core.permissions.to_sql import binds, tenant_bind, to_sql
 from tests.databases import Database, SQLiteDatabases
 
@@ -87,11 +87,6 @@ def test_one_more_right_hides_nothing_and_one_more_restriction_shows_nothing(sql
             assert before >= seen(who, old, limit)
 
     check()
-
-
-def test_what_a_batch_needs_is_asked_of_its_rules() -> None:
-    rule = bind(related("company", team) & ~related("company", owner) | Shared("read", "deal"), spec(Deal))
-    assert collect_needs(rule, owner) == Needs(frozenset({("company", "company")}), frozenset({("deal", "read")}))
 
 
 def test_only_binds_differ_between_actors(world: World, connection: sa.Connection) -> None:

@@ -20,9 +20,9 @@ from crm_core.entities.money import Money
 from crm_core.permissions.actor import Actor, User
 from crm_core.permissions.members import Members, sync
 from crm_core.permissions.predicates import F, Rule, actor, everything, nothing, owner, related, subordinates, team
-from crm_core.permissions.to_python import LoadedFacts
 from crm_core.permissions.to_sql import SqlEnv
 from crm_core.storage.tables import Tables
+from tests.permissions.loaded import LoadedFacts
 
 
 class Stage(enum.Enum):
