@@ -294,9 +294,7 @@ class Session(Scope):
             Invalid: no loaded plugin offers it.
         """
         if service not in self._services:
-            owner = self.crm.registry.owner(service)
-            if owner is None:
-                raise Invalid("unknown_service", given=service.__name__)
+            owner = self.crm.registry.service_owner(service)
             make: Callable[[Session], S] = service
             found = make(self.derive(plugin=owner))
             self._services[service] = found if self.unit.keyed is None else Replayed(found, self)

@@ -257,7 +257,6 @@ TEMPLATES: Mapping[str, str] = {
     "unknown_parameter": "The statement has no parameter {names}.",
     "unknown_plugin": "No plugin {given} is loaded. Use one of {known}.",
     "unknown_revision": "There is no revision {given}. Use one of {known}.",
-    "unknown_service": "No loaded plugin offers the service {given}.",
     "unknown_sort": "The list cannot be sorted by {sort}. Use one of {allowed}.",
     "unresolved_annotation": "{entity}: the name {name} in an annotation is not known where the class is defined. Import it.",
     "untyped_function": "{function} of an amount has no known currency. Use Opportunity.amount.sum() and the like.",

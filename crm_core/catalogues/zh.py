@@ -257,7 +257,6 @@ TEMPLATES: Mapping[str, str] = {
     "unknown_parameter": "语句中没有参数 {names}。",
     "unknown_plugin": "没有加载插件 {given}。可用的有 {known}。",
     "unknown_revision": "没有版本 {given}。可用的有 {known}。",
-    "unknown_service": "没有已加载的插件提供服务 {given}。",
     "unknown_sort": "列表不能按 {sort} 排序。可用的有 {allowed}。",
     "unresolved_annotation": "{entity}：注解中的名称 {name} 在定义类的地方未知。请导入它。",
     "untyped_function": "{function} 用于金额时货币未知。请使用 Opportunity.amount.sum() 等方法。",

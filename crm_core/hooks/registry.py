@@ -157,7 +157,8 @@ class Registry:
         """
         if service not in self.services:
             known = [each.__name__ for each in self.services]
-            raise Invalid("service_unknown", given=service.__name__, suggestion=closest(service.__name__, known))
+            given = getattr(service, "__name__", type(service).__name__)
+            raise Invalid("service_unknown", given=given, suggestion=closest(given, known))
         return self._owners[service]
 
     def _all(self, pick: Callable[[Definitions], list[T]]) -> tuple[T, ...]:
