@@ -177,6 +177,12 @@ class MissingExtra(CRMError):
     default_code, status = "missing_extra", 500
 
 
+class WrongArgument(CRMError, TypeError):
+    """The calling code gave something of the wrong kind, such as a name where a class belongs. It is the code that must change."""
+
+    default_code, status = "wrong_argument", 500
+
+
 class LoopDetected(CRMError):
     """Events or hooks call each other in a circle; ``params['chain']`` shows it."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import attrs
 
+from .arguments import check_expressions
 from .entities.entity import Entity
 from .entities.meta import logical_table, spec
 from .entities.validate import is_id, plain, problems, structure
@@ -117,7 +118,8 @@ class Query(Generic[E]):
     # -- building -----------------------------------------------------------------------------------------------------------------
 
     def where(self, *criteria: ColumnElement[bool]) -> Self:
-        """Keep what fulfils all *criteria* (any SQLAlchemy expression over entities)."""
+        """Keep what fulfils all *criteria* (any SQLAlchemy expression over entities); text is no expression."""
+        check_expressions(criteria)
         return self._with(_criteria=(*self._criteria, *criteria))
 
     def matching(self, params: Mapping[str, str], *, allow: Sequence[str]) -> Self:
@@ -148,6 +150,7 @@ class Query(Generic[E]):
 
     def order_by(self, *keys: Any) -> Self:
         """Sort by columns (``Opportunity.created_at.desc()``). NULL sorts last; ties are broken by id."""
+        check_expressions(keys)
         orders, free = list(self._orders), list(self._free_orders)
         for key in keys:
             order = self._as_order(key)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple, cast, overload
 
 from sqlalchemy.exc import StatementError
 
+from .arguments import check_entity, check_record, check_record_or_ref
 from .entities.entity import Entity
 from .entities.fields import FieldSpec, Ref
-from .entities.meta import spec
+from .entities.meta import EntityMeta, spec
 from .errors import CRMError, Invalid, NotFound
 from .events.event import event_kind
 from .hooks.actions import ActionInfo, list_for, perform
@@ -67,8 +69,9 @@ class Session(Scope):
 
     def can(self, action: str, record: Entity | type[Entity]) -> bool:
         """Say whether the actor may do *action* to a record as it is stored (a new one as it stands), or to some record of an entity."""
-        if isinstance(record, type):
+        if isinstance(record, EntityMeta):
             return not self.policy.is_nothing(self.policy.rule(action, record))
+        check_record(record)
         return self.permitted(action, record) if record._origin is None else self.permitted_stored(action, record)
 
     # -- writing ------------------------------------------------------------------------------------------------------------------
@@ -82,6 +85,7 @@ class Session(Scope):
             Refused: a plugin's veto.
             Conflict: a unique value is taken.
         """
+        check_record(record)
         return self._keyed("create", record, lambda: self.reader.revealed(self.pipeline.create([record])[0][0]))
 
     def create_many(self, records: Iterable[E], *, on_error: Literal["raise", "collect"] = "raise") -> BulkResult[E]:
@@ -96,13 +100,10 @@ class Session(Scope):
             ok: list[E] = []
             failed: list[tuple[int, CRMError]] = []
             with self.unit.atomic():
-                start, batch = 0, []
-                for record in records:
-                    batch.append(record)
-                    if len(batch) == 1000:
-                        self._create_batch(batch, start, on_error, ok, failed)
-                        start, batch = start + len(batch), []
-                self._create_batch(batch, start, on_error, ok, failed)
+                source, start = iter(records), 0
+                while batch := list(islice(source, 1000)):
+                    self._create_batch(batch, start, on_error, ok, failed)
+                    start += len(batch)
             return BulkResult(ok, failed)
 
         if self.unit.keyed is None:
@@ -111,6 +112,7 @@ class Session(Scope):
         return self._keyed("create_many", records, work)
 
     def _create_batch(self, batch: list[E], start: int, on_error: str, ok: list[E], failed: list[tuple[int, CRMError]]) -> None:
+        check_record(*batch)
         done, wrong = self.pipeline.create(batch, collect=on_error == "collect")
         ok += [self.reader.revealed(r) for r in done]
         failed += [(start + row, error) for row, error in wrong]
@@ -121,6 +123,7 @@ class Session(Scope):
         Raises:
             Conflict: someone else changed it since; ``params`` carry yours, theirs and base.
         """
+        check_record(record)
         return self._keyed("save", record, lambda: self.pipeline.save(record))
 
     def update(self, entity: type[E], id: str | Ref[E], changes: Mapping[str, Any], *, version: int | None = None) -> E:
@@ -132,6 +135,7 @@ class Session(Scope):
         Raises:
             NotFound, Denied, Invalid, Refused, Conflict: nothing was changed.
         """
+        check_entity(entity)
         id_ = _id(id)
         return self._keyed("update", (entity, id_, changes), lambda: self.pipeline.update(entity, [(id_, changes)], version=version)[0][0])
 
@@ -162,6 +166,7 @@ class Session(Scope):
             Invalid: *on* is not a unique field or has no value.
             Conflict: the value belongs to a record that this actor does not see.
         """
+        check_record(record)
         return self._keyed("upsert", (record, on), lambda: self.pipeline.upsert(record, on))
 
     def delete(self, record: Entity | Ref[Any]) -> None:
@@ -170,11 +175,13 @@ class Session(Scope):
         Raises:
             Conflict: ``protected``: other records point at it.
         """
+        check_record_or_ref(record)
         entity = record.entity if isinstance(record, Ref) else type(record)
         self._keyed("delete", (entity, record.id), lambda: self.pipeline.delete(entity, [record.id]))
 
     def restore(self, entity: type[E], id: str | Ref[E]) -> E:
         """Bring a soft-deleted record back."""
+        check_entity(entity)
         id_ = _id(id)
         return self._keyed("restore", (entity, id_), lambda: self.pipeline.restore(entity, id_))
 
@@ -205,6 +212,7 @@ class Session(Scope):
         Raises:
             NotFound: it is not there, or not there for this actor.
         """
+        check_entity(entity)
         found = self.reader.one(entity, _id(id))
         if found is None:
             raise NotFound(entity=spec(entity).name)
@@ -212,6 +220,7 @@ class Session(Scope):
 
     def find(self, entity: type[E], id: str | Ref[E] | None) -> E | None:
         """Return a record, or None where it is not there for this actor."""
+        check_entity(entity)
         return None if id is None else self.reader.one(entity, _id(id))
 
     def lock(self, entity: type[E], id: str | Ref[E]) -> E:
@@ -221,6 +230,7 @@ class Session(Scope):
             NotFound: it is not there, or not there for this actor.
             ReadOnly: the session was opened with ``write=False``.
         """
+        check_entity(entity)
         with self.unit.atomic():
             found = self.reader.locked(entity, [_id(id)]).get(_id(id))
         if found is None or not self.permitted("read", found):
@@ -229,16 +239,21 @@ class Session(Scope):
 
     def seen(self, record: E | None) -> E | None:
         """Return a record as this session's actor may see it, or None where it is hidden."""
-        return None if record is None else self.find(type(record), record.id)
+        if record is None:
+            return None
+        check_record(record)
+        return self.find(type(record), record.id)
 
     def get_many(self, entity: type[E], ids: Iterable[str | Ref[E]]) -> list[E]:
         """Return the records of *ids* in that order, without duplicates, leaving out what is not there for this actor."""
+        check_entity(entity)
         wanted = list(dict.fromkeys(_id(i) for i in ids))
         found = self.reader.many(entity, wanted)
         return [found[i] for i in wanted if i in found]
 
     def query(self, entity: type[E]) -> Query[E]:
         """Start a query."""
+        check_entity(entity)
         return Query(self, entity)
 
     @overload
@@ -322,6 +337,7 @@ class Session(Scope):
 
     def actions(self, record: Entity) -> list[ActionInfo]:
         """List the actions on a record, with whether the actor may use them and why not."""
+        check_record(record)
         return list_for(self, record)
 
     def settings(self, cls: type[S]) -> S:
@@ -346,23 +362,28 @@ class Session(Scope):
 
     def link(self, link: Link, a: Entity, b: Entity) -> None:
         """Relate two records, as a plugin's ``link`` declares; once related they stay so."""
+        check_record(a, b)
         self._keyed("link", (link.name, a.id, b.id), lambda: self.crm.links.add(self, link, a, b))
 
     def unlink(self, link: Link, a: Entity, b: Entity) -> None:
         """End a relation."""
+        check_record(a, b)
         self._keyed("unlink", (link.name, a.id, b.id), lambda: self.crm.links.remove(self, link, a, b))
 
     def linked(self, link: Link, record: Entity) -> list[Any]:
         """Return the records on the other side of a relation that this actor may see."""
+        check_record(record)
         return self.crm.links.of(self, link, record)
 
     def share(self, record: Entity, grantee: str, *actions: str) -> None:
         """Let ``user:<id>`` or ``team:<name>`` do *actions* (``read`` where none are given) to one record. Needs ``update`` on it."""
+        check_record(record)
         given = (record.id, grantee, actions)
         self._keyed("share", given, lambda: self.crm.shares.add(self, record, grantee, actions or ("read",)))
 
     def unshare(self, record: Entity, grantee: str) -> None:
         """Take back what was shared with someone."""
+        check_record(record)
         self._keyed("unshare", (record.id, grantee), lambda: self.crm.shares.remove(self, record, grantee))
 
     def savepoint(self) -> AbstractContextManager[None]:

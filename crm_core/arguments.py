@@ -1,0 +1,43 @@
+"""Whether calling code gave what a verb takes: a mistake in a program is named where it was made, not deep inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .entities.entity import Entity
+from .entities.fields import Ref
+from .entities.meta import EntityMeta
+from .errors import WrongArgument
+
+
+def check_entity(given: Any) -> None:
+    """Raise ``WrongArgument`` where *given* is not the class of an entity."""
+    if not isinstance(given, EntityMeta):
+        raise _wrong(given, "the class of an entity")
+
+
+def check_record(*given: Any) -> None:
+    """Raise ``WrongArgument`` where one is not a record."""
+    for each in given:
+        if not isinstance(each, Entity):
+            raise _wrong(each, "a record")
+
+
+def check_record_or_ref(given: Any) -> None:
+    """Raise ``WrongArgument`` where *given* is neither a record nor a reference to one."""
+    if not isinstance(given, Entity | Ref):
+        raise _wrong(given, "a record or a reference")
+
+
+def check_expressions(given: Sequence[Any]) -> None:
+    """Raise ``WrongArgument`` where one is nothing that SQL can compute: text, or a comparison that Python made."""
+    for each in given:
+        if isinstance(each, type) or not (hasattr(each, "__clause_element__") or hasattr(each, "__visit_name__")):
+            raise _wrong(each, "an expression like Account.name == 'Acme'")
+
+
+def _wrong(given: Any, expected: str) -> WrongArgument:
+    # Named by its type alone: the value may be personal.
+    shown = f"the class {given.__name__}" if isinstance(given, type) else f"a value of the type {type(given).__name__}"
+    return WrongArgument(given=shown, expected=expected)
