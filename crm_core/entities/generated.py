@@ -17,7 +17,7 @@ import attrs
 
 from .fields import FieldSpec, Ref
 from .money import WIDE, Money
-from .validate import MAX_INTEGER, decimal_problem, encodable, is_id, is_sound
+from .validate import MAX_INTEGER, decimal_problem, digits, encodable, is_id, is_sound
 
 _TO_SQLITE = {
     "decimal": "scaled({v}, {s})",
@@ -58,8 +58,8 @@ _FROM_POSTGRESQL = {
 }
 # The same as validate.plain, for values that are not None.
 _PLAIN = {
-    "money": '{{"amount": str({v}.amount), "currency": {v}.currency}}',
-    "decimal": "str({v})",
+    "money": '{{"amount": digits({v}.amount), "currency": {v}.currency}}',
+    "decimal": "digits({v})",
     "date": "{v}.isoformat()",
     "datetime": "instant({v})",
     "enum": "{v}.value",
@@ -117,7 +117,7 @@ class Generator:
         self._space: dict[str, Any] = {
             "UTC": UTC, "WIDE": WIDE, "Decimal": Decimal, "Money": Money, "Ref": Ref, "date": date, "datetime": datetime,
             "dumps": json.dumps, "loads": json.loads, "instant": instant, "scaled": scaled, "items": items,
-            "deepcopy": deepcopy, "encodable": encodable,
+            "deepcopy": deepcopy, "digits": digits, "encodable": encodable,
             "decimal_problem": decimal_problem, "is_id": is_id, "is_sound": is_sound, "entity": entity, "new": object.__new__,
         }  # fmt: skip
         for i, (_, field) in enumerate(self._fields):

@@ -260,17 +260,22 @@ def structure(entity: str, field: FieldSpec, value: Any) -> Any:
     return value
 
 
+def digits(value: Decimal | int) -> str:
+    """Write a number out, without an exponent, which not every reader of JSON takes in a text."""
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
 def plain(field: FieldSpec, value: Any) -> Any:
     """Turn a typed value into plain JSON, losslessly."""
     if value is None:
         return None
     match field.kind:
         case "money":
-            return {"amount": str(value.amount), "currency": value.currency}
+            return {"amount": digits(value.amount), "currency": value.currency}
         case "ref":
             return value.id
         case "decimal":
-            return str(value)
+            return digits(value)
         case "date":
             return value.isoformat()
         case "datetime":

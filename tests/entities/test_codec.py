@@ -187,3 +187,15 @@ def test_lists_are_brought_to_their_normal_form(codec: Codec) -> None:
     assert record.emails == [Email("a@b.example", primary=True)]
     record.emails = [Email("nonsense")]
     assert [(d.field, d.code, d.row) for d in codec.normalise(record, "", 2)] == [("emails[0].address", "bad_email", 2)]
+
+
+@pytest.mark.parametrize(
+    ("given", "weight", "amount"),
+    [("1E-7", "0.0000001", "0.0000001"), ("1E+2", "100", "100.00"), ("0E-7", "0.0000000", "0.00"), ("-12.50", "-12.50", "-12.50")],
+)
+def test_plain_decimals_and_amounts_have_no_exponent(codec: Codec, given: str, weight: str, amount: str) -> None:
+    record = parcel(weight=Decimal(given), price=Money(Decimal(given), "EUR"))
+    for name, expected in (("weight", weight), ("price", {"amount": amount, "currency": "EUR"})):
+        assert plain(codec.fields[name], codec.get(record, name)) == expected
+        assert codec.plain({name: codec.get(record, name)}) == {name: expected}
+        assert codec.journalled(record)[0][name] == expected

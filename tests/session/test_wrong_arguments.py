@@ -61,7 +61,7 @@ WRONG: dict[str, Callable[[Any], object]] = {
     "seen": lambda s: s.seen("secret"),
     "share": lambda s: s.share("secret", "user:7"),
     "where text": lambda s: s.query(Account).where("name = 'secret'"),
-    "where a comparison in Python": lambda s: s.query(Account).where("name" == "secret"),  # the mistake
+    "where a comparison in Python": lambda s: s.query(Account).where(bool("secret")),
     "where a class": lambda s: s.query(Account).where(Account),
     "order_by text": lambda s: s.query(Account).order_by("name"),
 }
