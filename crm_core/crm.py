@@ -16,7 +16,7 @@ from .entities.customer import ExchangeRate
 from .entities.entity import Entity
 from .entities.fields import FieldSpec
 from .entities.meta import spec
-from .errors import Denied, Invalid, LoadError
+from .errors import Invalid, LoadError
 from .events.event import EventCodec
 from .events.subscription import subscribers
 from .hooks.health import QUARANTINE_AFTER, PluginHealth
@@ -291,12 +291,6 @@ class CRM:
     def directory_changed(self, tenant: str) -> None:
         """Say that the directory's answer for a tenant changed; the next session asks again."""
         self._mirror.changed(tenant)
-
-    def check_emitter(self, event: type[Any], plugin: str) -> None:
-        """Refuse an event that is not of the plugin whose code runs."""
-        owner = self.registry.owner(event)
-        if owner is None or owner != plugin:
-            raise Denied("foreign_event", event=event.__name__, plugin=plugin or "host")
 
     # -- for people and screens ---------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from .arguments import check_entity, check_record, check_record_or_ref
 from .entities.entity import Entity
 from .entities.fields import FieldSpec, Ref
 from .entities.meta import EntityMeta, spec
-from .errors import CRMError, Invalid, NotFound
+from .errors import CRMError, Denied, Invalid, NotFound
 from .events.event import event_kind
 from .hooks.actions import ActionInfo, list_for, perform
 from .hooks.dispatch import HookState
@@ -197,7 +197,9 @@ class Session(Scope):
         origin = self.origin()
         rows = []
         for event, id_ in zip(events, self.crm.runtime.ids.many(len(events)), strict=True):
-            self.crm.check_emitter(type(event), origin.plugin)
+            owner = self.crm.registry.owner(type(event))
+            if owner is None or owner != origin.plugin:
+                raise Denied("foreign_event", event=type(event).__name__, plugin=origin.plugin or "host")
             payload = {"id": id_, "data": self.crm.events.encode(event)}
             rows.append(JournalRow(spec(event.record.entity).name, event.record.id, 0, event_kind(type(event)), payload))
         if rows:
