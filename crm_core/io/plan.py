@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import attrs
 from ..entities.meta import snake, spec
 from ..entities.values import normalise_values
 from ..errors import CRMError, Detail, Invalid
-from ..messages import redact
+from ..messages import closest, redact
 from .mapping import Mapping, Source, pieces
 from .readers import Row
 from .values import Read, reader, zone_of
@@ -77,7 +76,7 @@ def find_entity(entities: Entities, name: str) -> type[Any]:
         return known[asked]
     alike = {n: e for n, e in known.items() if asked in (short := snake(e.__name__), plural(short), plural(n))}
     if len(alike) != 1:
-        near = sorted(alike) or difflib.get_close_matches(asked, [*known, *(plural(snake(e.__name__)) for e in known.values())], 1)
+        near = ", ".join(sorted(alike)) or closest(asked, [*known, *(plural(snake(e.__name__)) for e in known.values())])
         raise Invalid("import_unknown_entity", given=name[:60], suggestion=near, known=sorted(known))
     return next(iter(alike.values()))
 
@@ -130,8 +129,7 @@ class Plan:
         field = self._field(base, policy)
         missing = [c for c in source.columns if c not in self._at]
         for column in missing:
-            near = difflib.get_close_matches(column, self._at, 1)
-            self._refuse(name, "import_no_column", column=column[:60], suggestion=near[0] if near else "")
+            self._refuse(name, "import_no_column", column=column[:60], suggestion=closest(column, self._at))
         if field is None or missing:
             return
         try:
@@ -152,8 +150,7 @@ class Plan:
         levels = policy.fields(self.entity)
         if field is None or levels.get(name, "write") == "none":
             known = [n for n, f in self.codec.fields.items() if not f.system and levels.get(n, "write") != "none"]
-            near = difflib.get_close_matches(name, known, 1)
-            self._refuse(name, "import_no_field", known=known, suggestion=near[0] if near else "")
+            self._refuse(name, "import_no_field", known=known, suggestion=closest(name, known))
             return None
         if field.system or field.options.read_only or levels.get(name, "write") != "write":
             self._refuse(name, "read_only_field")
@@ -174,8 +171,7 @@ class Plan:
     def _part(self, name: str, field: FieldSpec, part: str) -> str:
         parts = [a.name for a in attrs.fields(field.type)]
         if part and part not in parts:
-            near = difflib.get_close_matches(part, parts, 1)
-            raise Invalid("import_no_field", known=parts, suggestion=near[0] if near else "")
+            raise Invalid("import_no_field", known=parts, suggestion=closest(part, parts))
         return part or parts[0]
 
     def _with_currency(self, read: Read, source: Source) -> Read:
@@ -217,8 +213,7 @@ class Plan:
         if source.template:
             unknown = [c for _, c in pieces(source.template) if c and c not in self._at]
             if unknown:
-                near = difflib.get_close_matches(unknown[0], self._at, 1)
-                raise Invalid("import_no_column", column=unknown[0][:60], suggestion=near[0] if near else "")
+                raise Invalid("import_no_column", column=unknown[0][:60], suggestion=closest(unknown[0], self._at))
             parts = [(text, self._at.get(column)) for text, column in pieces(source.template)]
             return lambda cells: _filled(parts, cells)
         return lambda _: source.constant

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 import re
@@ -16,7 +15,7 @@ from ..entities.fields import FieldSpec
 from ..entities.money import Money, read_decimal
 from ..entities.validate import structure
 from ..errors import Invalid
-from ..messages import redact
+from ..messages import closest, redact
 from .mapping import Source, Written
 
 Read = Callable[[Any], Any]
@@ -165,8 +164,7 @@ def _member(members: Any, text: str) -> Any:
     alike = {k.casefold(): m for m in members for k in (str(m.value), m.name)}
     found = names.get(text) or alike.get(text.casefold())
     if found is None:
-        near = difflib.get_close_matches(text[:60], names, 1)
-        raise Invalid("bad_enum", allowed=list(names), given=text[:40], suggestion=near[0] if near else "")
+        raise Invalid("bad_enum", allowed=list(names), given=text[:40], suggestion=closest(text, names))
     return found
 
 
