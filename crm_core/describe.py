@@ -12,6 +12,7 @@ from .entities.validate import plain, problems, structure
 from .errors import Detail, Invalid
 from .hooks.schema import field_schema
 from .messages import redact
+from .permissions.roles import ACTIONS
 
 if TYPE_CHECKING:
     from .crm import CRM
@@ -101,7 +102,7 @@ def describe(crm: CRM, entity: type[Any], actor: Actor) -> dict[str, Any]:
     codec = crm.codec(entity)
     name, locale = codec.facts.name, actor.locale
     levels = policy.fields(entity)
-    actions = {a: not policy.is_nothing(policy.rule(a, entity)) for a in ("read", "create", "update", "delete", "export", "assign")}
+    actions = {a: not policy.is_nothing(policy.rule(a, entity)) for a in ACTIONS}
 
     def label(code: str, fallback: str) -> str:
         return crm.messages.template(code, locale) or fallback

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection
 
 from .actor import Directory
-from .members import Members, sync
+from .members import NOBODY, Members, sync
 
 if TYPE_CHECKING:
     from ..crm import CRM
     from ..storage.unit import Unit
 
 FRESH_SECONDS = 1.0
-NOBODY = Members.of(())
 
 
 class Mirror:

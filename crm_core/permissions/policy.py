@@ -19,7 +19,7 @@ from .binding import bind, find_field
 from .predicates import Rule, Shared, all_of, any_of, everything, nothing
 from .roles import ACTIONS, LEVELS, FieldLevel, Role, entity_name
 
-SHAREABLE: Final = frozenset({"read", "update", "delete", "export", "assign"})
+SHAREABLE: Final = tuple(action for action in ACTIONS if action != "create")
 _ALWAYS_READABLE: Final = frozenset({"id", "tenant", "version", "deleted_at"})
 _MOST_CACHED: Final = 1000
 

@@ -10,11 +10,10 @@ from sqlalchemy import delete, insert, select
 from ..entities.entity import Entity
 from ..entities.meta import spec
 from ..errors import Denied, Invalid, NotFound
+from .policy import SHAREABLE
 
 if TYPE_CHECKING:
     from ..session import Session
-
-ACTIONS = ("read", "update", "delete", "export", "assign")
 
 
 class Shares:
@@ -31,8 +30,8 @@ class Shares:
         if kind not in ("user", "team") or not 0 < len(name) <= 255 or not name.isprintable():
             raise Invalid("bad_grantee", given=str(grantee)[:60])
         for action in actions:
-            if action not in ACTIONS:
-                raise Invalid("bad_share_action", given=str(action)[:60], allowed=list(ACTIONS))
+            if action not in SHAREABLE:
+                raise Invalid("bad_share_action", given=str(action)[:60], allowed=list(SHAREABLE))
         self._check(session, record, ("update", *actions))
         table, tenant, entity = session.crm.tables.system.share, session.actor.tenant, spec(type(record)).name
         with session.unit.atomic() as connection:

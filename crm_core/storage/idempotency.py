@@ -20,6 +20,7 @@ from ..entities.fields import Ref
 from ..entities.meta import spec
 from ..errors import Conflict, Invalid, ReadOnly
 from .kept import keep, restore, returned
+from .stages import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ def describe(value: Any) -> Any:
     """Turn what a call was given, or returned, into plain JSON."""
     if isinstance(value, Entity):
         added = {x.__name__: {k: describe(v) for k, v in part._items()} for x, part in (value._ext or {}).items()}
-        fields = {k: describe(v) for k, v in value._items() if k not in _SYSTEM}
+        fields = {k: describe(v) for k, v in value._items() if k not in SYSTEM}
         return {"entity": spec(type(value)).name, "fields": fields, **({"extensions": added} if added else {})}
     if isinstance(value, Ref):
         return {"ref": value.id}
@@ -46,9 +47,6 @@ def describe(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [describe(v) for v in value]
     return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-_SYSTEM = {"id", "tenant", "version", "created_at", "created_by", "updated_at", "updated_by", "deleted_at"}
 
 
 class Keyed:
