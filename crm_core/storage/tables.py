@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, text
 
@@ -12,20 +12,10 @@ from ..entities.fields import FieldSpec
 from ..entities.meta import extension_fields, snake, spec
 from ..entities.sqltypes import IdType, text_type, type_of
 from ..errors import LoadError
+from ..hooks.parts import Link
 from .system import SystemTables, system_tables
 
 LIVING = text("deleted_at IS NULL")
-
-
-class LinkDefinition(Protocol):
-    """A relation between records of two modules, as ``plugin.link(A, B)`` declares it."""
-
-    @property
-    def a(self) -> type[Any]: ...
-    @property
-    def b(self) -> type[Any]: ...
-    @property
-    def plugin(self) -> str: ...
 
 
 def shortened(name: str) -> str:
@@ -50,7 +40,7 @@ class Tables:
         self,
         entities: Sequence[type[Any]],
         extensions: Mapping[type[Any], Sequence[type[Any]]],
-        links: Sequence[LinkDefinition] = (),
+        links: Sequence[Link] = (),
         *,
         prefix: str = "crm_",
         schema: str | None = None,
@@ -156,7 +146,7 @@ class Tables:
         Index(shortened(f"{name}_value_idx"), listed.c.tenant, listed.c.value)
         self.lists[entity, field.column] = listed
 
-    def _add_link(self, link: LinkDefinition, names: Mapping[type[Any], str]) -> None:
+    def _add_link(self, link: Link, names: Mapping[type[Any], str]) -> None:
         for side in (link.a, link.b):
             if side not in names:
                 raise LoadError("link_target_missing", target=side.__name__, plugin=link.plugin)
