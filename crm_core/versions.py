@@ -81,11 +81,11 @@ class VersionRange:
     def __contains__(self, version: Version) -> bool:
         return all(_OPERATORS[sign](version, bound) for sign, bound in self.clauses)
 
-    def explain(self, version: Version, locale: str = "en") -> str:
+    def explain(self, version: Version) -> str:
         """Say in words why *version* is outside, clause by clause; empty where it is inside."""
         failed = [(sign, bound) for sign, bound in self.clauses if not _OPERATORS[sign](version, bound)]
         return " ".join(
-            text(_EXPLANATIONS[sign], {"version": str(version), "needed": str(bound) if sign in ("==", "!=") else f"{sign}{bound}"}, locale)
+            text(_EXPLANATIONS[sign], {"version": str(version), "needed": str(bound) if sign in ("==", "!=") else f"{sign}{bound}"})
             for sign, bound in failed
         )
 

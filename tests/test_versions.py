@@ -72,7 +72,6 @@ def test_why_a_version_does_not_fit_is_said_in_words() -> None:
     assert wanted.explain(Version.parse("1.5.0")) == "1.5.0 is there, but 1.5 is excluded."
     assert VersionRange.parse("==1").explain(Version.parse("2")) == "2 is there, but exactly 1 is needed."
     assert wanted.explain(Version.parse("1.4")) == ""
-    assert "较新" in wanted.explain(Version.parse("0.9"), "zh_CN")
 
 
 @given(versions, st.lists(st.tuples(st.sampled_from(["==", "!=", ">=", "<=", ">", "<"]), versions), max_size=3))
