@@ -79,18 +79,9 @@ class Members:
         found = self.users.get(user)
         return found.teams if found else frozenset()
 
-    def managers_of(self, user: str) -> tuple[str, ...]:
-        """Return the chain of managers above a user, the nearest first."""
-        return self._chains.get(user, ())
-
     def reports_to(self, user: str, manager: str) -> bool:
         """Say whether a user's chain of managers reaches *manager*; everyone reports to themselves."""
         return user == manager or manager in self._chains.get(user, ())
-
-    def name_of(self, user: str) -> str:
-        """Return a user's name, or the id of one the directory does not know."""
-        found = self.users.get(user)
-        return found.name if found else user
 
     def closure(self) -> list[ClosureRow]:
         """Return every pair of the management tree."""
