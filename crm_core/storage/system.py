@@ -110,7 +110,6 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Column("key", text_type(255), primary_key=True),
         Column("actor", text_type(255), nullable=False),
         Column("at", InstantType(), nullable=False),
-        Column("digest", text_type(64)),
         Column("result", PLAIN_JSON),
     )
     member = Table(
