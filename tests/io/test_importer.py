@@ -464,7 +464,7 @@ def test_entities_go_by_their_names_short_or_whole_in_singular_or_plural(crm: An
     if name == "dael":
         with pytest.raises(Invalid) as raised:
             find_entity(crm.tables.entities, name)
-        assert raised.value.params["suggestion"] == ["deals"]
+        assert raised.value.params["suggestion"] == "deals"
     else:
         assert find_entity(crm.tables.entities, name) is (entity or Affiliation)
 
