@@ -40,7 +40,7 @@ from .storage.join import joined
 from .storage.links import Links
 from .storage.migrations import Migrations
 from .storage.tables import Tables
-from .storage.unit import Unit
+from .storage.unit import Lease, Unit
 from .storage.writer import Writer
 from .tenant_data import TenantRoles, TenantSettings
 
@@ -159,7 +159,7 @@ class CRM:
         begin: Callable[[], AbstractContextManager[Connection]]
         begin = (lambda: self.bound.begin(write)) if on is None else (lambda: joined(self.bound, on, write=write))
         with Unit(begin, write=write, joined=on is not None) as unit:
-            session = Session(self, actor, unit, reason=reason, request=request)
+            session = Session(self, actor, Lease(unit), reason=reason, request=request)
             if idempotency_key is not None:
                 unit.keyed = idempotency.begin(session, idempotency_key)
             yield session

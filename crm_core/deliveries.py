@@ -12,7 +12,7 @@ from .events.event import Event, EventCodec
 from .events.wake import notify
 from .permissions.actor import Actor
 from .session import Session
-from .storage.unit import Unit
+from .storage.unit import Lease, Unit
 
 if TYPE_CHECKING:
     from .crm import CRM
@@ -45,7 +45,7 @@ class Host:
             return self.begin() if connection is None else nullcontext(connection)
 
         with Unit(begin, write=True, joined=connection is not None) as unit:
-            session = Session(self._crm, actor, unit, plugin=actor.plugin, chain=chain)
+            session = Session(self._crm, actor, Lease(unit), plugin=actor.plugin, chain=chain)
             yield session
             if unit.wrote:
                 notify(unit.connection, self.tables)

@@ -12,7 +12,7 @@ from .errors import Denied, ReadOnly
 from .hooks.dispatch import HookState
 from .permissions.actor import Actor
 from .permissions.to_python import holds
-from .storage.unit import Unit
+from .storage.unit import Lease, Unit
 from .storage.writer import JournalRow, Origin
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Scope:
         self,
         crm: CRM,
         actor: Actor,
-        unit: Unit,
+        lease: Lease,
         *,
         plugin: str = "",
         reason: str | None = None,
@@ -62,7 +62,7 @@ class Scope:
     ) -> None:
         self.crm = crm
         self.actor = actor
-        self.unit = unit
+        self._lease = lease
         self.plugin = plugin
         self.reason = reason
         self.request = request
@@ -70,6 +70,15 @@ class Scope:
         self.hooks = hooks or HookState(crm.registry)
 
     # -- who ----------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def unit(self) -> Unit:
+        """The transaction.
+
+        Raises:
+            ReadOnly: ``session_closed``: the elevation that this session belongs to is over.
+        """
+        return self._lease.unit
 
     @_once
     def policy(self) -> Policy:
@@ -101,10 +110,10 @@ class Scope:
         """The catalogues of this CRM."""
         return self.crm.messages
 
-    def derive(self, *, actor: Actor | None = None, plugin: str = "", reason: str | None = None) -> Self:
-        """Return a session in the same transaction for another actor or plugin."""
+    def derive(self, *, actor: Actor | None = None, plugin: str = "", reason: str | None = None, lease: Lease | None = None) -> Self:
+        """Return a session in the same transaction for another actor or plugin; it ends with *lease*, else with this one."""
         return type(self)(
-            self.crm, actor or self.actor, self.unit, plugin=plugin or self.plugin, reason=reason or self.reason,
+            self.crm, actor or self.actor, lease or self._lease, plugin=plugin or self.plugin, reason=reason or self.reason,
             request=self.request, chain=self.chain, hooks=self.hooks,
         )  # fmt: skip
 
@@ -141,17 +150,17 @@ class Scope:
     def _elevate(self, plugin: str, reason: str) -> Iterator[Self]:
         if not self.unit.write:
             raise ReadOnly("elevated_needs_write", plugin=plugin)
-        inner = self.derive(actor=Actor.service(plugin, tenant=self.actor.tenant, on_behalf_of=self.actor), plugin=plugin, reason=reason)
-        inner.note("core.elevated.v1", {"plugin": plugin, "reason": reason})
-        try:
+        service = Actor.service(plugin, tenant=self.actor.tenant, on_behalf_of=self.actor)
+        with self._lease.inner() as lease:
+            inner = self.derive(actor=service, plugin=plugin, reason=reason, lease=lease)
+            inner.note("core.elevated.v1", {"plugin": plugin, "reason": reason})
             yield inner
-        finally:
-            inner.unit = Unit.over()
 
     @contextmanager
     def elevated_core(self, reason: str) -> Iterator[Self]:
         """Open a session with full rights in the tenant for the core's own cascades."""
-        yield self.derive(actor=Actor.system("core", tenant=self.actor.tenant, on_behalf_of=self.actor), reason=reason)
+        with self._lease.inner() as lease:
+            yield self.derive(actor=Actor.system("core", tenant=self.actor.tenant, on_behalf_of=self.actor), reason=reason, lease=lease)
 
     # -- permissions --------------------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from .storage.idempotency import Keyed, Replayed
 from .storage.kept import returned
 from .storage.pipeline import Pipeline
 from .storage.reader import Reader
-from .storage.unit import Unit
+from .storage.unit import Lease
 from .storage.writer import JournalRow
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Session(Scope):
         self,
         crm: CRM,
         actor: Actor,
-        unit: Unit,
+        lease: Lease,
         *,
         plugin: str = "",
         reason: str | None = None,
@@ -61,7 +61,7 @@ class Session(Scope):
         chain: tuple[str, ...] = (),
         hooks: HookState | None = None,
     ) -> None:
-        super().__init__(crm, actor, unit, plugin=plugin, reason=reason, request=request, chain=chain, hooks=hooks)
+        super().__init__(crm, actor, lease, plugin=plugin, reason=reason, request=request, chain=chain, hooks=hooks)
         self.reader = Reader(self)
         self.pipeline = Pipeline(self)
         self._services: dict[type[Any], Any] = {}

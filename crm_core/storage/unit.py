@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -59,13 +59,6 @@ class Unit:
             raise
         if error is not None:
             self._undo()
-
-    @classmethod
-    def over(cls) -> Self:
-        """Return the unit of a session that has ended: it refuses everything."""
-        unit = cls(nullcontext, write=True, joined=False)  # type: ignore[arg-type]  # never begun
-        unit.closed = True
-        return unit
 
     @property
     def connection(self) -> Connection:
@@ -157,3 +150,32 @@ class Unit:
             # The failure itself comes back through the stack, as it is or in our words; the caller has it already.
             if raised is not error and raised.__cause__ is not error:
                 raise
+
+
+class Lease:
+    """The use of a unit by a session and all that is derived from it. An elevated session's ends before its unit does."""
+
+    def __init__(self, unit: Unit, outer: Lease | None = None) -> None:
+        self._unit = unit
+        self._outer = outer
+        self._ended = False
+
+    @property
+    def unit(self) -> Unit:
+        """The unit.
+
+        Raises:
+            ReadOnly: ``session_closed``: the block that the session was opened for is over.
+        """
+        if self._ended:
+            raise ReadOnly("session_closed")
+        return self._unit if self._outer is None else self._outer.unit
+
+    @contextmanager
+    def inner(self) -> Iterator[Lease]:
+        """Lend the unit for a block."""
+        lease = Lease(self.unit, self)
+        try:
+            yield lease
+        finally:
+            lease._ended = True
