@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -144,8 +144,10 @@ class CRM:
 
         Args:
             on: the host's SQLAlchemy Connection or ORM Session, or a raw sqlite3 or psycopg connection: the session joins its
-                transaction and never ends it.
-            idempotency_key: what is done under a key is done once; a second run gets the first one's results.
+                transaction and never ends it. Each call is done wholly or not at all; what earlier calls did before an exception
+                is the host's to keep or to roll back.
+            idempotency_key: what is done under a key is done once; a second run gets the first one's results, errors that were
+                caught included. An exception that leaves the session undoes all of it, also in a host's transaction.
             reason, request: for the journal: why, and the host's request id.
             write: False opens a reading session that refuses writes and does not hold the write lock.
 
@@ -160,10 +162,12 @@ class CRM:
         begin = (lambda: self.bound.begin(write)) if on is None else (lambda: joined(self.bound, on, write=write))
         with Unit(begin, write=write, joined=on is not None) as unit:
             session = Session(self, actor, Lease(unit), reason=reason, request=request)
-            if idempotency_key is not None:
-                unit.keyed = idempotency.begin(session, idempotency_key)
-            yield session
-            self._finish(session)
+            # A key that the host commits without its calls' results could never be run again.
+            with unit.savepoint() if idempotency_key is not None and unit.joined else nullcontext():
+                if idempotency_key is not None:
+                    unit.keyed = idempotency.begin(session, idempotency_key)
+                yield session
+                self._finish(session)
 
     def _finish(self, session: Session) -> None:
         unit = session.unit

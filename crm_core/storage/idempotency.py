@@ -18,8 +18,8 @@ from sqlalchemy.exc import IntegrityError
 from ..entities.entity import Entity
 from ..entities.fields import Ref
 from ..entities.meta import spec
-from ..errors import Conflict, Invalid, ReadOnly
-from .kept import keep, restore, returned
+from ..errors import Conflict, CRMError, Invalid, ReadOnly
+from .kept import keep, keep_error, restore, restore_error, returned
 from .stages import SYSTEM
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class Keyed:
         """Run *work* and keep its result, or return what the first run's call at this place returned, as *returns* says.
 
         Raises:
+            CRMError: what the first run's call at this place raised.
             Conflict: ``idempotency_mismatch``: the key was used for something else.
         """
         if self._depth:
@@ -71,10 +72,18 @@ class Keyed:
         if self.replaying:
             if self._next >= len(self.calls) or self.calls[self._next]["digest"] != digest:
                 raise Conflict("idempotency_mismatch", key=self.key, call=name)
+            past = self.calls[self._next]
             self._next += 1
-            return cast("R", restore(self.calls[self._next - 1]["result"], returns, session))
-        with self._nested():
-            result = work()
+            if "error" in past:
+                raise restore_error(past["error"])
+            return cast("R", restore(past["result"], returns, session))
+        try:
+            with self._nested():
+                result = work()
+        except CRMError as e:
+            # The caller may catch it and go on; the second run is to meet it at the same place.
+            self.calls.append({"call": name, "digest": digest, "error": keep_error(e)})
+            raise
         self.calls.append({"call": name, "digest": digest, "result": keep(result)})
         return result
 

@@ -7,17 +7,19 @@ again of the class that the call's return annotation names; no class is ever loo
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import attrs
 
+from .. import errors
 from ..entities.entity import Entity
 from ..entities.fields import Ref
 from ..entities.meta import spec
 from ..entities.money import Money
-from ..errors import Invalid
+from ..errors import CRMError, Detail, Invalid
 from .changeset import BulkResult
 
 if TYPE_CHECKING:
@@ -90,6 +92,30 @@ def restore(kept: Any, hint: Any, session: Session) -> Any:
     hints = get_type_hints(cls)
     given = [a for a in attrs.fields(cls) if a.init and a.name in value]
     return cls(**{str(a.alias): restore(value[a.name], hints[a.name], session) for a in given})
+
+
+def keep_error(error: CRMError) -> dict[str, Any]:
+    """Turn an error that a call raised into plain JSON."""
+    kind = next(c.__name__ for c in type(error).__mro__ if c.__module__ == errors.__name__)
+    return {"type": kind, "code": error.code, "params": _plain(error.params), "details": [_plain(attrs.asdict(d)) for d in error.details]}
+
+
+def restore_error(kept: Mapping[str, Any]) -> CRMError:
+    """Make an error again; a plugin's own class comes back as the core's class that it is based on."""
+    made: CRMError = getattr(errors, kept["type"])(kept["code"], details=[Detail(**d) for d in kept["details"]], **kept["params"])
+    return made
+
+
+def _plain(value: Any) -> Any:
+    """Reduce what a message is filled with to JSON, as a problem document does."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case Mapping():
+            return {str(k): _plain(v) for k, v in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_plain(v) for v in value]
+    return str(value)
 
 
 def _member(hint: Any, base: type[Any]) -> Any:

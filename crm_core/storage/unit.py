@@ -131,6 +131,7 @@ class Unit:
             if not connection.invalidated:
                 with suppress(DBAPIError):  # the failure may have ended the transaction
                     send(connection, f"ROLLBACK TO SAVEPOINT {name}", [()])
+                    send(connection, f"RELEASE SAVEPOINT {name}", [()])  # else the next one of this name lies inside it
             raise
         finally:
             self._depth -= 1

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
-from typing import Any
+from contextlib import ExitStack, suppress
+from typing import Any, cast
 
 import attrs
 import pytest
+from sqlalchemy.exc import DBAPIError
 
-from crm_core import Account, Actor, Plugin, ReadOnly, Role, Session
-from tests.laws.tricks import SYSTEM
+from crm_core import Account, Actor, CRMError, Invalid, Money, Plugin, ReadOnly, Role, Session
+from tests.laws.shop import Deal, Shop, plugin
+from tests.laws.tricks import SYSTEM, trick
+from tests.state import state_hash
 
 spy = Plugin("spy", version="1")
 spy.grants("account:read", "contact:read")
@@ -73,3 +76,99 @@ def test_nothing_made_inside_an_elevation_works_after_it(make_crm: Any) -> None:
                 attack()
             assert raised.value.code == "session_closed"
         assert s.use(Census).count() == 0
+
+
+# -- a host's transaction ------------------------------------------------------------------------------------------------------------
+
+FAIL = {
+    "sqlite": "CREATE TRIGGER broken BEFORE INSERT ON crm_journal WHEN NEW.entity = 'shop.deal' BEGIN SELECT RAISE(ABORT, 'broken'); END",
+    "postgresql": (
+        "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'broken'; END $$; "
+        "CREATE TRIGGER broken BEFORE INSERT ON crm_journal FOR EACH ROW WHEN (NEW.entity = 'shop.deal') EXECUTE FUNCTION broken()"
+    ),
+}
+
+HALFWAY: dict[str, Callable[[Session, Deal], Any]] = {
+    "create": lambda s, d: s.create(_deal(d)),
+    "create_many": lambda s, d: s.create_many(_deal(d, str(i)) for i in range(3)),
+    "update": lambda s, d: s.update(Deal, d.id, {"name": "new"}),
+    "save": lambda s, d: s.save(_renamed(d)),
+    "upsert a new one": lambda s, d: s.upsert(_deal(d, "c:2"), on="code"),
+    "upsert a known one": lambda s, d: s.upsert(_deal(d, "c:1"), on="code"),
+    "update_where": lambda s, d: s.update_where(s.query(Deal), {"name": "new"}),
+    "delete": lambda s, d: s.delete(d),
+    "share": lambda s, d: s.share(d, "user:7"),
+}
+
+
+def _deal(like: Deal, code: str = "c:9") -> Deal:
+    return Deal(name="another", account=like.account, amount=Money(1, "EUR"), code=code)
+
+
+def _renamed(deal: Deal) -> Deal:
+    deal.name = "new"
+    return deal
+
+
+@pytest.mark.parametrize("case", HALFWAY)
+def test_a_call_that_fails_between_row_and_journal_leaves_a_hosts_transaction_as_it_was(make_crm: Any, case: str) -> None:
+    crm = make_crm(plugins=[plugin, trick])
+    with crm.session(SYSTEM) as s:
+        account = s.create(Account(name="a"))
+        deal = s.create(Deal(name="d", account=account.ref, amount=Money(1, "EUR"), code="c:1"))
+    with crm.bound.begin() as connection:
+        connection.exec_driver_sql(FAIL[crm.bound.kind])
+    before = state_hash(crm)
+    with crm.bound.begin() as connection, crm.session(SYSTEM, on=connection) as s, pytest.raises((CRMError, DBAPIError)):
+        HALFWAY[case](s, deal)
+    assert state_hash(crm) == before
+
+
+def test_failed_calls_leave_no_savepoints_behind(make_crm: Any) -> None:
+    crm = make_crm()
+    with crm.bound.begin() as connection, crm.session(SYSTEM, on=connection) as s:
+        for _ in range(3):
+            with pytest.raises(Invalid):
+                s.create(Account(name=""))
+        with pytest.raises(DBAPIError):
+            connection.exec_driver_sql("RELEASE SAVEPOINT crm_1")
+
+
+def test_a_key_is_not_taken_by_a_session_that_failed_in_a_hosts_transaction(make_crm: Any) -> None:
+    crm = make_crm()
+    with crm.bound.begin() as connection:
+        with suppress(ZeroDivisionError), crm.session(SYSTEM, on=connection, idempotency_key="k") as s:
+            s.create(Account(name="a"))
+            raise ZeroDivisionError
+        assert connection.in_transaction()
+    assert crm.outcome("k") is None
+    with crm.session(SYSTEM, idempotency_key="k") as s:
+        s.create(Account(name="b"))
+        assert [a.name for a in s.query(Account).all()] == ["b"]
+
+
+# -- keys ----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_an_error_that_was_caught_under_a_key_comes_again_in_the_second_run(make_crm: Any) -> None:
+    crm = make_crm(plugins=[plugin])
+    errors: list[CRMError] = []
+
+    def work(s: Session) -> tuple[str, str]:
+        first = s.create(Account(name="a", external_ref="a:1"))
+        for attempt in (
+            lambda: s.create(Account(name="b", external_ref="a:1")),
+            lambda: s.create(Account(name="", industry=cast("Any", 5))),
+            lambda: s.update(Account, first.id, {"name": "c"}, version=7),
+            lambda: s.use(Shop).close(Deal(name="d", account=first.ref, amount=Money(1, "EUR"))),
+        ):
+            with pytest.raises(CRMError) as raised:
+                attempt()
+            errors.append(raised.value)
+        return first.id, s.create(Account(name="z")).id
+
+    assert crm.transact(SYSTEM, work, idempotency_key="k") == crm.transact(SYSTEM, work, idempotency_key="k")
+    half = len(errors) // 2
+    assert [type(e) for e in errors[:half]] == [type(e) for e in errors[half:]]
+    assert [e.problem() for e in errors[:half]] == [e.problem() for e in errors[half:]]
+    assert [str(e) for e in errors[:half]] == [str(e) for e in errors[half:]]
