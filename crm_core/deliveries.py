@@ -39,12 +39,13 @@ class Host:
 
     @contextmanager
     def open_session(self, connection: Connection | None, actor: Actor, *, chain: tuple[str, ...]) -> Iterator[Session]:
-        """Open a subscriber's session, on delivery's transaction or on its own from its first statement on."""
+        """Open a subscriber's session: on delivery's transaction, or on one of its own that its first write begins."""
 
         def begin() -> AbstractContextManager[Connection]:
             return self.begin() if connection is None else nullcontext(connection)
 
-        with Unit(begin, write=True, joined=connection is not None) as unit:
+        look = self._crm.bound.looking if connection is None else None
+        with Unit(begin, write=True, joined=connection is not None, look=look) as unit:
             session = Session(self._crm, actor, Lease(unit), plugin=actor.plugin, chain=chain)
             yield session
             if unit.wrote:

@@ -271,7 +271,8 @@ class Session(Scope):
             MixedCurrency: it would add amounts of unlike currencies.
         """
         # A statement that fails halfway (a missing rate) spoils a PostgreSQL transaction: keep what is before it.
-        keep = self.unit.savepoint() if self.crm.bound.kind == "postgresql" and converts(stmt) else nullcontext()
+        spoils = self.crm.bound.kind == "postgresql" and not self.unit.looks and converts(stmt)
+        keep = self.unit.savepoint() if spoils else nullcontext()
         try:
             with keep:
                 # Read to the end: a failing row is then an error of this call. Long results go through `stream`.

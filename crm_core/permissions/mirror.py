@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
@@ -50,11 +51,20 @@ class Mirror:
         self._known.pop(tenant, None)
 
     def _is_within(self, unit: Unit) -> bool:
-        """Say whether to write in the session's own transaction: a host's, or one that holds SQLite's only write lock already.
+        """Say whether to write in the session's own transaction: a host's, or one that holds SQLite's only lock or connection already.
 
         Anywhere else others would wait for its end, and it perhaps for them.
         """
-        return unit.joined or (self._crm.bound.kind == "sqlite" and unit.begun and unit.write)
+        bound = self._crm.bound
+        return unit.joined or (bound.kind == "sqlite" and ((unit.begun and unit.write) or (bound.shared and unit.opened)))
 
-    def _connection(self, unit: Unit) -> AbstractContextManager[Connection]:
-        return nullcontext(unit.connection) if self._is_within(unit) else self._crm.bound.begin(write=True)
+    @contextmanager
+    def _connection(self, unit: Unit) -> Iterator[Connection]:
+        if not self._is_within(unit):
+            with self._crm.bound.begin(write=True) as connection:
+                yield connection
+        elif unit.joined or (unit.begun and unit.write):
+            yield unit.connection
+        else:
+            with self._crm.bound.writable(unit.connection):
+                yield unit.connection

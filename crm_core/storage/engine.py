@@ -123,9 +123,10 @@ class Bound:
         options: dict[str, Any] = {} if self.kind == "sqlite" else {"isolation_level": "READ COMMITTED"}
         self.engine = self._given.execution_options(**options)
         self._reading = self._given.execution_options(**options, postgresql_readonly=True) if options else self.engine
+        self._looking = self._given.execution_options(isolation_level="AUTOCOMMIT") if options else self.engine
         self._queue = sqlite.queue_of(self._given.url.database) if self.kind == "sqlite" else None
         # One connection for all: even readers must take turns.
-        self._shared = isinstance(self._given.pool, StaticPool)
+        self.shared = isinstance(self._given.pool, StaticPool)
         self._checked = False
         self._sync_twin: Bound | None = None
 
@@ -139,14 +140,37 @@ class Bound:
             NeedsAwait: the engine is asynchronous and an event loop runs.
         """
         here = self._reachable()
-        try:
-            with here._turn(write), here._opened(write) as connection:
+        with _translated(write), here._turn(write), here._opened(write) as connection:
+            yield connection
+
+    @contextmanager
+    def looking(self) -> Iterator[Connection]:
+        """Open a connection to read on for a long while: between its statements no transaction is open, and nobody waits for it.
+
+        A database in memory has one connection alone; there it is a reading transaction as any other.
+
+        Raises:
+            Unavailable, NeedsAwait: as :meth:`begin`.
+        """
+        here = self._reachable()
+        if here.shared:
+            with self.begin(write=False) as connection:
                 yield connection
-        except Exception as e:
-            if not is_database_error(e):
-                raise
-            error = translate(e)
-            raise (ReadOnly("read_only_session") if error.code == "database_read_only" and not write else error) from e
+            return
+        with _translated(write=False), here._looking.connect() as connection:
+            here._check(connection)
+            with here._prepared(connection, write=False) if here.kind == "sqlite" else nullcontext():
+                yield connection
+
+    @contextmanager
+    def writable(self, connection: Connection) -> Iterator[None]:
+        """Let something of our own be written in a reading transaction on SQLite's one connection in memory."""
+        dbapi = connection.connection.dbapi_connection
+        sqlite.apply(dbapi, {"query_only": 0})
+        try:
+            yield
+        finally:
+            sqlite.apply(dbapi, {"query_only": 1})
 
     async def run(self, work: Callable[[], R]) -> R:
         """Run synchronous *work* in a running loop: what it begins on this database's AsyncEngine awaits instead of blocking."""
@@ -190,7 +214,7 @@ class Bound:
         raise NeedsAwait("needs_await")
 
     def _turn(self, write: bool) -> Any:
-        if self._queue is None or not (write or self._shared):
+        if self._queue is None or not (write or self.shared):
             return nullcontext()
         return self._queue.turn(asynchronous=self.is_async)
 
@@ -209,6 +233,17 @@ class Bound:
     @contextmanager
     def _begun(self, connection: Connection, write: bool) -> Iterator[None]:
         """Begin for real: the driver's own BEGIN is late and deferred, and loses against other writers."""
+        with self._prepared(connection, write):
+            connection.begin()
+            dbapi = connection.connection.dbapi_connection
+            # The host may begin in a listener of its own.
+            if not sqlite.in_transaction(dbapi):
+                sqlite.run(dbapi, "BEGIN IMMEDIATE" if write else "BEGIN")
+            yield
+
+    @contextmanager
+    def _prepared(self, connection: Connection, write: bool) -> Iterator[None]:
+        """Give an SQLite connection our settings, and a host's its own back."""
         dbapi = connection.connection.dbapi_connection
         before: dict[str, int] = {}
         if self._owned:
@@ -218,10 +253,6 @@ class Bound:
             if write:
                 sqlite.prefer_wal(dbapi)
         try:
-            connection.begin()
-            # The host may begin in a listener of its own.
-            if not sqlite.in_transaction(dbapi):
-                sqlite.run(dbapi, "BEGIN IMMEDIATE" if write else "BEGIN")
             yield
         finally:
             if before and not connection.invalidated:
@@ -234,6 +265,17 @@ class Bound:
             if tuple(version) < OLDEST[self.kind]:
                 raise LoadError("database_too_old", database=self.kind, version=_dotted(version), needed=_dotted(OLDEST[self.kind]))
             self._checked = True
+
+
+@contextmanager
+def _translated(write: bool) -> Iterator[None]:
+    try:
+        yield
+    except Exception as e:
+        if not is_database_error(e):
+            raise
+        error = translate(e)
+        raise (ReadOnly("read_only_session") if error.code == "database_read_only" and not write else error) from e
 
 
 def _permit_writes(connection: Connection, dbapi: Any, write: bool) -> None:

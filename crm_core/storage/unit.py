@@ -27,14 +27,25 @@ class Unit:
         begin: opens the connection; leaving it commits, or rolls back on an error.
         write: False refuses every write.
         joined: the transaction is the host's.
+        look: opens what is read on before the first write; None to read in the transaction from the first statement on.
 
     Attributes:
+        begun: whether the transaction has begun.
         epoch: grows with every write and every undoing, so what was read before may be out of date.
         undone: what to call when something of this transaction is undone.
     """
 
-    def __init__(self, begin: Callable[[], AbstractContextManager[Connection]], *, write: bool, joined: bool) -> None:
+    def __init__(
+        self,
+        begin: Callable[[], AbstractContextManager[Connection]],
+        *,
+        write: bool,
+        joined: bool,
+        look: Callable[[], AbstractContextManager[Connection]] | None = None,
+    ) -> None:
         self._begin = begin
+        self._look = look
+        self.begun = False
         self._stack = ExitStack()
         self._connection: Connection | None = None
         self.write = write
@@ -70,13 +81,28 @@ class Unit:
         if self._connection is None:
             if self.closed:
                 raise ReadOnly("session_closed")
-            self._connection = self._stack.enter_context(self._begin())
+            self._connection = self._stack.enter_context((self._look or self._begin)())
+            self.begun = self._look is None
         return self._connection
 
     @property
-    def begun(self) -> bool:
-        """Whether the transaction has begun."""
+    def opened(self) -> bool:
+        """Whether a connection is in use."""
         return self._connection is not None
+
+    @property
+    def looks(self) -> bool:
+        """Whether what is read now is read outside of a transaction."""
+        return self._look is not None and not self.begun
+
+    def _transaction(self) -> Connection:
+        """Return the connection of the transaction; what was read before it may be out of date."""
+        if self.looks and not self.closed:
+            self._stack.close()
+            self._connection = self._stack.enter_context(self._begin())
+            self.begun = True
+            self.epoch += 1
+        return self.connection
 
     @contextmanager
     def atomic(self) -> Iterator[Connection]:
@@ -90,7 +116,7 @@ class Unit:
         """
         if not self.write:
             raise ReadOnly("read_only_session")
-        connection = self.connection
+        connection = self._transaction()
         if self.joined or self.wrote or self._depth:
             with self._nested(connection):
                 yield connection
@@ -114,7 +140,7 @@ class Unit:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo everything inside on an error; the session goes on."""
-        with self._nested(self.connection):
+        with self._nested(self._transaction()):
             yield
 
     @contextmanager
@@ -143,7 +169,7 @@ class Unit:
 
     def _restart(self, error: BaseException) -> None:
         self._undo()
-        self._connection = None
+        self._connection, self.begun = None, False
         stack, self._stack = self._stack, ExitStack()
         try:
             stack.__exit__(type(error), error, error.__traceback__)

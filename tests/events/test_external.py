@@ -42,6 +42,27 @@ def test_others_can_write_while_it_waits_for_the_outside(new_world: MakeWorld, p
     assert [e.what for e in w.effects()] == ["called", "called"]
 
 
+def test_others_can_write_while_it_waits_after_it_read(new_world: MakeWorld, plugin: Plugin) -> None:
+    """What is read begins no transaction; the first write does."""
+    seen: list[int] = []
+
+    @plugin.on(Created[Box], external=True)
+    def call(s: Session, event: Created[Box]) -> None:
+        seen.append(s.query(Box).count())
+        seen.append(sum(1 for _ in s.query(Box).stream(1)))
+        if event.new["name"] == "a":
+            w.boxes(["written meanwhile"])
+            seen.append(s.query(Box).count())
+        s.create(Effect(event=event.id, box=event.record.id, what="called"))
+        assert s.get(Box, event.record).size == event.new["size"]
+
+    w = new_world(plugin)
+    w.boxes(["a"])
+    assert w.crm.run_pending() == 2
+    assert seen == [1, 1, 2, 2, 2]
+    assert len(w.effects()) == 2
+
+
 def test_a_failing_call_undoes_its_writes_parks_and_comes_again_with_its_key(new_world: MakeWorld, plugin: Plugin) -> None:
     keys: list[str] = []
     down = [True]

@@ -10,9 +10,9 @@ import attrs
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from crm_core import Account, Actor, CRMError, Invalid, Money, Plugin, ReadOnly, Role, Session
+from crm_core import CRM, Account, Actor, CRMError, Invalid, Money, Plugin, ReadOnly, Role, Session, User, subordinates
 from tests.laws.shop import Deal, Shop, plugin
-from tests.laws.tricks import SYSTEM, trick
+from tests.laws.tricks import SYSTEM, Sizes, trick
 from tests.state import state_hash
 
 spy = Plugin("spy", version="1")
@@ -172,3 +172,36 @@ def test_an_error_that_was_caught_under_a_key_comes_again_in_the_second_run(make
     assert [type(e) for e in errors[:half]] == [type(e) for e in errors[half:]]
     assert [e.problem() for e in errors[:half]] == [e.problem() for e in errors[half:]]
     assert [str(e) for e in errors[:half]] == [str(e) for e in errors[half:]]
+
+
+# -- one connection ------------------------------------------------------------------------------------------------------------------
+
+
+class Staff:
+    """A directory of two."""
+
+    def users(self, tenant: str, ids: Any = None) -> list[User]:
+        return [User("1", "Boss"), User("2", "Rep", manager="1")]
+
+    def actor(self, tenant: str, user_id: str) -> Actor | None:
+        return None
+
+
+@pytest.mark.parametrize("first", ["settings", "query"])
+def test_in_memory_a_reading_session_may_be_the_first_to_ask_the_directory(first: str) -> None:
+    roles = [Role("boss").allow(Account, "create", "update").allow(Account, "read", where=subordinates)]
+    crm = CRM("sqlite://", plugins=[plugin, trick], roles=roles, directory=Staff())
+    crm.migrate()
+    with crm.session(SYSTEM) as s:
+        s.create(Account(name="a", owner="2"))
+    crm.directory_changed("main")
+    boss = Actor("1", roles={"boss"})
+    with crm.session(boss, write=False) as s:
+        if first == "settings":
+            s.settings(Sizes)
+        assert s.query(Account).count() == 1
+        with pytest.raises(ReadOnly):
+            s.create(Account(name="b"))
+    with crm.session(boss) as s:
+        assert s.query(Account).count() == 1
+    crm.close()

@@ -63,6 +63,18 @@ def test_schema_changes_are_part_of_the_transaction(bound: Bound) -> None:
 
 
 @pytest.mark.parametrize("owned", [True, False])
+def test_who_looks_for_long_sees_each_commit_and_nobody_waits(bound: Bound, database: Database, owned: bool) -> None:
+    bound = bound if owned else open_engine(database.engine())
+    with bound.looking() as looking:
+        for expected in range(3):
+            assert looking.exec_driver_sql("SELECT max(n) FROM counter").scalar() == expected
+            with bound.begin() as connection:
+                add_one(connection)
+    with bound.begin() as connection:
+        assert add_one(connection) == 4
+
+
+@pytest.mark.parametrize("owned", [True, False])
 def test_a_reader_does_not_wait_for_a_writer_and_sees_what_was_committed(bound: Bound, database: Database, owned: bool) -> None:
     bound = bound if owned else open_engine(database.engine())
     with bound.begin() as connection:
