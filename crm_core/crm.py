@@ -74,6 +74,7 @@ class CRM:
         region: the country (ISO 3166) that phone numbers without a country code belong to.
         quarantine_after: how many failures in a row of one of its functions put a plugin into quarantine (see :meth:`plugins_health`);
             None: none do.
+        refuse_affected_sqlite: refuse, rather than warn of, a SQLite whose WAL files can lose commits (before 3.51.3).
 
     Raises:
         LoadError: a plugin, role or entity does not fit; the message says which and what to do.
@@ -91,8 +92,9 @@ class CRM:
         runtime: Runtime | None = None,
         region: str = "",
         quarantine_after: int | None = QUARANTINE_AFTER,
+        refuse_affected_sqlite: bool = False,
     ) -> None:
-        self.bound = open_engine(bind)
+        self.bound = open_engine(bind, refuse_affected_sqlite=refuse_affected_sqlite)
         self.runtime = runtime or Runtime.system()
         self.region = region
         self.registry = Registry(plugins, clock=self.runtime.clock, quarantine_after=quarantine_after)
@@ -299,7 +301,11 @@ class CRM:
     # -- for people and screens ---------------------------------------------------------------------------------------------------
 
     def describe(self, entity: type[Entity], actor: Actor) -> dict[str, Any]:
-        """Describe an entity for a form: labels, types, options, required, what this actor may read and write; in their language."""
+        """Describe an entity for a form: labels, types, options, required, what this actor may read and write; in their language.
+
+        Raises:
+            Unavailable, SchemaBehind, NeedsAwait: the tenant's own roles cannot be read.
+        """
         from .describe import describe
 
         return describe(self, entity, actor)

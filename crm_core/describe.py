@@ -98,7 +98,8 @@ def json_schema(crm: CRM, entity: type[Any]) -> dict[str, Any]:
 
 def describe(crm: CRM, entity: type[Any], actor: Actor) -> dict[str, Any]:
     """Describe an entity for a form of this actor, in their language; fields they may not read are not there."""
-    policy = crm.policies.resolve(actor)
+    with crm.session(actor, write=False) as session:
+        policy = session.policy
     codec = crm.codec(entity)
     name, locale = codec.facts.name, actor.locale
     levels = policy.fields(entity)

@@ -189,7 +189,7 @@ TEMPLATES: Mapping[str, str] = {
     "plugin_twice": "Two plugins are called {plugin} (versions {one} and {two}). Load one of them.",
     "plugin_unknown": "No plugin {given} is loaded.[ Did you mean {suggestion}?]",
     "pool_exhausted": "All connections to the database are in use. Nothing was changed; try again, or allow more connections.",
-    "protected": "Other records still refer to this one[: {referrers}]. Change or delete them first.",
+    "protected": "Other records still refer to this one[: {by}, in {field}]. Change or delete them first.",
     "read_only": "Nothing can be written here.",
     "read_only_field": "This field is set by the system and cannot be written.",
     "read_only_session": "This session was opened with write=False. Open another one to write.",

@@ -189,7 +189,7 @@ TEMPLATES: Mapping[str, str] = {
     "plugin_twice": "有两个插件名为 {plugin}（版本 {one} 和 {two}）。请只加载一个。",
     "plugin_unknown": "没有加载插件 {given}。[您是否想用 {suggestion}？]",
     "pool_exhausted": "数据库连接已全部占用。没有任何更改；请重试，或允许更多连接。",
-    "protected": "仍有其他记录引用此记录[：{referrers}]。请先修改或删除它们。",
+    "protected": "仍有其他记录引用此记录[：{by} 的 {field}]。请先修改或删除它们。",
     "read_only": "此处不能写入。",
     "read_only_field": "此字段由系统设置，不能写入。",
     "read_only_session": "此会话以 write=False 打开。如需写入，请另开会话。",

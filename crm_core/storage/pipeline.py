@@ -16,6 +16,7 @@ from .stages import SYSTEM, Failed, Stages
 
 if TYPE_CHECKING:
     from ..entities.codec import Codec
+    from ..entities.fields import FieldSpec
     from ..session import Session
 
 E = TypeVar("E", bound=Entity)
@@ -271,12 +272,18 @@ class Pipeline:
             if not pointing:
                 continue
             if field.options.on_delete == "protect":
-                raise Conflict("protected", entity=spec(entity).name, by=spec(child).name, field=field.name)
+                raise Conflict("protected", entity=spec(entity).name, **self._named(child, field, pointing))
             with self._session.elevated_core(f"on_delete:{spec(entity).name}") as core:
                 if field.options.on_delete == "cascade":
                     core.pipeline.delete(child, pointing, within=going)
                 else:
                     core.pipeline.update(child, [(i, {field.name: None}) for i in pointing])
+
+    def _named(self, child: type[Any], field: FieldSpec, pointing: Sequence[str]) -> dict[str, str]:
+        """Name what points at a record, unless the actor may see none of it."""
+        session = self._session
+        hidden = session.policy.is_nothing(session.policy.rule("read", child)) or field.name not in session.reader.readable(child)
+        return {} if hidden or not session.reader.targets(child, pointing, attach=False) else {"by": spec(child).name, "field": field.name}
 
 
 def _differ(one: Any, other: Any) -> bool:

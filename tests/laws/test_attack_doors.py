@@ -10,7 +10,7 @@ import attrs
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from crm_core import CRM, Account, Actor, CRMError, Invalid, Money, Plugin, ReadOnly, Role, Session, User, subordinates
+from crm_core import CRM, Account, Actor, Conflict, CRMError, Invalid, Money, Plugin, ReadOnly, Role, Session, User, owner, subordinates
 from tests.laws.shop import Deal, Shop, plugin
 from tests.laws.tricks import SYSTEM, Sizes, trick
 from tests.state import state_hash
@@ -172,6 +172,45 @@ def test_an_error_that_was_caught_under_a_key_comes_again_in_the_second_run(make
     assert [type(e) for e in errors[:half]] == [type(e) for e in errors[half:]]
     assert [e.problem() for e in errors[:half]] == [e.problem() for e in errors[half:]]
     assert [str(e) for e in errors[:half]] == [str(e) for e in errors[half:]]
+
+
+# -- what is told ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_form_is_described_by_the_tenants_roles_as_they_are_now(make_crm: Any) -> None:
+    crm = make_crm()
+    clerk = Actor("1", roles={"clerk"})
+    assert crm.describe(Account, clerk)["fields"] == {}
+    with crm.session(SYSTEM) as s:
+        s.define_role(Role("clerk").allow(Account, "read", fields={"industry": "none"}))
+    assert "industry" not in crm.describe(Account, clerk)["fields"]
+    assert crm.describe(Account, clerk)["actions"]["read"]
+    with crm.session(SYSTEM) as s:
+        s.remove_role("clerk")
+    assert not crm.describe(Account, clerk)["actions"]["read"]
+
+
+CLERKS: dict[str, tuple[Role, dict[str, str]]] = {
+    "sees it": (Role("clerk").allow(Deal, "read"), {"by": "shop.deal", "field": "account"}),
+    "sees no such": (Role("clerk"), {}),
+    "sees others of it": (Role("clerk").allow(Deal, "read", where=owner), {}),
+    "sees it without the field": (Role("clerk").allow(Deal, "read", fields={"account": "none"}), {}),
+}
+
+
+@pytest.mark.parametrize("case", CLERKS)
+def test_a_refused_delete_names_only_what_the_actor_sees(make_crm: Any, case: str) -> None:
+    role, told = CLERKS[case]
+    crm = make_crm(plugins=[plugin], roles=[role.allow(Account, "read", "delete")])
+    with crm.session(SYSTEM) as s:
+        account = s.create(Account(name="a"))
+        s.create(Deal(name="d", account=account.ref, amount=Money(1, "EUR"), owner="2"))
+    with crm.session(Actor("1", roles={"clerk"})) as s:
+        with pytest.raises(Conflict) as raised:
+            s.delete(account)
+        assert (raised.value.code, raised.value.params) == ("protected", {"entity": "account", **told})
+        assert ("shop.deal" in str(raised.value)) is bool(told)
+        assert s.find(Account, account.id) is not None
 
 
 # -- one connection ------------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from crm_core.crm import CRM
 from crm_core.errors import CommitOutcomeUnknown, LoadError, ReadOnly, Unavailable
 from crm_core.storage import sqlite
 from crm_core.storage.engine import Bound, open_engine
@@ -215,10 +216,10 @@ def test_an_affected_sqlite_warns_once_and_is_refused_by_setting(sqlite_file: Pa
     affected = sqlite.affected_by_wal_reset(sqlite3.sqlite_version_info)
     open_engine(url)
     assert len([r for r in caplog.records if "3.51.3" in r.getMessage()]) == affected
-    open_engine("sqlite://", refuse_affected_sqlite=True)
+    CRM("sqlite://", refuse_affected_sqlite=True).close()
     if affected:
         with pytest.raises(LoadError) as error:
-            open_engine(url, refuse_affected_sqlite=True)
+            CRM(url, refuse_affected_sqlite=True)
         assert error.value.code == "sqlite_affected"
 
 
