@@ -279,7 +279,7 @@ class Pipeline:
                 else:
                     core.pipeline.update(child, [(i, {field.name: None}) for i in pointing])
 
-    def _named(self, child: type[Any], field: FieldSpec, pointing: Sequence[str]) -> dict[str, str]:
+    def _named(self, child: type[Any], field: FieldSpec, pointing: Sequence[str]) -> dict[str, Any]:
         """Name what points at a record, unless the actor may see none of it."""
         session = self._session
         hidden = session.policy.is_nothing(session.policy.rule("read", child)) or field.name not in session.reader.readable(child)
