@@ -100,7 +100,7 @@ class Lens:
 
     def _sees_few(self, connection: Connection, table: EntityTable, params: Mapping[str, Any]) -> bool:
         beyond = select(table.c.id).limit(1).offset(FEW)
-        return self.execute(connection, beyond, params, form=Form.SETS).first() is None
+        return self.execute(connection, beyond, params, form=self._planner.sets(connection)).first() is None
 
     def check(self, statement: Any) -> None:
         """Refuse a statement that holds anything outside the closed list."""

@@ -13,7 +13,8 @@ import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, select, union_all
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, column, func, select, union_all
+from sqlalchemy import table as sa_table
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import elements, operators, visitors
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -25,7 +26,12 @@ from ..entities.fields import FieldSpec
 FEW = 2000
 # A plan is a hint: whether a user sees few is asked again after so many pages, not at each.
 PAGES_A_PROBE = 200
+# Where PostgreSQL has no statistics of a table, a loop over this many bytes is still a short one.
+SMALL = 1 << 20
 USERS_REMEMBERED = 5000
+
+
+pg_class = sa_table("pg_class", column("oid"), column("relname"), column("reltuples"))
 
 
 class Form(enum.Enum):
@@ -143,13 +149,14 @@ class Planner:
         self._ordered = {t: frozenset(_ordered_by(physical)) for t, physical in tables.items()}
         self._sees_few = sees_few
         self._known: LRUCache[Any, list[Any]] = LRUCache(USERS_REMEMBERED)
+        self._unmeasured = {t.name for t in tables.values()}
 
     def choose(self, connection: Connection, statement: Any, params: Mapping[str, Any]) -> tuple[Form, EntityTable | None]:
         """Return a form, and the entity it is for; None for all. The rest is written as ``POINT``."""
         if not self._ordered:
             return Form.POINT, None
         if not isinstance(statement, Select):
-            return Form.SETS, None
+            return self.sets(connection), None
         first = _first_order(statement)
         table = first.table if first is not None and isinstance(first.table, EntityTable) and first.table in self._ordered else None
         top = table is not None and _is_simple_page(statement, table)
@@ -157,12 +164,29 @@ class Planner:
         if any(is_key(column) for column in chosen):
             return Form.POINT, None
         if any(self._is_indexed(column) for column in chosen):
-            return (Form.TOP, table) if top else (Form.POINT, None)
+            return (self._page(connection, top), table) if top else (Form.POINT, None)
         if first is None or table is None or statement._limit_clause is None:
-            return Form.SETS, None
+            return self.sets(connection), None
         if first.name not in self._ordered[table] or self._few(connection, table, params):
-            return (Form.TOP if top else Form.SETS), table
+            return self._page(connection, top), table
         return Form.WALK, table
+
+    def _page(self, connection: Connection, top: bool) -> Form:
+        form = self.sets(connection)
+        return Form.TOP if top and form is Form.SETS else form
+
+    def sets(self, connection: Connection) -> Form:
+        """Return the form of what is not a page: ``SETS``, or ``WALK`` where PostgreSQL has no statistics of a large table yet.
+
+        It then takes every set for a single row, and a union of sets becomes a loop inside a loop: half a minute for 100,000 rows. As
+        a filter the sets are hashed, and the table is read once.
+        """
+        if connection.dialect.name != "postgresql" or not self._unmeasured:
+            return Form.SETS
+        known = pg_class.c.relname, func.pg_relation_size(pg_class.c.oid) > SMALL
+        rows = connection.execute(select(*known).where(pg_class.c.relname.in_(sorted(self._unmeasured)), pg_class.c.reltuples <= 0)).all()
+        self._unmeasured = {name for name, _ in rows}
+        return Form.WALK if any(large for _, large in rows) else Form.SETS
 
     def _is_indexed(self, column: EntityColumn) -> bool:
         table = entity_table(column.table)
