@@ -265,6 +265,9 @@ class Session(Scope):
     def execute(self, stmt: Any) -> Result[*tuple[Any, ...]]:
         """Run any SQLAlchemy Core select over entities, as this actor may see them.
 
+        ``func.avg`` of an integer is what the driver makes of it: a float on SQLite, a Decimal on PostgreSQL. With
+        ``func.avg(column, type_=Float())`` it is a float on both.
+
         Raises:
             NotReadable: it names a field the actor may not read.
             Refused: it contains something outside the closed list (text, tables, DML, unknown functions).

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import attrs
 import pytest
+from sqlalchemy import Float, func, select
 from sqlalchemy.exc import DBAPIError
 
 from crm_core import CRM, Account, Actor, Conflict, CRMError, Invalid, Money, Plugin, ReadOnly, Role, Session, User, owner, subordinates
@@ -244,3 +245,12 @@ def test_in_memory_a_reading_session_may_be_the_first_to_ask_the_directory(first
     with crm.session(boss) as s:
         assert s.query(Account).count() == 1
     crm.close()
+
+
+def test_a_mean_of_integers_is_a_float_on_both_databases_where_it_is_asked_for(make_crm: Any) -> None:
+    crm = make_crm(plugins=[plugin])
+    with crm.session(SYSTEM) as s:
+        account = s.create(Account(name="a"))
+        s.create_many([Deal(name="d", account=account.ref, amount=Money(i, "EUR"), salary=i) for i in (1, 2)])
+        mean = s.execute(select(func.avg(Deal.salary, type_=Float()))).scalar_one()
+    assert (type(mean), mean) == (float, 1.5)
