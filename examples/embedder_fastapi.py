@@ -191,7 +191,7 @@ async def deals(request: Request, s: Crm, after: str | None = None, size: int = 
 @app.get("/meta/{entity}")
 async def meta(entity: str, who: Who) -> Any:
     """For the form: labels in the user's language, required, options, and whether this user may write it."""
-    return crm.describe(crm.entity(entity), who)
+    return await crm.run(lambda c: c.describe(c.entity(entity), who))
 
 
 @app.get("/support/why")
