@@ -76,7 +76,8 @@ def notice(session: Session, tickets: Sequence[Ticket]) -> int:
     """
     percent = session.settings(Settings).warn_percent
     found = measure(session, tickets)
-    wanted = {n.key: n for ticket in tickets for clock in found.get(ticket.id, ()) for n in _notices(ticket, clock, percent)}
+    latest = [(ticket, clock) for ticket in tickets for clock in {c.metric: c for c in found.get(ticket.id, ())}.values()]
+    wanted = {n.key: n for ticket, clock in latest for n in _notices(ticket, clock, percent)}
     known = {n.key for n in session.query(SlaNotice).where(SlaNotice.ticket.in_([t.id for t in tickets])).all()} if wanted else set()
     done = session.create_many([n for key, n in wanted.items() if key not in known], on_error="collect")
     for _, error in done.failed:

@@ -11,7 +11,7 @@ from crm_core.rules import everything, to_json
 
 from .calendars import BusinessCalendar
 from .plugin import plugin
-from .states import Metric, Priority
+from .states import Metric, Priority, Recurrence
 
 Targets = Mapping[tuple[Priority, Metric], timedelta]
 _MOST_MINUTES = 60 * 24 * 366
@@ -21,13 +21,15 @@ class SlaPolicy(Entity):
     """A promise to the customers whose tickets match.
 
     ``match`` is a rule over tickets as JSON (``crm_core.rules.to_json``); of the active policies that match, the one with the lowest
-    ``position`` counts. ``targets`` are minutes of working time: ``{"urgent": {"first_response": 30, "resolution": 480}}``.
+    ``position`` counts. ``targets`` are minutes of working time: ``{"urgent": {"first_response": 30, "resolution": 480}}``;
+    ``recurrence`` is about ``next_response``.
     """
 
     name: Field[str] = field(length=100, unique=True)
     calendar: Field[Ref[BusinessCalendar]]
     targets: Field[dict[str, Any]]
     match: Field[dict[str, Any]] = field(factory=lambda: to_json(everything))
+    recurrence: Field[Recurrence] = field(default=Recurrence.INDEPENDENT)
     position: Field[int] = field(default=0)
     active: Field[bool] = field(default=True)
 

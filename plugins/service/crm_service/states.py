@@ -33,6 +33,7 @@ class TicketType(Enum):
     INCIDENT = "incident"
     PROBLEM = "problem"
     TASK = "task"
+    COMPLAINT = "complaint"
 
 
 class Metric(Enum):
@@ -41,6 +42,18 @@ class Metric(Enum):
     FIRST_RESPONSE = "first_response"
     NEXT_RESPONSE = "next_response"
     RESOLUTION = "resolution"
+
+
+class Recurrence(Enum):
+    """Which waits of the customer after the first answer have a target (the terms are those of Salesforce's milestones).
+
+    ``none``: the first one. ``independent``: each, from the customer's word on. ``sequential``: each, but a target begins only when the
+    one before it is used up; a wait that ends before that has none.
+    """
+
+    NONE = "none"
+    INDEPENDENT = "independent"
+    SEQUENTIAL = "sequential"
 
 
 RUNNING = frozenset({TicketStatus.NEW, TicketStatus.OPEN})
