@@ -18,7 +18,7 @@ BATCH = 500
 
 @attrs.frozen
 class CaseStep:
-    """What a case's log says: its status and priority from an instant (with its zone) on, and who brought it there (empty: who takes it in)."""
+    """What a case's log says: its status and priority from an instant (with its zone) on, and who did it (empty: who takes it in)."""
 
     at: datetime
     status: TicketStatus

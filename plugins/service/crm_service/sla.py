@@ -106,12 +106,14 @@ def clocks(
         return _clock(metric, span, targets, calendar, log, at)
 
     first = clock(Metric.FIRST_RESPONSE, _first_response(log, messages))
-    waits = _recurring(lambda wait: clock(Metric.NEXT_RESPONSE, wait), _waits(log, messages), recurrence)
+    waits = _recurring(lambda wait: clock(Metric.NEXT_RESPONSE, wait), _waits(log, messages), recurrence, at)
     resolution = clock(Metric.RESOLUTION, (log[0].at, _solution(log)))
     return [c for c in (first, *waits, resolution) if c is not None]
 
 
-def _recurring(clock: Callable[[Wait], Clock | None], waits: Iterable[Wait], recurrence: Recurrence) -> Iterator[Clock | None]:
+def _recurring(
+    clock: Callable[[Wait], Clock | None], waits: Iterable[Wait], recurrence: Recurrence, at: datetime
+) -> Iterator[Clock | None]:
     """Yield the clocks of those waits that have a target."""
     before: Clock | None = None
     for started, stopped in waits:
@@ -119,7 +121,7 @@ def _recurring(clock: Callable[[Wait], Clock | None], waits: Iterable[Wait], rec
             return
         if before is not None and before.due is not None and recurrence is Recurrence.SEQUENTIAL:
             started = max(started, before.due)
-        if stopped is None or started <= stopped:
+        if started <= (stopped or at):
             before = clock((started, stopped)) or before
             yield before
 
