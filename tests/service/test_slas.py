@@ -50,7 +50,7 @@ def clock(desk: Desk, ticket: Ticket, metric: Metric = Metric.RESOLUTION) -> Clo
 
 def notices(desk: Desk) -> list[tuple[str, str]]:
     with desk.crm.session(AGENT, write=False) as s:
-        return [(n.metric.value, n.kind.value) for n in s.query(SlaNotice).order_by(SlaNotice.created_at, SlaNotice.id).all()]
+        return [(n.metric, n.kind.value) for n in s.query(SlaNotice).order_by(SlaNotice.created_at, SlaNotice.id).all()]
 
 
 def check(desk: Desk) -> int:
@@ -356,7 +356,7 @@ def test_c40_the_policy_says_which_waits_have_a_target_and_the_report_counts_eac
 def test_a_notice_is_not_written_by_hand(desk: Desk) -> None:
     ticket = open_ticket(desk)
     with desk.crm.session(MANAGER) as s, pytest.raises(Denied):
-        s.create(SlaNotice(ticket=ticket.ref, kind=NoticeKind.BREACH, metric=Metric.RESOLUTION, key="x"))
+        s.create(SlaNotice(ticket=ticket.ref, kind=NoticeKind.BREACH, metric="resolution", key="x"))
 
 
 def test_another_tenant_has_policies_of_its_own(desk: Desk) -> None:

@@ -10,6 +10,7 @@ from crm_core import Account, Contact, Money, Ref, Session
 
 from .comments import TicketComment
 from .complaints import Complaint
+from .milestones import TicketMilestone
 from .plugin import plugin
 from .requests import Promise, RequestStatus, ServiceRequest, open_promises
 from .service import Service
@@ -57,6 +58,14 @@ class CompleteRequest:
     """Call a request done."""
 
     request: Ref[ServiceRequest]
+
+
+@attrs.define
+class ReachMilestone:
+    """Note that a ticket has reached a milestone of its policy."""
+
+    ticket: Ref[Ticket]
+    milestone: str
 
 
 @attrs.define
@@ -125,6 +134,12 @@ def reopen_ticket(session: Session, command: ReopenTicket) -> Ticket:
 def complete_request(session: Session, command: CompleteRequest) -> ServiceRequest:
     """Call a request done."""
     return session.update(ServiceRequest, command.request, {"status": RequestStatus.DONE})
+
+
+@plugin.action(on=Ticket, permission="service.work", label="service.action.reach")
+def reach_milestone(session: Session, command: ReachMilestone) -> TicketMilestone:
+    """Note that a milestone is reached."""
+    return session.use(Service).reach(command.ticket, command.milestone)
 
 
 @plugin.action(on=Complaint, permission="service.work", label="service.action.acknowledge")

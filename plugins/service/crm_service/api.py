@@ -6,6 +6,7 @@ from .actions import (
     AssignTicket,
     CompleteRequest,
     OfferResolution,
+    ReachMilestone,
     ReopenTicket,
     ReplyToTicket,
     RespondToSurvey,
@@ -17,6 +18,7 @@ from .comments import TicketComment
 from .complaints import Complaint, ComplaintEnded, ComplaintReceived, ComplaintStatus, Severity
 from .history import Case, CaseStep, Rebuilt
 from .invitations import Invited, SurveyToken
+from .milestones import TicketMilestone
 from .notices import NoticeKind, SlaBreached, SlaNotice, SlaWarned
 from .policies import SlaPolicy
 from .reports import Attainment, Throughput
@@ -25,7 +27,7 @@ from .scoring import Method, Score, SurveyKind, ces, csat, nps
 from .service import Service
 from .settings import Settings
 from .sla import Clock, ClockState
-from .states import Metric, Priority, Recurrence, TicketStatus, TicketType
+from .states import Metric, Milestone, Priority, Recurrence, TicketStatus, TicketType
 from .surveys import Survey, SurveyAnswered, SurveyInvitation, SurveyResponse, SurveyResult
 from .tickets import Ticket, TicketChange, TicketReopened, TicketSolved
 from .worktime import WorkingTime
@@ -56,11 +58,13 @@ __all__ = [
     "LastScore",
     "Method",
     "Metric",
+    "Milestone",
     "NoticeKind",
     "OfferResolution",
     "PreferredChannel",
     "Priority",
     "Promise",
+    "ReachMilestone",
     "Rebuilt",
     "Recurrence",
     "ReopenTicket",
@@ -90,6 +94,7 @@ __all__ = [
     "Ticket",
     "TicketChange",
     "TicketComment",
+    "TicketMilestone",
     "TicketReopened",
     "TicketSolved",
     "TicketStatus",

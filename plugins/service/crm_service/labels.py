@@ -70,14 +70,12 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "service.sla_notice.kind.breach": ("Breach", "超时"),
     "service.sla_notice.kind.warning": ("Warning", "预警"),
     "service.sla_notice.metric": ("Target", "目标"),
-    "service.sla_notice.metric.first_response": ("First response", "首次响应"),
-    "service.sla_notice.metric.next_response": ("Next response", "后续响应"),
-    "service.sla_notice.metric.resolution": ("Resolution", "解决"),
     "service.sla_notice.ticket": ("Ticket", "工单"),
     "service.sla_policy": ("SLA policy", "SLA 策略"),
     "service.sla_policy.active": ("Active", "启用"),
     "service.sla_policy.calendar": ("Calendar", "日历"),
     "service.sla_policy.match": ("Holds for", "适用条件"),
+    "service.sla_policy.milestones": ("Milestones", "里程碑"),
     "service.sla_policy.name": ("Name", "名称"),
     "service.sla_policy.position": ("Position", "顺序"),
     "service.sla_policy.recurrence": ("Recurrence", "重复方式"),
@@ -190,6 +188,11 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "service.ticket_comment.internal": ("Internal", "内部"),
     "service.ticket_comment.owner": ("Author", "作者"),
     "service.ticket_comment.ticket": ("Ticket", "工单"),
+    "service.ticket_milestone": ("Milestone of a ticket", "工单里程碑"),
+    "service.ticket_milestone.at": ("Reached at", "达到时间"),
+    "service.ticket_milestone.key": ("Key", "键"),
+    "service.ticket_milestone.name": ("Milestone", "里程碑"),
+    "service.ticket_milestone.ticket": ("Ticket", "工单"),
 }
 
 plugin.catalogue("en", {code: english for code, (english, _) in LABELS.items()})

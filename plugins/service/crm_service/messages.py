@@ -12,6 +12,7 @@ _EN: Mapping[str, str] = {
     "service.action.assign": "Assign",
     "service.action.complete": "Complete",
     "service.action.offer": "Offer a resolution",
+    "service.action.reach": "Reach a milestone",
     "service.action.reopen": "Reopen",
     "service.action.reply": "Reply",
     "service.action.respond": "Answer a survey",
@@ -39,6 +40,7 @@ _EN: Mapping[str, str] = {
     "service.survey_closed": "The survey “{survey}” is closed: open it before you invite people.",
     "service.survey_in_use": "People have answered this survey, so its kind and scale stay: make a new one.",
     "service.survey_token": "This link cannot be used to answer.",
+    "service.unknown_milestone": "The ticket's policy has no milestone “{given}”[; it has: {known}].",
 }
 
 _ZH: Mapping[str, str] = {
@@ -47,6 +49,7 @@ _ZH: Mapping[str, str] = {
     "service.action.assign": "分配",
     "service.action.complete": "完成",
     "service.action.offer": "提出解决方案",
+    "service.action.reach": "达到里程碑",
     "service.action.reopen": "重新打开",
     "service.action.reply": "回复",
     "service.action.respond": "回答调查",
@@ -74,6 +77,7 @@ _ZH: Mapping[str, str] = {
     "service.survey_closed": "调查“{survey}”已关闭：请先启用再邀请。",
     "service.survey_in_use": "此调查已有人回答，类别和量表不能更改：请新建调查。",
     "service.survey_token": "此链接无法用于回答。",
+    "service.unknown_milestone": "工单的策略没有里程碑“{given}”[；已有：{known}]。",
 }
 
 plugin.catalogue("en", _EN)

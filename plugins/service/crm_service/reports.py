@@ -14,7 +14,7 @@ from crm_core import Query, Session
 
 from .measuring import BATCH, batches, measure
 from .sla import Clock, ClockState
-from .states import Metric, Priority, TicketStatus
+from .states import Metric, Milestone, Priority, TicketStatus
 from .tickets import Ticket
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -31,7 +31,7 @@ class Attainment:
 
     month: str
     priority: Priority
-    metric: Metric
+    metric: Metric | Milestone
     met: int
     breached: int
     running: int
@@ -72,10 +72,10 @@ def tickets_by_status(session: Session) -> dict[TicketStatus, int]:
 def sla_report(session: Session, since: date, until: date) -> list[Attainment]:
     """Count kept and broken targets of the tickets opened from *since* to *until*, both inclusive, in UTC; each wait counts."""
     query = _opened(session, since, until).where(Ticket.sla.is_not(None))
-    counts: Counter[tuple[str, Priority, Metric, Outcome]] = Counter()
+    counts: Counter[tuple[str, Priority, Metric | Milestone, Outcome]] = Counter()
     for batch in batches(query.stream(BATCH)):
         _count(session, batch, counts)
-    rows = sorted({key[:3] for key in counts}, key=lambda k: (k[0], list(Priority).index(k[1]), list(Metric).index(k[2])))
+    rows = sorted({key[:3] for key in counts}, key=lambda k: (k[0], list(Priority).index(k[1]), _place(k[2])))
     return [Attainment(*row, *(counts[*row, outcome] for outcome in ("met", "breached", "running"))) for row in rows]
 
 
@@ -101,7 +101,12 @@ def _opened(session: Session, since: date, until: date) -> Query[Ticket]:
     return session.query(Ticket).where(Ticket.opened_at >= first, Ticket.opened_at < last)
 
 
-def _count(session: Session, tickets: list[Ticket], counts: Counter[tuple[str, Priority, Metric, Outcome]]) -> None:
+def _place(metric: Metric | Milestone) -> tuple[int, str]:
+    """Sort milestones after what every policy may have."""
+    return (len(Metric), metric.value) if isinstance(metric, Milestone) else (list(Metric).index(metric), "")
+
+
+def _count(session: Session, tickets: list[Ticket], counts: Counter[tuple[str, Priority, Metric | Milestone, Outcome]]) -> None:
     found = measure(session, tickets)
     for ticket in tickets:
         for clock in found.get(ticket.id, ()):

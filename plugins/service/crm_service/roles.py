@@ -8,6 +8,7 @@ from crm_core.rules import related
 from .calendars import BusinessCalendar
 from .comments import TicketComment
 from .complaints import Complaint
+from .milestones import TicketMilestone
 from .notices import SlaNotice
 from .plugin import plugin
 from .policies import SlaPolicy
@@ -26,6 +27,7 @@ agent = (
     .allow(Ticket, "read", "create", "update", "assign")
     .allow(TicketChange, "read")
     .allow(TicketComment, "read", "create")
+    .allow(TicketMilestone, "read", "create")
     .allow(SlaNotice, "read")
     .allow(SlaPolicy, "read")
     .allow(BusinessCalendar, "read")

@@ -8,13 +8,14 @@ from typing import Any
 
 from crm_core import Account, Contact, Entity, Money, Ref, Session
 
-from . import agent_card, complaints, history, invitations, reports, requests, surveys
+from . import agent_card, complaints, history, invitations, milestones, reports, requests, surveys
 from .agent_card import AgentCard
 from .comments import TicketComment
 from .complaints import Complaint, ComplaintStatus
 from .history import Case, Rebuilt
 from .invitations import Invited, SurveyToken
 from .measuring import measure
+from .milestones import TicketMilestone
 from .notices import notice_all
 from .plugin import plugin
 from .requests import Commitment, Promise, ServiceRequest
@@ -88,6 +89,14 @@ class Service:
         """Return the clocks of a ticket as they stand now or stood at an instant."""
         found = self._session.get(Ticket, _ref(ticket))
         return measure(self._session, [found], at=at).get(found.id, [])
+
+    def reach(self, ticket: Ticket | Ref[Ticket], milestone: str) -> TicketMilestone:
+        """Note that a ticket has reached a milestone of its policy now; a second call returns the first one's.
+
+        Raises:
+            Refused: ``service.unknown_milestone``: the policy does not name it.
+        """
+        return milestones.reach(self._session, _ref(ticket), milestone)
 
     def check_slas(self) -> int:
         """Notice warnings and breaches that are due, each once, and return how many are new. The module's job does this every 5 minutes."""

@@ -7,14 +7,15 @@ overrun by such a change is due at the change, not before. A solution stops all 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from types import MappingProxyType
 
 import attrs
 
 from .policies import Targets
-from .states import DONE, RUNNING, Metric, Priority, Recurrence, TicketStatus
+from .states import DONE, RUNNING, Metric, Milestone, Priority, Recurrence, TicketStatus
 from .worktime import Span, WorkingTime, reached, worked
 
 Wait = tuple[datetime, datetime | None]
@@ -58,7 +59,7 @@ class Clock:
         due: when the target is, was or would have been used up; None while a pause keeps that open.
     """
 
-    metric: Metric
+    metric: Metric | Milestone
     target: timedelta
     started: datetime
     stopped: datetime | None
@@ -88,6 +89,7 @@ def clocks(
     messages: Sequence[Message],
     at: datetime,
     recurrence: Recurrence = Recurrence.INDEPENDENT,
+    reached: Mapping[str, datetime] = MappingProxyType({}),
 ) -> list[Clock]:
     """Return the clocks of a ticket as they stand at an instant; metrics without a target for its priority are left out.
 
@@ -96,19 +98,22 @@ def clocks(
     Args:
         log: the ticket's steps in order, at least one.
         messages: what was said publicly, in order.
+        reached: when milestones were, by name; a solution stops the clocks of the others.
     """
     log = [s for s in log if s.at <= at]
     messages = [m for m in messages if m.at <= at]
     if not log:
         return []
 
-    def clock(metric: Metric, span: Wait) -> Clock | None:
+    def clock(metric: Metric | Milestone, span: Wait) -> Clock | None:
         return _clock(metric, span, targets, calendar, log, at)
 
     first = clock(Metric.FIRST_RESPONSE, _first_response(log, messages))
     waits = _recurring(lambda wait: clock(Metric.NEXT_RESPONSE, wait), _waits(log, messages), recurrence, at)
     resolution = clock(Metric.RESOLUTION, (log[0].at, _solution(log)))
-    return [c for c in (first, *waits, resolution) if c is not None]
+    named = sorted({m.value for _, m in targets if isinstance(m, Milestone)})
+    milestones = [clock(Milestone(name), (log[0].at, _milestone(log, reached.get(name), at))) for name in named]
+    return [c for c in (first, *waits, resolution, *milestones) if c is not None]
 
 
 def _recurring(
@@ -145,6 +150,11 @@ def _first_response(log: Sequence[Step], messages: Sequence[Message]) -> Wait:
     return log[0].at, min(filter(None, (next(answers, None), _first_done(log, log[0].at))), default=None)
 
 
+def _milestone(log: Sequence[Step], reached: datetime | None, at: datetime) -> datetime | None:
+    known = reached if reached is not None and reached <= at else None
+    return min(filter(None, (known, _first_done(log, log[0].at))), default=None)
+
+
 def _waits(log: Sequence[Step], messages: Sequence[Message]) -> Iterator[Wait]:
     """Yield the customer's waits for an answer after the first, the last one perhaps still going on."""
     waiting: datetime | None = None
@@ -160,7 +170,9 @@ def _waits(log: Sequence[Step], messages: Sequence[Message]) -> Iterator[Wait]:
         yield waiting, _first_done(log, waiting)
 
 
-def _clock(metric: Metric, span: Wait, targets: Targets, calendar: WorkingTime, log: Sequence[Step], at: datetime) -> Clock | None:
+def _clock(
+    metric: Metric | Milestone, span: Wait, targets: Targets, calendar: WorkingTime, log: Sequence[Step], at: datetime
+) -> Clock | None:
     started, stopped = span
     end = stopped or at
     target, since = _target(lambda priority: targets.get((priority, metric)), log, started, end)

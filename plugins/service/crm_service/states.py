@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
+import attrs
+
 
 class TicketStatus(Enum):
     """Where a ticket stands. While it is pending (we wait for the customer) or on hold, no SLA time passes."""
@@ -42,6 +44,13 @@ class Metric(Enum):
     FIRST_RESPONSE = "first_response"
     NEXT_RESPONSE = "next_response"
     RESOLUTION = "resolution"
+
+
+@attrs.frozen
+class Milestone:
+    """What else an SLA target is about: a step that the policy names, counted from the ticket's opening."""
+
+    value: str
 
 
 class Recurrence(Enum):
