@@ -398,7 +398,8 @@ def test_c43_the_report_counts_what_its_reader_may_see(make_desk: MakeDesk) -> N
         s.use(Service).survey_report(asked, *MARCH, method=Method.NPS)
 
 
-def test_c43_the_last_answers_stand_beside_the_person_and_the_account(desk: Desk) -> None:
+def test_c43_the_last_answers_stand_beside_the_person_and_the_account(make_desk: MakeDesk) -> None:
+    desk = make_desk(roles=[Role("mute").allow(Contact, "read").allow(SurveyResponse, "read", fields={"comment": "none"})])
     given = token(desk)
     answer(desk, given, 9, "Good")
     with desk.crm.session(AGENT, write=False) as s:
@@ -406,6 +407,9 @@ def test_c43_the_last_answers_stand_beside_the_person_and_the_account(desk: Desk
             panel = next(p for p in desk.crm.registry.panels(type(record)) if p.label == "service.panel.surveys")
             shown = panel.fn(s, record)
             assert shown == {"answers": [{"survey": "After support", "score": 9, "comment": "Good", "at": MONDAY.isoformat()}]}
+    with desk.crm.session(Actor("5", roles={"mute"}), write=False) as s:
+        (panel,) = (p for p in desk.crm.registry.panels(Contact) if p.label == "service.panel.surveys")
+        assert [a["comment"] for a in panel.fn(s, s.query(Contact).one())["answers"]] == [None]
 
 
 def test_a_person_who_is_deleted_leaves_the_answer_without_a_name(desk: Desk) -> None:

@@ -8,6 +8,7 @@ import attrs
 
 from crm_core import Account, Contact, Money, Ref, Session
 
+from .agent_card import readable
 from .comments import TicketComment
 from .complaints import Complaint
 from .milestones import TicketMilestone
@@ -199,4 +200,8 @@ def _shown(promise: Promise) -> dict[str, Any]:
 def _answers(session: Session, criterion: Any) -> list[dict[str, Any]]:
     found = session.query(SurveyResponse).where(criterion).order_by(SurveyResponse.at.desc()).page(_SHOWN)
     names = {s.id: s.name for s in session.get_many(Survey, {r.survey.id for r in found})}
-    return [{"survey": names.get(r.survey.id), "score": r.score, "comment": r.comment, "at": r.at.isoformat()} for r in found]
+    return [_answer(names.get(r.survey.id), r) for r in found]
+
+
+def _answer(survey: str | None, r: SurveyResponse) -> dict[str, Any]:
+    return {"survey": survey, "score": readable(lambda: r.score), "comment": readable(lambda: r.comment), "at": r.at.isoformat()}
