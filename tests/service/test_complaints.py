@@ -112,6 +112,11 @@ def test_a_complaint_begins_at_the_beginning_and_once_a_ticket(desk: Desk) -> No
     with pytest.raises(Refused):
         complain(desk, status=C.ACCEPTED)
     complaint = complain(desk)
+    with desk.crm.session(AGENT) as s:
+        other = s.create(Ticket(subject="Plotter"))
+        with pytest.raises(Refused) as e, s.savepoint():
+            s.update(Complaint, complaint.id, {"ticket": other.ref})
+        assert e.value.details[0].code == "service.complaint_ticket"
     with desk.crm.session(AGENT) as s, pytest.raises(Conflict):
         s.create(Complaint(ticket=complaint.ticket, severity=Severity.MINOR))
 

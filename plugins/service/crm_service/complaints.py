@@ -144,6 +144,8 @@ def check_complaint(ctx: WriteCtx, changes: list[Change]) -> None:
         before = _complaint(change.old).status if change.old else ComplaintStatus.RECEIVED
         if ctx.op == "update" and before in _ENDED:
             ctx.refuse(after, "service.complaint_ended", status=before.value)
+        elif ctx.op == "update" and "ticket" in change.fields:
+            ctx.refuse(after, "service.complaint_ticket", field="ticket")
         elif after.status is not before and (change.old is None or after.status not in _NEXT[before]):
             allowed = [s.value for s in _NEXT[before]]
             ctx.refuse(after, "service.bad_complaint_step", field="status", before=before.value, after=after.status.value, allowed=allowed)
