@@ -138,8 +138,9 @@ class Ids:
 class Runtime:
     """The clock, the ids and the randomness of one CRM.
 
-    ``random`` is for choices (jitter, sampling, demo data), not for secrets. Ids draw from a stream of their own, so that drawing
-    a number does not change the ids that follow.
+    ``random`` is for choices (jitter, sampling, demo data). Secrets may be drawn from it in production, where ``system()`` takes it from
+    the operating system; a seeded one can be foretold, so a runtime for tests guards nothing. Ids draw from a stream of their own, so
+    that drawing a number does not change the ids that follow.
     """
 
     clock: Clock

@@ -193,7 +193,7 @@ def test_c68_each_module_works_without_the_other(make_crm: Callable[..., CRM]) -
     for plugins, names in (([service], ["core", "service"]), ([sales], ["core", "sales"]), ([], ["core"])):
         assert [p.name for p in make_crm(plugins=plugins).registry.plugins] == names
     both = make_crm(plugins=[service, sales])
-    assert [p.name for p in both.registry.plugins] == ["core", "service", "sales", "service.handover"]
+    assert [p.name for p in both.registry.plugins] == ["core", "service", "sales", "service.handover", "service.deals"]
     both.migrations.check()
 
 

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import crm_service
-from crm_core import Role
+from crm_core import CRM, Actor, Role
 from crm_service import api, plugin
+from crm_service.deals import plugin as deals
 from crm_service.handover import plugin as handover
+from crm_service.labels import LABELS
 from crm_service.messages import _EN, _ZH
 from crm_service.settings import Settings
 from tests.service.conftest import AGENT, Desk
 
 HOW_TO = (Path(__file__).parents[2] / "docs" / "how-to" / "service.md").read_text(encoding="utf-8")
+SYSTEM = {"id", "version", "created_at", "created_by", "updated_at", "updated_by", "deleted_at"}
 SOURCES = "\n".join(p.read_text(encoding="utf-8") for p in Path(crm_service.__file__).parent.glob("*.py"))
 
 
@@ -24,7 +27,13 @@ def names() -> set[str]:
     declared: list[Any] = [*d.entities, *d.events, *d.services, *(a.command for a in d.actions)]
     found = {each.__name__ for each in declared}
     found |= {role.name for role in d.roles} | {a.permission for a in d.actions} | {j.name for j in d.jobs}
-    return found | {f.name for f in Settings.__attrs_attrs__} | {handover.name}
+    return (
+        found
+        | {f.name for f in Settings.__attrs_attrs__}
+        | {handover.name, deals.name}
+        | {h.name for h in d.hooks}
+        | {extension.__name__ for _, extension in d.extensions}
+    )
 
 
 def test_everything_the_module_declares_is_in_its_how_to() -> None:
@@ -33,9 +42,10 @@ def test_everything_the_module_declares_is_in_its_how_to() -> None:
 
 def test_everything_the_module_declares_for_others_is_in_its_api() -> None:
     d = plugin.definitions
-    declared: list[Any] = [*d.entities, *d.events, *d.services, *(a.command for a in d.actions)]
+    declared: list[Any] = [*d.entities, *d.events, *d.services, *(a.command for a in d.actions), *(x for _, x in d.extensions)]
     assert {each.__name__ for each in declared} <= set(api.__all__)
     assert sorted(api.__all__) == api.__all__
+    assert all(getattr(api, hook.name.rpartition(".")[2]) is hook for hook in d.hooks)
 
 
 def test_messages_are_sorted_and_worded_in_english_and_chinese_with_the_same_parameters() -> None:
@@ -46,9 +56,23 @@ def test_messages_are_sorted_and_worded_in_english_and_chinese_with_the_same_par
 
 
 def test_every_code_that_the_module_raises_has_its_words() -> None:
-    raised = set(re.findall(r'(?:refuse\(\w+, |Invalid\(|Refused\(|label=)"(service\.[\w.]+)"', SOURCES))
-    assert len(raised) > 10
+    raised = set(re.findall(r'(?:refuse\(\s*\w+, |Invalid\(|Refused\(|NotFound\(|label=)"(service\.[\w.]+)"', SOURCES))
+    assert len(raised) > 25
     assert raised - set(_EN) == set()
+
+
+def test_every_entity_field_and_option_has_its_label_in_both_languages() -> None:
+    crm = CRM("sqlite://", plugins=[plugin])
+    wanted = set()
+    for entity in plugin.definitions.entities:
+        shown = crm.describe(entity, Actor.system("test", tenant="main"))
+        name, fields = shown["entity"], {n: f for n, f in shown["fields"].items() if n not in SYSTEM}
+        wanted |= {name} | {f"{name}.{n}" for n in fields}
+        wanted |= {f"{name}.{n}.{o['value']}" for n, f in fields.items() for o in f.get("options", ())}
+    crm.close()
+    assert wanted == set(LABELS)
+    assert list(LABELS) == sorted(LABELS)
+    assert {code for code, (_, chinese) in LABELS.items() if not re.search("[\u4e00-\u9fff]", chinese)} == set()
 
 
 def test_labels_of_fields_and_options_follow_the_actors_language(desk: Desk) -> None:
@@ -61,4 +85,4 @@ def test_labels_of_fields_and_options_follow_the_actors_language(desk: Desk) -> 
 
 def test_roles_of_the_module_carry_its_name() -> None:
     roles: list[Role] = plugin.definitions.roles
-    assert [r.name for r in roles] == ["service.agent", "service.manager"]
+    assert [r.name for r in roles] == ["service.agent", "service.manager", "service.respondent"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from crm_service.policies import Targets
 from crm_service.sla import Clock, ClockState, Message, Step, clocks
-from crm_service.states import DONE, RUNNING, Metric, Priority, TicketStatus
+from crm_service.states import DONE, RUNNING, Metric, Priority, Recurrence, TicketStatus
 from crm_service.worktime import WorkingTime
 
 H = timedelta(hours=1)
@@ -144,6 +144,47 @@ def test_the_next_response_counts_from_the_customers_first_unanswered_word() -> 
 
 def test_before_the_first_answer_there_is_no_next_response() -> None:
     assert response(Metric.NEXT_RESPONSE, [said("mon 10:00", inbound=True)], "mon 13:00") is None
+
+
+# The customer asks at 10 (answered at 10:30), at 11 (answered at 12:30) and at 12:45 (answered at 16:00); the target is three hours.
+TALK = [
+    said("mon 09:30"),
+    said("mon 10:00", inbound=True),
+    said("mon 10:30"),
+    said("mon 11:00", inbound=True),
+    said("mon 12:30"),
+    said("mon 12:45", inbound=True),
+    said("mon 16:00"),
+]
+
+
+def waits(recurrence: Recurrence, now: str = "tue 12:00") -> list[tuple[datetime, datetime | None, ClockState]]:
+    found = clocks(TARGETS, OFFICE, [step("mon 09:00", OPEN)], TALK, at(now), recurrence)
+    return [(c.started, c.due, c.state) for c in found if c.metric is Metric.NEXT_RESPONSE]
+
+
+def test_c40_independent_waits_have_a_target_each() -> None:
+    assert waits(Recurrence.INDEPENDENT) == [
+        (at("mon 10:00"), at("mon 13:00"), ClockState.MET),
+        (at("mon 11:00"), at("mon 14:00"), ClockState.MET),
+        (at("mon 12:45"), at("mon 15:45"), ClockState.BREACHED),
+    ]
+
+
+def test_c40_without_recurrence_the_first_wait_alone_has_a_target() -> None:
+    assert waits(Recurrence.NONE) == [(at("mon 10:00"), at("mon 13:00"), ClockState.MET)]
+
+
+def test_c40_sequential_waits_begin_when_the_target_before_is_used_up() -> None:
+    assert waits(Recurrence.SEQUENTIAL) == [
+        (at("mon 10:00"), at("mon 13:00"), ClockState.MET),
+        (at("mon 13:00"), at("mon 16:00"), ClockState.MET),
+    ], "the wait from 11 to 12:30 ended before its target began, the one from 12:45 began with it at 13"
+
+
+def test_c40_a_sequential_target_that_has_not_begun_is_not_there_yet() -> None:
+    assert waits(Recurrence.SEQUENTIAL, now="mon 12:50") == [(at("mon 10:00"), at("mon 13:00"), ClockState.MET)]
+    assert waits(Recurrence.SEQUENTIAL, now="mon 13:10")[1:] == [(at("mon 13:00"), at("mon 16:00"), ClockState.RUNNING)]
 
 
 def test_what_came_after_an_instant_is_not_known_at_it() -> None:

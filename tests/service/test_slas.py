@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from contextlib import closing
+from datetime import date, timedelta
 from threading import Barrier, Thread
 
 import pytest
 
-from crm_core import Account, Actor, Conflict, Denied, Entity, MissingExtra, Refused, Session
+from crm_core import CRM, Account, Actor, Conflict, Denied, Entity, MissingExtra, Refused, Runtime, Session
 from crm_core.errors import Detail
 from crm_core.rules import F, related, to_json
 from crm_service import plugin
@@ -18,6 +19,7 @@ from crm_service.api import (
     Metric,
     NoticeKind,
     Priority,
+    Recurrence,
     Service,
     SlaNotice,
     SlaPolicy,
@@ -48,7 +50,7 @@ def clock(desk: Desk, ticket: Ticket, metric: Metric = Metric.RESOLUTION) -> Clo
 
 def notices(desk: Desk) -> list[tuple[str, str]]:
     with desk.crm.session(AGENT, write=False) as s:
-        return [(n.metric.value, n.kind.value) for n in s.query(SlaNotice).order_by(SlaNotice.created_at, SlaNotice.id).all()]
+        return [(n.metric, n.kind.value) for n in s.query(SlaNotice).order_by(SlaNotice.created_at, SlaNotice.id).all()]
 
 
 def check(desk: Desk) -> int:
@@ -307,10 +309,54 @@ def test_c40_two_workers_that_check_at_once_notice_it_once(desk: Desk) -> None:
     assert len(desk.kinds("service.sla_")) == 5 * 4
 
 
+def test_c40_after_a_restart_nothing_is_noticed_again_and_nothing_is_missed(desk: Desk) -> None:
+    desk.promise(targets={"normal": {"resolution": 480}})
+    open_ticket(desk)
+    desk.at("mon 16:00")
+    assert check(desk) == 1
+    with closing(CRM(desk.crm.url, plugins=[plugin], runtime=Runtime.seeded(2, clock=desk.clock))) as restarted:
+        again = Desk(restarted, desk.clock)
+        assert check(again) == 0
+        again.at("tue 09:00")
+        assert (check(again), check(again)) == (1, 0)
+    assert check(desk) == 0
+    assert desk.kinds("service.sla_") == ["service.sla_warned.v1", "service.sla_breached.v1"]
+
+
+def test_c40_a_worker_that_dies_before_its_commit_leaves_the_notice_to_the_next(desk: Desk) -> None:
+    desk.promise(targets={"normal": {"resolution": 480}})
+    open_ticket(desk)
+    desk.at("tue 09:00")
+    with pytest.raises(KeyboardInterrupt), desk.crm.session(MANAGER) as s:
+        assert s.use(Service).check_slas() == 2
+        raise KeyboardInterrupt
+    assert (notices(desk), desk.kinds("service.sla_")) == ([], [])
+    assert (check(desk), check(desk)) == (2, 0)
+
+
+def test_c40_the_policy_says_which_waits_have_a_target_and_the_report_counts_each(desk: Desk) -> None:
+    policy = desk.promise(targets={"normal": {"next_response": 60}})
+    ticket = open_ticket(desk)
+    with desk.crm.session(AGENT) as s:
+        s.use(Service).reply(ticket, "We look into it")
+    for asked, answered in (("mon 10:00", "mon 10:30"), ("mon 11:00", "mon 13:00")):
+        for when, ask in ((asked, True), (answered, False)):
+            desk.at(when)
+            with desk.crm.session(AGENT) as s:
+                s.use(Service).receive(ticket, "And?") if ask else s.use(Service).reply(ticket, "Soon")
+    counted = {}
+    for recurrence in Recurrence:
+        with desk.crm.session(MANAGER) as s:
+            s.update(SlaPolicy, policy.id, {"recurrence": recurrence.value})
+            (row,) = s.use(Service).sla_report(date(2026, 3, 1), date(2026, 3, 31))
+            counted[recurrence] = (row.met, row.breached)
+    assert counted == {Recurrence.NONE: (1, 0), Recurrence.INDEPENDENT: (1, 1), Recurrence.SEQUENTIAL: (1, 1)}
+
+
 def test_a_notice_is_not_written_by_hand(desk: Desk) -> None:
     ticket = open_ticket(desk)
     with desk.crm.session(MANAGER) as s, pytest.raises(Denied):
-        s.create(SlaNotice(ticket=ticket.ref, kind=NoticeKind.BREACH, metric=Metric.RESOLUTION, key="x"))
+        s.create(SlaNotice(ticket=ticket.ref, kind=NoticeKind.BREACH, metric="resolution", key="x"))
 
 
 def test_another_tenant_has_policies_of_its_own(desk: Desk) -> None:

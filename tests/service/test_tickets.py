@@ -180,6 +180,7 @@ def test_actions_say_who_may_and_why_not_in_the_actors_language(desk: Desk) -> N
             "reply_to_ticket": ("Reply", True),
             "solve_ticket": ("Solve", True),
             "reopen_ticket": ("Reopen", True),
+            "reach_milestone": ("Reach a milestone", True),
         }
     with desk.crm.session(reader) as s, pytest.raises(NotFound):
         s.perform(SolveTicket(ticket=ticket.ref))
@@ -190,7 +191,7 @@ def test_who_reads_tickets_but_does_not_work_on_them_is_denied(make_desk: MakeDe
     with desk.crm.session(AGENT) as s:
         ticket = s.create(Ticket(subject="Printer"))
     with desk.crm.session(Actor("9", roles={"reader"}, locale="zh_CN")) as s:
-        assert {a.label for a in s.actions(ticket) if not a.allowed and a.why_not} == {"分配", "回复", "解决", "重新打开"}
+        assert {a.label for a in s.actions(ticket) if not a.allowed and a.why_not} == {"分配", "回复", "解决", "重新打开", "达到里程碑"}
         with pytest.raises(Denied):
             s.perform(SolveTicket(ticket=ticket.ref))
 

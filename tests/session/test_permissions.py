@@ -10,10 +10,10 @@ import pytest
 
 import crm_sales
 import crm_service
-from crm_core import CRM, Account, Actor, Denied, Entity, Money, Role, Session
+from crm_core import CRM, Account, Actor, Denied, Entity, Money, NotFound, Role, Session
 from crm_sales.api import Lead, LineDraft, Opportunity, Order, Quote, Sales, TakeIn
 from crm_sales.api import Settings as SalesSettings
-from crm_service.api import RequestKind, ServiceRequest, Ticket
+from crm_service.api import Complaint, RequestKind, RespondToSurvey, ServiceRequest, Severity, Ticket
 from crm_service.api import Settings as ServiceSettings
 
 ACTIONS = {
@@ -28,16 +28,26 @@ ACTIONS = {
     "sales.order": {"sales.place_order", "sales.confirm_order"},
     "service.work": {
         *("service.assign_ticket", "service.reply_to_ticket", "service.solve_ticket", "service.reopen_ticket"),
-        "service.complete_request",
+        *("service.complete_request", "service.reach_milestone"),
+        *("service.acknowledge_complaint", "service.offer_resolution", "service.answer_offer"),
     },
 }
+
+
+def _answer(s: Session) -> None:
+    """With the permission, an unknown token is not found; without it, one is not even asked for it."""
+    with pytest.raises(NotFound):
+        s.perform(RespondToSurvey(token="unknown", score=1))
+
+
 OTHERS: dict[str, Callable[[Session], Any]] = {
     "sales.take_in": lambda s: s.perform(TakeIn(name="Anna")),
     "core.roles": lambda s: s.define_role(Role("intern")),
     "sales.settings": lambda s: s.change_settings(SalesSettings, {"currency": "EUR"}),
+    "service.respond": _answer,
     "service.settings": lambda s: s.change_settings(ServiceSettings, {"reopen_days": 7}),
 }
-RECORDS: tuple[type[Entity], ...] = (Lead, Opportunity, Quote, Order, Ticket, ServiceRequest)
+RECORDS: tuple[type[Entity], ...] = (Lead, Opportunity, Quote, Order, Ticket, ServiceRequest, Complaint)
 SYSTEM = Actor.system("test", tenant="main")
 
 
@@ -60,7 +70,7 @@ def test_the_actions_on_a_record_open_with_their_permission_alone(crm: CRM) -> N
         deal = s.create(Opportunity(name="100 seats", account=s.create(Account(name="Acme")).ref, amount=Money(1, "EUR")))
         quote = s.use(Sales).quote(deal, [LineDraft(description="seat", price=Money(100, "EUR"))])
         s.use(Sales).order(s.use(Sales).accept(s.use(Sales).send(quote)))
-        s.create(Ticket(subject="The printer burns"))
+        s.create(Complaint(ticket=s.create(Ticket(subject="The printer burns")).ref, severity=Severity.MINOR))
         s.create(ServiceRequest(subject="Onboarding", kind=RequestKind.ONBOARDING, due=date(2026, 5, 4)))
     opened = {}
     for permission in ACTIONS:

@@ -6,13 +6,19 @@ from typing import Any
 
 import attrs
 
-from crm_core import Account, Ref, Session
+from crm_core import Account, Contact, Money, Ref, Session
 
+from .agent_card import readable
 from .comments import TicketComment
+from .complaints import Complaint
+from .milestones import TicketMilestone
 from .plugin import plugin
 from .requests import Promise, RequestStatus, ServiceRequest, open_promises
 from .service import Service
+from .surveys import Survey, SurveyResponse
 from .tickets import Ticket
+
+_SHOWN = 10
 
 
 @attrs.define
@@ -55,6 +61,48 @@ class CompleteRequest:
     request: Ref[ServiceRequest]
 
 
+@attrs.define
+class ReachMilestone:
+    """Note that a ticket has reached a milestone of its policy."""
+
+    ticket: Ref[Ticket]
+    milestone: str
+
+
+@attrs.define
+class AcknowledgeComplaint:
+    """Note that the customer was told that we look into it."""
+
+    complaint: Ref[Complaint]
+
+
+@attrs.define
+class OfferResolution:
+    """Offer the customer a resolution."""
+
+    complaint: Ref[Complaint]
+    root_cause: str
+    resolution: str
+    compensation: Money | None = None
+
+
+@attrs.define
+class AnswerOffer:
+    """Note whether the customer accepts what was offered."""
+
+    complaint: Ref[Complaint]
+    accepted: bool
+
+
+@attrs.define
+class RespondToSurvey:
+    """Answer a survey with the token of an invitation."""
+
+    token: str
+    score: int
+    comment: str = ""
+
+
 @plugin.action(on=Ticket, permission="service.work", label="service.action.assign")
 def assign_ticket(session: Session, command: AssignTicket) -> Ticket:
     """Give a ticket to a user."""
@@ -89,6 +137,50 @@ def complete_request(session: Session, command: CompleteRequest) -> ServiceReque
     return session.update(ServiceRequest, command.request, {"status": RequestStatus.DONE})
 
 
+@plugin.action(on=Ticket, permission="service.work", label="service.action.reach")
+def reach_milestone(session: Session, command: ReachMilestone) -> TicketMilestone:
+    """Note that a milestone is reached."""
+    return session.use(Service).reach(command.ticket, command.milestone)
+
+
+@plugin.action(on=Complaint, permission="service.work", label="service.action.acknowledge")
+def acknowledge_complaint(session: Session, command: AcknowledgeComplaint) -> Complaint:
+    """Note that a complaint was acknowledged."""
+    return session.use(Service).acknowledge(command.complaint)
+
+
+@plugin.action(on=Complaint, permission="service.work", label="service.action.offer")
+def offer_resolution(session: Session, command: OfferResolution) -> Complaint:
+    """Offer a resolution."""
+    return session.use(Service).offer(
+        command.complaint, root_cause=command.root_cause, resolution=command.resolution, compensation=command.compensation
+    )
+
+
+@plugin.action(on=Complaint, permission="service.work", label="service.action.answer_offer")
+def answer_offer(session: Session, command: AnswerOffer) -> Complaint:
+    """Note the customer's answer to an offer."""
+    return session.use(Service).answer_offer(command.complaint, accepted=command.accepted)
+
+
+@plugin.action(permission="service.respond", label="service.action.respond")
+def respond_to_survey(session: Session, command: RespondToSurvey) -> None:
+    """Answer a survey."""
+    session.use(Service).respond(command.token, command.score, command.comment)
+
+
+@plugin.panel(Account, label="service.panel.surveys")
+def surveys_of_account(session: Session, account: Account) -> dict[str, Any]:
+    """What the people of a customer answered last."""
+    return {"answers": _answers(session, SurveyResponse.account == account.ref)}
+
+
+@plugin.panel(Contact, label="service.panel.surveys")
+def surveys_of_contact(session: Session, contact: Contact) -> dict[str, Any]:
+    """What a person answered last."""
+    return {"answers": _answers(session, SurveyResponse.contact == contact.ref)}
+
+
 @plugin.panel(Account, label="service.panel.promises")
 def promises_of_account(session: Session, account: Account) -> dict[str, Any]:
     """What a customer was promised and did not get yet."""
@@ -103,3 +195,13 @@ def promises_of_ticket(session: Session, ticket: Ticket) -> dict[str, Any]:
 
 def _shown(promise: Promise) -> dict[str, Any]:
     return {"what": promise.what, "who": promise.who, "due": promise.due.isoformat() if promise.due else None}
+
+
+def _answers(session: Session, criterion: Any) -> list[dict[str, Any]]:
+    found = session.query(SurveyResponse).where(criterion).order_by(SurveyResponse.at.desc()).page(_SHOWN)
+    names = {s.id: s.name for s in session.get_many(Survey, {r.survey.id for r in found})}
+    return [_answer(names.get(r.survey.id), r) for r in found]
+
+
+def _answer(survey: str | None, r: SurveyResponse) -> dict[str, Any]:
+    return {"survey": survey, "score": readable(lambda: r.score), "comment": readable(lambda: r.comment), "at": r.at.isoformat()}

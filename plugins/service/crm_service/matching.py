@@ -8,7 +8,7 @@ from crm_core.rules import check, from_json, matches
 from .plugin import plugin
 from .policies import SlaPolicy, read_targets
 from .states import DONE
-from .tickets import Ticket
+from .tickets import Ticket, is_history
 
 _UNRELATED = frozenset({"status", "solved_at", "sla"})
 
@@ -28,9 +28,9 @@ def check_policy(ctx: WriteCtx, changes: list[Change]) -> None:
 
 @plugin.hook(before_write, on=Ticket, after="service.date_solution")
 def match_policy(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
-    """Give each new or changed ticket that is not solved the policy that matches it."""
-    concerned = [c.record for c in changes if ctx.op == "create" or (ctx.op == "update" and c.fields - _UNRELATED)]
-    tickets = [t for t in concerned if isinstance(t, Ticket) and t.status not in DONE]
+    """Give each new or changed ticket that is not solved, and each that comes with its past, the policy that matches it."""
+    concerned = [c for c in changes if ctx.op == "create" or (ctx.op == "update" and c.fields - _UNRELATED)]
+    tickets = [c.record for c in concerned if isinstance(c.record, Ticket) and (c.record.status not in DONE or is_history(c))]
     if tickets:
         with ctx.elevated("SLA policies") as session:
             policies = session.query(SlaPolicy).where(SlaPolicy.active.is_(True)).order_by(SlaPolicy.position, SlaPolicy.id).all()

@@ -11,8 +11,10 @@ from crm_core import Session
 
 from .calendars import BusinessCalendar, working_time
 from .comments import TicketComment
+from .milestones import TicketMilestone
 from .policies import SlaPolicy, Targets, read_targets
 from .sla import Clock, Message, Step, clocks
+from .states import Recurrence
 from .tickets import Ticket, TicketChange, now
 from .worktime import WorkingTime
 
@@ -42,20 +44,20 @@ def _measure(session: Session, tickets: list[Ticket], at: datetime) -> dict[str,
     ids = [t.id for t in tickets if t.sla is not None and t.sla.id in promises]
     if not ids:
         return {}
-    logs, messages = _logs(session, ids), _messages(session, ids)
+    logs, messages, reached = _logs(session, ids), _messages(session, ids), _reached(session, ids)
     result = {}
     for ticket in tickets:
         if ticket.sla is not None and ticket.sla.id in promises:
-            targets, calendar = promises[ticket.sla.id]
-            result[ticket.id] = clocks(targets, calendar, logs[ticket.id], messages[ticket.id], at)
+            targets, calendar, recurrence = promises[ticket.sla.id]
+            result[ticket.id] = clocks(targets, calendar, logs[ticket.id], messages[ticket.id], at, recurrence, reached[ticket.id])
     return result
 
 
-def _promises(session: Session, tickets: list[Ticket]) -> dict[str, tuple[Targets, WorkingTime]]:
-    """Return the targets and the calendar of each policy that the tickets have."""
+def _promises(session: Session, tickets: list[Ticket]) -> dict[str, tuple[Targets, WorkingTime, Recurrence]]:
+    """Return the targets, the calendar and the recurrence of each policy that the tickets have."""
     policies = session.get_many(SlaPolicy, {t.sla.id for t in tickets if t.sla is not None})
     calendars = {c.id: working_time(c) for c in session.get_many(BusinessCalendar, {p.calendar.id for p in policies})}
-    return {p.id: (read_targets(p), calendars[p.calendar.id]) for p in policies if p.calendar.id in calendars}
+    return {p.id: (read_targets(p), calendars[p.calendar.id], p.recurrence) for p in policies if p.calendar.id in calendars}
 
 
 def _logs(session: Session, ids: list[str]) -> dict[str, list[Step]]:
@@ -72,3 +74,11 @@ def _messages(session: Session, ids: list[str]) -> dict[str, list[Message]]:
     for comment in query.order_by(TicketComment.created_at, TicketComment.id).all():
         messages[comment.ticket.id].append(Message(comment.created_at, comment.inbound))
     return messages
+
+
+def _reached(session: Session, ids: list[str]) -> dict[str, dict[str, datetime]]:
+    reached: dict[str, dict[str, datetime]] = defaultdict(dict)
+    for milestone in session.query(TicketMilestone).where(TicketMilestone.ticket.in_(ids)).all():
+        assert milestone.at is not None
+        reached[milestone.ticket.id][milestone.name] = milestone.at
+    return reached

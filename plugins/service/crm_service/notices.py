@@ -14,7 +14,7 @@ from .measuring import BATCH, batches, measure
 from .plugin import plugin
 from .settings import Settings
 from .sla import Clock
-from .states import DONE, Metric, TicketStatus
+from .states import DONE, TicketStatus
 from .tickets import Ticket, is_solved
 
 
@@ -32,7 +32,7 @@ class SlaNotice(Entity):
 
     ticket: Field[Ref[Ticket]] = field(on_delete="cascade", index=True)
     kind: Field[NoticeKind]
-    metric: Field[Metric]
+    metric: Field[str] = field(length=40)
     due: Field[datetime | None] = field(default=None)
     key: Field[str] = field(length=150, unique=True)
 
@@ -76,7 +76,8 @@ def notice(session: Session, tickets: Sequence[Ticket]) -> int:
     """
     percent = session.settings(Settings).warn_percent
     found = measure(session, tickets)
-    wanted = {n.key: n for ticket in tickets for clock in found.get(ticket.id, ()) for n in _notices(ticket, clock, percent)}
+    latest = [(ticket, clock) for ticket in tickets for clock in {c.metric: c for c in found.get(ticket.id, ())}.values()]
+    wanted = {n.key: n for ticket, clock in latest for n in _notices(ticket, clock, percent)}
     known = {n.key for n in session.query(SlaNotice).where(SlaNotice.ticket.in_([t.id for t in tickets])).all()} if wanted else set()
     done = session.create_many([n for key, n in wanted.items() if key not in known], on_error="collect")
     for _, error in done.failed:
@@ -89,7 +90,7 @@ def _notices(ticket: Ticket, clock: Clock, percent: int) -> Iterator[SlaNotice]:
     kinds += [NoticeKind.BREACH] if clock.breached else []
     for kind in kinds:
         key = f"{ticket.id}:{clock.metric.value}:{kind.value}:{clock.started.isoformat()}"
-        yield SlaNotice(ticket=ticket.ref, kind=kind, metric=clock.metric, due=clock.due, key=key)
+        yield SlaNotice(ticket=ticket.ref, kind=kind, metric=clock.metric.value, due=clock.due, key=key)
 
 
 def _unless_another_was_first(error: CRMError) -> None:
@@ -105,7 +106,7 @@ def tell(ctx: WriteCtx, changes: list[Change]) -> None:
         assert isinstance(record, SlaNotice)
         if ctx.op == "create":
             event = SlaWarned if record.kind is NoticeKind.WARNING else SlaBreached
-            ctx.session.emit(event(record=record.ticket, metric=record.metric.value, due=record.due))
+            ctx.session.emit(event(record=record.ticket, metric=record.metric, due=record.due))
 
 
 @plugin.hook(after_write, on=Ticket, after="service.keep_log")

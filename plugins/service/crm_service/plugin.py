@@ -9,3 +9,4 @@ from .settings import Settings
 plugin = Plugin("service", version="1.0.0", settings=Settings, label="Service", package="crm_service")
 plugin.grants("account:read", "contact:read")
 plugin.companion("crm_service.handover:plugin", beside="sales")
+plugin.companion("crm_service.deals:plugin", beside="sales")

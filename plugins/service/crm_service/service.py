@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
+from typing import Any
 
-from crm_core import Account, Ref, Session
+from crm_core import Account, Contact, Entity, Money, Ref, Session
 
-from . import reports, requests
+from . import agent_card, complaints, history, invitations, milestones, reports, requests, surveys
+from .agent_card import AgentCard
 from .comments import TicketComment
+from .complaints import Complaint, ComplaintStatus
+from .history import Case, Rebuilt
+from .invitations import Invited, SurveyToken
 from .measuring import measure
+from .milestones import TicketMilestone
 from .notices import notice_all
 from .plugin import plugin
 from .requests import Commitment, Promise, ServiceRequest
+from .scoring import Method
 from .sla import Clock
 from .states import TicketStatus
+from .surveys import Survey, SurveyResult
 from .tickets import Ticket
 
 
@@ -59,12 +67,36 @@ class Service:
         """Open a solved ticket again, within the window of the settings."""
         return self.move(ticket, TicketStatus.OPEN)
 
+    def rebuild(self, cases: Iterable[Case]) -> Rebuilt:
+        """Take tickets in with their past, from another system's log; the SLA is computed from it as if they had always been here.
+
+        A case whose ``ref`` is known is left as it is, so the same log can be taken in again. No events of the past are told. What was
+        said is not taken in, so response targets of these tickets speak of their solution alone.
+
+        Args:
+            cases: any iterable; it is read in batches, and taken in whole or not at all.
+
+        Raises:
+            Denied: the actor may not write the log (managers may).
+            NotFound: an account or contact of a case is not there for this actor.
+            Invalid: ``service.bad_case`` names the case and what is expected.
+        """
+        return history.rebuild(self._session, cases)
+
     # SLA
 
     def sla(self, ticket: Ticket | Ref[Ticket], *, at: datetime | None = None) -> list[Clock]:
         """Return the clocks of a ticket as they stand now or stood at an instant."""
         found = self._session.get(Ticket, _ref(ticket))
         return measure(self._session, [found], at=at).get(found.id, [])
+
+    def reach(self, ticket: Ticket | Ref[Ticket], milestone: str) -> TicketMilestone:
+        """Note that a ticket has reached a milestone of its policy now; a second call returns the first one's.
+
+        Raises:
+            Refused: ``service.unknown_milestone``: the policy does not name it.
+        """
+        return milestones.reach(self._session, _ref(ticket), milestone)
 
     def check_slas(self) -> int:
         """Notice warnings and breaches that are due, each once, and return how many are new. The module's job does this every 5 minutes."""
@@ -83,6 +115,82 @@ class Service:
         """Return what a customer was promised and did not get yet, the most pressing first."""
         return requests.open_promises(self._session, account if isinstance(account, Ref) else account.ref)
 
+    # Customers
+
+    def agent_card(self, of: Account | Contact | Ref[Account] | Ref[Contact]) -> AgentCard:
+        """Return what an agent should know of an account or a person, in one call, as far as the agent may see it.
+
+        Raises:
+            NotFound: the record is not there for this actor.
+        """
+        return agent_card.agent_card(self._session, of if isinstance(of, Ref) else of.ref)
+
+    # Surveys
+
+    def invite(
+        self, survey: Survey | Ref[Survey], contacts: Iterable[Contact | Ref[Contact]], *, about: Entity | Ref[Any] | None = None
+    ) -> list[Invited]:
+        """Invite people to a survey and return who is to be asked, each with a token that answers once.
+
+        Left out are those who were asked anything in the survey's quiet period and, where it asks a sample, those who are not in it.
+
+        Args:
+            about: the ticket or other record that the question is about.
+
+        Raises:
+            NotFound: the survey, a contact, or what it is about is not there for this actor.
+            Denied: the actor may not invite.
+            Refused: ``service.survey_closed``: the survey is not active.
+        """
+        people = (c if isinstance(c, Ref) else c.ref for c in contacts)
+        return invitations.invite(self._session, survey if isinstance(survey, Ref) else survey.ref, people, about)
+
+    def respond(self, token: str | SurveyToken, score: int, comment: str = "") -> None:
+        """Take an answer in; a low score opens a ticket. The token is the right to answer: the session's actor needs no other.
+
+        Raises:
+            NotFound: ``service.survey_token``: the token is unknown, was used, or is too old; which of these is not told.
+            Refused: ``service.bad_score``: the score is not on the survey's scale. The token still works.
+        """
+        invitations.respond(self._session, token, score, comment)
+
+    def survey_report(self, survey: Survey | Ref[Survey], since: date, until: date, *, method: Method) -> list[SurveyResult]:
+        """Score a survey by month, with the answers of a period (both days inclusive, UTC), by a method that you name.
+
+        Raises:
+            Invalid: ``service.bad_method``: it is not one for this kind of survey.
+        """
+        return surveys.survey_report(self._session, survey if isinstance(survey, Ref) else survey.ref, since, until, method=method)
+
+    # Complaints
+
+    def acknowledge(self, complaint: Complaint | Ref[Complaint]) -> Complaint:
+        """Tell the customer that we look into it, and note when that was."""
+        return self._step(complaint, status=ComplaintStatus.ACKNOWLEDGED)
+
+    def offer(
+        self, complaint: Complaint | Ref[Complaint], *, root_cause: str, resolution: str, compensation: Money | None = None
+    ) -> Complaint:
+        """Offer the customer a resolution, once it is known what went wrong.
+
+        Raises:
+            Refused: ``service.resolution_missing``, or ``service.bad_complaint_step``: it was not acknowledged yet.
+        """
+        return self._step(
+            complaint, status=ComplaintStatus.OFFERED, root_cause=root_cause, resolution=resolution, compensation=compensation
+        )
+
+    def answer_offer(self, complaint: Complaint | Ref[Complaint], *, accepted: bool) -> Complaint:
+        """Note whether the customer accepts; a rejected offer leaves the complaint open for another one."""
+        return self._step(complaint, status=ComplaintStatus.ACCEPTED if accepted else ComplaintStatus.ACKNOWLEDGED)
+
+    def overdue_complaints(self) -> list[Complaint]:
+        """Return the complaints that should have been acknowledged, or answered for good, by now."""
+        return complaints.overdue(self._session)
+
+    def _step(self, complaint: Complaint | Ref[Complaint], **changes: Any) -> Complaint:
+        return self._session.update(Complaint, complaint if isinstance(complaint, Ref) else complaint.ref, changes)
+
     # Reports
 
     def tickets_by_status(self) -> dict[TicketStatus, int]:
@@ -90,8 +198,12 @@ class Service:
         return reports.tickets_by_status(self._session)
 
     def sla_report(self, since: date, until: date) -> list[reports.Attainment]:
-        """Say how many targets of the tickets that came in a period (both days inclusive, UTC) were kept, by month, priority and metric."""
+        """Say how many targets of the tickets opened in a period (both days inclusive, UTC) were kept, by month, priority and metric."""
         return reports.sla_report(self._session, since, until)
+
+    def throughput_report(self, since: date, until: date) -> list[reports.Throughput]:
+        """Say how long the tickets opened in a period (both days inclusive, UTC) took until they were solved, by month."""
+        return reports.throughput_report(self._session, since, until)
 
 
 def _ref(ticket: Ticket | Ref[Ticket]) -> Ref[Ticket]:

@@ -17,6 +17,10 @@ class Settings:
             before it was recorded (an import of history) opens none.
         onboarding_checklist: the steps of a new onboarding request, in order.
         onboarding_owner: the user who gets onboarding requests; empty for whoever won the deal.
+        low_score_title: what the ticket that a low score opens is called; ``{score}`` and ``{survey}`` stand for those.
+        low_score_owner: the user who gets these tickets; empty for nobody in particular.
+        complaint_acknowledge_hours: by the calendar, until a complaint has to be acknowledged.
+        complaint_answer_days: of 24 hours, until it has to have a final answer; regulators often say 56 (FCA, DISP 1.6.2R: eight weeks).
     """
 
     reopen_days: int = attrs.field(default=14, validator=attrs.validators.ge(0))
@@ -25,3 +29,7 @@ class Settings:
     onboarding_days: int = attrs.field(default=30, validator=attrs.validators.ge(0))
     onboarding_checklist: list[str] = attrs.Factory(lambda: ["Kick-off call", "Accounts set up", "Training held", "Handed over to support"])
     onboarding_owner: str = ""
+    low_score_title: str = "Score {score}: {survey}"
+    low_score_owner: str = ""
+    complaint_acknowledge_hours: int = attrs.field(default=48, validator=attrs.validators.ge(1))
+    complaint_answer_days: int = attrs.field(default=56, validator=attrs.validators.ge(1))

@@ -7,16 +7,18 @@ overrun by such a change is due at the change, not before. A solution stops all 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from types import MappingProxyType
 
 import attrs
 
 from .policies import Targets
-from .states import DONE, RUNNING, Metric, Priority, TicketStatus
+from .states import DONE, RUNNING, Metric, Milestone, Priority, Recurrence, TicketStatus
 from .worktime import Span, WorkingTime, reached, worked
 
+Wait = tuple[datetime, datetime | None]
 FUTURE = datetime.max.replace(tzinfo=UTC)
 
 
@@ -57,7 +59,7 @@ class Clock:
         due: when the target is, was or would have been used up; None while a pause keeps that open.
     """
 
-    metric: Metric
+    metric: Metric | Milestone
     target: timedelta
     started: datetime
     stopped: datetime | None
@@ -80,24 +82,53 @@ class Clock:
         return self.consumed * 100 // self.target
 
 
-def clocks(targets: Targets, calendar: WorkingTime, log: Sequence[Step], messages: Sequence[Message], at: datetime) -> list[Clock]:
+def clocks(
+    targets: Targets,
+    calendar: WorkingTime,
+    log: Sequence[Step],
+    messages: Sequence[Message],
+    at: datetime,
+    recurrence: Recurrence = Recurrence.INDEPENDENT,
+    reached: Mapping[str, datetime] = MappingProxyType({}),
+) -> list[Clock]:
     """Return the clocks of a ticket as they stand at an instant; metrics without a target for its priority are left out.
+
+    There is one ``next_response`` for each wait of the customer that has a target, in order; of the others there is one.
 
     Args:
         log: the ticket's steps in order, at least one.
         messages: what was said publicly, in order.
+        reached: when milestones were, by name; a solution stops the clocks of the others.
     """
     log = [s for s in log if s.at <= at]
     messages = [m for m in messages if m.at <= at]
     if not log:
         return []
-    spans = {
-        Metric.FIRST_RESPONSE: _first_response(log, messages),
-        Metric.NEXT_RESPONSE: _next_response(log, messages),
-        Metric.RESOLUTION: (log[0].at, _solution(log)),
-    }
-    found = (_clock(metric, span, targets, calendar, log, at) for metric, span in spans.items() if span is not None)
-    return [clock for clock in found if clock is not None]
+
+    def clock(metric: Metric | Milestone, span: Wait) -> Clock | None:
+        return _clock(metric, span, targets, calendar, log, at)
+
+    first = clock(Metric.FIRST_RESPONSE, _first_response(log, messages))
+    waits = _recurring(lambda wait: clock(Metric.NEXT_RESPONSE, wait), _waits(log, messages), recurrence, at)
+    resolution = clock(Metric.RESOLUTION, (log[0].at, _solution(log)))
+    named = sorted({m.value for _, m in targets if isinstance(m, Milestone)})
+    milestones = [clock(Milestone(name), (log[0].at, _milestone(log, reached.get(name), at))) for name in named]
+    return [c for c in (first, *waits, resolution, *milestones) if c is not None]
+
+
+def _recurring(
+    clock: Callable[[Wait], Clock | None], waits: Iterable[Wait], recurrence: Recurrence, at: datetime
+) -> Iterator[Clock | None]:
+    """Yield the clocks of those waits that have a target."""
+    before: Clock | None = None
+    for started, stopped in waits:
+        if before is not None and recurrence is Recurrence.NONE:
+            return
+        if before is not None and before.due is not None and recurrence is Recurrence.SEQUENTIAL:
+            started = max(started, before.due)
+        if started <= (stopped or at):
+            before = clock((started, stopped)) or before
+            yield before
 
 
 def _solution(log: Sequence[Step]) -> datetime | None:
@@ -114,28 +145,33 @@ def _first_done(log: Sequence[Step], since: datetime) -> datetime | None:
     return next((s.at for s in log if s.at >= since and s.status in DONE), None)
 
 
-def _first_response(log: Sequence[Step], messages: Sequence[Message]) -> tuple[datetime, datetime | None]:
+def _first_response(log: Sequence[Step], messages: Sequence[Message]) -> Wait:
     answers = (m.at for m in messages if not m.inbound)
     return log[0].at, min(filter(None, (next(answers, None), _first_done(log, log[0].at))), default=None)
 
 
-def _next_response(log: Sequence[Step], messages: Sequence[Message]) -> tuple[datetime, datetime | None] | None:
-    """Return the latest wait of the customer for an answer, after the first."""
-    wait: tuple[datetime, datetime | None] | None = None
+def _milestone(log: Sequence[Step], reached: datetime | None, at: datetime) -> datetime | None:
+    known = reached if reached is not None and reached <= at else None
+    return min(filter(None, (known, _first_done(log, log[0].at))), default=None)
+
+
+def _waits(log: Sequence[Step], messages: Sequence[Message]) -> Iterator[Wait]:
+    """Yield the customer's waits for an answer after the first, the last one perhaps still going on."""
     waiting: datetime | None = None
     answered = False
     for message in messages:
         if not message.inbound:
             if waiting is not None:
-                wait = (waiting, message.at)
+                yield waiting, message.at
             waiting, answered = None, True
         elif answered and waiting is None:
             waiting = message.at
-    return wait if waiting is None else (waiting, _first_done(log, waiting))
+    if waiting is not None:
+        yield waiting, _first_done(log, waiting)
 
 
 def _clock(
-    metric: Metric, span: tuple[datetime, datetime | None], targets: Targets, calendar: WorkingTime, log: Sequence[Step], at: datetime
+    metric: Metric | Milestone, span: Wait, targets: Targets, calendar: WorkingTime, log: Sequence[Step], at: datetime
 ) -> Clock | None:
     started, stopped = span
     end = stopped or at

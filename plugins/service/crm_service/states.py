@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
+import attrs
+
 
 class TicketStatus(Enum):
     """Where a ticket stands. While it is pending (we wait for the customer) or on hold, no SLA time passes."""
@@ -33,6 +35,7 @@ class TicketType(Enum):
     INCIDENT = "incident"
     PROBLEM = "problem"
     TASK = "task"
+    COMPLAINT = "complaint"
 
 
 class Metric(Enum):
@@ -41,6 +44,25 @@ class Metric(Enum):
     FIRST_RESPONSE = "first_response"
     NEXT_RESPONSE = "next_response"
     RESOLUTION = "resolution"
+
+
+@attrs.frozen
+class Milestone:
+    """What else an SLA target is about: a step that the policy names, counted from the ticket's opening."""
+
+    value: str
+
+
+class Recurrence(Enum):
+    """Which waits of the customer after the first answer have a target (the terms are those of Salesforce's milestones).
+
+    ``none``: the first one. ``independent``: each, from the customer's word on. ``sequential``: each, but a target begins only when the
+    one before it is used up; a wait that ends before that has none.
+    """
+
+    NONE = "none"
+    INDEPENDENT = "independent"
+    SEQUENTIAL = "sequential"
 
 
 RUNNING = frozenset({TicketStatus.NEW, TicketStatus.OPEN})

@@ -29,7 +29,11 @@ from .states import DONE, NEXT, Priority, TicketStatus, TicketType
 
 
 class Ticket(Entity):
-    """A customer's question or trouble. ``sla`` and ``solved_at`` are kept by the module."""
+    """A customer's question or trouble.
+
+    ``sla``, ``opened_at`` and ``solved_at`` are kept by the module. ``rebuilt`` says that the ticket was taken in with its past: its log
+    up to then came along with it.
+    """
 
     subject: Field[str]
     description: Field[str] = field(default="", text=True, pii=True)
@@ -42,7 +46,9 @@ class Ticket(Entity):
     channel: Field[Channel] = field(default=Channel.OTHER)
     external_ref: Field[str | None] = field(default=None, unique=True)
     sla: Field[Ref[SlaPolicy] | None] = field(default=None, read_only=True)
+    opened_at: Field[datetime | None] = field(default=None, index=True, read_only=True)
     solved_at: Field[datetime | None] = field(default=None, read_only=True)
+    rebuilt: Field[bool] = field(default=False, read_only=True)
 
 
 class TicketChange(Entity):
@@ -103,14 +109,24 @@ def _was_done(change: Change) -> bool:
     return change.old is not None and _ticket(change.old).status in DONE
 
 
+def is_history(change: Change) -> bool:
+    """Say whether a write takes a ticket in with its past, so that nothing happens to it now."""
+    return change.old is None and _ticket(change.record).rebuilt
+
+
 @plugin.hook(before_write, on=Ticket)
 def date_solution(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
-    """Note when a ticket was solved, and forget it when it is opened again."""
+    """Note when a ticket was opened and solved, and forget the latter when it is opened again."""
     for change in changes:
+        ticket = _ticket(change.record)
+        if is_history(change):
+            continue
+        if change.old is None:
+            ticket.opened_at = ticket.created_at
         if is_solved(change):
-            _ticket(change.record).solved_at = now(ctx.session)
+            ticket.solved_at = now(ctx.session)
         elif not _is_done(change):
-            _ticket(change.record).solved_at = None
+            ticket.solved_at = None
     return changes
 
 
@@ -138,7 +154,8 @@ def may_reopen(session: Session, ticket: Ticket) -> bool:
 @plugin.hook(after_write, on=Ticket)
 def keep_log(ctx: WriteCtx, changes: list[Change]) -> None:
     """Log every change of status and priority, whichever path made it, and tell of solved and reopened tickets."""
-    steps = [_step(ctx.session, c) for c in changes if ctx.op == "create" or c.fields & {"status", "priority"}]
+    living = [c for c in changes if not is_history(c)]
+    steps = [_step(ctx.session, c) for c in living if ctx.op == "create" or c.fields & {"status", "priority"}]
     if steps:
         with ctx.elevated("ticket log") as log:
             log.create_many(steps)
