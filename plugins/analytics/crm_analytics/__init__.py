@@ -1,0 +1,5 @@
+"""Analytics: metrics, dimensions and reports that plugins declare; rollups, grades, cohorts. The rest is in ``crm_analytics.api``."""
+
+from .plugin import plugin
+
+__all__ = ["plugin"]

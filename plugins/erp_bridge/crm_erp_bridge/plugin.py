@@ -1,0 +1,7 @@
+"""The plugin; each file beside this one is a capability and registers its parts here."""
+
+from __future__ import annotations
+
+from crm_core import Plugin
+
+plugin = Plugin("erp_bridge", version="1.0.0", label="ERP bridge", package="crm_erp_bridge")
