@@ -1,4 +1,4 @@
-"""ERP bridge: connectors to ERPs: what is bound to what, a queue that neither loses nor doubles, plans and reconciliation. The rest is in ``crm_erp_bridge.api``."""
+"""ERP bridge: connectors, what is bound to what, a queue that neither loses nor doubles. The rest is in ``crm_erp_bridge.api``."""
 
 from .plugin import plugin
 

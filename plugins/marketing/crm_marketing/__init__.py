@@ -1,4 +1,4 @@
-"""Marketing: campaigns with members and cost, segments that tell who entered and left, consent, attribution to the cent. The rest is in ``crm_marketing.api``."""
+"""Marketing: campaigns, segments, consent, attribution to the cent. The rest is in ``crm_marketing.api``."""
 
 from .plugin import plugin
 

@@ -34,6 +34,7 @@ from .quotes import LineDraft, Quote, QuoteAccepted, QuoteLine, QuoteStatus
 from .reports import Performance, StageFigure, WinRate
 from .service import Sales
 from .settings import Rounding, Settings
+from .waterfall import Waterfall
 
 __all__ = [
     "AcceptQuote", "Asked", "Claim", "Commitment", "ConfirmOrder", "Conversion", "ConversionCtx", "ConversionDraft", "Convert",
@@ -41,6 +42,6 @@ __all__ = [
     "LineDraft", "Lose", "Move", "Opportunity", "OpportunityLost", "OpportunityMoved", "OpportunityReopened", "OpportunityWon", "Order",
     "OrderConfirmed", "OrderLine", "OrderStatus", "Performance", "Pipeline", "PlaceOrder", "PriceAnswer", "PriceBook", "PriceBookEntry",
     "PriceContext", "PriceLine", "Product", "Quote", "QuoteAccepted", "QuoteLine", "QuoteStatus", "Release", "Reopen", "Rounding", "Sales",
-    "SendQuote", "Settings", "Stage", "StageDraft", "StageFigure", "StageHistory", "Status", "TakeIn", "Win", "WinRate", "check_discount",
-    "map_conversion", "price_lines",
+    "SendQuote", "Settings", "Stage", "StageDraft", "StageFigure", "StageHistory", "Status", "TakeIn", "Waterfall", "Win", "WinRate",
+    "check_discount", "map_conversion", "price_lines",
 ]  # fmt: skip

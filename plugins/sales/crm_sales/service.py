@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 
 from crm_core import Account, Contact, Money, Ref, Session
 
-from . import conversion, forecast, leads, opportunities, orders, pipeline, products, promises, quotes, reports
+from . import conversion, forecast, leads, opportunities, orders, pipeline, products, promises, quotes, reports, waterfall
 from .conversion import Conversion
 from .forecast import ForecastLine
 from .leads import IntakeResult, Lead, LeadIntake
@@ -20,6 +20,7 @@ from .promises import Commitment
 from .quotes import LineDraft, Quote, QuoteStatus
 from .reports import Performance, StageFigure, WinRate
 from .settings import Rounding
+from .waterfall import Waterfall
 
 
 @plugin.service
@@ -136,6 +137,10 @@ class Sales:
     def forecast(self, *, base: str | None = None, since: date | None = None, until: date | None = None) -> list[ForecastLine]:
         """Forecast per month, owner and currency."""
         return forecast.forecast(self._session, base=base, since=since, until=until)
+
+    def waterfall(self, since: datetime, until: datetime | None = None, *, currency: str) -> Waterfall:
+        """Explain how the open pipeline of one instant became that of another."""
+        return waterfall.waterfall(self._session, since, until, currency=currency)
 
     def pipeline_by_stage(self) -> list[StageFigure]:
         """Count and add up deals by stage."""
