@@ -18,7 +18,7 @@ from .plugin import plugin
 from .products import Asked, PriceAnswer, PriceBook
 from .promises import Commitment
 from .quotes import LineDraft, Quote, QuoteStatus
-from .reports import Performance, StageFigure, WinRate
+from .reports import FunnelStep, Performance, StageFigure, WinRate
 from .settings import Rounding
 from .waterfall import Waterfall
 
@@ -145,6 +145,10 @@ class Sales:
     def pipeline_by_stage(self) -> list[StageFigure]:
         """Count and add up deals by stage."""
         return reports.pipeline_by_stage(self._session)
+
+    def funnel(self, pipeline: str = "") -> list[FunnelStep]:
+        """Count the deals that came as far as each stage of a pipeline."""
+        return reports.funnel(self._session, pipeline)
 
     def win_rate(self) -> WinRate:
         """Count won and lost deals."""
