@@ -42,9 +42,9 @@ class Step:
     total: bool = False
 
 
-def bars(title: str, description: str, rows: Sequence[Bar]) -> str:
-    """Draw bars below one another, each under its label; the longest fills the width."""
-    longest = max((row.value for row in rows), default=0) or 1
+def bars(title: str, description: str, rows: Sequence[Bar], *, full: float = 0) -> str:
+    """Draw bars below one another, each under its label; *full*, else the longest, fills the width."""
+    longest = full or max((row.value for row in rows), default=0) or 1
     parts: list[str] = []
     for n, row in enumerate(rows):
         top = 44 * n

@@ -18,6 +18,7 @@ from crm_sales.api import Opportunity, Sales
 from crm_service.api import Service, Ticket
 
 from .company import ACTORS, SETUP, open_company
+from .report import report
 from .story import Life, set_up, tell
 from .words import WORDS
 from .year import DAYS, live
@@ -53,12 +54,16 @@ class Printer:
 @click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="Language of what is printed.")
 @click.option("--seed", type=int, default=7, show_default=True, help="The same seed gives the same records and figures.")
 @click.option("--days", type=click.IntRange(1, DAYS), default=DAYS, show_default=True, help="How much of the year to simulate.")
+@click.option(
+    "--report", "report_file", type=click.Path(dir_okay=False, path_type=Path), help="HTML file to write; else beside the database."
+)
 @click.option("--force", is_flag=True, help="Overwrite what is there.")
-def demo(db: str, lang: str, seed: int, days: int, force: bool) -> None:
+def demo(db: str, lang: str, seed: int, days: int, report_file: Path | None, force: bool) -> None:
     """Play one customer's life and a simulated year in a new database."""
     printer = Printer(lang)
     url = db if "://" in db else f"sqlite:///{db}"
-    _clear_file(printer, url, force)
+    written = report_file or Path(DEFAULT_DB if "://" in db else db).with_suffix(".html")
+    _clear_files(printer, url, written, force)
     crm, clock = open_company(url, seed)
     try:
         _clear_tables(printer, crm, force)
@@ -74,19 +79,20 @@ def demo(db: str, lang: str, seed: int, days: int, force: bool) -> None:
             _print_sales(printer, s)
         with crm.session(ACTORS["eve"], write=False) as s:
             _print_service(printer, s)
-        _print_next(printer, crm, db)
+        written.write_text(report(crm, life, lang), encoding="utf-8")
+        _print_next(printer, crm, db, written)
     finally:
         crm.close()
 
 
-def _clear_file(printer: Printer, url: str, force: bool) -> None:
-    path = Path(url.removeprefix("sqlite:///"))
-    if not url.startswith("sqlite:///") or not path.exists():
-        return
-    if not force:
-        raise click.ClickException(printer.text("exists", path=path))
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+def _clear_files(printer: Printer, url: str, written: Path, force: bool) -> None:
+    database = [Path(url.removeprefix("sqlite:///"))] if url.startswith("sqlite:///") else []
+    there = next((path for path in (*database, written) if path.exists()), None)
+    if there is not None and not force:
+        raise click.ClickException(printer.text("exists", path=there))
+    for path in database:
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _clear_tables(printer: Printer, crm: CRM, force: bool) -> None:
@@ -141,10 +147,11 @@ def _print_service(printer: Printer, s: Session) -> None:
     printer.console.print(table)
 
 
-def _print_next(printer: Printer, crm: CRM, db: str) -> None:
+def _print_next(printer: Printer, crm: CRM, db: str, written: Path) -> None:
     with crm.session(SETUP, write=False) as s:
         counts = {"accounts": s.query(Account).count(), "deals": s.query(Opportunity).count(), "tickets": s.query(Ticket).count()}
     printer.title("next")
+    printer.console.print(f"  {printer.text('report', path=written)}", soft_wrap=True)
     printer.console.print(f"  {printer.text('next_plugins')}")
     printer.console.print(f"  {printer.text('next_import', db=db)}", soft_wrap=True)
     printer.console.print("\n" + printer.text("done", path=db, rows=journal_rows(crm), **counts), soft_wrap=True)

@@ -16,14 +16,18 @@ ACCOUNTS = 200
 DAYS = 364
 INDUSTRIES = ("steel", "food", "software", "retail", "health")
 SURNAMES = ("Adler", "Brandt", "Chen", "Diaz", "Ernst", "Fuchs", "Garcia", "Hahn", "Ito", "Jung")
+STAGES = ("new", "prospecting", "engaging", "proposal", "negotiation")
 REASONS = ("price", "product", "timing", "relationship")
+
+Deal = tuple[str, Ref[Opportunity], int]
+"""An open deal: whose it is, which it is, and how far it came."""
 
 
 def live(crm: CRM, clock: FixedClock, seed: int, step: Callable[[int], None], *, days: int = DAYS) -> None:
     """Fill the company with a year (or *days*) of deals and tickets; *step* hears how many days have passed."""
     chance = random.Random(f"{seed}/year")  # a simulation, not a secret
     accounts = _customers(crm, chance)
-    deals: list[tuple[str, Ref[Opportunity]]] = []
+    deals: list[Deal] = []
     first = START.date()
     for day in range(days):
         today = datetime.combine(first + timedelta(days=day), START.time(), START.tzinfo)
@@ -53,7 +57,7 @@ def _customers(crm: CRM, chance: random.Random) -> list[Account]:
         return stored
 
 
-def _new_deals(crm: CRM, chance: random.Random, accounts: list[Account]) -> list[tuple[str, Ref[Opportunity]]]:
+def _new_deals(crm: CRM, chance: random.Random, accounts: list[Account]) -> list[Deal]:
     """One or two new deals a day, each its account's owner's."""
     made = []
     for _ in range(chance.choice((1, 1, 2))):
@@ -63,22 +67,30 @@ def _new_deals(crm: CRM, chance: random.Random, accounts: list[Account]) -> list
         with crm.session(ACTORS[owner]) as s:
             expected = (crm.runtime.clock.now() + timedelta(days=chance.randrange(20, 120))).date()
             deal = s.create(Opportunity(name=f"Deal with {account.name}", account=account.ref, amount=amount, expected_close=expected))
-            made.append((owner, deal.ref))
+            made.append((owner, deal.ref, 0))
     return made
 
 
-def _moved(crm: CRM, chance: random.Random, deals: list[tuple[str, Ref[Opportunity]]]) -> Iterator[tuple[str, Ref[Opportunity]]]:
-    """Close some of the open deals, of which five in eight are won; give back those that stay open."""
-    for owner, deal in deals:
+def _moved(crm: CRM, chance: random.Random, deals: list[Deal]) -> Iterator[Deal]:
+    """Move some of the open deals a stage on, win most of those that come to the end, lose some on the way; yield what stays open."""
+    for owner, deal, stage in deals:
         fate = chance.random()
-        if fate > 0.03:
-            yield owner, deal
+        if fate > 0.09:
+            yield owner, deal, stage
             continue
         with crm.session(ACTORS[owner]) as s:
-            if chance.random() < 0.625:
-                s.use(Sales).win(deal, reason=chance.choice(REASONS))
+            sales = s.use(Sales)
+            if fate < 0.012:
+                sales.lose(deal, reason=chance.choice(REASONS))
+            elif stage + 1 < len(STAGES):
+                changes: dict[str, object] = {"stage": STAGES[stage + 1]}
+                if chance.random() < 0.2:
+                    amount = s.get(Opportunity, deal).amount
+                    changes["amount"] = (amount * chance.choice((80, 90, 115, 130)) / 100).rounded()
+                s.update(Opportunity, deal, changes)
+                yield owner, deal, stage + 1
             else:
-                s.use(Sales).lose(deal, reason=chance.choice(REASONS))
+                sales.win(deal, reason=chance.choice(REASONS))
 
 
 def _tickets(crm: CRM, clock: FixedClock, chance: random.Random, accounts: list[Account]) -> None:
