@@ -5,12 +5,12 @@ from __future__ import annotations
 from crm_core.messages import Catalogue, Messages
 
 EN = {
-    "demo.filling": "A year with 200 customers",
+    "demo.filling": "One customer, then a year with 200 more",
     "demo.story": "One customer's life",
     "demo.lead": "{name} asks for a quote: a lead, given to the next in turn",
     "demo.converted": "The lead becomes account, contact and deal, with {touches} touches of its history",
     "demo.quoted": "Quote and order agree to the cent: net {net}, tax {tax}, total {total}",
-    "demo.won": "The deal is won; deliveries to subscribers after its commit: {delivered}",
+    "demo.won": "The deal is won, and service hears of it after the commit",
     "demo.onboarding": "Service has an onboarding request with the promise: {promise}",
     "demo.answered": "A question is answered within {minutes} working minutes, in time",
     "demo.pipeline": "Pipeline by stage",
@@ -33,6 +33,7 @@ EN = {
     "demo.next_import": "bring your own customers:  crm import customers.csv --as accounts --propose --db {db}",
     "demo.exists": "{path} exists. Choose another with --db, or overwrite it with --force.",
     "demo.has_crm": "The database holds a CRM already. Choose another with --db, or remove its tables with --force.",
+    "demo.resumed": "Going on after step {steps}",
     "demo.done": "{path}: {accounts} accounts, {deals} deals, {tickets} tickets, {rows} journal rows",
     "demo.report_title": "The company at a glance",
     "demo.report_intro": "As of {day}. Amounts in EUR. Nobody sees more here than in the application.",
@@ -88,12 +89,12 @@ EN = {
     "demo.report": "The same as a page to look at, on a phone too: {path}",
 }
 ZH = {
-    "demo.filling": "200 个客户的一年",
+    "demo.filling": "一个客户，然后是 200 个客户的一年",
     "demo.story": "一个客户的旅程",
     "demo.lead": "{name} 询价：成为线索，轮流分配给下一位销售",
     "demo.converted": "线索转为客户、联系人和商机，{touches} 条历史随之转移",
     "demo.quoted": "报价与订单分毫不差：净额 {net}，税额 {tax}，合计 {total}",
-    "demo.won": "商机赢单；提交后投递给订阅者：{delivered} 次",
+    "demo.won": "商机赢单；提交后服务部门随即得知",
     "demo.onboarding": "服务部门收到上线申请及承诺：{promise}",
     "demo.answered": "问题在 {minutes} 个工作分钟内得到答复，未超时",
     "demo.pipeline": "各阶段商机",
@@ -116,6 +117,7 @@ ZH = {
     "demo.next_import": "导入自己的客户：  crm import customers.csv --as accounts --propose --db {db}",
     "demo.exists": "{path} 已存在。请用 --db 另选一个，或用 --force 覆盖。",
     "demo.has_crm": "数据库中已有 CRM。请用 --db 另选一个，或用 --force 删除其数据表。",
+    "demo.resumed": "从第 {steps} 步之后继续",
     "demo.done": "{path}：{accounts} 个客户，{deals} 个商机，{tickets} 张工单，{rows} 条日志",
     "demo.report_title": "公司概览",
     "demo.report_intro": "截至 {day}，金额以欧元计。此处可见的内容与应用中的权限一致。",
