@@ -82,11 +82,8 @@ def test_c24_c38_a_lead_becomes_a_customer_a_won_deal_an_order_and_a_request(com
     assert journal(crm) == expected_journal()
     with crm.session(SETUP, write=False) as s:
         lead = s.query(Lead).one()
-        assert (lead.converted_account.id, lead.converted_contact.id, lead.converted_opportunity.id) == (
-            told.account,
-            told.contact,
-            told.deal,
-        )
+        refs = (lead.converted_account, lead.converted_contact, lead.converted_opportunity)
+        assert [ref and ref.id for ref in refs] == [told.account, told.contact, told.deal]
         assert s.get(Account, told.account).name == "Acme GmbH"
         assert s.query(Contact).where(Contact.emails.has("carol@acme.example")).one().id == told.contact
         touches = s.query(Interaction).where(Interaction.links.has(told.contact)).all()
@@ -94,7 +91,7 @@ def test_c24_c38_a_lead_becomes_a_customer_a_won_deal_an_order_and_a_request(com
         deal = s.get(Opportunity, told.deal)
         assert (deal.status, deal.owner, deal.amount) == (Status.WON, "bob", told.net)
         assert s.get(Order, told.order).status is OrderStatus.CONFIRMED
-        assert s.get(ServiceRequest, told.request).account.id == told.account
+        assert s.get(ServiceRequest, told.request).account == s.get(Account, told.account).ref
         assert s.get(Ticket, told.ticket).status is TicketStatus.SOLVED
     assert crm.run_pending() == 0
     with crm.session(SETUP, write=False) as s:
@@ -168,6 +165,9 @@ def test_the_command_plays_it_and_never_overwrites_a_file_without_force(tmp_path
         "next",
     ):
         assert words in first.output
+    html = db.with_suffix(".html").read_text(encoding="utf-8")
+    assert html.count("<svg") == 4
+    assert "http:" not in html.replace("http://www.w3.org/2000/svg", "")
     content = db.read_bytes()
     again = run.invoke(demo, ["--days", "3", "--db", str(db)])
     assert again.exit_code == 1
@@ -176,3 +176,13 @@ def test_the_command_plays_it_and_never_overwrites_a_file_without_force(tmp_path
     forced = run.invoke(demo, ["--days", "3", "--db", str(db), "--force", "--lang", "zh"])
     assert forced.exit_code == 0, forced.output
     assert "一个客户的旅程" in forced.output
+    assert "销售漏斗" in db.with_suffix(".html").read_text(encoding="utf-8")
+
+
+def test_a_report_that_is_there_is_not_overwritten_either(tmp_path: Path) -> None:
+    report = tmp_path / "shop.html"
+    report.write_text("mine")
+    done = CliRunner().invoke(demo, ["--days", "1", "--db", str(tmp_path / "shop.db")])
+    assert done.exit_code == 1
+    assert "shop.html" in done.output
+    assert report.read_text() == "mine"
