@@ -17,10 +17,12 @@ from crm_core import CRM, Account, Session
 from crm_sales.api import Opportunity, Sales
 from crm_service.api import Service, Ticket
 
-from .company import ACTORS, SETUP, open_company
-from .story import Life, set_up, tell
+from .company import SETUP, Company
+from .play import forget, play, progress
+from .report import report
+from .story import STORY, Life, life
 from .words import WORDS
-from .year import DAYS, live
+from .year import DAYS, year
 
 DEFAULT_DB = "crm-demo.db"
 
@@ -53,60 +55,79 @@ class Printer:
 @click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="Language of what is printed.")
 @click.option("--seed", type=int, default=7, show_default=True, help="The same seed gives the same records and figures.")
 @click.option("--days", type=click.IntRange(1, DAYS), default=DAYS, show_default=True, help="How much of the year to simulate.")
+@click.option(
+    "--report", "report_file", type=click.Path(dir_okay=False, path_type=Path), help="HTML file to write; else beside the database."
+)
 @click.option("--force", is_flag=True, help="Overwrite what is there.")
-def demo(db: str, lang: str, seed: int, days: int, force: bool) -> None:
-    """Play one customer's life and a simulated year in a new database."""
+def demo(db: str, lang: str, seed: int, days: int, report_file: Path | None, force: bool) -> None:
+    """Play one customer's life and a simulated year in a new database; go on where it was interrupted."""
     printer = Printer(lang)
     url = db if "://" in db else f"sqlite:///{db}"
-    _clear_file(printer, url, force)
-    crm, clock = open_company(url, seed)
+    written = report_file or Path(DEFAULT_DB if "://" in db else db).with_suffix(".html")
+    steps = [*STORY, *year(days)]
+    if force:
+        _clear(url, seed, written)
+    company = _open(printer, url, seed, len(steps), written)
     try:
-        _clear_tables(printer, crm, force)
-        crm.migrate()
-        set_up(crm)
-        life = tell(crm, clock)
-        _print_life(printer, life)
+        company.crm.migrate()
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=printer.console, transient=True) as progress:
-            task = progress.add_task(printer.text("filling"), total=days)
-            live(crm, clock, seed, lambda day: progress.update(task, completed=day), days=days)
-        with crm.session(ACTORS["ann"], write=False) as s:
+        with Progress(*columns, console=printer.console, transient=True) as bar:
+            task = bar.add_task(printer.text("filling"), total=len(steps), completed=progress(url).steps)
+            play(company, steps, lambda step: bar.advance(task))
+        told = life(company)
+        _print_life(printer, told)
+        with company.session("ann") as s:
             _print_sales(printer, s)
-        with crm.session(ACTORS["eve"], write=False) as s:
+        with company.session("eve") as s:
             _print_service(printer, s)
-        _print_next(printer, crm, db)
+        written.write_text(report(company.crm, told, lang), encoding="utf-8")
+        _print_next(printer, company.crm, db, written)
     finally:
-        crm.close()
+        company.close()
 
 
-def _clear_file(printer: Printer, url: str, force: bool) -> None:
-    path = Path(url.removeprefix("sqlite:///"))
-    if not url.startswith("sqlite:///") or not path.exists():
-        return
-    if not force:
-        raise click.ClickException(printer.text("exists", path=path))
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+def _open(printer: Printer, url: str, seed: int, steps: int, written: Path) -> Company:
+    """Open a new company, or one whose story was interrupted.
 
-
-def _clear_tables(printer: Printer, crm: CRM, force: bool) -> None:
-    if not crm.migrations.current():
-        return
-    if not force:
+    Raises:
+        ClickException: there is a CRM, or a report, that is not ours to go on with.
+    """
+    came = progress(url)
+    if came.steps >= steps or (came.steps == 0 and written.exists()):
+        raise click.ClickException(printer.text("exists", path=written if written.exists() else url))
+    company = Company(url, seed, lives=came.steps, now=came.clock)
+    if came.steps == 0 and company.crm.migrations.current():
+        company.close()
         raise click.ClickException(printer.text("has_crm"))
-    for plugin in reversed(crm.registry.plugins):
-        crm.migrations.downgrade(None, plugin.name)
+    if came.steps:
+        printer.console.print(printer.text("resumed", steps=came.steps))
+    return company
 
 
-def _print_life(printer: Printer, life: Life) -> None:
+def _clear(url: str, seed: int, written: Path) -> None:
+    written.unlink(missing_ok=True)
+    if url.startswith("sqlite:///"):
+        path = Path(url.removeprefix("sqlite:///"))
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        return
+    forget(url)
+    company = Company(url, seed)
+    if company.crm.migrations.current():
+        for plugin in reversed(company.crm.registry.plugins):
+            company.crm.migrations.downgrade(None, plugin.name)
+    company.close()
+
+
+def _print_life(printer: Printer, told: Life) -> None:
     printer.title("story")
-    minutes = int(life.answered_in.total_seconds() // 60)
+    minutes = int(told.answered_in.total_seconds() // 60)
     steps = [
         printer.text("lead", name="Carol Chen"),
-        printer.text("converted", touches=life.touches),
-        printer.text("quoted", net=life.net, tax=life.tax, total=life.total),
-        printer.text("won", delivered=life.delivered),
-        printer.text("onboarding", promise=life.promise),
+        printer.text("converted", touches=told.touches),
+        printer.text("quoted", net=told.net, tax=told.tax, total=told.total),
+        printer.text("won"),
+        printer.text("onboarding", promise=told.promise),
         printer.text("answered", minutes=minutes),
     ]
     for n, step in enumerate(steps, 1):
@@ -141,10 +162,11 @@ def _print_service(printer: Printer, s: Session) -> None:
     printer.console.print(table)
 
 
-def _print_next(printer: Printer, crm: CRM, db: str) -> None:
+def _print_next(printer: Printer, crm: CRM, db: str, written: Path) -> None:
     with crm.session(SETUP, write=False) as s:
         counts = {"accounts": s.query(Account).count(), "deals": s.query(Opportunity).count(), "tickets": s.query(Ticket).count()}
     printer.title("next")
+    printer.console.print(f"  {printer.text('report', path=written)}", soft_wrap=True)
     printer.console.print(f"  {printer.text('next_plugins')}")
     printer.console.print(f"  {printer.text('next_import', db=db)}", soft_wrap=True)
     printer.console.print("\n" + printer.text("done", path=db, rows=journal_rows(crm), **counts), soft_wrap=True)

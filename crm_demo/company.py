@@ -1,13 +1,17 @@
-"""The company of the demonstration: its people, its clock, its CRM."""
+"""The company of the demonstration: its people, its clock, its CRM, and the host's transaction that a step is done in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
+
+from sqlalchemy import Connection, Engine, create_engine
 
 import crm_sales
 import crm_service
-from crm_core import CRM, Actor, FixedClock, Runtime, User
+from crm_core import CRM, Account, Actor, FixedClock, Runtime, Session, User
 
 START = datetime(2026, 1, 5, 8, tzinfo=UTC)
 TENANT = "demo"
@@ -47,14 +51,53 @@ ACTORS = {
 SETUP = Actor.system("demo", tenant=TENANT)
 
 
-def open_company(url: str, seed: int) -> tuple[CRM, FixedClock]:
-    """Open the company's CRM on a clock that the story moves; the same seed gives the same ids and numbers."""
-    clock = FixedClock(START)
-    crm = CRM(
-        url,
-        plugins=[crm_sales.plugin, crm_service.plugin],
-        directory=People(),
-        runtime=Runtime.seeded(seed, clock=clock),
-        region="DE",
-    )
-    return crm, clock
+class Company:
+    """The host of the demonstration: it owns the engine and the transactions, and the CRM joins them.
+
+    Attributes:
+        crm: the company's CRM.
+        clock: a clock that only the story moves.
+        engine: the host's engine.
+        seed: the same seed gives the same records and figures.
+    """
+
+    def __init__(self, url: str, seed: int, *, lives: int = 0, now: datetime = START) -> None:
+        """Open it; *lives* counts how often it was opened before, so that no two lives make the same ids."""
+        self.clock = FixedClock(now)
+        self.engine: Engine = create_engine(url)
+        self.seed = seed
+        self.crm = CRM(
+            self.engine,
+            plugins=[crm_sales.plugin, crm_service.plugin],
+            directory=People(),
+            runtime=Runtime.seeded(f"{seed}/{lives}" if lives else seed, clock=self.clock),
+            region="DE",
+        )
+        self._transaction: Connection | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Begin a transaction of the host's; the sessions opened within it commit or vanish with it."""
+        with self.engine.connect() as connection, connection.begin():
+            self._transaction = connection
+            try:
+                yield connection
+            finally:
+                self._transaction = None
+
+    @contextmanager
+    def session(self, who: str = "", *, reason: str | None = None) -> Iterator[Session]:
+        """Open a session of somebody, or of the one who sets things up, in the transaction that is open, else in its own."""
+        with self.crm.session(ACTORS[who] if who else SETUP, on=self._transaction, reason=reason) as s:
+            yield s
+
+    @cached_property
+    def accounts(self) -> list[Account]:
+        """The company's simulated customers."""
+        with self.session() as s:
+            return s.query(Account).where(Account.external_ref.startswith("demo:")).order_by(Account.id).all()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.crm.close()
+        self.engine.dispose()

@@ -7,36 +7,21 @@ from decimal import Decimal
 
 import attrs
 
-from crm_core import CRM, Channel, Contact, Direction, ExchangeRate, FixedClock, Interaction, Link, Money, Session
+from crm_core import Account, Channel, Contact, Direction, ExchangeRate, Interaction, Link, Money
 from crm_sales.api import Commitment, Lead, LeadIntake, LineDraft, Opportunity, Order, Quote, Rounding, Sales
 from crm_sales.api import Settings as SalesSettings
-from crm_service.api import BusinessCalendar, ClockState, Metric, Priority, Service, ServiceRequest, SlaPolicy, Ticket
+from crm_service.api import BusinessCalendar, Metric, Priority, Service, ServiceRequest, SlaPolicy, Ticket
 
-from .company import ACTORS, SETUP
+from .company import Company
+from .play import Step
 
-
-@attrs.frozen
-class Life:
-    """What the story left: ids, and the figures people look at."""
-
-    account: str
-    contact: str
-    deal: str
-    order: str
-    request: str
-    ticket: str
-    touches: int
-    net: Money
-    tax: Money
-    total: Money
-    promise: str
-    answered_in: timedelta
-    delivered: int
+DEAL = "100 seats"
+QUESTION = "How do we invite colleagues?"
 
 
-def set_up(crm: CRM) -> None:
+def set_up(company: Company) -> None:
     """Make what a company decides once: currencies, the pool of leads, the pipeline, working hours and promised times."""
-    with crm.session(SETUP, reason="set up") as s:
+    with company.session(reason="set up") as s:
         s.change_settings(
             SalesSettings, {"base_currency": "EUR", "currency": "EUR", "timezone": "Europe/Berlin", "lead_pool": ["bob", "dan"]}
         )
@@ -57,79 +42,97 @@ def set_up(crm: CRM) -> None:
         s.create(SlaPolicy(name="Standard", calendar=calendar.ref, targets=targets))
 
 
-def tell(crm: CRM, clock: FixedClock) -> Life:
-    """Play the story; every step is done by the person whose work it is, with that person's rights."""
-    with crm.session(SETUP) as s:
-        s.use(Sales).intake(
-            LeadIntake("Carol Chen", company="Acme GmbH", email="Carol@Acme.example", source="fair", message="100 seats, please"),
-            key="form:1",
-        )
-    clock.advance(timedelta(hours=3))
-    with crm.session(ACTORS["bob"]) as s:
-        deal = _win_over(s, clock)
-    with crm.session(ACTORS["bob"]) as s:
-        quote, order = _quote_and_order(s, deal)
-        s.use(Sales).win(deal.ref, reason="price")
-    delivered = crm.run_pending()
-    customer = deal.account
-    assert customer is not None
-    clock.advance(timedelta(days=10, hours=2))
-    with crm.session(ACTORS["eve"]) as s:
-        request = s.query(ServiceRequest).where(ServiceRequest.account == customer).one()
-        (promise,) = s.use(Service).open_promises(customer)
-        ticket, took = _answer(s, deal, clock)
-    with crm.session(SETUP, write=False) as s:
-        contact = s.query(Contact).where(Contact.account == customer).one()
-        touches = s.query(Interaction).where(Interaction.links.has(contact.id)).count()
-    assert quote.net is not None
-    assert quote.tax is not None
-    return Life(
-        account=customer.id,
-        contact=contact.id,
-        deal=deal.id,
-        order=order.id,
-        request=request.id,
-        ticket=ticket.id,
-        touches=touches,
-        net=quote.net,
-        tax=quote.tax,
-        total=order.total,
-        promise=promise.what,
-        answered_in=took,
-        delivered=delivered,
-    )
+def ask(company: Company) -> None:
+    """Somebody fills in a form: a lead, given to the next in turn."""
+    with company.session() as s:
+        given = LeadIntake("Carol Chen", company="Acme GmbH", email="Carol@Acme.example", source="fair", message="100 seats, please")
+        s.use(Sales).intake(given, key="form:1")
+    company.clock.advance(timedelta(hours=3))
 
 
-def _win_over(s: Session, clock: FixedClock) -> Opportunity:
+def win_over(company: Company) -> None:
     """Call the lead, convert it, and promise what it takes."""
-    lead = s.query(Lead).one()
-    call = Interaction(at=clock.now(), channel=Channel.CALL, direction=Direction.OUTBOUND, subject="First call", links=[Link.to(lead)])
-    s.create(call)
-    clock.advance(timedelta(days=4))
-    done = s.use(Sales).convert(lead, deal="100 seats", amount=Money("12340.50", "EUR"))
-    deal = s.get(Opportunity, done.opportunity)
-    s.create(Commitment(opportunity=deal.ref, what="Go live by 1 March, with training on site", who="eve", due=date(2026, 3, 1)))
-    return deal
+    with company.session("bob") as s:
+        lead = s.query(Lead).one()
+        now = company.clock.now()
+        s.create(Interaction(at=now, channel=Channel.CALL, direction=Direction.OUTBOUND, subject="First call", links=[Link.to(lead)]))
+        company.clock.advance(timedelta(days=4))
+        done = s.use(Sales).convert(lead, deal=DEAL, amount=Money("12340.50", "EUR"))
+        what = "Go live by 1 March, with training on site"
+        s.create(Commitment(opportunity=done.opportunity, what=what, who="eve", due=date(2026, 3, 1)))
 
 
-def _quote_and_order(s: Session, deal: Opportunity) -> tuple[Quote, Order]:
-    sales = s.use(Sales)
+def quote_and_win(company: Company) -> None:
+    """Quote, take the order, and win the deal."""
     lines = [
         LineDraft(description="Seat, one year", quantity=Decimal(100), price=Money("120.00", "EUR"), discount=Decimal(5), tax=Decimal(19)),
         LineDraft(description="Onboarding day", quantity=Decimal(1), price=Money("990.00", "EUR"), discount=Decimal(5), tax=Decimal(19)),
     ]
-    quote = sales.accept(sales.send(sales.quote(deal, lines, rounding=Rounding.LINE)))
-    return quote, sales.confirm(sales.order(quote))
+    with company.session("bob") as s:
+        sales = s.use(Sales)
+        deal = s.query(Opportunity).where(Opportunity.name == DEAL).one()
+        quote = sales.accept(sales.send(sales.quote(deal, lines, rounding=Rounding.LINE)))
+        sales.confirm(sales.order(quote))
+        sales.win(deal.ref, reason="price")
 
 
-def _answer(s: Session, deal: Opportunity, clock: FixedClock) -> tuple[Ticket, timedelta]:
-    """Take a question and answer it; return the ticket and the working time the answer took."""
-    ticket = s.create(Ticket(subject="How do we invite colleagues?", account=deal.account, priority=Priority.URGENT))
-    clock.advance(timedelta(minutes=25))
-    service = s.use(Service)
-    service.reply(ticket, "Settings, then People, then Invite.")
-    solved = service.solve(ticket)
-    clocks = {c.metric: c for c in service.sla(solved)}
-    first = clocks[Metric.FIRST_RESPONSE]
-    assert first.state is ClockState.MET
-    return solved, first.consumed
+def answer(company: Company) -> None:
+    """Ten days later the customer asks something, and is answered within half an hour."""
+    company.clock.advance(timedelta(days=10, hours=2))
+    with company.session("eve") as s:
+        customer = s.query(Account).where(Account.name == "Acme GmbH").one()
+        ticket = s.create(Ticket(subject=QUESTION, account=customer.ref, priority=Priority.URGENT))
+        company.clock.advance(timedelta(minutes=25))
+        service = s.use(Service)
+        service.reply(ticket, "Settings, then People, then Invite.")
+        service.solve(ticket)
+
+
+STORY = [Step("set up", set_up), Step("ask", ask), Step("win over", win_over), Step("quote and win", quote_and_win), Step("answer", answer)]
+
+
+@attrs.frozen
+class Life:
+    """What the story left: ids, and the figures people look at."""
+
+    account: str
+    contact: str
+    deal: str
+    order: str
+    request: str
+    ticket: str
+    touches: int
+    net: Money
+    tax: Money
+    total: Money
+    promise: str
+    answered_in: timedelta
+
+
+def life(company: Company) -> Life:
+    """Read what the story left."""
+    with company.session() as s:
+        deal = s.query(Opportunity).where(Opportunity.name == DEAL).one()
+        assert deal.account is not None
+        quote = s.query(Quote).where(Quote.opportunity == deal.ref).one()
+        assert quote.net is not None
+        assert quote.tax is not None
+        order = s.query(Order).where(Order.quote == quote.ref).one()
+        contact = s.query(Contact).where(Contact.account == deal.account).one()
+        ticket = s.query(Ticket).where(Ticket.subject == QUESTION).one()
+        (promise,) = s.use(Service).open_promises(deal.account)
+        (answered,) = (c for c in s.use(Service).sla(ticket) if c.metric is Metric.FIRST_RESPONSE)
+        return Life(
+            account=deal.account.id,
+            contact=contact.id,
+            deal=deal.id,
+            order=order.id,
+            request=s.query(ServiceRequest).where(ServiceRequest.account == deal.account).one().id,
+            ticket=ticket.id,
+            touches=s.query(Interaction).where(Interaction.links.has(contact.id)).count(),
+            net=quote.net,
+            tax=quote.tax,
+            total=order.total,
+            promise=promise.what,
+            answered_in=answered.consumed,
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -14,9 +15,10 @@ from sqlalchemy import select
 
 from crm_core import CRM, Account, Contact, Interaction, Money
 from crm_demo.command import demo
-from crm_demo.company import ACTORS, SETUP, open_company
-from crm_demo.story import Life, set_up, tell
-from crm_demo.year import live
+from crm_demo.company import ACTORS, SETUP, Company
+from crm_demo.play import play
+from crm_demo.story import STORY, Life, life
+from crm_demo.year import year
 from crm_sales.api import Lead, Opportunity, Order, OrderStatus, Sales, Status
 from crm_service.api import Service, ServiceRequest, Ticket, TicketStatus
 from tests.databases import Database, Databases
@@ -64,63 +66,58 @@ def journal(crm: CRM) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def company(database: Database) -> Any:
-    crm, clock = open_company(database.url, 7)
-    crm.migrate()
-    yield crm, clock
-    crm.close()
+def company(database: Database) -> Iterator[Company]:
+    made = Company(database.url, 7)
+    made.crm.migrate()
+    yield made
+    made.close()
 
 
-def test_c24_c38_a_lead_becomes_a_customer_a_won_deal_an_order_and_a_request(company: Any) -> None:
+def test_c24_c38_a_lead_becomes_a_customer_a_won_deal_an_order_and_a_request(company: Company) -> None:
     """[C10, C13, C18, C24, C38] One customer's life, in one process."""
-    crm, clock = company
-    set_up(crm)
-    life = tell(crm, clock)
-    _check_figures(life)
+    crm = company.crm
+    play(company, STORY)
+    told = life(company)
+    _check_figures(told)
     assert journal(crm) == expected_journal()
     with crm.session(SETUP, write=False) as s:
         lead = s.query(Lead).one()
-        assert (lead.converted_account.id, lead.converted_contact.id, lead.converted_opportunity.id) == (
-            life.account,
-            life.contact,
-            life.deal,
-        )
-        assert s.get(Account, life.account).name == "Acme GmbH"
-        assert s.query(Contact).where(Contact.emails.has("carol@acme.example")).one().id == life.contact
-        touches = s.query(Interaction).where(Interaction.links.has(life.contact)).all()
+        refs = (lead.converted_account, lead.converted_contact, lead.converted_opportunity)
+        assert [ref and ref.id for ref in refs] == [told.account, told.contact, told.deal]
+        assert s.get(Account, told.account).name == "Acme GmbH"
+        assert s.query(Contact).where(Contact.emails.has("carol@acme.example")).one().id == told.contact
+        touches = s.query(Interaction).where(Interaction.links.has(told.contact)).all()
         assert sorted(t.channel.value for t in touches) == ["call", "web"]
-        deal = s.get(Opportunity, life.deal)
-        assert (deal.status, deal.owner, deal.amount) == (Status.WON, "bob", life.net)
-        assert s.get(Order, life.order).status is OrderStatus.CONFIRMED
-        assert s.get(ServiceRequest, life.request).account.id == life.account
-        assert s.get(Ticket, life.ticket).status is TicketStatus.SOLVED
+        deal = s.get(Opportunity, told.deal)
+        assert (deal.status, deal.owner, deal.amount) == (Status.WON, "bob", told.net)
+        assert s.get(Order, told.order).status is OrderStatus.CONFIRMED
+        assert s.get(ServiceRequest, told.request).account == s.get(Account, told.account).ref
+        assert s.get(Ticket, told.ticket).status is TicketStatus.SOLVED
     assert crm.run_pending() == 0
     with crm.session(SETUP, write=False) as s:
         assert s.query(ServiceRequest).count() == 1
 
 
-def _check_figures(life: Life) -> None:
+def _check_figures(told: Life) -> None:
     seats, days = Decimal(100) * 120 * Decimal("0.95"), Decimal(990) * Decimal("0.95")
     taxes = [(net * 19 / 100).quantize(CENT, ROUND_HALF_UP) for net in (seats, days)]
-    assert life.net == Money(seats + days, "EUR")
-    assert life.tax == Money(sum(taxes, Decimal(0)), "EUR")
-    assert life.total == life.net + life.tax
-    assert (life.touches, life.delivered) == (2, 1)
-    assert life.answered_in == timedelta(minutes=25)
-    assert life.promise.startswith("Go live by 1 March")
+    assert told.net == Money(seats + days, "EUR")
+    assert told.tax == Money(sum(taxes, Decimal(0)), "EUR")
+    assert told.total == told.net + told.tax
+    assert told.touches == 2
+    assert told.answered_in == timedelta(minutes=25)
+    assert told.promise.startswith("Go live by 1 March")
 
 
 def test_the_same_seed_gives_the_same_company_and_another_gives_another(databases: Databases) -> None:
     hashes = []
     for seed in (1, 1, 2):
         database = databases.create()
-        crm, clock = open_company(database.url, seed)
-        crm.migrate()
-        set_up(crm)
-        tell(crm, clock)
-        live(crm, clock, seed, lambda day: None, days=5)
-        hashes.append((_without_transactions(crm), Counter(journal(crm))))
-        crm.close()
+        company = Company(database.url, seed)
+        company.crm.migrate()
+        play(company, [*STORY, *year(5)])
+        hashes.append((_without_transactions(company.crm), Counter(journal(company.crm))))
+        company.close()
         databases.drop(database)
     assert hashes[0] == hashes[1]
     assert hashes[0] != hashes[2]
@@ -136,11 +133,9 @@ def _without_transactions(crm: CRM) -> Any:
         return [tuple(map(repr, row)) for row in connection.execute(select(*columns).order_by(table.c.id))]
 
 
-def test_the_year_adds_up(company: Any) -> None:
-    crm, clock = company
-    set_up(crm)
-    tell(crm, clock)
-    live(crm, clock, 7, lambda day: None, days=15)
+def test_the_year_adds_up(company: Company) -> None:
+    crm = company.crm
+    play(company, [*STORY, *year(15)])
     with crm.session(ACTORS["ann"], write=False) as s:
         sales = s.use(Sales)
         figures, rate = sales.pipeline_by_stage(), sales.win_rate()
@@ -170,6 +165,9 @@ def test_the_command_plays_it_and_never_overwrites_a_file_without_force(tmp_path
         "next",
     ):
         assert words in first.output
+    html = db.with_suffix(".html").read_text(encoding="utf-8")
+    assert html.count("<svg") == 4
+    assert "http:" not in html.replace("http://www.w3.org/2000/svg", "")
     content = db.read_bytes()
     again = run.invoke(demo, ["--days", "3", "--db", str(db)])
     assert again.exit_code == 1
@@ -178,3 +176,13 @@ def test_the_command_plays_it_and_never_overwrites_a_file_without_force(tmp_path
     forced = run.invoke(demo, ["--days", "3", "--db", str(db), "--force", "--lang", "zh"])
     assert forced.exit_code == 0, forced.output
     assert "一个客户的旅程" in forced.output
+    assert "销售漏斗" in db.with_suffix(".html").read_text(encoding="utf-8")
+
+
+def test_a_report_that_is_there_is_not_overwritten_either(tmp_path: Path) -> None:
+    report = tmp_path / "shop.html"
+    report.write_text("mine")
+    done = CliRunner().invoke(demo, ["--days", "1", "--db", str(tmp_path / "shop.db")])
+    assert done.exit_code == 1
+    assert "shop.html" in done.output
+    assert report.read_text() == "mine"

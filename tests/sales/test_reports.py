@@ -51,3 +51,27 @@ def test_what_was_sold_is_counted_by_product(crm: CRM) -> None:
             ("lost", 1, Money(8, "EUR")),
             ("new", 1, Money(9, "EUR")),
         }
+
+
+def test_c14_a_funnel_counts_how_far_deals_came(crm: CRM) -> None:
+    with crm.session(BOSS) as s:
+        sales = s.use(Sales)
+        early, late, lost, won = (
+            deal(s, name, owner=owner) for name, owner in (("early", "A"), ("late", "D"), ("lost", "A"), ("won", "D"))
+        )
+        sales.move(late.ref, "negotiation")
+        sales.move(late.ref, "engaging")
+        sales.move(lost.ref, "engaging")
+        sales.lose(lost.ref, reason="price")
+        sales.win(won, reason="price")
+        assert early.stage == "new"
+        steps = sales.funnel()
+        assert [(f.stage, f.deals, f.percent) for f in steps] == [
+            ("new", 4, 100), ("prospecting", 3, 75), ("engaging", 3, 75), ("proposal", 2, 50), ("negotiation", 2, 50), ("won", 1, 25),
+        ]  # fmt: skip
+        assert steps[0].label == "New"
+        assert sales.funnel("no such pipeline") == []
+    with crm.session(rep("A"), write=False) as s:
+        assert [f.deals for f in s.use(Sales).funnel()] == [2, 1, 1, 0, 0, 0]
+    with crm.session(rep("nobody"), write=False) as s:
+        assert {f.percent for f in s.use(Sales).funnel()} == {None}

@@ -31,16 +31,17 @@ from .products import Asked, PriceAnswer, PriceBook, PriceBookEntry, Product
 from .promises import Commitment
 from .quote_lines import DiscountCheck, PriceContext, PriceLine, check_discount, price_lines
 from .quotes import LineDraft, Quote, QuoteAccepted, QuoteLine, QuoteStatus
-from .reports import Performance, StageFigure, WinRate
+from .reports import FunnelStep, Performance, StageFigure, WinRate
 from .service import Sales
 from .settings import Rounding, Settings
+from .waterfall import Waterfall
 
 __all__ = [
     "AcceptQuote", "Asked", "Claim", "Commitment", "ConfirmOrder", "Conversion", "ConversionCtx", "ConversionDraft", "Convert",
-    "DiscountCheck", "Forecast", "ForecastLine", "IntakeResult", "Lead", "LeadAssigned", "LeadConverted", "LeadIntake", "LeadStatus",
-    "LineDraft", "Lose", "Move", "Opportunity", "OpportunityLost", "OpportunityMoved", "OpportunityReopened", "OpportunityWon", "Order",
-    "OrderConfirmed", "OrderLine", "OrderStatus", "Performance", "Pipeline", "PlaceOrder", "PriceAnswer", "PriceBook", "PriceBookEntry",
-    "PriceContext", "PriceLine", "Product", "Quote", "QuoteAccepted", "QuoteLine", "QuoteStatus", "Release", "Reopen", "Rounding", "Sales",
-    "SendQuote", "Settings", "Stage", "StageDraft", "StageFigure", "StageHistory", "Status", "TakeIn", "Win", "WinRate", "check_discount",
-    "map_conversion", "price_lines",
+    "DiscountCheck", "Forecast", "ForecastLine", "FunnelStep", "IntakeResult", "Lead", "LeadAssigned", "LeadConverted", "LeadIntake",
+    "LeadStatus", "LineDraft", "Lose", "Move", "Opportunity", "OpportunityLost", "OpportunityMoved", "OpportunityReopened",
+    "OpportunityWon", "Order", "OrderConfirmed", "OrderLine", "OrderStatus", "Performance", "Pipeline", "PlaceOrder", "PriceAnswer",
+    "PriceBook", "PriceBookEntry", "PriceContext", "PriceLine", "Product", "Quote", "QuoteAccepted", "QuoteLine", "QuoteStatus", "Release",
+    "Reopen", "Rounding", "Sales", "SendQuote", "Settings", "Stage", "StageDraft", "StageFigure", "StageHistory", "Status", "TakeIn",
+    "Waterfall", "Win", "WinRate", "check_discount", "map_conversion", "price_lines",
 ]  # fmt: skip

@@ -6,12 +6,12 @@ from decimal import Decimal
 from typing import Any, Literal
 
 import attrs
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 
 from crm_core import Money, Ref, Session
 
-from .opportunities import Opportunity
-from .pipeline import Status
+from .opportunities import Opportunity, StageHistory
+from .pipeline import Stages, Status
 from .products import Product
 
 
@@ -55,12 +55,48 @@ class Performance:
     won_amounts: dict[str, Money]
 
 
+@attrs.frozen
+class FunnelStep:
+    """How many deals came as far as a stage, or further.
+
+    Attributes:
+        percent: of the deals that came as far as the first stage, in whole per cent, rounded half-up; None where there are none.
+    """
+
+    stage: str
+    label: str
+    deals: int
+    percent: int | None
+
+
 def pipeline_by_stage(session: Session) -> list[StageFigure]:
     """Count and add up deals by pipeline, stage and currency."""
     keys: list[Any] = [Opportunity.pipeline, Opportunity.stage, Opportunity.status, Opportunity.amount.currency]
     statement = select(*keys, func.count(), Opportunity.amount.sum()).group_by(*keys).order_by(*keys[:2], keys[3])
     rows: Any = session.execute(statement)
     return [StageFigure(*row) for row in rows]
+
+
+def funnel(session: Session, pipeline: str = "") -> list[FunnelStep]:
+    """Count the deals that ever came as far as each open stage of a pipeline (the main one), and as far as its won stage.
+
+    A deal that skipped a stage counts as having passed it; one that was lost counts up to where it was lost.
+    """
+    stages = Stages(session)
+    key = pipeline or stages.main
+    passed = [s for s in stages.of(key) if s.status is not Status.LOST]
+    if not passed:
+        return []
+    depth: Any = case({s.key: n for n, s in enumerate(passed)}, value=StageHistory.to_stage, else_=-1)
+    history = select(StageHistory.opportunity, func.max(depth).label("depth")).join(Opportunity, Opportunity.id == StageHistory.opportunity)
+    deepest = history.where(Opportunity.pipeline == key).group_by(StageHistory.opportunity).subquery()
+    rows: Any = session.execute(select(deepest.c.depth, func.count()).group_by(deepest.c.depth))
+    counts: dict[int, int] = {row[0]: row[1] for row in rows}
+    reached = [sum(n for d, n in counts.items() if d >= depth) for depth in range(len(passed))]
+    first = reached[0]
+    return [
+        FunnelStep(s.key, s.label, n, (200 * n + first) // (2 * first) if first else None) for s, n in zip(passed, reached, strict=True)
+    ]
 
 
 def win_rate(session: Session) -> WinRate:

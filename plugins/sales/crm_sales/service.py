@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 
 from crm_core import Account, Contact, Money, Ref, Session
 
-from . import conversion, forecast, leads, opportunities, orders, pipeline, products, promises, quotes, reports
+from . import conversion, forecast, leads, opportunities, orders, pipeline, products, promises, quotes, reports, waterfall
 from .conversion import Conversion
 from .forecast import ForecastLine
 from .leads import IntakeResult, Lead, LeadIntake
@@ -18,8 +18,9 @@ from .plugin import plugin
 from .products import Asked, PriceAnswer, PriceBook
 from .promises import Commitment
 from .quotes import LineDraft, Quote, QuoteStatus
-from .reports import Performance, StageFigure, WinRate
+from .reports import FunnelStep, Performance, StageFigure, WinRate
 from .settings import Rounding
+from .waterfall import Waterfall
 
 
 @plugin.service
@@ -137,9 +138,17 @@ class Sales:
         """Forecast per month, owner and currency."""
         return forecast.forecast(self._session, base=base, since=since, until=until)
 
+    def waterfall(self, since: datetime, until: datetime | None = None, *, currency: str) -> Waterfall:
+        """Explain how the open pipeline of one instant became that of another."""
+        return waterfall.waterfall(self._session, since, until, currency=currency)
+
     def pipeline_by_stage(self) -> list[StageFigure]:
         """Count and add up deals by stage."""
         return reports.pipeline_by_stage(self._session)
+
+    def funnel(self, pipeline: str = "") -> list[FunnelStep]:
+        """Count the deals that came as far as each stage of a pipeline."""
+        return reports.funnel(self._session, pipeline)
 
     def win_rate(self) -> WinRate:
         """Count won and lost deals."""

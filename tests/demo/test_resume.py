@@ -1,0 +1,97 @@
+"""The demonstration survives power cuts: killed after each step and in the middle of one, it goes on to the same end."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+from sqlalchemy import inspect, select
+
+from crm_core import CRM
+from crm_demo.company import Company
+from crm_demo.play import play, progress
+from crm_demo.story import STORY
+from crm_demo.year import year
+from tests.databases import Database, Databases
+
+DAYS = 3
+UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?7[0-9a-f]{3}-?[0-9a-f]{4}-?[0-9a-f]{12}")
+# Dies with the process's power: nothing is flushed, rolled back or closed.
+CUT = """
+import os, sys
+from crm_demo.company import Company
+from crm_demo.play import Step, play, progress
+from crm_demo.story import STORY
+from crm_demo.year import year
+url, days, early = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "early"
+came = progress(url)
+company = Company(url, 7, lives=came.steps + 100 * early, now=came.clock)
+company.crm.migrate()
+steps = [*STORY, *year(days)]
+step = steps[came.steps]
+def cut(company):
+    step.run(company)
+    os._exit(9)
+if early:
+    steps[came.steps] = Step(step.name, cut)
+play(company, steps, lambda step: os._exit(9))
+"""
+
+
+def test_killed_in_and_after_each_step_it_comes_to_the_same_end(databases: Databases, database: Database) -> None:
+    other = databases.create()
+    undisturbed = Company(other.url, 7)
+    undisturbed.crm.migrate()
+    steps = [*STORY, *year(DAYS)]
+    play(undisturbed, steps)
+    for done in range(len(steps)):
+        _run_until_the_cut(database.url, "early")
+        assert progress(database.url).steps == done, "a step that was cut off left nothing"
+        _run_until_the_cut(database.url, "late")
+        assert progress(database.url).steps == done + 1
+    resumed = Company(database.url, 7, lives=99, now=progress(database.url).clock)
+    play(resumed, steps)
+    print(f"\n{resumed.crm.bound.kind}: {len(steps)} steps, {2 * len(steps)} kills, {len(_journal(resumed.crm))} journal rows, seed 7")
+    assert _journal(resumed.crm) == _journal(undisturbed.crm)
+    assert _content(resumed.crm) == _content(undisturbed.crm)
+    resumed.close()
+    undisturbed.close()
+    databases.drop(other)
+
+
+def _run_until_the_cut(url: str, when: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", CUT, url, str(DAYS), when],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 9, done.stderr
+
+
+def _journal(crm: CRM) -> list[tuple[str, ...]]:
+    """Return the journal, each id called by the order in which it first appears."""
+    table = crm.tables.system.journal
+    columns = [c for c in table.c if c.name not in ("id", "xid", "event")]
+    with crm.bound.begin(write=False) as connection:
+        rows = connection.execute(select(*columns).order_by(table.c.id)).all()
+    names: dict[str, str] = {}
+    return [tuple(_named(value, names) for value in row) for row in rows]
+
+
+def _content(crm: CRM) -> dict[str, list[str]]:
+    """Return what is in the tables of the entities, without the ids themselves."""
+    with crm.bound.begin(write=False) as connection:
+        tables = {e.__name__: t for e, t in crm.tables.entities.items()}
+        assert {t.name for t in tables.values()} <= {*inspect(connection).get_table_names()}
+        return {
+            name: sorted(UUID.sub("#", repr(tuple(row))) for row in connection.execute(select(table))) for name, table in tables.items()
+        }
+
+
+def _named(value: Any, names: dict[str, str]) -> str:
+    return UUID.sub(lambda found: names.setdefault(found[0].replace("-", ""), f"#{len(names)}"), repr(value))
