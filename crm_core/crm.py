@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from .permissions.explain import Explanation
     from .query import Page
     from .scope import Scope
+    from .timeline import Timeline
+    from .view360 import View360
 
 E = TypeVar("E", bound=Entity)
 R = TypeVar("R")
@@ -308,8 +310,8 @@ class CRM:
 
         return json_schema(self, entity)
 
-    def to_json(self, record: Entity | Page[Any] | Sequence[Entity] | None, *, expand: Sequence[str] = ()) -> Any:
-        """Turn records into plain JSON; references named in *expand* become the records they point at, where they were loaded."""
+    def to_json(self, record: Entity | Page[Any] | Sequence[Entity] | View360 | Timeline | None, *, expand: Sequence[str] = ()) -> Any:
+        """Turn records, or a view of one, into plain JSON; references named in *expand* become what they point at, where it was loaded."""
         from .describe import to_json
 
         return to_json(self, record, expand)

@@ -9,6 +9,7 @@ import attrs
 from ..entities.activity import Interaction, Note, Tag, Tagging
 from ..entities.customer import Account, Affiliation, Contact, ExchangeRate
 from ..entities.entity import Entity
+from .core_panels import contacts, tags
 from .plugin import Plugin
 from .spec import CollectHook, Ctx, FilterHook, VetoHook
 
@@ -53,3 +54,8 @@ after_write: CollectHook[WriteCtx, list[Change], Any] = CollectHook("after_write
 CORE = Plugin("core", version="0.1.0", label="Core", package="crm_core.storage")
 CORE.entities(Account, Contact, Affiliation, ExchangeRate, Interaction, Note, Tag, Tagging)
 CORE.hooks(before_write, check_write, after_write)
+CORE.panel(Account, label="core.panel.contacts", reads=[Contact])(contacts)
+CORE.panel(Account, label="core.panel.tags", reads=[Tagging])(tags)
+CORE.panel(Contact, label="core.panel.tags", reads=[Tagging])(tags)
+CORE.catalogue("en", {"core.panel.contacts": "Contacts", "core.panel.tags": "Tags"})
+CORE.catalogue("zh", {"core.panel.contacts": "联系人", "core.panel.tags": "标签"})

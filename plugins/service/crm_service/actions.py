@@ -1,16 +1,14 @@
-"""Actions: what screens, REST, automations and tests call to work on tickets; and the panels beside records."""
+"""Actions: what screens, REST, automations and tests call to work on tickets."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 
-from crm_core import Account, Ref, Session
+from crm_core import Ref, Session
 
 from .comments import TicketComment
 from .plugin import plugin
-from .requests import Promise, RequestStatus, ServiceRequest, open_promises
+from .requests import RequestStatus, ServiceRequest
 from .service import Service
 from .tickets import Ticket
 
@@ -87,19 +85,3 @@ def reopen_ticket(session: Session, command: ReopenTicket) -> Ticket:
 def complete_request(session: Session, command: CompleteRequest) -> ServiceRequest:
     """Call a request done."""
     return session.update(ServiceRequest, command.request, {"status": RequestStatus.DONE})
-
-
-@plugin.panel(Account, label="service.panel.promises")
-def promises_of_account(session: Session, account: Account) -> dict[str, Any]:
-    """What a customer was promised and did not get yet."""
-    return {"promises": [_shown(p) for p in open_promises(session, account.ref)]}
-
-
-@plugin.panel(Ticket, label="service.panel.promises")
-def promises_of_ticket(session: Session, ticket: Ticket) -> dict[str, Any]:
-    """The same beside a ticket of that customer [C24]."""
-    return {"promises": [_shown(p) for p in open_promises(session, ticket.account)] if ticket.account else []}
-
-
-def _shown(promise: Promise) -> dict[str, Any]:
-    return {"what": promise.what, "who": promise.who, "due": promise.due.isoformat() if promise.due else None}
