@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Connection, Engine, Table
 
 from .asession import AsyncCRMSession
+from .automation.engine import Automation
 from .entities.codec import Codec
 from .entities.customer import ExchangeRate
 from .entities.entity import Entity
@@ -110,7 +111,9 @@ class CRM:
         self.shares = Shares()
         self.roles = TenantRoles(self)
         self.settings = TenantSettings(self)
+        self.directory = directory
         self._mirror = Mirror(self, directory)
+        self.automation = Automation(self)
         self._codecs: dict[type[Any], Codec] = {}
         self._shapes: dict[Policy, Shape] = {}
         self._references: dict[type[Any], list[tuple[type[Any], FieldSpec]]] = {}
@@ -336,7 +339,7 @@ class CRM:
     # -- delivery -----------------------------------------------------------------------------------------------------------------
 
     def run_pending(self, *, limit: int | None = None, on: Any = None) -> int:
-        """Deliver committed events to their subscribers now; return how many deliveries succeeded.
+        """Run the rules whose time came, and deliver committed events to their subscribers; return how many deliveries succeeded.
 
         Args:
             limit: stop after this many.
