@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from ..entities.automation import AutomationRule, AutomationRun, RunOutcome
-from ..entities.meta import spec
-from ..errors import CRMError, Denied, Invalid, NotFound, NotReadable
+from ..errors import CRMError, Denied, Invalid, NotReadable
 from ..permissions.to_python import holds
 from ..storage.failures import retryable
 from .author import revived
@@ -62,61 +61,56 @@ class Log:
 
 
 class Author:
-    """A rule with its author's session: what the two may do together, worked out once for a batch.
+    """A rule with its author: what the two may do together, worked out once for a batch.
 
     Attributes:
-        session: the author's; None where nobody is the author any more.
-        definition: the rule as the author may know it; None where it does not fit any more, ``unfit`` says why.
+        definition: the rule as the author may know it; None where there is no author any more, or the rule does not fit.
     """
 
     def __init__(self, session: Session, rule: AutomationRule) -> None:
         self.rule = rule
-        self.session: Session | None = None
         self.definition: Definition | None = None
-        self.unfit = ""
-        actor = revived(session, rule.runs_as)
-        if actor is not None:
-            self.session = session.derive(actor=actor, reason=f"automation rule {rule.id}")
+        self._handler = session
+        self._actor = revived(session, rule.runs_as)
+        self._unfit: list[str] = []
+        if self._actor is not None:
             try:
-                self.definition = read_definition(self.session, rule)
+                self.definition = read_definition(self.session(()), rule)
             except Invalid as e:
-                self.unfit = "; ".join(d.message() for d in e.details) or e.message()
+                self._unfit = [f"{d.field} ({d.code})" for d in e.details]
 
-    def trouble(self, log: Log, record: str | None) -> AutomationRun | None:
-        """Return the row that says why the rule cannot run at all; None where it can."""
-        if self.session is None:
-            return log.row(RunOutcome.DENIED, "automation_no_author", record, author=str(self.rule.runs_as.get("id", "")))
-        if self.definition is None:
-            return log.row(RunOutcome.FAILED, "automation_unfit", record, what=self.unfit)
-        return None
+    def session(self, chain: tuple[str, ...]) -> Session:
+        """Return a session of the author's own; what is written in it stands in the journal as caused by *chain*."""
+        session = self._handler.derive(actor=self._actor, reason=f"automation rule {self.rule.id}")
+        session.chain = chain
+        return session
+
+    def trouble(self, log: Log) -> AutomationRun:
+        """Return the row that says why the rule cannot run at all; it names no record, which its author may not see."""
+        if self._actor is None:
+            return log.row(RunOutcome.DENIED, "automation_no_author", author=str(self.rule.runs_as.get("id", "")))
+        return log.row(RunOutcome.FAILED, "automation_unfit", what=self._unfit)
 
 
 def on_event(author: Author, what: Occurrence, log: Log) -> AutomationRun | None:
     """Try a rule on what happened; None where it has nothing to say to it, or the record does not exist for its author."""
-    record, session, definition = what.entry.record, author.session, author.definition
-    if session is None or definition is None:
-        return author.trouble(log, record)
+    record, definition = what.entry.record, author.definition
+    if definition is None:
+        return author.trouble(log)
+    before = what.entry.chain
+    session = author.session((*before, f"{what.entry.kind} > {marker(author.rule, record)}"))
     if not definition.concerns(what) or not visible(session, definition, what.new):
         return None
     if not definition.fits(what):
         return log.row(RunOutcome.NO_MATCH, "automation_other_change", record, fields=sorted(what.changed & definition.changed.keys()))
-    session.chain = (*what.entry.chain, f"{what.entry.kind} > {marker(author.rule, record)}")
-    return _attempt(author, record, what.old, what.new, log)
-
-
-def _attempt(author: Author, record: str, old: Values, new: Values, log: Log) -> AutomationRun:
-    session, definition = author.session, author.definition
-    assert session is not None
-    assert definition is not None
-    if not definition.holds(session, old, new):
+    if not definition.holds(session, what.old, what.new):
         return log.row(RunOutcome.NO_MATCH, "automation_no_match", record)
-    *before, _ = session.chain
     runs = [step for step in before if " > core.automation:" in step]
     if any(step.endswith(marker(author.rule, record)) for step in runs):
-        return log.row(RunOutcome.LOOP, "automation_loop", record, chain=before)
+        return log.row(RunOutcome.LOOP, "automation_loop", record, chain=list(before))
     if len(runs) >= MAX_RULES:
-        return log.row(RunOutcome.LOOP, "automation_too_deep", record, limit=MAX_RULES, chain=before)
-    return _done(session, definition, record, old, new, log)
+        return log.row(RunOutcome.LOOP, "automation_too_deep", record, limit=MAX_RULES, chain=list(before))
+    return _done(session, definition, record, what.old, what.new, log)
 
 
 def _done(session: Session, definition: Definition, record: str, old: Values, new: Values, log: Log) -> AutomationRun:
@@ -130,23 +124,21 @@ def _done(session: Session, definition: Definition, record: str, old: Values, ne
     except CRMError as e:
         if retryable(e):
             raise
-        outcome = RunOutcome.DENIED if isinstance(e, Denied | NotFound | NotReadable) else RunOutcome.FAILED
+        outcome = RunOutcome.DENIED if isinstance(e, Denied | NotReadable) else RunOutcome.FAILED
         return log.row(outcome, "automation_failed", record, action=label, error=e.code, fields=sorted({d.field for d in e.details}))
     return log.row(RunOutcome.DONE, "automation_done", record, actions=[act.label for act in definition.acts])
 
 
 def on_time(author: Author, log: Log, keep: Callable[[AutomationRun], Any]) -> None:
     """Try a rule on every record that its author sees, one after the other; *keep* gets the rows of those on which it ran."""
-    session, definition = author.session, author.definition
-    trouble = author.trouble(log, None)
-    if session is None or definition is None or trouble is not None:
-        if trouble is not None:
-            keep(trouble)
+    definition = author.definition
+    if definition is None:
+        keep(author.trouble(log))
         return
     entity, codec = definition.codec.entity, definition.codec
-    name = spec(entity).name
-    for record in session.query(entity).stream():
+    reader = author.session(())
+    for record in reader.query(entity).stream():
         values = codec.values(record)
-        if definition.holds(session, {}, values):
-            session.chain = (f"{name} > {marker(author.rule, record.id)}",)
+        if definition.holds(reader, {}, values):
+            session = author.session((f"{codec.facts.name} > {marker(author.rule, record.id)}",))
             keep(_done(session, definition, record.id, {}, values, log))

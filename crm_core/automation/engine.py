@@ -110,7 +110,8 @@ class Automation:
         happened: dict[int, Occurrence] = {}
         for entry, rule in pairs:
             if rule.id not in authors:
-                authors[rule.id], begun[rule.id] = Author(session, rule), self._woken(session, rule).id
+                authors[rule.id] = Author(session, rule)
+                begun[rule.id] = self._woken(session.unit.connection, rule.tenant, rule.id).id
             if entry.id <= begun[rule.id] or f"{rule.id}:{entry.event_id}" in known:
                 continue
             what = happened.setdefault(entry.id, self._occurrence(session, entry))
@@ -130,10 +131,9 @@ class Automation:
         codec = self._crm.codec(self._crm.entity(entry.entity))
         return Occurrence(entry, codec, lambda: history(connection, tables, tenant, entry.entity, entry.record))
 
-    def _woken(self, session: Session, rule: AutomationRule) -> Entry:
+    def _woken(self, connection: Connection, tenant: str, rule: str) -> Entry:
         """Return the journal's row by which a rule became active: what happened before is none of its business."""
-        name = spec(AutomationRule).name
-        rows = history(session.unit.connection, self._crm.tables, session.actor.tenant, name, rule.id)
+        rows = history(connection, self._crm.tables, tenant, spec(AutomationRule).name, rule)
         return [e for e in rows if not e.name.endswith(".updated") or e.changes.get("active") == [False, True]][-1]
 
     # -- by the clock -------------------------------------------------------------------------------------------------------------
@@ -141,27 +141,28 @@ class Automation:
     def due(self, connection: Connection) -> list[Slot]:
         """Return the rules whose time came and that have not run since. Of several times missed, the last one counts."""
         table, runs, now = self._crm.tables.entities[AutomationRule], self._crm.tables.entities[AutomationRun], self._now()
-        statement = select(table.c.tenant, table.c.id, table.c.schedule).where(
+        statement = select(table.c.tenant, table.c.id, table.c.schedule, table.c.updated_at).where(
             table.c.active, table.c.runs_on == RuleTrigger.SCHEDULE, table.c.deleted_at.is_(None)
         )
-        slots = []
-        for tenant, rule, schedule in connection.execute(statement):
+        slots: dict[str, tuple[Slot, datetime]] = {}
+        for tenant, rule, schedule, changed in connection.execute(statement):
             try:
-                slots.append(Slot(tenant, rule, read_schedule(schedule).last(now)))
+                slot = Slot(tenant, rule, read_schedule(schedule).last(now))
+                slots[f"{rule}:{slot.source}"] = slot, changed
             except Invalid:
                 _log.warning("the schedule of rule %s cannot be read", rule)
-        keys = [f"{s.rule}:{s.source}" for s in slots]
-        done = set(connection.execute(select(runs.c.key).where(runs.c.key.in_(keys))).scalars()) if keys else set()
-        return [s for s in slots if f"{s.rule}:{s.source}" not in done]
+        done = set(connection.execute(select(runs.c.key).where(runs.c.key.in_(slots))).scalars()) if slots else set()
+        left = [pair for key, pair in slots.items() if key not in done]
+        return [s for s, changed in left if s.at > changed or s.at > self._woken(connection, s.tenant, s.rule).at]
 
     def run_slot(self, session: Session, slot: Slot) -> None:
-        """Run a rule for its slot; nothing is done where somebody else has it, or the rule was not active then.
+        """Run a rule for its slot, unless it was stopped meanwhile.
 
         Raises:
             Conflict: somebody else took the slot at the same time.
         """
         rule = session.find(AutomationRule, slot.rule)
-        if rule is None or not rule.active or slot.at <= self._woken(session, rule).at:
+        if rule is None or not rule.active:
             return
         log = Log(rule, self._now(), slot.source)
         session.create(log.row(RunOutcome.DONE, "automation_slot", at=slot.source))
