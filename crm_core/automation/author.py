@@ -39,7 +39,7 @@ def revived(session: Session, runs_as: dict[str, Any]) -> Actor | None:
             plugin = id.removeprefix("plugin:")
             return Actor.service(session.crm.registry.plugin(plugin).name, tenant=tenant)
         return _user(session, id, runs_as)
-    except CRMError:
+    except (CRMError, LookupError, TypeError):  # what a hand wrote into the table is nobody
         return None
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -86,10 +86,7 @@ def _happened(session: Session, definition: Definition, since: datetime | None, 
     crm, tenant, codec = session.crm, session.actor.tenant, definition.codec
     name, connection = codec.facts.name, session.unit.connection
 
-    @lru_cache(64)
-    def rows(record: str) -> Any:
-        return history(connection, crm.tables, tenant, name, record)
-
+    read = lru_cache(100)(partial(history, connection, crm.tables, tenant, name))
     after = 0
     while entries := changes(
         connection, crm.tables, tenant, f"{name}.{definition.trigger.value}", since=since, until=until, after=after, limit=CHUNK
@@ -98,7 +95,7 @@ def _happened(session: Session, definition: Definition, since: datetime | None, 
         living = session.get_many(codec.entity, [e.record for e in entries])
         seen = {r.id for r in living}
         for entry in entries:
-            what = Occurrence(entry, codec, lambda record=entry.record: rows(record))  # type: ignore[misc]  # bound now
+            what = Occurrence(entry, codec, partial(read, entry.record))
             if (entry.record in seen or _is_gone(session, definition, what)) and definition.concerns(what):
                 if not visible(session, definition, what.new):
                     continue

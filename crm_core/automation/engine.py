@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -108,16 +109,19 @@ class Automation:
         authors: dict[str, Author] = {}
         begun: dict[str, int] = {}
         happened: dict[int, Occurrence] = {}
+        read = lru_cache(100)(partial(history, session.unit.connection, self._crm.tables, session.actor.tenant))
+        runs: list[AutomationRun] = []
         for entry, rule in pairs:
             if rule.id not in authors:
                 authors[rule.id] = Author(session, rule)
                 begun[rule.id] = self._woken(session.unit.connection, rule.tenant, rule.id).id
             if entry.id <= begun[rule.id] or f"{rule.id}:{entry.event_id}" in known:
                 continue
-            what = happened.setdefault(entry.id, self._occurrence(session, entry))
+            what = happened.setdefault(entry.id, self._occurrence(entry, read))
             run = on_event(authors[rule.id], what, Log(rule, self._now(), entry.event_id, entry.event_id))
             if run is not None:
-                session.create(run)
+                runs.append(run)
+        session.create_many(runs)
 
     def _known(self, session: Session, keys: Sequence[str]) -> frozenset[str]:
         found: set[str] = set()
@@ -126,10 +130,9 @@ class Automation:
             found.update(session.execute(query).scalars())
         return frozenset(found)
 
-    def _occurrence(self, session: Session, entry: Entry) -> Occurrence:
-        tables, connection, tenant = self._crm.tables, session.unit.connection, session.actor.tenant
+    def _occurrence(self, entry: Entry, read: Callable[[str, str], Sequence[Entry]]) -> Occurrence:
         codec = self._crm.codec(self._crm.entity(entry.entity))
-        return Occurrence(entry, codec, lambda: history(connection, tables, tenant, entry.entity, entry.record))
+        return Occurrence(entry, codec, partial(read, entry.entity, entry.record))
 
     def _woken(self, connection: Connection, tenant: str, rule: str) -> Entry:
         """Return the journal's row by which a rule became active: what happened before is none of its business."""

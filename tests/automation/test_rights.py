@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from crm_core import Account, Actor, AutomationRule, CRMError, Denied, Invalid, Role, RuleTrigger, RunOutcome
-from crm_core.rules import F, owner, related, to_json
+from crm_core.automation.author import revived
+from crm_core.rules import F, actor, owner, related, to_json
 from tests.automation.conftest import MakeOffice
-from tests.automation.office import AUTHOR, CLERK, ROLES, SETUP, Case, Office, People, Size
+from tests.automation.office import AUTHOR, CLERK, ROLES, SETUP, START, Case, Office, People, Size
 
 PRIVATE = Actor("5", roles={"private"})
 SCHEDULED = {"runs_on": RuleTrigger.SCHEDULE, "schedule": {"every_minutes": 5}}
@@ -194,6 +196,31 @@ def test_c51_rights_that_the_author_lost_are_lost_to_the_rule(make_office: MakeO
     assert office.outcomes(rule) == [(RunOutcome.DONE, "automation_done"), (RunOutcome.FAILED, "automation_unfit"), gone, gone]
     assert {r.record for r in office.runs(rule)[1:]} == {None}  # who sees no record hears of none
     assert "Nobody is 1 any more" in office.crm.automation.reason(office.runs(rule)[2])
+
+
+def test_c51_attributes_of_the_author_are_those_of_the_hour_of_writing_where_nobody_knows_better(office: Office) -> None:
+    author = Actor("1", roles={"author"}, teams={"a"}, attributes={"stage": "hot", "limit": Decimal("2.5"), "since": START, "all": ["x"]})
+    rule = office.rule(actor=author, condition=to_json(F("state") == actor("stage")))
+    with office.crm.session(SETUP, write=False) as s:
+        then = revived(s, rule.runs_as)
+    assert then == author
+    assert then is not None
+    assert then.attributes == author.attributes
+    office.case(state="hot")
+    office.case(state="cold")
+    office.crm.run_pending()
+    assert [r.outcome for r in office.runs(rule)] == [RunOutcome.DONE, RunOutcome.NO_MATCH]
+
+
+@pytest.mark.parametrize("runs_as", [{}, {"id": "1"}, {"id": "plugin:gone", "kind": "service"}, {"id": "1", "roles": 5, "teams": []}])
+def test_c51_an_author_that_a_hand_wrote_into_the_table_is_nobody(office: Office, runs_as: dict[str, Any]) -> None:
+    rule = office.rule()
+    with office.crm.bound.begin() as connection:
+        connection.execute(office.crm.table(AutomationRule).update().values(runs_as=runs_as))
+    office.case()
+    office.crm.run_pending()
+    assert office.outcomes(rule) == [(RunOutcome.DENIED, "automation_no_author")]
+    assert office.crm.delivery.parked() == []
 
 
 def test_c51_the_journal_names_the_author_and_the_rule(office: Office) -> None:

@@ -124,6 +124,19 @@ def test_c02_a_contacts_view_brings_the_accounts_along_where_it_may_be_seen(make
         assert s.view360(carol).account is None
 
 
+def test_c02_a_deal_and_a_ticket_bring_their_customer_along(make_crm: MakeCRM) -> None:
+    crm = world(make_crm)
+    acme, _ = customer(crm)
+    with crm.session(ALL, write=False) as s:
+        for record in (s.query(Opportunity).first(), s.query(Ticket).first()):
+            assert record is not None
+            view = s.view360(record)
+            assert (view.record.id, view.account.record.id if view.account else "") == (record.id, acme.id)
+            assert [p.error for p in view.panels] == [None] * len(view.panels)
+        with pytest.raises(NotFound):
+            s.view360(Ref(Ticket, acme.id))
+
+
 def test_c02_each_user_sees_their_part_and_no_trace_of_the_rest(make_crm: MakeCRM) -> None:
     crm = world(make_crm, roles=[MINE])
     acme, _ = customer(crm)
