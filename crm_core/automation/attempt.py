@@ -92,12 +92,9 @@ class Author:
         return log.row(RunOutcome.FAILED, "automation_unfit", what=self._unfit)
 
 
-def on_event(author: Author, what: Occurrence, log: Log) -> AutomationRun | None:
+def on_event(author: Author, definition: Definition, what: Occurrence, log: Log) -> AutomationRun | None:
     """Try a rule on what happened; None where it has nothing to say to it, or the record does not exist for its author."""
-    record, definition = what.entry.record, author.definition
-    if definition is None:
-        return author.trouble(log)
-    before = what.entry.chain
+    record, before = what.entry.record, what.entry.chain
     session = author.session((*before, f"{what.entry.kind} > {marker(author.rule, record)}"))
     if not definition.concerns(what) or not visible(session, definition, what.new):
         return None

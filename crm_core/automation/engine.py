@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
@@ -117,8 +117,13 @@ class Automation:
                 begun[rule.id] = self._woken(session.unit.connection, rule.tenant, rule.id).id
             if entry.id <= begun[rule.id] or f"{rule.id}:{entry.event_id}" in known:
                 continue
-            what = happened.setdefault(entry.id, self._occurrence(entry, read))
-            run = on_event(authors[rule.id], what, Log(rule, self._now(), entry.event_id, entry.event_id))
+            author, log = authors[rule.id], Log(rule, self._now(), entry.event_id, entry.event_id)
+            if author.definition is None:
+                runs.append(author.trouble(log))
+                continue
+            if entry.id not in happened:
+                happened[entry.id] = Occurrence(entry, author.definition.codec, partial(read, entry.entity, entry.record))
+            run = on_event(author, author.definition, happened[entry.id], log)
             if run is not None:
                 runs.append(run)
         session.create_many(runs)
@@ -129,10 +134,6 @@ class Automation:
             query = select(AutomationRun.key).where(AutomationRun.key.in_(keys[start : start + 500]))
             found.update(session.execute(query).scalars())
         return frozenset(found)
-
-    def _occurrence(self, entry: Entry, read: Callable[[str, str], Sequence[Entry]]) -> Occurrence:
-        codec = self._crm.codec(self._crm.entity(entry.entity))
-        return Occurrence(entry, codec, partial(read, entry.entity, entry.record))
 
     def _woken(self, connection: Connection, tenant: str, rule: str) -> Entry:
         """Return the journal's row by which a rule became active: what happened before is none of its business."""

@@ -7,7 +7,20 @@ from typing import Any
 
 import pytest
 
-from crm_core import Account, Actor, AutomationRule, AutomationRun, Conflict, Denied, Invalid, NotFound, RuleTrigger, RunOutcome
+from crm_core import (
+    CRM,
+    Account,
+    Actor,
+    AutomationRule,
+    AutomationRun,
+    Conflict,
+    Denied,
+    Invalid,
+    NotFound,
+    RuleTrigger,
+    RunOutcome,
+    Runtime,
+)
 from crm_core.io import Importer, mapping_of
 from crm_core.rules import F, related, to_json
 from tests.automation.office import AUTHOR, CLERK, SETUP, Case, Office, Size
@@ -231,6 +244,24 @@ def test_c52_without_rules_nothing_is_delivered_and_a_first_rule_misses_nothing(
     office.case()
     office.crm.run_pending()
     assert office.outcomes(rule) == [DONE]
+
+
+def test_c51_a_rule_about_a_plugin_that_is_not_loaded_rests_and_says_so(office: Office) -> None:
+    rule = office.rule()
+    hourly = office.rule(runs_on=RuleTrigger.SCHEDULE, schedule={"every_minutes": 60})
+    office.case()
+    office.later(hours=1)
+    bare = CRM(office.crm.url, runtime=Runtime.seeded(2, clock=office.clock))
+    bare.run_pending()
+    assert bare.delivery.parked() == []
+    bare.close()
+    unfit = (RunOutcome.FAILED, "automation_unfit")
+    assert office.outcomes(rule) == [unfit]
+    assert office.outcomes(hourly) == [(RunOutcome.DONE, "automation_slot"), unfit]
+    assert "entity (unknown_entity)" in office.crm.automation.reason(office.runs(rule)[0])
+    office.case()
+    office.crm.run_pending()
+    assert office.outcomes(rule) == [unfit, DONE]
 
 
 def test_c51_tenants_have_rules_of_their_own(office: Office) -> None:
