@@ -104,8 +104,8 @@ def test_c51_one_record_that_fails_does_not_keep_the_others_from_it(office: Offi
     assert [(r.record, r.outcome) for r in office.runs(rule)[1:]] == [(bad.id, RunOutcome.FAILED), (good.id, RunOutcome.DONE)]
 
 
-def test_c52_two_processes_share_a_slot_and_it_is_run_once(office: Office) -> None:
-    rule = hourly(office)
+def test_c52_two_processes_share_a_slot_and_an_event_and_each_is_worked_on_once(office: Office) -> None:
+    rule, heard = hourly(office), office.rule(actions=[{"set": {"due": "2026-04-01"}}])
     case = office.case()
     office.later(hours=1)
     twin = CRM(office.crm.url, plugins=[plugin], roles=ROLES, runtime=Runtime.seeded(2, clock=FixedClock(office.clock.now())))
@@ -126,7 +126,8 @@ def test_c52_two_processes_share_a_slot_and_it_is_run_once(office: Office) -> No
     twin.close()
     assert failures == []
     assert [r.reason for r in office.runs(rule)] == ["automation_slot", "automation_done"]
-    assert office.now(case).version == 2
+    assert [r.reason for r in office.runs(heard)] == ["automation_done"]
+    assert office.now(case).version == 3
 
 
 def test_c52_a_slot_that_broke_off_is_run_again_whole(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 
 import crm_sales
 import crm_service
@@ -48,8 +48,11 @@ def test_c02_the_number_of_statements_does_not_grow(crm: CRM, monkeypatch: pytes
         sent.append(sql)
         return known(connection, sql)
 
+    def hear(*given: Any) -> None:
+        sent.append(given[2])
+
     monkeypatch.setattr(prepared, "_cursor", counting)
-    event.listen(crm.bound.synchronous().engine, "before_cursor_execute", lambda *given: sent.append(given[2]))
+    event.listen(Engine, "before_cursor_execute", hear)
     counts = []
     for accounts, each in ((3, 6), (3, 40)):
         refs = fill(crm, accounts, each)
@@ -58,6 +61,7 @@ def test_c02_the_number_of_statements_does_not_grow(crm: CRM, monkeypatch: pytes
             sent.clear()
             s.view360(refs[1])
             counts.append(len(sent))
+    event.remove(Engine, "before_cursor_execute", hear)
     print(f"{crm.bound.kind}: {counts[0]} statements a view, savepoints included")
     assert counts[0] == counts[1]
     assert 0 < counts[0] <= 40
@@ -70,19 +74,21 @@ def test_c02_a_view_is_quick_among_ten_thousand_accounts(crm: CRM) -> None:
     with crm.session(SETUP) as s:  # one customer to whom much happened, and whom every page must not read whole
         busy = refs[5_000]
         s.create_many(Interaction(at=START - timedelta(hours=n), subject="I", links=[Link.to(busy)]) for n in range(2_000))
-    taken = []
+    taken, worked = [], []
     for n in range(LOOKS):
         with crm.session(MANAGER, write=False) as s:
-            begun = perf_counter()
+            begun, work = perf_counter(), process_time()
             view = s.view360(refs[(n * 7919) % len(refs)])
             taken.append((perf_counter() - begun) * 1000)
+            worked.append((process_time() - work) * 1000)
             assert len(view.panels) == 6
     begun = perf_counter()
     with crm.session(MANAGER, write=False) as s:
         assert len(s.view360(busy).timeline) == 20
     of_busy = (perf_counter() - begun) * 1000
-    taken.sort()
-    p50, p95 = taken[LOOKS // 2], taken[LOOKS * 95 // 100]
+    (p50, p95), (work50, work95) = ((each[LOOKS // 2], each[LOOKS * 95 // 100]) for each in (sorted(taken), sorted(worked)))
     rows = "10,000 accounts, as many contacts, deals and tickets, 12,000 interactions"
-    print(f"sqlite, {rows}; {LOOKS} views, seed 1: p50 {p50:.1f} ms, p95 {p95:.1f} ms; with 2,000 interactions {of_busy:.1f} ms")
-    assert p95 < 250  # a loose bound for a busy machine; the figure is what is printed
+    print(
+        f"sqlite, {rows}; {LOOKS} views, seed 1: p50 {p50:.1f} ms, p95 {p95:.1f} ms, of the processor {work50:.1f} and {work95:.1f} ms; with 2,000 interactions {of_busy:.1f} ms"
+    )
+    assert work95 < 100  # a loose bound that other processes do not move; the figures are what is printed
