@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .asession import AsyncCRMSession as AsyncCRMSession
+    from .automation.dry_run import DryRun as DryRun
     from .crm import CRM as CRM
     from .entities.activity import Channel as Channel
     from .entities.activity import Direction as Direction
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from .entities.activity import Participant as Participant
     from .entities.activity import Tag as Tag
     from .entities.activity import Tagging as Tagging
+    from .entities.automation import AutomationRule as AutomationRule
+    from .entities.automation import AutomationRun as AutomationRun
+    from .entities.automation import RuleTrigger as RuleTrigger
+    from .entities.automation import RunOutcome as RunOutcome
     from .entities.columns import alias as alias
     from .entities.customer import Account as Account
     from .entities.customer import AccountKind as AccountKind
@@ -82,13 +87,18 @@ if TYPE_CHECKING:
     from .runtime import Runtime as Runtime
     from .session import Session as Session
     from .storage.changeset import BulkResult as BulkResult
+    from .timeline import Timeline as Timeline
+    from .view360 import PanelView as PanelView
+    from .view360 import View360 as View360
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "asession": ("AsyncCRMSession",),
+    "automation.dry_run": ("DryRun",),
     "crm": ("CRM",),
     "entities.activity": ("Channel", "Direction", "Interaction", "Link", "Note", "Participant", "Tag", "Tagging"),
+    "entities.automation": ("AutomationRule", "AutomationRun", "RuleTrigger", "RunOutcome"),
     "entities.columns": ("alias",),
     "entities.customer": ("Account", "AccountKind", "Affiliation", "Contact", "ExchangeRate"),
     "entities.entity": ("Entity", "Extension"),
@@ -110,6 +120,8 @@ _HOMES = {
     "runtime": ("FixedClock", "Runtime"),
     "session": ("Session",),
     "storage.changeset": ("BulkResult",),
+    "timeline": ("Timeline",),
+    "view360": ("PanelView", "View360"),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

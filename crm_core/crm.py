@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Connection, Engine, Table
 
 from .asession import AsyncCRMSession
+from .automation.engine import Automation
 from .entities.codec import Codec
 from .entities.customer import ExchangeRate
 from .entities.entity import Entity
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from .permissions.explain import Explanation
     from .query import Page
     from .scope import Scope
+    from .timeline import Timeline
+    from .view360 import View360
 
 E = TypeVar("E", bound=Entity)
 R = TypeVar("R")
@@ -114,7 +117,9 @@ class CRM:
         self.shares = Shares()
         self.roles = TenantRoles(self)
         self.settings = TenantSettings(self)
+        self.directory = directory
         self._mirror = Mirror(self, directory)
+        self.automation = Automation(self)
         self._codecs: dict[type[Any], Codec] = {}
         self._shapes: dict[Policy, Shape] = {}
         self._references: dict[type[Any], list[tuple[type[Any], FieldSpec]]] = {}
@@ -316,8 +321,8 @@ class CRM:
 
         return json_schema(self, entity)
 
-    def to_json(self, record: Entity | Page[Any] | Sequence[Entity] | None, *, expand: Sequence[str] = ()) -> Any:
-        """Turn records into plain JSON; references named in *expand* become the records they point at, where they were loaded."""
+    def to_json(self, record: Entity | Page[Any] | Sequence[Entity] | View360 | Timeline | None, *, expand: Sequence[str] = ()) -> Any:
+        """Turn records, or a view of one, into plain JSON; references named in *expand* become what they point at, where it was loaded."""
         from .describe import to_json
 
         return to_json(self, record, expand)
@@ -361,7 +366,7 @@ class CRM:
     # -- delivery -----------------------------------------------------------------------------------------------------------------
 
     def run_pending(self, *, limit: int | None = None, on: Any = None) -> int:
-        """Deliver committed events to their subscribers now; return how many deliveries succeeded.
+        """Run the rules whose time came, and deliver committed events to their subscribers; return how many deliveries succeeded.
 
         Args:
             limit: stop after this many.

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
+from .automation.engine import taken
 from .events.event import Event, EventCodec
 from .events.wake import notify
 from .permissions.actor import Actor
 from .session import Session
 from .storage.unit import Lease, Unit
+
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from .crm import CRM
@@ -30,12 +34,30 @@ class Host:
         self.runtime: Runtime = crm.runtime
         self.tables: Tables = crm.tables
         self.event_codec: EventCodec = crm.events
-        self.subscribers: Sequence[Subscriber] = crm.subscribers
+        self.subscribers: Sequence[Subscriber] = (*crm.subscribers, crm.automation.idle)
         self.health: Health = crm.registry.health
 
     def begin(self, *, write: bool = True) -> AbstractContextManager[Connection]:
         """Open a transaction of its own."""
         return self._crm.bound.begin(write)
+
+    def listening(self, connection: Connection) -> Sequence[Subscriber]:
+        """Return the subscribers; automation waits for what its active rules are about."""
+        return (*self._crm.subscribers, self._crm.automation.listening(connection))
+
+    def tick(self) -> None:
+        """Run the rules whose time came, each in a transaction of its own; one that fails is tried again at the next tick."""
+        with self.begin(write=False) as connection:
+            slots = self._crm.automation.due(connection)
+        for slot in slots:
+            try:
+                with self.begin() as connection:
+                    actor = Actor.service("core", tenant=slot.tenant)
+                    with self.open_session(connection, actor, chain=()) as session:
+                        self._crm.automation.run_slot(session, slot)
+            except Exception as e:
+                if not taken(e):
+                    _log.warning("rule %s failed at %s", slot.rule, slot.at, exc_info=e)
 
     @contextmanager
     def open_session(self, connection: Connection | None, actor: Actor, *, chain: tuple[str, ...]) -> Iterator[Session]:

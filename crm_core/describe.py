@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from .entities.entity import Entity
-from .entities.fields import FieldSpec
+from .entities.fields import FieldSpec, Ref
 from .entities.meta import spec
+from .entities.money import Money
 from .entities.validate import plain, problems, structure
 from .errors import Detail, Invalid
 from .hooks.schema import field_schema
 from .messages import redact
 from .permissions.roles import ACTIONS
+from .query import Page
 
 if TYPE_CHECKING:
     from .crm import CRM
@@ -20,15 +27,13 @@ if TYPE_CHECKING:
 
 
 def to_json(crm: CRM, record: Any, expand: Sequence[str]) -> Any:
-    """Turn a record, a page or a list of records into plain JSON. Unreadable fields are not there.
+    """Turn a record, a page or a list of records, or a view into plain JSON. Unreadable fields are not there.
 
     Raises:
         Invalid: *expand* names something that is not a reference of the record, or not readable.
     """
-    if record is None:
-        return None
     if not isinstance(record, Entity):
-        return [to_json(crm, r, expand) for r in record]
+        return _value_to_json(crm, record, expand)
     codec = crm.codec(type(record))
     values = codec.values(record)
     values.pop("tenant", None)
@@ -44,6 +49,30 @@ def to_json(crm: CRM, record: Any, expand: Sequence[str]) -> Any:
         elif values[name] is not None:
             result[name] = {"id": result[name]}
     return result
+
+
+def _value_to_json(crm: CRM, value: Any, expand: Sequence[str]) -> Any:
+    """Turn what stands around records, and the values that plugins show beside them, into plain JSON."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value.value if isinstance(value, enum.Enum) else value
+        case enum.Enum():
+            return value.value
+        case Money():
+            return value.to_json()
+        case Decimal():
+            return str(value)
+        case datetime():
+            return value.astimezone(UTC).isoformat()
+        case date():
+            return value.isoformat()
+        case Ref():
+            return value.id
+        case Mapping():
+            return {key: to_json(crm, each, expand) for key, each in value.items()}
+    if attrs.has(type(value)) and not isinstance(value, Page):
+        return {a.name: to_json(crm, getattr(value, a.name), expand) for a in attrs.fields(type(value))}
+    return [to_json(crm, each, expand) for each in value]
 
 
 def from_json(crm: CRM, entity: type[Any], data: Mapping[str, Any]) -> Any:

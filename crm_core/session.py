@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple, cast, overload
 
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from .events.event import Event
     from .hooks.parts import Link
     from .permissions.roles import Role
+    from .timeline import Timeline
+    from .view360 import View360
 
 E = TypeVar("E", bound=Entity)
 S = TypeVar("S")
@@ -345,6 +348,34 @@ class Session(Scope):
         """List the actions on a record, with whether the actor may use them and why not."""
         check_record(record)
         return list_for(self, record)
+
+    def view360(self, record: Entity | Ref[Any], *, size: int = 20, at: datetime | None = None) -> View360:
+        """Return all that this actor may see around a customer (or any other record): identity, timeline, and the plugins' panels.
+
+        A panel whose plugin fails says so; the others come. A record with an account brings the account's view along.
+
+        Args:
+            size: entries of the timeline, at most 1,000.
+            at: show who the customer was at this instant, and what had happened until then; panels know no past, so there are none.
+
+        Raises:
+            NotFound: the record is not there for this actor, or was not there at that instant.
+        """
+        from .view360 import view360
+
+        return view360(self, record.entity if isinstance(record, Ref) else type(record), record.id, size, at)
+
+    def timeline(self, record: Entity | Ref[Any], *, size: int = 20, after: str | None = None, at: datetime | None = None) -> Timeline:
+        """Return interactions and notes linked to a record, newest first, a page at a time; with *at*, those until that instant.
+
+        Raises:
+            NotFound: the record is not there for this actor.
+            Invalid: the cursor cannot be read; the size is out of range.
+        """
+        from .timeline import timeline
+
+        entity = record.entity if isinstance(record, Ref) else type(record)
+        return timeline(self, self.get(entity, record.id).id, size, after, at)
 
     def settings(self, cls: type[S]) -> S:
         """Return a plugin's settings in this tenant."""

@@ -14,11 +14,12 @@ import crm_core.rules
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = """
-    Account AccountKind Actor Address Affiliation AsyncCRMSession BulkResult CRM CRMError Change Channel CollectHook CommitOutcomeUnknown
-    Conflict Contact Created Ctx Deleted Denied Direction Directory Email Entity Event ExchangeRate Extension Field FilterHook FirstHook
-    FixedClock Interaction Invalid Link ListField LoadError MissingExtra MixedCurrency Money MoneyField NeedsAwait NotFound NotReadable
-    Note OptionalMoneyField Page Participant Phone Plugin PluginFailed Query ReadOnly Ref Refused Restored Role Runtime SchemaBehind
-    Session Tag Tagging Unavailable Updated User VetoHook WriteCtx after_write alias before_write check_write field owner subordinates team
+    Account AccountKind Actor Address Affiliation AsyncCRMSession AutomationRule AutomationRun BulkResult CRM CRMError Change
+    Channel CollectHook CommitOutcomeUnknown Conflict Contact Created Ctx Deleted Denied Direction Directory DryRun Email Entity
+    Event ExchangeRate Extension Field FilterHook FirstHook FixedClock Interaction Invalid Link ListField LoadError MissingExtra
+    MixedCurrency Money MoneyField NeedsAwait NotFound NotReadable Note OptionalMoneyField Page PanelView Participant Phone Plugin
+    PluginFailed Query ReadOnly Ref Refused Restored Role RuleTrigger RunOutcome Runtime SchemaBehind Session Tag Tagging Timeline
+    Unavailable Updated User VetoHook View360 WriteCtx after_write alias before_write check_write field owner subordinates team
 """
 RULES = "F Rule actor check everything from_json matches nothing owner related subordinates team to_json"
 

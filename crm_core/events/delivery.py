@@ -41,6 +41,14 @@ class DeliveryHost(Protocol):
     @property
     def health(self) -> Health: ...
 
+    def listening(self, connection: Connection) -> Sequence[Subscriber]:
+        """Return the subscribers with the events that each waits for now."""
+        ...
+
+    def tick(self) -> None:
+        """Do what is due by the clock."""
+        ...
+
     def begin(self, *, write: bool = True) -> AbstractContextManager[Connection]:
         """Open a transaction of its own; leaving it commits, or rolls back on an error."""
         ...
@@ -118,13 +126,15 @@ class Delivery:
             parking.discard(connection, self._host.tables, subscription, record)
 
     def run_pending(self, *, limit: int | None = None, on: Connection | None = None) -> int:
-        """Deliver until nothing is left that is due, and return how many deliveries succeeded.
+        """Do what is due by the clock, deliver until nothing is left, and return how many deliveries succeeded.
 
         Args:
             limit: stop after this many.
             on: deliver inside this open transaction, which sees its own uncommitted events; for tests, since it blocks other workers
-                until it ends.
+                until it ends. Nothing is done by the clock then.
         """
+        if on is None:
+            self._host.tick()
         return Run(self._host, self._retry, self._lease, on).until_done(limit)
 
     def next_try(self) -> datetime | None:

@@ -155,6 +155,32 @@ def history(connection: Connection, tables: Tables, tenant: str, entity: str, re
     return [_entry(row) for row in connection.execute(statement.order_by(journal.c.id))]
 
 
+def changes(
+    connection: Connection,
+    tables: Tables,
+    tenant: str,
+    name: str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    after: int = 0,
+    limit: int = 500,
+) -> list[Entry]:
+    """Return the entries of one name (``account.updated``) behind the row *after*, in the order they were written.
+
+    Args:
+        since, until: the instants between which to look, the first included.
+    """
+    journal = tables.system.journal
+    statement, _ = _select(connection, tables, outer=True)
+    statement = _filtered(statement, tables, tenant, [name]).where(journal.c.id > after)
+    if since is not None:
+        statement = statement.where(journal.c.at >= since)
+    if until is not None:
+        statement = statement.where(journal.c.at < until)
+    return [_entry(row) for row in connection.execute(statement.order_by(journal.c.id).limit(limit))]
+
+
 def reconstruct(entries: Iterable[Entry], *, version: int | None = None, at: datetime | None = None) -> dict[str, Any] | None:
     """Return a record's fields as they were, in plain JSON, or None where it did not exist or was deleted.
 

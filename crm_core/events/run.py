@@ -45,7 +45,7 @@ class Run:
     def __init__(self, host: DeliveryHost, retry: Retry, period: timedelta, on: Connection | None = None) -> None:
         self._host = host
         self._tables = host.tables
-        self._subscribers = host.subscribers
+        self._subscribers: Sequence[Subscriber] = ()
         self._retry = retry
         self._period = period
         self._on = on
@@ -83,6 +83,7 @@ class Run:
 
     def _survey(self) -> list[Callable[[int], int | None]]:
         with self._begin(write=False) as connection:
+            self._subscribers = self._host.listening(connection)
             new = unsequenced(connection, self._tables)
             positions = self._positions(connection)
             if not new and positions.keys() >= {s.name for s in self._subscribers}:
@@ -324,6 +325,9 @@ class Run:
             raise LoopDetected(chain=list(chain))
         actor = self._host.service_actor(s.plugin, tenant=first.tenant, on_behalf_of=first.on_behalf_of or first.actor)
         with self._host.open_session(connection, actor, chain=chain) as session:
+            if s.raw:
+                s.fn(session, entries)
+                return
             seen = [e for e in (self._host.project(session, self._event(entry)) for entry in entries) if e is not None]
             if not s.batch:
                 for event in seen:

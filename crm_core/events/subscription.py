@@ -33,6 +33,7 @@ class Subscriber:
     Attributes:
         name: ``<plugin>.<function>``; its position is kept under it.
         events: the names of the events.
+        raw: it takes the journal's entries as they are, whole, instead of events in its own sight; only the core's own does.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Subscriber:
     external: bool
     on_failure: Literal["hold", "skip"]
     from_start: bool
+    raw: bool = False
 
 
 def subscribers(subscriptions: Iterable[Subscription]) -> tuple[Subscriber, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import attrs
@@ -145,8 +145,28 @@ def load(name: str, command: type[Any], fields: Mapping[str, CommandField], data
     Raises:
         Invalid: unknown, missing or unreadable fields, all at once.
     """
+    values, details = _read_all(name, fields, data)
+    if details:
+        raise Invalid(details=details)
+    try:
+        made = command(**values)
+    except CRMError as e:
+        raise Invalid(details=e.details or [Detail(name, "", e.code, params=e.params)]) from e
+    check(name, fields, made)
+    return made
+
+
+def partly_wrong(name: str, fields: Mapping[str, CommandField], data: Any, later: Collection[str]) -> list[Detail]:
+    """Say what is wrong with a command's plain JSON, of which the fields *later* get their values when it is given."""
+    values, details = _read_all(name, fields, data)
+    details = [d for d in details if not (d.code == "required" and d.field in later)]
+    given = {n: f for n, f in fields.items() if n in values and not any(d.field.partition(".")[0] == n for d in details)}
+    return [*details, *_wrong(name, given, types.SimpleNamespace(**values))]
+
+
+def _read_all(name: str, fields: Mapping[str, CommandField], data: Any) -> tuple[dict[str, Any], list[Detail]]:
     if not isinstance(data, Mapping):
-        raise Invalid(details=[_detail(name, "", "wrong_type", data, expected="object", given=type(data).__name__)])
+        return {}, [_detail(name, "", "wrong_type", data, expected="object", given=type(data).__name__)]
     details = [
         Detail(name, key[:80], "unknown_field", params={"suggestion": closest(key, fields)}) for key in map(str, data) if key not in fields
     ]
@@ -156,14 +176,7 @@ def load(name: str, command: type[Any], fields: Mapping[str, CommandField], data
         if key in data:
             values[key], wrong = _load_field(name, fields[key], data[key])
             details += wrong
-    if details:
-        raise Invalid(details=details)
-    try:
-        made = command(**values)
-    except CRMError as e:
-        raise Invalid(details=e.details or [Detail(name, "", e.code, params=e.params)]) from e
-    check(name, fields, made)
-    return made
+    return values, details
 
 
 def _load_field(name: str, field: CommandField, value: Any) -> tuple[Any, list[Detail]]:

@@ -7,8 +7,10 @@ from typing import Any, Literal
 import attrs
 
 from ..entities.activity import Interaction, Note, Tag, Tagging
+from ..entities.automation import AutomationRule, AutomationRun
 from ..entities.customer import Account, Affiliation, Contact, ExchangeRate
 from ..entities.entity import Entity
+from .core_panels import contacts, tags
 from .plugin import Plugin
 from .spec import CollectHook, Ctx, FilterHook, VetoHook
 
@@ -51,5 +53,21 @@ after_write: CollectHook[WriteCtx, list[Change], Any] = CollectHook("after_write
 """Act on what was written, in the same transaction, after rows and journal; answers are ignored."""
 
 CORE = Plugin("core", version="0.1.0", label="Core", package="crm_core.storage")
-CORE.entities(Account, Contact, Affiliation, ExchangeRate, Interaction, Note, Tag, Tagging)
+CORE.entities(Account, Contact, Affiliation, ExchangeRate, Interaction, Note, Tag, Tagging, AutomationRule, AutomationRun)
 CORE.hooks(before_write, check_write, after_write)
+CORE.grants("automation_rule:read", "automation_run:read,create")
+
+
+@CORE.hook(before_write, on=AutomationRule)
+def check_rules(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
+    """Refuse rules that do not fit, and note whose rights the others have."""
+    if ctx.op != "delete":
+        ctx.session.crm.automation.check(ctx.session, changes)
+    return changes
+
+
+CORE.panel(Account, label="core.panel.contacts", reads=[Contact])(contacts)
+CORE.panel(Account, label="core.panel.tags", reads=[Tagging])(tags)
+CORE.panel(Contact, label="core.panel.tags", reads=[Tagging])(tags)
+CORE.catalogue("en", {"core.panel.contacts": "Contacts", "core.panel.tags": "Tags"})
+CORE.catalogue("zh", {"core.panel.contacts": "联系人", "core.panel.tags": "标签"})

@@ -118,12 +118,18 @@ class Job(Contribution):
 
 @attrs.frozen(eq=False)
 class Panel(Contribution):
-    """A plugin's part of what is shown beside a record of *entity*."""
+    """A plugin's part of what is shown beside a record of *entity*.
+
+    Attributes:
+        label: a message id or plain text.
+        reads: the entities it shows; who may read none of them has no such panel.
+    """
 
     takes = ("session", "record")
 
     entity: type[Entity]
     label: str
+    reads: tuple[type[Entity], ...] = ()
 
 
 @attrs.frozen(eq=False)

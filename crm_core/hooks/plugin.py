@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import attrs
@@ -272,12 +272,19 @@ class Plugin:
         return declare
 
     def panel(
-        self, entity: type[E], *, label: str
-    ) -> Callable[[Callable[[Session, E], dict[str, Any]]], Callable[[Session, E], dict[str, Any]]]:
-        """Show what the decorated function returns beside a record of *entity*."""
+        self, entity: type[E], *, label: str, reads: Sequence[type[Entity]] = ()
+    ) -> Callable[[Callable[[Session, E], dict[str, Any] | None]], Callable[[Session, E], dict[str, Any] | None]]:
+        """Show what the decorated function returns beside a record of *entity*: a dict of records and plain values, or None for nothing.
 
-        def declare(fn: Callable[[Session, E], dict[str, Any]]) -> Callable[[Session, E], dict[str, Any]]:
-            self.definitions.panels.append(Panel(self.name, fn, entity, label))
+        It reads as the actor who looks, in that actor's session, and should not write.
+
+        Args:
+            label: what people call it; a message id or plain text.
+            reads: the entities it shows; who may read none of them has no such panel.
+        """
+
+        def declare(fn: Callable[[Session, E], dict[str, Any] | None]) -> Callable[[Session, E], dict[str, Any] | None]:
+            self.definitions.panels.append(Panel(self.name, fn, entity, label, tuple(reads)))
             return fn
 
         return declare

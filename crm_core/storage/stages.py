@@ -281,7 +281,7 @@ class Stages:
         field = codec.fields[name]
         if not field.options.read_only or self._session.actor.is_system:
             return True
-        owner = field.extension.__crm_extends__[1] if field.extension else codec.facts.plugin
+        owner = field.extension.__crm_extends__[1] if field.extension else codec.facts.plugin or "core"
         running = self._session.hooks.running
         return owner in (self._session.actor.plugin, running.plugin if running else "")
 

@@ -61,6 +61,13 @@ class RawHost:
             Subscriber(name, "box", handler, frozenset({"box.box.created"}), **manner) for name, handler in handlers.items()
         ]
 
+    def listening(self, connection: sa.Connection) -> Sequence[Subscriber]:
+        """Return the subscribers, who wait for the same all the time."""
+        return self.subscribers
+
+    def tick(self) -> None:
+        """Do nothing by the clock."""
+
     def create(self) -> None:
         """Make the tables."""
         with self.begin() as connection:

@@ -98,9 +98,9 @@ def test_c24_what_was_promised_and_not_kept_stands_beside_ticket_and_account(des
         assert [p.what for p in s.use(Service).open_promises(account)] == ["Two days of training"]
         shown = {"promises": [{"what": "Two days of training", "who": "8", "due": "2026-04-01"}]}
         for record in (account, ticket):
-            panel = next(p for p in desk.crm.registry.panels(type(record)) if p.label == "service.panel.promises")
+            (panel,) = [p for p in desk.crm.registry.panels(type(record)) if p.label == "service.panel.promises"]
             assert panel.fn(s, record) == shown
-        (panel,) = desk.crm.registry.panels(Ticket)
+        (panel,) = [p for p in desk.crm.registry.panels(Ticket) if p.label == "service.panel.promises"]
         assert panel.fn(s, s.create(Ticket(subject="Who are you?"))) == {"promises": []}
 
 

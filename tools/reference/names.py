@@ -10,6 +10,7 @@ import crm_core
 import crm_core.rules
 from crm_core import CRM, CRMError, Entity, Event, Money, Page, Plugin, Query, Role, Session
 from crm_core.asession import AsyncCRMSession
+from crm_core.automation.engine import Automation
 from crm_core.events.delivery import Delivery
 from crm_core.events.wake import Worker
 from crm_core.hooks import core_specs
@@ -21,15 +22,16 @@ from .source import assigned
 
 _AT_LENGTH: tuple[type[Any], ...] = (
     *(CRM, Session, AsyncCRMSession, Query, Page, Entity, Money, Role, Plugin, Event, CRMError),
-    *(Migrations, Delivery, Worker),
+    *(Migrations, Delivery, Worker, Automation),
 )
 # Public to the rooms of the core, not to hosts.
 _INSIDE = {
     CRM: {"codec", "references", "policy", "shape", "facts", "people", "binds", "check_emitter"},
     Session: {"attach", "derive", "origin", "elevated_core", "permitted", "note"},
     Delivery: {"register"},
+    Automation: {"check", "listening", "handle", "due", "run_slot"},
 }
-_WHERE = {Migrations: "crm.migrations", Delivery: "crm.delivery", Worker: "crm.worker()"}
+_WHERE = {Migrations: "crm.migrations", Delivery: "crm.delivery", Worker: "crm.worker()", Automation: "crm.automation"}
 
 
 def page() -> list[str]:

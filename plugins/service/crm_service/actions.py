@@ -1,24 +1,18 @@
-"""Actions: what screens, REST, automations and tests call to work on tickets; and the panels beside records."""
+"""Actions: what screens, REST, automations and tests call to work on tickets."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 
-from crm_core import Account, Contact, Money, Ref, Session
+from crm_core import Money, Ref, Session
 
-from .agent_card import readable
 from .comments import TicketComment
 from .complaints import Complaint
 from .milestones import TicketMilestone
 from .plugin import plugin
-from .requests import Promise, RequestStatus, ServiceRequest, open_promises
+from .requests import RequestStatus, ServiceRequest
 from .service import Service
-from .surveys import Survey, SurveyResponse
 from .tickets import Ticket
-
-_SHOWN = 10
 
 
 @attrs.define
@@ -167,41 +161,3 @@ def answer_offer(session: Session, command: AnswerOffer) -> Complaint:
 def respond_to_survey(session: Session, command: RespondToSurvey) -> None:
     """Answer a survey."""
     session.use(Service).respond(command.token, command.score, command.comment)
-
-
-@plugin.panel(Account, label="service.panel.surveys")
-def surveys_of_account(session: Session, account: Account) -> dict[str, Any]:
-    """What the people of a customer answered last."""
-    return {"answers": _answers(session, SurveyResponse.account == account.ref)}
-
-
-@plugin.panel(Contact, label="service.panel.surveys")
-def surveys_of_contact(session: Session, contact: Contact) -> dict[str, Any]:
-    """What a person answered last."""
-    return {"answers": _answers(session, SurveyResponse.contact == contact.ref)}
-
-
-@plugin.panel(Account, label="service.panel.promises")
-def promises_of_account(session: Session, account: Account) -> dict[str, Any]:
-    """What a customer was promised and did not get yet."""
-    return {"promises": [_shown(p) for p in open_promises(session, account.ref)]}
-
-
-@plugin.panel(Ticket, label="service.panel.promises")
-def promises_of_ticket(session: Session, ticket: Ticket) -> dict[str, Any]:
-    """The same beside a ticket of that customer [C24]."""
-    return {"promises": [_shown(p) for p in open_promises(session, ticket.account)] if ticket.account else []}
-
-
-def _shown(promise: Promise) -> dict[str, Any]:
-    return {"what": promise.what, "who": promise.who, "due": promise.due.isoformat() if promise.due else None}
-
-
-def _answers(session: Session, criterion: Any) -> list[dict[str, Any]]:
-    found = session.query(SurveyResponse).where(criterion).order_by(SurveyResponse.at.desc()).page(_SHOWN)
-    names = {s.id: s.name for s in session.get_many(Survey, {r.survey.id for r in found})}
-    return [_answer(names.get(r.survey.id), r) for r in found]
-
-
-def _answer(survey: str | None, r: SurveyResponse) -> dict[str, Any]:
-    return {"survey": survey, "score": readable(lambda: r.score), "comment": readable(lambda: r.comment), "at": r.at.isoformat()}
