@@ -42,9 +42,7 @@ def to_query(rule: Rule, entity: EntitySpec, table: FromClause) -> ColumnElement
 
 
 def _related(ref: str, inner: Rule, entity: EntitySpec, table: FromClause) -> ColumnElement[bool]:
-    field = entity.field(ref)
-    assert field is not None and field.target is not None
-    target: type[Any] = field.target
+    target: Any = getattr(entity.field(ref), "target", None)  # which a bound rule's reference has
     other = logical_table(target).alias()
     found = select(other.c.id).where(other.c.id == table.c[ref], to_query(inner, spec(target), other))
     return found.correlate(table).exists()

@@ -1,0 +1,69 @@
+"""What marketing does beside sales: leads in segments and campaigns, the touch of each intake, and what won deals brought [C34].
+
+A companion: it exists in a CRM that has both modules, and sees of sales what it needs and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import or_
+
+from crm_core import Ctx, Link, Plugin
+from crm_sales.api import IntakeCtx, Lead, Opportunity, Status, TakenIn, after_intake
+
+from .people import CONTACT, LEAD, Task, audience
+from .revenue import Won, won_revenue
+from .touches import Touch, campaign_of, origin
+
+plugin = Plugin("marketing.first_touch", version="1.0.0", requires={"sales": ">=1,<2", "marketing": ">=1,<2"}, label="First touch in sales")
+plugin.grants(
+    "sales.lead:read",
+    "marketing.campaign:read",
+    "marketing.touch:read,create",
+    "marketing.segment:read,update",
+    "marketing.segment_member:read,create,update",
+)
+DEAL = "sales.opportunity"
+
+
+@plugin.hook(audience)
+def leads(ctx: Ctx, task: Task) -> Any:
+    """Open leads to segments and campaigns."""
+    return task.done(ctx, Lead) if task.entity == LEAD else None
+
+
+@plugin.hook(after_intake)
+def keep_touches(ctx: IntakeCtx, taken: list[TakenIn]) -> None:
+    """Keep where each intake came from, in its transaction; the first one is the person's first touch."""
+    with ctx.elevated("touch of an intake") as session:
+        now = session.crm.runtime.clock.now()
+        session.create_many(
+            Touch(
+                lead=each.lead.id,
+                at=each.lead.created_at if each.created else now,
+                campaign=campaign_of(session, each.given.utm),
+                channel=each.given.channel,
+                **{"source": each.given.source, **origin(each.given.utm)},
+            )
+            for each in taken
+        )
+
+
+@plugin.hook(won_revenue)
+def won_deals(ctx: Ctx, records: Sequence[Link]) -> list[Won]:
+    """Say what the actor sees of won deals: these, or those that these people bought."""
+    ids = {name: [link.record for link in records if link.entity == name] for name in (DEAL, CONTACT, LEAD)}
+    became = [lead.converted_opportunity.id for lead in ctx.session.get_many(Lead, ids[LEAD]) if lead.converted_opportunity]
+    wanted = or_(Opportunity.id.in_([*ids[DEAL], *became]), Opportunity.contact.in_(ids[CONTACT]))
+    deals = ctx.session.query(Opportunity).where(Opportunity.status == Status.WON, wanted).order_by(Opportunity.id).all()
+    origins = ctx.session.query(Lead).where(Lead.converted_opportunity.in_([d.id for d in deals])).order_by(Lead.created_at).all()
+    return [_won(deal, [lead for lead in origins if lead.converted_opportunity == deal.ref]) for deal in deals]
+
+
+def _won(deal: Opportunity, origins: Sequence[Lead]) -> Won:
+    people = [*([Link.to(deal.contact)] if deal.contact else []), *(Link.to(lead) for lead in origins)]
+    assert deal.closed_at is not None
+    lead_at = origins[0].created_at if origins else None
+    return Won(Link.to(deal), deal.amount, deal.closed_at, tuple(people), lead_at, deal.created_at)
