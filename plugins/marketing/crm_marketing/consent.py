@@ -25,6 +25,7 @@ from crm_core import (
     field,
 )
 
+from .contention import retried
 from .members import batches
 from .plugin import plugin
 
@@ -124,16 +125,17 @@ def give(
     """Record a consent; one in force stays as it is and is returned.
 
     Raises:
-        Refused: ``marketing.consent_unproven``.
+        Refused: ``marketing.consent_unproven``, ``marketing.contended``.
     """
     living = (Consent.contact == contact, Consent.purpose == purpose, Consent.channel == channel, Consent.withdrawn_at.is_(None))
-    known = session.query(Consent).where(*living).first()
-    if known is not None:
-        return known
     now = session.crm.runtime.clock.now()
-    return session.create(
-        Consent(contact=contact, purpose=purpose, channel=channel, text=text, evidence=dict(evidence), source=source, given_at=now)
-    )
+    facts: dict[str, Any] = {"text": text, "evidence": dict(evidence), "source": source, "given_at": now}
+
+    def find_or_create() -> Consent:
+        known = session.query(Consent).where(*living).first()
+        return known or session.create(Consent(contact=contact, purpose=purpose, channel=channel, **facts))
+
+    return retried(session, find_or_create)
 
 
 def withdraw(session: Session, contact: Ref[Contact], purpose: str | None, channel: Channel | None) -> int:
@@ -163,10 +165,10 @@ def may_send(session: Session, contacts: Iterable[str | Ref[Contact]], purpose: 
         consents = session.query(Consent).where(*asked).all() if seen else []
         now = session.crm.runtime.clock.now()
         given = {c.contact.id for c in consents if c.given_at <= now and (c.withdrawn_at is None or c.withdrawn_at > now)}
-        ever = {c.contact.id for c in consents}
-        yield from (_answer(i, i in seen, i in given, i in ever) for i in ids)
+        ended = {c.contact.id for c in consents if c.withdrawn_at is not None and c.withdrawn_at <= now}
+        yield from (_answer(i, i in seen, i in given, i in ended) for i in ids)
 
 
-def _answer(contact: str, seen: bool, given: bool, ever: bool) -> SendAnswer:
-    reason = "unknown" if not seen else "allowed" if given else "withdrawn" if ever else "no_consent"
+def _answer(contact: str, seen: bool, given: bool, ended: bool) -> SendAnswer:
+    reason = "unknown" if not seen else "allowed" if given else "withdrawn" if ended else "no_consent"
     return SendAnswer(contact, given, f"marketing.send.{reason}")

@@ -58,7 +58,8 @@ def refresh(session: Session, segment: Ref[Segment]) -> Refreshed:
         holds = condition(reader, entity, locked.rule)
         left = _leave(reader, locked, ~_key(SegmentMember.record, entity, holds))
         entered = sum(_enter(reader, locked, page) for page in _pages(reader.query(entity).where(holds, ~_inside(entity, [segment]))))
-        return _settle(reader, locked, Refreshed(entered, left))
+        reader.update(Segment, segment.id, {"refreshed_at": reader.crm.runtime.clock.now()})
+        return Refreshed(entered, left)
 
     result: Refreshed = ask(session, Task(current.entity, work, reason=f"refresh of segment {current.name}"))
     return result
@@ -92,16 +93,16 @@ def _visible(session: Session, entity: str, ids: list[str]) -> list[str]:
 
 
 def _moved(session: Session, segment: Segment, ids: list[str], *, inside: bool) -> int:
-    def work(writer: Session, entity: type[Any]) -> Refreshed:
+    def work(writer: Session, entity: type[Any]) -> int:
         locked = writer.lock(Segment, segment.id)
         if not inside:
-            return _settle(writer, locked, Refreshed(0, _leave(writer, locked, SegmentMember.record.in_(ids))))
+            return _leave(writer, locked, SegmentMember.record.in_(ids))
         within = SegmentMember.key.in_([_member_key(locked, i) for i in ids])
         known = {m.record for m in _living(writer, locked).where(within).all()}
-        return _settle(writer, locked, Refreshed(_enter(writer, locked, [i for i in ids if i not in known]), 0))
+        return _enter(writer, locked, [i for i in ids if i not in known])
 
-    done: Refreshed = ask(session, Task(segment.entity, work, reason=f"members of segment {segment.name}"))
-    return done.entered + done.left
+    done: int = ask(session, Task(segment.entity, work, reason=f"members of segment {segment.name}"))
+    return done
 
 
 def _changeable(session: Session, segment: Ref[Segment]) -> Segment:
@@ -128,12 +129,6 @@ def _enter(session: Session, segment: Segment, ids: list[str]) -> int:
 
 def _leave(session: Session, segment: Segment, which: ColumnElement[bool]) -> int:
     return session.update_where(_living(session, segment).where(which), {"left_at": session.crm.runtime.clock.now()})
-
-
-def _settle(session: Session, segment: Segment, done: Refreshed) -> Refreshed:
-    now = session.crm.runtime.clock.now()
-    session.update(Segment, segment.id, {"size": segment.size + done.entered - done.left, "refreshed_at": now})
-    return done
 
 
 def _living(session: Session, segment: Segment) -> Query[SegmentMember]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum
 from functools import partial
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from sqlalchemy import ColumnElement
 
@@ -26,8 +26,8 @@ class SegmentKind(Enum):
 class Segment(Entity):
     """A named group of the records of one entity: ``contact``, ``account``, or what other modules open, such as ``sales.lead``.
 
-    ``rule`` is a rule as JSON (``crm_core.rules.to_json``) that means the same for everybody: it may not speak of the actor. ``size`` and
-    ``refreshed_at`` are kept by the module.
+    ``rule`` is a rule as JSON (``crm_core.rules.to_json``) that means the same for everybody: it may not speak of the actor.
+    ``refreshed_at`` is kept by the module.
     """
 
     name: Field[str] = field(length=100, unique=True)
@@ -36,20 +36,19 @@ class Segment(Entity):
     rule: Field[dict[str, Any]] = field(factory=lambda: to_json(nothing))
     description: Field[str] = field(default="", text=True)
     owner: Field[str | None] = field(default=None)
-    size: Field[int] = field(default=0, read_only=True)
-    refreshed_at: Field[datetime | None] = field(default=None, read_only=True)
+    refreshed_at: Field[datetime | None] = field(default=None)
 
 
 class SegmentMember(Entity):
     """That a record is, or was, in a segment. ``key`` is unique: a record that comes back is the same member. Kept by the module."""
 
-    segment: Field[Ref[Segment]] = field(on_delete="cascade", read_only=True)
-    record: Field[str] = field(length=36, index=True, read_only=True)
-    entered_at: Field[datetime] = field(read_only=True)
-    left_at: Field[datetime | None] = field(default=None, read_only=True)
-    key: Field[str] = field(length=73, unique=True, read_only=True)
+    __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("segment", "record"),)
 
-    __indexes__ = (("segment", "record"),)
+    segment: Field[Ref[Segment]] = field(on_delete="cascade")
+    record: Field[str] = field(length=36, index=True)
+    entered_at: Field[datetime]
+    left_at: Field[datetime | None] = field(default=None)
+    key: Field[str] = field(length=73, unique=True)
 
 
 class SegmentEntered(Event[Segment], name="marketing.segment_entered", version=1):
@@ -75,6 +74,8 @@ def check_segments(ctx: WriteCtx, changes: list[Change]) -> None:
     """Refuse segments of entities nobody knows, rules that cannot be a query of them, and those that become something else."""
     for change in changes:
         segment = cast(Segment, change.record)
+        if "refreshed_at" in change.fields:
+            _check_keeper(ctx, change, "refreshed_at")
         if change.old is not None and change.fields & {"entity", "kind"}:
             ctx.refuse(change, "marketing.segment_fixed", field="entity" if "entity" in change.fields else "kind")
         elif not knows(ctx.session, segment.entity):
@@ -83,7 +84,20 @@ def check_segments(ctx: WriteCtx, changes: list[Change]) -> None:
             try:
                 ask(ctx.session, Task(segment.entity, partial(condition, rule=segment.rule)))
             except Invalid as e:
-                ctx.refuse(change, "marketing.bad_rule", field="rule", **{**e.params, "reason": e.message()})
+                ctx.refuse(change, "marketing.bad_rule", field="rule", reason=e.message())
+
+
+@plugin.hook(check_write, on=SegmentMember)
+def check_members(ctx: WriteCtx, changes: list[Change]) -> None:
+    """Refuse members that somebody writes past the module."""
+    for change in changes:
+        _check_keeper(ctx, change, "segment")
+
+
+def _check_keeper(ctx: WriteCtx, change: Change, name: str) -> None:
+    """Of leads and the like the module that knows them keeps the members: any plugin that was granted it may."""
+    if not ctx.session.actor.plugin:
+        ctx.refuse(change, "marketing.kept_by_module", field=name)
 
 
 def condition(session: Session, entity: type[Entity], rule: dict[str, Any]) -> ColumnElement[bool]:

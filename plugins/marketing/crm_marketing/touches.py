@@ -9,13 +9,11 @@ from typing import Any, ClassVar, cast
 from crm_core import (
     Change,
     Channel,
-    Conflict,
     Contact,
     Entity,
     Field,
     Link,
     Ref,
-    Refused,
     Session,
     WriteCtx,
     before_write,
@@ -24,6 +22,7 @@ from crm_core import (
 )
 
 from .campaigns import Campaign
+from .contention import retried
 from .people import CONTACT, LEAD, Given, as_link, check_people, columns, seen
 from .plugin import plugin
 
@@ -123,16 +122,10 @@ def touch(
 
     Raises:
         Denied: the actor may not.
-        Refused: ``marketing.before_first_touch``, ``marketing.touch_contended``.
+        Refused: ``marketing.before_first_touch``, ``marketing.contended``.
     """
     facts = {**columns(person), **origin(params), "campaign": campaign or campaign_of(session, params), "channel": channel}
-    for _ in range(3):
-        try:
-            with session.savepoint():
-                return session.create(Touch(at=at or session.crm.runtime.clock.now(), **facts))
-        except Conflict:
-            continue  # another transaction brought the same person's first touch meanwhile
-    raise Refused("marketing.touch_contended")
+    return retried(session, lambda: session.create(Touch(at=at or session.crm.runtime.clock.now(), **facts)))
 
 
 def touches_of(session: Session, people: Iterable[Given], until: datetime | None = None) -> list[Touch]:
