@@ -6,10 +6,26 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 from threading import Barrier, Thread
+from typing import Any
 
 import pytest
 
-from crm_core import CRM, Actor, Channel, Contact, CRMError, Denied, FixedClock, Invalid, Link, Money, NotFound, Plugin, Refused, Role, Runtime
+from crm_core import (
+    CRM,
+    Actor,
+    Channel,
+    CRMError,
+    Denied,
+    FixedClock,
+    Invalid,
+    Link,
+    Money,
+    NotFound,
+    Plugin,
+    Refused,
+    Role,
+    Runtime,
+)
 from crm_marketing import plugin
 from crm_marketing.api import AttributionModel as Model
 from crm_marketing.api import Campaign, CampaignCost, Marketing, MemberStatus, Touch, Won, won_revenue
@@ -111,7 +127,8 @@ def test_c34_each_intake_keeps_its_touch_in_its_own_transaction(both: CRM, clock
         assert (first.campaign, first.source, first.click_id, first.first_of) == (spring.ref, "google", "Cj0K", lead.id)
         assert (first.at, first.created_by, first.channel) == (lead.created_at, "plugin:marketing.first_touch", Channel.WEB)
         assert (second.source, second.campaign, second.channel, second.first_of) == ("fair", None, Channel.VISIT, None)
-        for changes in ({"source": "fair"}, {"utm": {}}):
+        tried: list[dict[str, Any]] = [{"source": "fair"}, {"utm": {}}]
+        for changes in tried:
             with pytest.raises(Refused) as e, s.savepoint():
                 s.update(Lead, lead.id, changes)
             assert codes(e.value) == {"sales.first_touch"}

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import attrs
-from sqlalchemy import ColumnElement, String, cast, false, select
+from sqlalchemy import ColumnElement, String, cast, false
 
 from crm_core import Denied, Entity, Query, Ref, Refused, Session
 
 from .members import BATCH, batches
-from .people import Given, Task, as_link, ask
+from .people import Given, Task, as_id, as_link, ask, there
 from .plugin import plugin
 from .segments import Segment, SegmentKind, SegmentMember, condition
 
@@ -56,7 +56,7 @@ def refresh(session: Session, segment: Ref[Segment]) -> Refreshed:
     def work(reader: Session, entity: type[Any]) -> Refreshed:
         locked = reader.lock(Segment, segment.id)
         holds = condition(reader, entity, locked.rule)
-        left = _leave(reader, locked, ~_key(SegmentMember.record, entity, holds))
+        left = _leave(reader, locked, ~there(entity, entity.id == as_id(entity, SegmentMember.record), holds))
         entered = sum(_enter(reader, locked, page) for page in _pages(reader.query(entity).where(holds, ~_inside(entity, [segment]))))
         reader.update(Segment, segment.id, {"refreshed_at": reader.crm.runtime.clock.now()})
         return Refreshed(entered, left)
@@ -150,16 +150,10 @@ def _pages(query: Query[Any]) -> Iterator[list[str]]:
             return
 
 
-def _key(column: Any, entity: Any, holds: ColumnElement[bool]) -> ColumnElement[bool]:
-    found: ColumnElement[bool] = column.in_(select(cast(entity.id, String(36))).where(holds))
-    return found
-
-
 def _inside(entity: Any, segments: Iterable[Ref[Segment]]) -> ColumnElement[bool]:
     """Match records of *entity* that are in one of the segments."""
     within = (SegmentMember.segment.in_([s.id for s in segments]), SegmentMember.left_at.is_(None))
-    found: ColumnElement[bool] = cast(entity.id, String(36)).in_(select(SegmentMember.record).where(*within))
-    return found
+    return there(SegmentMember, *within, SegmentMember.record == cast(entity.id, String(36)))
 
 
 # What the actor sees of them

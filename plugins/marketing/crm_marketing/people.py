@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
-from sqlalchemy import ColumnElement, String, cast, or_, select
+from sqlalchemy import ColumnElement, cast, or_, select
 
 from crm_core import Account, Change, Contact, Ctx, Entity, FirstHook, Invalid, Link, Ref, Session, WriteCtx
 
@@ -92,11 +92,22 @@ def as_link(given: Given) -> Link:
 
 def seen(session: Session, entity: Any) -> ColumnElement[bool]:
     """Match the rows of *entity* (with ``contact`` and ``lead``) whose person the session's actor may see."""
-    found = [entity.contact.in_(select(Contact.id))]
+    found = [there(Contact, Contact.id == entity.contact)]
     if knows(session, LEAD):
         lead = ask(session, Task(LEAD, lambda _, lead: lead))
-        found.append(entity.lead.in_(select(cast(lead.id, String(36)))))
+        found.append(there(lead, lead.id == as_id(lead, entity.lead)))
     return or_(*found)
+
+
+def there(entity: Any, *criteria: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Match where such a record is there. EXISTS, since PostgreSQL reads a large set that OR or NOT stands before row by row."""
+    return select(entity.id).where(*criteria).exists()
+
+
+def as_id(entity: Any, text: Any) -> ColumnElement[str]:
+    """Read a text column as an id of *entity*, so that its index serves."""
+    found: ColumnElement[str] = cast(text, entity.id.type)
+    return found
 
 
 def check_people(ctx: WriteCtx, changes: Sequence[Change]) -> None:
