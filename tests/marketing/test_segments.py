@@ -278,6 +278,18 @@ def test_c27_members_and_counts_go_through_the_lens(make_crm: MakeCRM) -> None:
             assert s.use(Marketing).overlap(chiefs, chiefs).both == expected
 
 
+def test_c27_a_deleted_segment_takes_its_members_along_and_tells_nobody(crm: CRM) -> None:
+    with crm.session(MANAGER) as s:
+        people(s, "Anna", title="CEO")
+        chiefs = segment(s)
+        s.use(Marketing).refresh(chiefs)
+        s.delete(chiefs)
+        assert s.query(SegmentMember).count() == 0
+        s.restore(Segment, chiefs.id)
+        assert s.use(Marketing).refresh(chiefs).entered == 1
+    assert kinds(crm, "marketing.segment") == ["marketing.segment_entered.v1"] * 2
+
+
 def test_c27_who_may_not_change_a_segment_does_not_refresh_or_fill_it(crm: CRM) -> None:
     with crm.session(MANAGER) as s:
         chiefs, friends = segment(s), segment(s, "friends", kind=SegmentKind.STATIC)

@@ -28,7 +28,7 @@ from crm_core import (
 )
 from crm_marketing import plugin
 from crm_marketing.api import AttributionModel as Model
-from crm_marketing.api import Campaign, CampaignCost, Marketing, MemberStatus, Touch, Won, won_revenue
+from crm_marketing.api import Campaign, CampaignCost, Marketing, MemberStatus, Touch, Won, same_people, won_revenue
 from crm_sales import plugin as sales
 from crm_sales.api import IntakeCtx, Lead, LeadIntake, Opportunity, Sales, TakenIn, after_intake
 from tests.marketing.conftest import MANAGER, MEMBER, MONDAY, SYSTEM, MakeCRM, campaign, eur, people
@@ -226,6 +226,20 @@ def test_c34_c25_a_won_deal_is_shared_to_the_cent_and_each_campaign_gets_its_par
         assert roi.ratio == ((Decimal(spring) - 1500) / 1500).quantize(Decimal("0.0001"))
         assert (str(other.revenue.amount), other.ratio) == (fair, None), "nothing was spent on it"
         assert (roi.deals, other.deals) == (1, int(other.revenue.amount > 0))
+
+
+def test_c34_what_a_contact_was_touched_by_as_a_lead_counts_for_their_later_deals_too(both: CRM, clock: FixedClock) -> None:
+    spring, _, deal = sell(both, clock)
+    assert deal.contact is not None
+    with both.session(SELLER) as s:
+        assert len(s.use(Marketing).touches(deal.contact)) == 6
+        again = s.create(Opportunity(name="more", contact=deal.contact, amount=eur(100)))
+        s.use(Sales).win(again, reason="price")
+        assert s.use(Marketing).attribute(again, Model.FIRST).credits[0].campaign == spring.ref
+        assert (s.use(Marketing).roi(spring, Model.FIRST).revenue, s.use(Marketing).roi(spring, Model.FIRST).deals) == (eur(12100), 2)
+    with both.session(MANAGER) as s:
+        assert len(s.use(Marketing).touches(deal.contact)) == 2, "who does not see the lead does not see what touched it"
+    assert same_people.name == "marketing.same_people"
 
 
 def test_c25_a_parent_campaign_earns_what_those_below_it_earn(both: CRM, clock: FixedClock) -> None:

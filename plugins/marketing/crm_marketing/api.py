@@ -7,7 +7,7 @@ from .consent import Consent, ConsentGiven, ConsentWithdrawn, SendAnswer
 from .figures import Figures
 from .members import CampaignMember, MemberStatus
 from .membership import Overlap, Refreshed
-from .people import Task, audience
+from .people import Task, audience, same_people
 from .revenue import Attribution, Credit, Roi, Won, won_revenue
 from .segments import Segment, SegmentEntered, SegmentKind, SegmentLeft, SegmentMember
 from .sending import Sending
@@ -52,5 +52,6 @@ __all__ = [
     "Won",
     "audience",
     "credits",
+    "same_people",
     "won_revenue",
 ]

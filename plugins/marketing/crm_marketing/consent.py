@@ -86,7 +86,7 @@ class SendAnswer:
 @plugin.hook(before_write, on=Consent)
 def keep_consent(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
     """Keep the key that no two consents in force share."""
-    for change in changes:
+    for change in changes if ctx.op in ("create", "update") else ():
         consent = cast(Consent, change.record)
         consent.living = None if consent.withdrawn_at else f"{consent.contact.id}:{consent.channel.value}:{consent.purpose}"
     return changes
@@ -95,7 +95,7 @@ def keep_consent(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
 @plugin.hook(check_write, on=Consent)
 def check_consents(ctx: WriteCtx, changes: list[Change]) -> None:
     """Refuse consents without their proof, changes of what was given, and a withdrawal that is taken back or before the consent."""
-    for change in changes:
+    for change in changes if ctx.op in ("create", "update") else ():
         consent, old = cast(Consent, change.record), cast("Consent | None", change.old)
         blank = [n for n in ("purpose", "text", "source") if not getattr(consent, n).strip()]
         blank += [] if consent.evidence else ["evidence"]
@@ -156,10 +156,10 @@ def withdraw(session: Session, contact: Ref[Contact], purpose: str | None, chann
     return session.update_where(found.where(Consent.withdrawn_at.is_(None)), {"withdrawn_at": session.crm.runtime.clock.now()})
 
 
-def may_send(session: Session, contacts: Iterable[str | Ref[Contact]], purpose: str, channel: Channel) -> Iterator[SendAnswer]:
+def may_send(session: Session, contacts: Iterable[str | Ref[Contact] | Contact], purpose: str, channel: Channel) -> Iterator[SendAnswer]:
     """Say for each contact whether they may be written to at this moment, in the order given."""
     for batch in batches(contacts):
-        ids = [c.id if isinstance(c, Ref) else c for c in batch]
+        ids = [c if isinstance(c, str) else c.id for c in batch]
         seen = {c.id for c in session.get_many(Contact, ids)}
         asked = (Consent.contact.in_(sorted(seen)), Consent.purpose == purpose, Consent.channel == channel)
         consents = session.query(Consent).where(*asked).all() if seen else []

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import or_
+from sqlalchemy import ColumnElement, or_
 
-from crm_core import Ctx, Link, Plugin
+from crm_core import Ctx, Link, Plugin, Session
 from crm_sales.api import IntakeCtx, Lead, Opportunity, Status, TakenIn, after_intake
 
-from .people import CONTACT, LEAD, Task, audience
+from .people import CONTACT, LEAD, Task, audience, same_people
 from .revenue import Won, won_revenue
 from .touches import Touch, campaign_of, origin
 
@@ -51,19 +51,30 @@ def keep_touches(ctx: IntakeCtx, taken: list[TakenIn]) -> None:
         )
 
 
+@plugin.hook(same_people)
+def leads_before(ctx: Ctx, people: Sequence[Link]) -> list[Link]:
+    """Name the leads that contacts were before they were converted."""
+    contacts = [link.record for link in people if link.entity == CONTACT]
+    return [Link.to(lead) for lead in _converted(ctx.session, Lead.converted_contact.in_(contacts))] if contacts else []
+
+
 @plugin.hook(won_revenue)
 def won_deals(ctx: Ctx, records: Sequence[Link]) -> list[Won]:
-    """Say what the actor sees of won deals: these, or those that these people bought."""
+    """Say what the actor sees of won deals: these, or those that these people, and who they became, bought."""
     ids = {name: [link.record for link in records if link.entity == name] for name in (DEAL, CONTACT, LEAD)}
-    became = [lead.converted_opportunity.id for lead in ctx.session.get_many(Lead, ids[LEAD]) if lead.converted_opportunity]
-    wanted = or_(Opportunity.id.in_([*ids[DEAL], *became]), Opportunity.contact.in_(ids[CONTACT]))
+    became = [lead.converted_contact.id for lead in ctx.session.get_many(Lead, ids[LEAD]) if lead.converted_contact]
+    wanted = or_(Opportunity.id.in_(ids[DEAL]), Opportunity.contact.in_([*ids[CONTACT], *became]))
     deals = ctx.session.query(Opportunity).where(Opportunity.status == Status.WON, wanted).order_by(Opportunity.id).all()
-    origins = ctx.session.query(Lead).where(Lead.converted_opportunity.in_([d.id for d in deals])).order_by(Lead.created_at).all()
-    return [_won(deal, [lead for lead in origins if lead.converted_opportunity == deal.ref]) for deal in deals]
+    origins = _converted(ctx.session, Lead.converted_opportunity.in_([d.id for d in deals])) if deals else []
+    made_by = {lead.converted_opportunity: lead for lead in origins}
+    return [_won(deal, made_by.get(deal.ref)) for deal in deals]
 
 
-def _won(deal: Opportunity, origins: Sequence[Lead]) -> Won:
-    people = [*([Link.to(deal.contact)] if deal.contact else []), *(Link.to(lead) for lead in origins)]
+def _converted(session: Session, which: ColumnElement[bool]) -> list[Lead]:
+    return session.query(Lead).where(which).order_by(Lead.created_at, Lead.id).all()
+
+
+def _won(deal: Opportunity, lead: Lead | None) -> Won:
     assert deal.closed_at is not None
-    lead_at = origins[0].created_at if origins else None
-    return Won(Link.to(deal), deal.amount, deal.closed_at, tuple(people), lead_at, deal.created_at)
+    people = (Link.to(deal.contact),) if deal.contact else ()
+    return Won(Link.to(deal), deal.amount, deal.closed_at, people, lead.created_at if lead else None, deal.created_at)

@@ -51,7 +51,7 @@ plugin.entities(CampaignMember)
 def keep_member(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
     """Keep the key that no two members share, and when each step was taken."""
     now = ctx.session.crm.runtime.clock.now()
-    for change in changes:
+    for change in changes if ctx.op in ("create", "update") else ():
         member = cast(CampaignMember, change.record)
         member.key = _key(member.campaign, member.contact.id if member.contact else member.lead or "")
         if change.old is None or "status" in change.fields:
@@ -64,8 +64,8 @@ def check_members(ctx: WriteCtx, changes: list[Change]) -> None:
     """Refuse members that are nobody, two at once or become somebody else."""
     if ctx.op == "create":
         check_people(ctx, changes)
-    for change in changes:
-        if change.old is not None and change.fields & {"campaign", "contact", "lead"}:
+    for change in changes if ctx.op == "update" else ():
+        if change.fields & {"campaign", "contact", "lead"}:
             ctx.refuse(change, "marketing.member_fixed")
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
 from sqlalchemy import ColumnElement, cast, or_, select
 
-from crm_core import Account, Change, Contact, Ctx, Entity, FirstHook, Invalid, Link, Ref, Session, WriteCtx
+from crm_core import Account, Change, CollectHook, Contact, Ctx, Entity, FirstHook, Invalid, Link, Ref, Session, WriteCtx
 
 from .plugin import plugin
 
@@ -45,7 +45,10 @@ audience: FirstHook[Ctx, Task, Any] = FirstHook("marketing.audience", per="item"
 Grant your plugin to read it, and ``marketing.segment:read,update`` and ``marketing.segment_member:read,create,update``.
 """
 
-plugin.hooks(audience)
+same_people: CollectHook[Ctx, Sequence[Link], list[Link]] = CollectHook("marketing.same_people")
+"""Name who else these people are: the leads that a contact once was, as far as the actor sees them."""
+
+plugin.hooks(audience, same_people)
 
 
 @plugin.hook(audience)
@@ -88,6 +91,13 @@ def columns(given: Given) -> dict[str, Any]:
 def as_link(given: Given) -> Link:
     """Return a pointer to whoever is meant."""
     return given if isinstance(given, Link) else Link.to(given)
+
+
+def everybody(session: Session, people: Iterable[Given]) -> list[Link]:
+    """Return these people with all that they are known as, each once."""
+    links = [as_link(p) for p in people]
+    others = [other for answer in same_people(Ctx(session=session), links) for other in answer]
+    return list(dict.fromkeys([*links, *others]))
 
 
 def seen(session: Session, entity: Any) -> ColumnElement[bool]:

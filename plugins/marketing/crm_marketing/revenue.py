@@ -102,7 +102,7 @@ def attribute(session: Session, deal: Given, model: AttributionModel) -> Attribu
 
 def share(session: Session, won: Won, model: AttributionModel) -> Attribution:
     """Share won money among the touches before it."""
-    touches = sorted(touches_of(session, won.people, won.at), key=lambda t: (t.at, t.id))
+    touches = touches_of(session, won.people, won.at)
     parts = credits(
         won.amount.rounded(),
         [t.at for t in touches],

@@ -72,7 +72,7 @@ plugin.events(SegmentEntered, SegmentLeft)
 @plugin.hook(check_write, on=Segment)
 def check_segments(ctx: WriteCtx, changes: list[Change]) -> None:
     """Refuse segments of entities nobody knows, rules that cannot be a query of them, and those that become something else."""
-    for change in changes:
+    for change in changes if ctx.op in ("create", "update") else ():
         segment = cast(Segment, change.record)
         if "refreshed_at" in change.fields:
             _check_keeper(ctx, change, "refreshed_at")
@@ -90,7 +90,7 @@ def check_segments(ctx: WriteCtx, changes: list[Change]) -> None:
 @plugin.hook(check_write, on=SegmentMember)
 def check_members(ctx: WriteCtx, changes: list[Change]) -> None:
     """Refuse members that somebody writes past the module."""
-    for change in changes:
+    for change in changes if ctx.op in ("create", "update") else ():
         _check_keeper(ctx, change, "segment")
 
 
@@ -112,7 +112,7 @@ def condition(session: Session, entity: type[Entity], rule: dict[str, Any]) -> C
 @plugin.hook(after_write, on=SegmentMember)
 def tell_members(ctx: WriteCtx, changes: list[Change]) -> None:
     """Publish an event for each record that entered or left, whichever way."""
-    moved = [c for c in changes if ctx.op == "create" or "left_at" in c.fields]
+    moved = [c for c in changes if ctx.op == "create" or (ctx.op == "update" and "left_at" in c.fields)]
     members = [cast(SegmentMember, c.record) for c in moved]
     if not members:
         return

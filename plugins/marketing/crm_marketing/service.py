@@ -82,10 +82,10 @@ class Marketing:
         return consent.withdraw(self._session, _ref(contact), purpose, channel)
 
     def may_send(
-        self, contact_ids: Iterable[str | Ref[Contact]], purpose: str, *, channel: Channel = Channel.EMAIL
+        self, contacts: Iterable[str | Ref[Contact] | Contact], purpose: str, *, channel: Channel = Channel.EMAIL
     ) -> Iterator[SendAnswer]:
         """Say for each contact whether they may be written to at this moment, and why not; read in batches as you go."""
-        return consent.may_send(self._session, contact_ids, purpose, channel)
+        return consent.may_send(self._session, contacts, purpose, channel)
 
     # Segments
 

@@ -23,7 +23,7 @@ from crm_core import (
 
 from .campaigns import Campaign
 from .contention import retried
-from .people import CONTACT, LEAD, Given, as_link, check_people, columns, seen
+from .people import CONTACT, LEAD, Given, check_people, columns, everybody, seen
 from .plugin import plugin
 
 CLICK_IDS = ("click_id", "gclid", "gbraid", "wbraid", "msclkid", "fbclid", "ttclid", "li_fat_id")
@@ -129,9 +129,10 @@ def touch(
 
 
 def touches_of(session: Session, people: Iterable[Given], until: datetime | None = None) -> list[Touch]:
-    """Return the touches of people that the actor sees, the earliest first."""
-    links = [as_link(p) for p in people]
-    return [t for entity in (CONTACT, LEAD) for t in _touches(session, entity, links, until)]
+    """Return the touches of people, under whatever they are known as, that the actor sees; the earliest first."""
+    links = everybody(session, people)
+    found = [t for entity in (CONTACT, LEAD) for t in _touches(session, entity, links, until)]
+    return sorted(found, key=lambda t: (t.at, t.id))
 
 
 def _touches(session: Session, entity: str, links: Sequence[Link], until: datetime | None) -> list[Touch]:
