@@ -8,7 +8,7 @@ from threading import Barrier, Thread
 
 import pytest
 
-from crm_core import CRM, Actor, Conflict, Contact, CRMError, Denied, FixedClock, Invalid, Link, Money, Refused, Role, owner
+from crm_core import CRM, Actor, Channel, Conflict, Contact, CRMError, Denied, FixedClock, Invalid, Link, Money, Refused, Role, owner
 from crm_marketing import plugin
 from crm_marketing.api import (
     Campaign,
@@ -49,6 +49,22 @@ def test_c25_figures_take_in_the_campaigns_below(crm: CRM) -> None:
         assert (figures.budget, figures.expected_revenue, figures.cost, figures.left) == (eur(1500), eur(9000), eur(350), eur(1150))
         assert (figures.cost_per_lead, figures.cost_per_response, figures.cost_per_order) == (eur(350), eur("116.67"), eur(350))
         assert (marketing.figures(mail).total, marketing.figures(mail).cost) == (5, eur(50))
+
+
+def test_c25_the_channel_mix_sums_to_the_whole(crm: CRM) -> None:
+    with crm.session(MANAGER) as s:
+        marketing = s.use(Marketing)
+        year, known = campaign(s, "2026", channel=Channel.WEB), people(s, *"abcdef")
+        for name, channel, amount, members in (("a", Channel.EMAIL, 10, 1), ("b", Channel.CALL, 20, 2), ("c", Channel.EMAIL, 40, 3)):
+            each = campaign(s, name, channel=channel, parent=year.ref)
+            s.create(CampaignCost(campaign=each.ref, day=DAY, amount=eur(amount)))
+            marketing.enrol(each, known[:members])
+        mix = marketing.channel_mix(year)
+        assert {c: (f.total, f.cost) for c, f in mix.items()} == {
+            Channel.EMAIL: (4, eur(50)), Channel.CALL: (2, eur(20)), Channel.WEB: (0, eur(0)),
+        }  # fmt: skip
+        whole = marketing.figures(year)
+        assert (sum(f.total for f in mix.values()), Money.sum([f.cost for f in mix.values()], "EUR")) == (whole.total, whole.cost)
 
 
 def test_c25_a_campaign_without_people_has_no_cost_for_each(crm: CRM) -> None:

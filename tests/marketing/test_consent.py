@@ -70,6 +70,28 @@ def test_g17_one_who_withdraws_stops_alone_and_the_campaign_goes_on(crm: CRM, cl
         assert marketing.send(spring, "news").sent == (), "nobody is sent to twice"
 
 
+def test_of_three_who_send_at_once_nobody_is_sent_to_twice(crm: CRM) -> None:
+    with crm.session(MANAGER) as s:
+        spring, known = campaign(s, status=CampaignStatus.ACTIVE), people(s, *(f"p{n}" for n in range(60)))
+        s.create_many([Consent(contact=c.ref, purpose="news", given_at=MONDAY, **PROOF) for c in known])
+        s.use(Marketing).enrol(spring, known)
+    start = Barrier(3)
+    sent: list[str] = []
+
+    def work() -> None:
+        start.wait()
+        for _ in range(3):
+            done = crm.transact(MANAGER, lambda s: s.use(Marketing).send(spring.ref, "news", size=10), retries=5)
+            sent.extend(r.id for r in done.sent)
+
+    threads = [Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(sent) == sorted(c.id for c in known)
+
+
 def test_a_large_list_is_answered_in_batches_in_its_order(crm: CRM) -> None:
     with crm.session(MANAGER) as s:
         known = people(s, *(f"p{n}" for n in range(1201)))

@@ -171,6 +171,9 @@ def test_c25_leads_are_members_of_campaigns_for_those_who_see_them(both: CRM) ->
         assert s.use(Marketing).enrol(spring, [lead, Link.to(lead)]) == 1
         assert s.use(Marketing).advance(spring, [lead], MemberStatus.RESPONDED) == 1
         assert s.use(Marketing).figures(spring).members[MemberStatus.RESPONDED] == 1
+        for nobody in (spring.id, "nonsense", "x" * 36):
+            with pytest.raises(CRMError), s.savepoint():
+                s.use(Marketing).enrol(spring, [Link("sales.lead", nobody)])
     with both.session(MANAGER) as s:
         assert s.use(Marketing).figures(spring).total == 0
         with pytest.raises(Refused) as e:

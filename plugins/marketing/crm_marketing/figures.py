@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from sqlalchemy import func, select
 
-from crm_core import Money, Ref, Session
+from crm_core import Channel, Money, Ref, Session
 
 from .campaigns import Campaign, CampaignCost, subtree
 from .members import CampaignMember, MemberStatus
@@ -69,7 +69,19 @@ class Figures:
 
 def figures(session: Session, campaign: Ref[Campaign]) -> Figures:
     """Count and add up a campaign with all below it."""
+    return _of(session, campaign, subtree(session, campaign), session.get(Campaign, campaign).currency)
+
+
+def channel_mix(session: Session, campaign: Ref[Campaign]) -> dict[Channel, Figures]:
+    """Count and add up a campaign with all below it by their channels; the parts sum to the whole."""
     currency, ids = session.get(Campaign, campaign).currency, subtree(session, campaign)
+    by_channel: dict[Channel, list[str]] = {}
+    for each in session.get_many(Campaign, ids):
+        by_channel.setdefault(each.channel, []).append(each.id)
+    return {channel: _of(session, campaign, by_channel[channel], currency) for channel in Channel if channel in by_channel}
+
+
+def _of(session: Session, campaign: Ref[Campaign], ids: list[str], currency: str) -> Figures:
     counting = select(CampaignMember.status, func.count()).where(CampaignMember.campaign.in_(ids), seen(session, CampaignMember))
     rows: Any = session.execute(counting.group_by(CampaignMember.status))
     counted: dict[MemberStatus, int] = {row[0]: row[1] for row in rows}

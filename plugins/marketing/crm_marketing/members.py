@@ -102,6 +102,7 @@ def advance(session: Session, campaign: Ref[Campaign], people: Iterable[Given], 
     Returns:
         how many moved.
     """
+    session.lock(Campaign, campaign)  # else one who reports less at the same moment could lead back
     before = [s for s in MemberStatus if s.step < status.step]
     moved = 0
     for batch in batches(people):

@@ -33,7 +33,7 @@ def send(session: Session, campaign: Ref[Campaign], purpose: str, channel: Chann
     Raises:
         Refused: ``marketing.not_active``.
     """
-    current = session.get(Campaign, campaign)
+    current = session.lock(Campaign, campaign)  # of two who send at once, the second finds what the first one left
     if current.status is not CampaignStatus.ACTIVE:
         raise Refused("marketing.not_active", status=current.status.value)
     waiting = session.query(CampaignMember).where(

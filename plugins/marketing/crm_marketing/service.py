@@ -62,6 +62,10 @@ class Marketing:
         """Count and add up a campaign with all below it."""
         return figures.figures(self._session, _ref(campaign))
 
+    def channel_mix(self, campaign: CampaignLike) -> dict[Channel, Figures]:
+        """Count and add up a campaign with all below it by their channels; the parts sum to the whole."""
+        return figures.channel_mix(self._session, _ref(campaign))
+
     # Consent
 
     def give_consent(
