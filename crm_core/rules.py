@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .entities.meta import spec
+from .entities.meta import logical_table, spec
 from .errors import Invalid
 from .permissions.binding import bind
 from .permissions.codec import from_json, to_json
@@ -15,6 +15,8 @@ from .permissions.predicates import F, Rule, actor, everything, nothing, owner, 
 from .permissions.to_python import holds
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
     from .entities.entity import Entity
     from .session import Session
 
@@ -23,6 +25,7 @@ __all__ = [
     "Rule",
     "actor",
     "check",
+    "criterion",
     "everything",
     "from_json",
     "matches",
@@ -47,3 +50,16 @@ def check(rule: Rule, entity: type[Entity], session: Session) -> Rule:
 def matches(rule: Rule, record: Entity, session: Session) -> bool:
     """Say whether a checked rule holds for the values of a record at hand, as its session's actor sees the world."""
     return holds(rule, session.crm.codec(type(record)).values(record), session.facts)
+
+
+def criterion(rule: Rule, entity: type[Entity], session: Session) -> ColumnElement[bool]:
+    """Return a rule that is data as a condition for queries over *entity*: ``session.query(Contact).where(criterion(...))``.
+
+    The query then goes through its session's lens like any other: a related record that its actor does not see counts as not there.
+
+    Raises:
+        Invalid: as :func:`check`, and ``rule_of_actor`` for a rule that means something else for each actor (owner, team, ...).
+    """
+    from .permissions.to_query import to_query
+
+    return to_query(check(rule, entity, session), spec(entity), logical_table(entity))

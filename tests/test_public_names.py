@@ -21,7 +21,7 @@ NAMES = """
     PluginFailed Query ReadOnly Ref Refused Restored Role RuleTrigger RunOutcome Runtime SchemaBehind Session Tag Tagging Timeline
     Unavailable Updated User VetoHook View360 WriteCtx after_write alias before_write check_write field owner subordinates team
 """
-RULES = "F Rule actor check everything from_json matches nothing owner related subordinates team to_json"
+RULES = "F Rule actor check criterion everything from_json matches nothing owner related subordinates team to_json"
 
 
 def test_the_public_names_are_these_and_a_change_of_them_is_meant() -> None:

@@ -225,6 +225,7 @@ TEMPLATES: Mapping[str, str] = {
     "rule_constant": "A rule compares {entity}.{field} with {given}, which is no value of a {kind} field.",
     "rule_json": "The rule cannot be read[ at {op}]: expected {expected}[, given {given}].",
     "rule_needs_owner": "The rule {rule} needs an owner, but {entity} has no text field of the name owner.",
+    "rule_of_actor": "The rule {rule} means something else for each user, so nothing can be stored by it.",
     "rule_operator": "A rule uses {operator} on {entity}.{field}, but fields of kind {kind} do not know it.",
     "rule_too_deep": "The rule is too large: at most {depth} levels and {nodes} nodes.",
     "rule_unknown_field": "A rule asks for {entity}.{field}, which does not exist.[ Did you mean {suggestion}?]",

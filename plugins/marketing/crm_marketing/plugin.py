@@ -4,4 +4,8 @@ from __future__ import annotations
 
 from crm_core import Plugin
 
-plugin = Plugin("marketing", version="1.0.0", label="Marketing", package="crm_marketing")
+from .settings import Settings
+
+plugin = Plugin("marketing", version="1.0.0", settings=Settings, label="Marketing", package="crm_marketing")
+plugin.grants("account:read", "contact:read")
+plugin.companion("crm_marketing.first_touch:plugin", beside="sales")

@@ -16,7 +16,7 @@ from .actions import (
 )
 from .conversion import Conversion, ConversionCtx, ConversionDraft, LeadConverted, map_conversion
 from .forecast import ForecastLine
-from .leads import IntakeResult, Lead, LeadAssigned, LeadIntake, LeadStatus
+from .leads import IntakeCtx, IntakeResult, Lead, LeadAssigned, LeadIntake, LeadStatus, TakenIn, after_intake
 from .opportunities import (
     Opportunity,
     OpportunityLost,
@@ -38,10 +38,10 @@ from .waterfall import Waterfall
 
 __all__ = [
     "AcceptQuote", "Asked", "Claim", "Commitment", "ConfirmOrder", "Conversion", "ConversionCtx", "ConversionDraft", "Convert",
-    "DiscountCheck", "Forecast", "ForecastLine", "FunnelStep", "IntakeResult", "Lead", "LeadAssigned", "LeadConverted", "LeadIntake",
-    "LeadStatus", "LineDraft", "Lose", "Move", "Opportunity", "OpportunityLost", "OpportunityMoved", "OpportunityReopened",
+    "DiscountCheck", "Forecast", "ForecastLine", "FunnelStep", "IntakeCtx", "IntakeResult", "Lead", "LeadAssigned", "LeadConverted",
+    "LeadIntake", "LeadStatus", "LineDraft", "Lose", "Move", "Opportunity", "OpportunityLost", "OpportunityMoved", "OpportunityReopened",
     "OpportunityWon", "Order", "OrderConfirmed", "OrderLine", "OrderStatus", "Performance", "Pipeline", "PlaceOrder", "PriceAnswer",
     "PriceBook", "PriceBookEntry", "PriceContext", "PriceLine", "Product", "Quote", "QuoteAccepted", "QuoteLine", "QuoteStatus", "Release",
     "Reopen", "Rounding", "Sales", "SendQuote", "Settings", "Stage", "StageDraft", "StageFigure", "StageHistory", "Status", "TakeIn",
-    "Waterfall", "Win", "WinRate", "check_discount", "map_conversion", "price_lines",
+    "TakenIn", "Waterfall", "Win", "WinRate", "after_intake", "check_discount", "map_conversion", "price_lines",
 ]  # fmt: skip

@@ -13,8 +13,10 @@ from crm_core import (
     Account,
     Change,
     Channel,
+    CollectHook,
     Conflict,
     Contact,
+    Ctx,
     Denied,
     Direction,
     Email,
@@ -129,6 +131,26 @@ class IntakeResult:
     contact: Contact | None
 
 
+@attrs.define(eq=False)
+class IntakeCtx(Ctx):
+    """An intake that is done, in its still open transaction."""
+
+
+@attrs.frozen
+class TakenIn:
+    """Who was taken in, with what they came with; ``created`` says whether the lead is new. An intake that is replayed is none."""
+
+    lead: Lead
+    given: LeadIntake
+    created: bool
+
+
+after_intake: CollectHook[IntakeCtx, list[TakenIn], None] = CollectHook("sales.after_intake")
+"""Act on what was taken in, in the same transaction: keep where it came from, grade it. Leads are whole, whatever the actor sees."""
+
+plugin.hooks(after_intake)
+
+
 def intake(session: Session, given: LeadIntake, *, key: str | None = None) -> IntakeResult:
     """Take somebody in: one live lead a person, a touch in the timeline each time, an owner in turn; all or nothing.
 
@@ -177,6 +199,8 @@ def _take_in(session: Session, given: LeadIntake, draft: Lead, key: str | None) 
             elevated.create(touch)
         else:
             lead = known
+    if known is None:
+        after_intake(IntakeCtx(session=session), [TakenIn(lead, given, lead is draft)])
     return IntakeResult(session.seen(lead), lead is draft, session.seen(contact))
 
 

@@ -1,0 +1,18 @@
+"""What a tenant can set for the marketing module."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.define
+class Settings:
+    """Settings of the marketing module, per tenant.
+
+    Attributes:
+        currency: of campaigns that name none, neither themselves nor by their parent or budget.
+        half_life_days: after how many days (of 24 hours) a touch counts half as much in attribution with time decay.
+    """
+
+    currency: str = "EUR"
+    half_life_days: int = attrs.field(default=7, validator=attrs.validators.gt(0))
