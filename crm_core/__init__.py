@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .entities.activity import Tag as Tag
     from .entities.activity import Tagging as Tagging
     from .entities.columns import alias as alias
+    from .entities.columns import days_between as days_between
     from .entities.customer import Account as Account
     from .entities.customer import AccountKind as AccountKind
     from .entities.customer import Affiliation as Affiliation
@@ -63,6 +64,11 @@ if TYPE_CHECKING:
     from .hooks.core_specs import after_write as after_write
     from .hooks.core_specs import before_write as before_write
     from .hooks.core_specs import check_write as check_write
+    from .hooks.measures import Dimension as Dimension
+    from .hooks.measures import Fact as Fact
+    from .hooks.measures import Measure as Measure
+    from .hooks.measures import Metric as Metric
+    from .hooks.measures import Source as Source
     from .hooks.plugin import Plugin as Plugin
     from .hooks.spec import CollectHook as CollectHook
     from .hooks.spec import Ctx as Ctx
@@ -89,7 +95,7 @@ _HOMES = {
     "asession": ("AsyncCRMSession",),
     "crm": ("CRM",),
     "entities.activity": ("Channel", "Direction", "Interaction", "Link", "Note", "Participant", "Tag", "Tagging"),
-    "entities.columns": ("alias",),
+    "entities.columns": ("alias", "days_between"),
     "entities.customer": ("Account", "AccountKind", "Affiliation", "Contact", "ExchangeRate"),
     "entities.entity": ("Entity", "Extension"),
     "entities.fields": ("Field", "ListField", "MoneyField", "OptionalMoneyField", "Ref", "field"),
@@ -101,6 +107,7 @@ _HOMES = {
     ),
     "events.event": ("Created", "Deleted", "Event", "Restored", "Updated"),
     "hooks.core_specs": ("Change", "WriteCtx", "after_write", "before_write", "check_write"),
+    "hooks.measures": ("Dimension", "Fact", "Measure", "Metric", "Source"),
     "hooks.plugin": ("Plugin",),
     "hooks.spec": ("CollectHook", "Ctx", "FilterHook", "FirstHook", "VetoHook"),
     "permissions.actor": ("Actor", "Directory", "User"),

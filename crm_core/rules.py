@@ -11,6 +11,7 @@ from .entities.meta import spec
 from .errors import Invalid
 from .permissions.binding import bind
 from .permissions.codec import from_json, to_json
+from .permissions.criteria import criterion
 from .permissions.predicates import F, Rule, actor, everything, nothing, owner, related, subordinates, team
 from .permissions.to_python import holds
 
@@ -23,6 +24,7 @@ __all__ = [
     "Rule",
     "actor",
     "check",
+    "criterion",
     "everything",
     "from_json",
     "matches",

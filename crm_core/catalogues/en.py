@@ -213,6 +213,7 @@ TEMPLATES: Mapping[str, str] = {
     "role_unknown": "The role {role} extends {extends}, which does not exist.[ Did you mean {suggestion}?]",
     "rule_constant": "A rule compares {entity}.{field} with {given}, which is no value of a {kind} field.",
     "rule_json": "The rule cannot be read[ at {op}]: expected {expected}[, given {given}].",
+    "rule_needs_directory": "The rule “{rule}” asks the directory: only a role can, a filter cannot.",
     "rule_needs_owner": "The rule {rule} needs an owner, but {entity} has no text field of the name owner.",
     "rule_operator": "A rule uses {operator} on {entity}.{field}, but fields of kind {kind} do not know it.",
     "rule_too_deep": "The rule is too large: at most {depth} levels and {nodes} nodes.",

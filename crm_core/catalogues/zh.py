@@ -213,6 +213,7 @@ TEMPLATES: Mapping[str, str] = {
     "role_unknown": "角色 {role} 继承的 {extends} 不存在。[您是否想用 {suggestion}？]",
     "rule_constant": "规则将 {entity}.{field} 与 {given} 比较，但它不是 {kind} 类型字段的值。",
     "rule_json": "无法读取规则[（{op}）]：应为 {expected}[，给定的是 {given}]。",
+    "rule_needs_directory": "规则“{rule}”需要查询人员目录：只有角色可以使用，筛选条件不可以。",
     "rule_needs_owner": "规则 {rule} 需要所有者，但 {entity} 没有名为 owner 的文本字段。",
     "rule_operator": "规则对 {entity}.{field} 使用了 {operator}，但 {kind} 类型的字段不支持它。",
     "rule_too_deep": "规则过大：最多 {depth} 层、{nodes} 个节点。",

@@ -172,7 +172,7 @@ def to_sql(rule: Rule, env: SqlEnv) -> ColumnElement[bool]:
         case Related(ref, inner, target):
             return _related(ref, inner, target, env)
         case _:
-            return _of_field(rule, env.table)
+            return of_field(rule, env.table)
 
 
 def _of_owner(rule: Rule, env: SqlEnv) -> ColumnElement[bool]:
@@ -212,7 +212,8 @@ def _related(ref: str, inner: Rule, target: str, env: SqlEnv) -> ColumnElement[b
     return _in_set(env.table.c[ref], other.c.id, other.c.tenant, living, env)
 
 
-def _of_field(rule: Rule, table: FromClause) -> ColumnElement[bool]:
+def of_field(rule: Rule, table: FromClause) -> ColumnElement[bool]:
+    """Return a rule about one field as a condition on *table*."""
     match rule:
         case IsNull(field):
             return table.c[field].is_(None)
