@@ -59,57 +59,57 @@ def read(session: Session, measure: Additive, asked: Asked) -> Iterator[Part]:
     """
     if isinstance(measure, Source):
         return _from_source(session, measure, asked)
-    return _Select(session, measure, asked).parts()
+    return Selection(session, measure, asked).parts()
 
 
-class _Select:
-    """The select of one measure."""
+class Selection:
+    """The records of one measure that a question is about.
+
+    Attributes:
+        at: the column that says when; None where the measure has no date.
+        criteria: what the records fulfil.
+    """
 
     def __init__(self, session: Session, measure: Measure, asked: Asked) -> None:
         self._session, self._measure, self._asked = session, measure, asked
         self._entity = measure.entity
         rule = check(measure.where & asked.where, self._entity, session)
-        self._criteria: list[Any] = [] if rule == everything else [criterion(rule, self._entity, session)]
-        self._at: Any = None if measure.at is None else getattr(self._entity, measure.at)
+        self.criteria: list[Any] = [] if rule == everything else [criterion(rule, self._entity, session)]
+        self.at: Any = None if measure.at is None else getattr(self._entity, measure.at)
         if measure.at is None and (asked.grain or asked.since or asked.until):
             raise Invalid("analytics.no_date", metric=measure.name)
-        at = self._at
-        self._criteria += [] if asked.since is None else [at >= self._bound(asked.since)]
-        self._criteria += [] if asked.until is None else [at < self._bound(asked.until + timedelta(days=1))]
+        at = self.at
+        self.criteria += [] if asked.since is None else [at >= self._bound(asked.since)]
+        self.criteria += [] if asked.until is None else [at < self._bound(asked.until + timedelta(days=1))]
 
     def parts(self) -> Iterator[Part]:
         """Run it."""
         measure, asked = self._measure, self._asked
-        periods = self._periods() if asked.grain else []
-        keys: list[Any] = [self._column(d) for d in asked.by]
-        if periods:
-            keys.insert(0, bucket(self._at, [self._bound(p.first) for p in periods]))
-        elif asked.grain:
-            keys.insert(0, literal(NO_DATE))
+        periods = self.periods() if asked.grain else []
         split = self._split()
-        extra = [c for c in (split, None if measure.weight is None else getattr(self._entity, measure.weight)) if c is not None]
-        grouped = [k for k in keys if asked.grain is None or periods or k is not keys[0]] + extra
-        statement = select(*keys, *extra, self._value()).select_from(self._entity).where(*self._criteria)
-        statement = statement.group_by(*grouped) if grouped else statement
-        for row in self._session.execute(statement):
-            yield self._part(list(row), periods, split is not None)
+        weight = None if measure.weight is None else getattr(self._entity, measure.weight)
+        keys = [self.bucket(periods)] if periods else []
+        keys += [self.column(d) for d in asked.by] + [c for c in (split, weight) if c is not None]
+        statement = select(*keys, self.value(), func.count()).select_from(self._entity).where(*self.criteria)
+        for row in self._session.execute(statement.group_by(*keys) if keys else statement):
+            if row[-1]:  # without keys, no records at all are a row, too
+                yield self._part(list(row[:-1]), periods, split is not None)
 
     def _part(self, row: list[Any], periods: Sequence[Period], split: bool) -> Part:
         measure, asked = self._measure, self._asked
         found = row.pop()
         percent = row.pop() if measure.weight else 100
         currency = row.pop() if split else asked.currency if measure.unit == "money" else None
-        period = None
-        if asked.grain:
-            index = row.pop(0)
-            period = None if index == NO_DATE else periods[index]
+        index = row.pop(0) if periods else NO_DATE
+        period = None if index == NO_DATE else periods[index]
         if measure.unit != "money":
             return Part(period, tuple(row), currency, found or 0)
         assert currency is not None
         amount = Money(found or 0, currency)
         return Part(period, tuple(row), currency, amount * (percent or 0) / 100 if measure.weight else amount)
 
-    def _value(self) -> Any:
+    def value(self) -> Any:
+        """Return what the measure adds up, as an aggregate; amounts as they are, without their weight."""
         measure, asked = self._measure, self._asked
         if measure.of is None:
             return func.count()
@@ -118,33 +118,45 @@ class _Select:
             return func.sum(column)
         if asked.currency is None:
             return column.total()
-        rates: Any = self._at if asked.rates == "dated" else asked.rates
+        rates: Any = self.at if asked.rates == "dated" else asked.rates
         return func.sum(column.to(asked.currency, rates))
 
     def _split(self) -> Any:
         """Return the column of the currency that these figures are in, where the report is not in one."""
         if self._asked.currency is not None:
             return None
-        name = self._measure.of if self._measure.unit == "money" else self._asked.money.get(self._entity)
+        if self._measure.unit == "money":
+            return self.currency()
+        name = self._asked.money.get(self._entity)
         return getattr(self._entity, name).currency if name else None
 
-    def _column(self, dimension: Dimension | str) -> Any:
+    def currency(self) -> Any:
+        """Return the column of the currency of the amounts that are added up."""
+        return getattr(self._entity, self._measure.of).currency
+
+    def column(self, dimension: Dimension | str) -> Any:
+        """Return a dimension's column or expression."""
         assert isinstance(dimension, Dimension)
         return getattr(self._entity, dimension.of) if isinstance(dimension.of, str) else dimension.of
 
-    def _periods(self) -> list[Period]:
+    def bucket(self, periods: Sequence[Period]) -> ColumnElement[int]:
+        """Return the number of the period that a record lies in; ``NO_DATE`` where it has no date."""
+        return bucket(self.at, [self._bound(p.first) for p in periods])
+
+    def periods(self) -> list[Period]:
+        """Return the periods that are asked for; those that there are records in, where no days are given."""
         asked = self._asked
         assert asked.grain is not None
         first, last = asked.since, asked.until
         if first is None or last is None:
-            ends = self._session.execute(select(func.min(self._at), func.max(self._at)).where(*self._criteria)).one()
+            ends = self._session.execute(select(func.min(self.at), func.max(self.at)).where(*self.criteria)).one()
             if ends[0] is None:
                 return []
             first, last = (asked.calendar.day_of(end) for end in ends)
         return asked.calendar.periods(first, last, asked.grain)
 
     def _bound(self, day: date) -> Any:
-        return self._asked.calendar.start_of(day) if self._at.field.kind == "datetime" else day
+        return self._asked.calendar.start_of(day) if self.at.field.kind == "datetime" else day
 
 
 def bucket(column: Any, starts: Sequence[date | datetime]) -> ColumnElement[int]:
