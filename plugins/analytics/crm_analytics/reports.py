@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Literal
 
@@ -107,10 +107,7 @@ class Table:
 
     def shown(self, key: Any) -> str:
         """Return a dimension's value as people read it; empty for none."""
-        if isinstance(key, Ref):
-            return self.names.get(key.id, key.id)
-        value = getattr(key, "value", key)
-        return "" if value is None else str(value)
+        return _shown(key, self.names)
 
 
 Group = tuple[Period | None, tuple[Any, ...], str | None]
@@ -140,8 +137,9 @@ def run(session: Session, report: Report) -> Table:
         raise MixedCurrency("analytics.several_totals", currencies=sorted(c for _, _, c in totals if c))
     if not totals:
         totals[None, (), report.currency] = {}
-    rows = [_row(group, sums[group], asked_for) for group in sorted(sums, key=_order)]
-    return Table(report, rows, [_row(g, totals[g], asked_for) for g in sorted(totals, key=_order)], _names(session, rows))
+    names = _names(session, sums)
+    rows, whole = ([_row(g, of[g], asked_for) for g in sorted(of, key=lambda g: _order(g, names))] for of in (sums, totals))
+    return Table(report, rows, whole, names)
 
 
 def _asked(session: Session, report: Report, measures: Sequence[Additive]) -> Asked:
@@ -188,16 +186,23 @@ def _figure(figure: Additive | Metric, of: Any) -> Figure:
     return None if None in values else figure.fn(*values)
 
 
-def _order(group: Group) -> tuple[Any, ...]:
+def _shown(key: Any, names: Mapping[str, str]) -> str:
+    if isinstance(key, Ref):
+        return names.get(key.id, key.id)
+    value = getattr(key, "value", key)
+    return "" if value is None else str(value)
+
+
+def _order(group: Group, names: Mapping[str, str]) -> tuple[Any, ...]:
     period, keys, currency = group
-    return period is None, period.first if period else date.min, [(k is None, str(getattr(k, "value", k))) for k in keys], currency or ""
+    return period is None, period.first if period else date.min, [(k is None, _shown(k, names), str(k)) for k in keys], currency or ""
 
 
-def _names(session: Session, rows: Sequence[Row]) -> dict[str, str]:
-    """Name what the rows' references point at, as far as it has a name and the actor sees it."""
+def _names(session: Session, groups: Iterable[Group]) -> dict[str, str]:
+    """Name what the groups' references point at, as far as it has a name and the actor sees it."""
     wanted: dict[type[Entity], set[str]] = {}
-    for row in rows:
-        for key in row.keys:
+    for _, keys, _ in groups:
+        for key in keys:
             if isinstance(key, Ref):
                 wanted.setdefault(key.entity, set()).add(key.id)
     named = (e for e in wanted if hasattr(e, "name") and session.can("read", e))
