@@ -60,7 +60,9 @@ def test_c55_c57_the_declared_figures_are_those_of_plain_sql_for_whoever_asks(cr
         assert sum(Decimal(line.rpartition(",")[2]) for line in lines[1:]) == 10_005_534
         agents = analytics.run(Report(metrics=["sales.won_value"], by=["sales.owner"]))
     with crm.session(Actor("Dustin Brinkmann", roles={"sales.rep"}), write=False) as s:
-        theirs = s.use(Analytics).run(Report(metrics=["sales.won_value"], by=["sales.owner"], since=date(2017, 1, 1), until=date(2018, 1, 1)))
+        theirs = s.use(Analytics).run(
+            Report(metrics=["sales.won_value"], by=["sales.owner"], since=date(2017, 1, 1), until=date(2018, 1, 1))
+        )
     known = {r.keys[0]: r["sales.won_value"] for r in agents.rows}
     assert len(theirs.rows) == 5
     assert {r.keys[0]: r["sales.won_value"] for r in theirs.rows}.items() <= known.items()

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 from sqlalchemy import ColumnElement, case, func, literal, select
 
-from crm_core import Dimension, Invalid, Measure, Money, Session, Source
+from crm_core import Dimension, Invalid, Measure, MixedCurrency, Money, Session, Source
 from crm_core.rules import Rule, check, criterion, everything
 
 from .definitions import Additive, source_dimensions
@@ -99,7 +99,7 @@ class Selection:
         measure, asked = self._measure, self._asked
         found = row.pop()
         percent = row.pop() if measure.weight else 100
-        currency = row.pop() if split else asked.currency if measure.unit == "money" else None
+        currency = row.pop() if split else asked.currency
         index = row.pop(0) if periods else NO_DATE
         period = None if index == NO_DATE else periods[index]
         if measure.unit != "money":
@@ -183,5 +183,7 @@ def _from_source(session: Session, source: Source, asked: Asked) -> Iterator[Par
         if dated and (day is None or (asked.since and day < asked.since) or (asked.until and day > asked.until)):
             continue
         period = asked.calendar.period(day, asked.grain) if asked.grain and day else None
-        currency = fact.value.currency if isinstance(fact.value, Money) else None
+        currency = fact.value.currency if isinstance(fact.value, Money) else asked.currency
+        if asked.currency is not None and currency != asked.currency:
+            raise MixedCurrency(one=asked.currency, other=currency)
         yield Part(period, tuple(fact.dimensions.get(n) for n in names), currency, fact.value)
