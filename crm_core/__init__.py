@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from .hooks.measures import Fact as Fact
     from .hooks.measures import Measure as Measure
     from .hooks.measures import Metric as Metric
+    from .hooks.measures import Rollup as Rollup
     from .hooks.measures import Source as Source
     from .hooks.plugin import Plugin as Plugin
     from .hooks.spec import CollectHook as CollectHook
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     from .runtime import Runtime as Runtime
     from .session import Session as Session
     from .storage.changeset import BulkResult as BulkResult
+    from .storage.rollups import Cell as Cell
 
 __version__ = "0.1.0"
 
@@ -107,7 +109,7 @@ _HOMES = {
     ),
     "events.event": ("Created", "Deleted", "Event", "Restored", "Updated"),
     "hooks.core_specs": ("Change", "WriteCtx", "after_write", "before_write", "check_write"),
-    "hooks.measures": ("Dimension", "Fact", "Measure", "Metric", "Source"),
+    "hooks.measures": ("Dimension", "Fact", "Measure", "Metric", "Rollup", "Source"),
     "hooks.plugin": ("Plugin",),
     "hooks.spec": ("CollectHook", "Ctx", "FilterHook", "FirstHook", "VetoHook"),
     "permissions.actor": ("Actor", "Directory", "User"),
@@ -117,6 +119,7 @@ _HOMES = {
     "runtime": ("FixedClock", "Runtime"),
     "session": ("Session",),
     "storage.changeset": ("BulkResult",),
+    "storage.rollups": ("Cell",),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

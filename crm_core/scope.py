@@ -11,7 +11,7 @@ from .entities.meta import spec
 from .errors import Denied, ReadOnly
 from .hooks.dispatch import HookState
 from .permissions.actor import Actor
-from .permissions.to_python import Facts, holds
+from .permissions.to_python import holds
 from .storage.unit import Unit
 from .storage.writer import JournalRow, Origin
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .crm import CRM
     from .messages import Messages
     from .permissions.actor import User
+    from .permissions.facts import SessionFacts
     from .permissions.policy import Policy
     from .permissions.shape import Shape
 
@@ -81,7 +82,7 @@ class Scope:
         return self.crm.shape(self.policy)
 
     @_once
-    def facts(self) -> Facts:
+    def facts(self) -> SessionFacts:
         """What rules need to know besides a record: the actor, the directory, related records, shares."""
         return self.crm.facts(self)
 

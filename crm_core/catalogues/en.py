@@ -211,6 +211,7 @@ TEMPLATES: Mapping[str, str] = {
     "role_name": "{role} is not a name for a role: use 1 to 255 printable characters.",
     "role_taken": "There are two roles of the name {role}. Rename one.",
     "role_unknown": "The role {role} extends {extends}, which does not exist.[ Did you mean {suggestion}?]",
+    "rollup_field": "The rollup {rollup} cannot be kept by or of {field}: by take plain fields that are not personal, of a money field with 6 digits.",
     "rule_constant": "A rule compares {entity}.{field} with {given}, which is no value of a {kind} field.",
     "rule_json": "The rule cannot be read[ at {op}]: expected {expected}[, given {given}].",
     "rule_needs_directory": "The rule “{rule}” asks the directory: only a role can, a filter cannot.",

@@ -211,6 +211,7 @@ TEMPLATES: Mapping[str, str] = {
     "role_name": "{role} 不能作为角色名称：请使用 1 到 255 个可打印字符。",
     "role_taken": "有两个名为 {role} 的角色。请重命名其中一个。",
     "role_unknown": "角色 {role} 继承的 {extends} 不存在。[您是否想用 {suggestion}？]",
+    "rollup_field": "汇总 {rollup} 不能使用字段 {field}：分组只能用非个人信息的普通字段，求和只能用 6 位小数的金额字段。",
     "rule_constant": "规则将 {entity}.{field} 与 {given} 比较，但它不是 {kind} 类型字段的值。",
     "rule_json": "无法读取规则[（{op}）]：应为 {expected}[，给定的是 {given}]。",
     "rule_needs_directory": "规则“{rule}”需要查询人员目录：只有角色可以使用，筛选条件不可以。",

@@ -112,6 +112,28 @@ class Dimension:
 
 
 @attrs.frozen(eq=False)
+class Rollup:
+    """Sums of an entity's records that are kept with every write: how many there are, and what *of* adds up to by currency.
+
+    Attributes:
+        plugin, key: its name is ``<plugin>.<key>``.
+        by: the fields whose values make a cell; few different ones together, or a cell saves nothing.
+        of: a money field of the usual scale; None counts alone.
+    """
+
+    plugin: str
+    key: str
+    entity: type[Entity]
+    by: tuple[str, ...]
+    of: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The plugin and the key: ``sales.pipeline``."""
+        return f"{self.plugin}.{self.key}"
+
+
+@attrs.frozen(eq=False)
 class Metric(Contribution):
     """A figure computed from measures: it does not add up, so it is computed anew for each group and for the whole.
 

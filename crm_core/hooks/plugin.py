@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import attrs
@@ -11,7 +11,7 @@ import attrs
 from ..messages import Catalogue
 from ..permissions.predicates import Rule, everything
 from .actions import ActionDef
-from .measures import Better, Dimension, Facts, Figure, Measure, Metric, Source
+from .measures import Better, Dimension, Facts, Figure, Measure, Metric, Rollup, Source
 from .parts import Impl, Job, Link, Panel, Subscription
 from .spec import CollectHook, Ctx, FilterHook, FirstHook, Hook, VetoHook
 
@@ -46,6 +46,7 @@ class Definitions:
     panels: list[Panel] = attrs.Factory(list)
     figures: list[Measure | Source | Metric] = attrs.Factory(list)
     dimensions: list[Dimension] = attrs.Factory(list)
+    rollups: list[Rollup] = attrs.Factory(list)
     roles: list[Role] = attrs.Factory(list)
     services: list[type[Any]] = attrs.Factory(list)
     grants: list[str] = attrs.Factory(list)
@@ -322,6 +323,12 @@ class Plugin:
         """Declare what records of *entity* can be grouped by: a field's name, or an expression of its columns."""
         found = Dimension(self.name, key, entity, of, label)
         self.definitions.dimensions.append(found)
+        return found
+
+    def rollup(self, key: str, entity: type[Entity], *, by: Sequence[str], of: str | None = None) -> Rollup:
+        """Keep sums of an entity's records with every write, for reports that ask by these fields; see :class:`Rollup`."""
+        found = Rollup(self.name, key, entity, tuple(by), of)
+        self.definitions.rollups.append(found)
         return found
 
     def metric(

@@ -17,7 +17,7 @@ from .actions import ActionDef
 from .companions import imported, with_companions
 from .core_specs import CORE
 from .dispatch import Plan
-from .measures import Dimension, Measure, Metric, Source
+from .measures import Dimension, Measure, Metric, Rollup, Source
 from .parts import Contribution, Impl, Job, Link, Panel, Subscription
 from .plugin import Definitions, Plugin
 from .spec import Hook
@@ -75,7 +75,7 @@ class Registry:
         subscriptions: handlers of events.
         actions: action by the class of its command.
         figures: measures, sources and metrics by name.
-        jobs, dimensions, services, roles, catalogues: what their names say.
+        jobs, dimensions, rollups, services, roles, catalogues: what their names say.
         settings: by settings class: what a tenant that sets nothing gets.
         manager: pluggy's own registry of the implementations.
 
@@ -91,6 +91,7 @@ class Registry:
         self.subscriptions: tuple[Subscription, ...] = self._all(lambda d: d.subscriptions)
         self.jobs: tuple[Job, ...] = self._all(lambda d: d.jobs)
         self.dimensions: tuple[Dimension, ...] = self._all(lambda d: d.dimensions)
+        self.rollups: tuple[Rollup, ...] = self._all(lambda d: d.rollups)
         self.services: tuple[type[Any], ...] = self._all(lambda d: d.services)
         self.roles: tuple[Role, ...] = self._all(lambda d: d.roles)
         self.catalogues: tuple[Catalogue, ...] = self._all(lambda d: d.catalogues)
@@ -177,6 +178,8 @@ class Registry:
                 _check_prefixes(plugin)
             for part in _parts(plugin.definitions):
                 checks.callable_as(part)
+            for rollup in plugin.definitions.rollups:
+                checks.rolled_up(rollup)
             for thing in _used(plugin.definitions):
                 checks.required(plugin, self.owner(thing), thing.__name__, CORE.name)
             for impl in plugin.definitions.impls:
@@ -185,7 +188,7 @@ class Registry:
         checks.unique("role", [(r.name, self._owners[r]) for r in self.roles])
         # One function may listen to several events; they then share the position it is named after.
         listening = {s.fn: s for s in self.subscriptions}.values()
-        for kind, parts in (("subscription", listening), ("job", self.jobs), ("dimension", self.dimensions)):
+        for kind, parts in (("subscription", listening), ("job", self.jobs), ("dimension", self.dimensions), ("rollup", self.rollups)):
             checks.unique(kind, [(part.name, part.plugin) for part in parts])
 
     def _figures(self) -> Mapping[str, Measure | Source | Metric]:
@@ -249,6 +252,7 @@ def _used(d: Definitions) -> Iterator[type[Any]]:
     yield from (panel.entity for panel in d.panels)
     yield from (figure.entity for figure in d.figures if isinstance(figure, Measure))
     yield from (dimension.entity for dimension in d.dimensions)
+    yield from (rollup.entity for rollup in d.rollups)
     yield from (action.on for action in d.actions if action.on is not None)
     yield from (impl.on for impl in d.impls if impl.on is not None)
 

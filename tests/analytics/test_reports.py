@@ -155,7 +155,7 @@ def test_c55_exports_say_the_same_and_no_cell_is_a_formula(crm: CRM) -> None:
     assert data["totals"][0]["figures"]["sales.won_value"]["amount"] == "150.00"
 
 
-INSTANTS = st.datetimes(datetime(2024, 10, 1), datetime(2025, 12, 31), timezones=st.just(UTC))
+INSTANTS = st.datetimes(datetime(2024, 10, 1), datetime(2025, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001  # the zone follows
 
 
 @settings(max_examples=15)

@@ -9,7 +9,7 @@ import attrs
 
 from crm_core import Account, Ref, Session
 
-from . import grades, rfm
+from . import grades, rfm, rolledup
 from .grades import AccountGrade, GradeChange
 from .plugin import plugin
 
@@ -29,6 +29,17 @@ class OverrideGrade:
     grade: str
     until: date
     reason: str
+
+
+@attrs.define
+class RebuildRollups:
+    """Add up anew the sums that are kept with every write, for this tenant."""
+
+
+@plugin.action(permission="analytics.rebuild", label="analytics.action.rebuild")
+def rebuild_rollups(session: Session, command: RebuildRollups) -> int:
+    """Build every rollup; returns how many there are."""
+    return rolledup.rebuild(session)
 
 
 @plugin.action(permission="analytics.grade", label="analytics.action.regrade")

@@ -1,6 +1,6 @@
 """What hosts and other plugins import of analytics: reports, grades, cohorts, commands and the service."""
 
-from .actions import OverrideGrade, RegradeCustomers
+from .actions import OverrideGrade, RebuildRollups, RegradeCustomers
 from .cohorts import Cohort
 from .definitions import Definition
 from .grades import AccountGrade, GradeChange
@@ -19,6 +19,7 @@ __all__ = [
     "Grain",
     "OverrideGrade",
     "Period",
+    "RebuildRollups",
     "RegradeCustomers",
     "Report",
     "Row",

@@ -13,8 +13,9 @@ from sqlalchemy import func, select
 from crm_core import Session
 from crm_core.rules import everything
 
+from .parts import Asked
 from .periods import Calendar, Grain, Period
-from .reading import Asked, Selection
+from .reading import Selection
 from .rfm import purchase_facts
 from .settings import Settings
 

@@ -8,6 +8,7 @@ from .plugin import plugin
 
 _EN: Mapping[str, str] = {
     "analytics.action.override": "Override grade",
+    "analytics.action.rebuild": "Rebuild sums",
     "analytics.action.regrade": "Grade customers",
     "analytics.bad_month": "A fiscal year begins in a month from 1 to 12, not in {given}.",
     "analytics.foreign_dimension": "{metric} cannot be grouped by {dimension}: ask the catalogue for what it can.",
@@ -29,6 +30,7 @@ _EN: Mapping[str, str] = {
 
 _ZH: Mapping[str, str] = {
     "analytics.action.override": "手动评级",
+    "analytics.action.rebuild": "重建汇总",
     "analytics.action.regrade": "客户评级",
     "analytics.bad_month": "财年从 1 到 12 月中的某月开始，不能是 {given}。",
     "analytics.foreign_dimension": "{metric} 不能按 {dimension} 分组：可用的维度见目录。",

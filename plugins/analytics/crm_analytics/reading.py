@@ -4,49 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
-import attrs
 from sqlalchemy import ColumnElement, case, func, literal, select
 
 from crm_core import Dimension, Invalid, Measure, MixedCurrency, Money, Session, Source
-from crm_core.rules import Rule, check, criterion, everything
+from crm_core.rules import check, criterion, everything
 
 from .definitions import Additive, source_dimensions
-from .periods import Calendar, Grain, Period
+from .parts import Asked, Part
+from .periods import Period
+from .rolledup import rolled_up
 
-Value = int | Decimal | Money
 NO_DATE = -1
-
-
-@attrs.frozen
-class Asked:
-    """What is read, with its names resolved: see :class:`crm_analytics.reports.Report`.
-
-    Attributes:
-        money: for each entity the money field whose currency splits its figures; none where all are converted.
-    """
-
-    by: Sequence[Dimension | str]
-    where: Rule
-    grain: Grain | None
-    since: date | None
-    until: date | None
-    calendar: Calendar
-    currency: str | None
-    rates: str
-    money: dict[type[Any], str]
-
-
-@attrs.frozen
-class Part:
-    """The value of one measure in one group."""
-
-    period: Period | None
-    keys: tuple[Any, ...]
-    currency: str | None
-    value: Value
 
 
 def read(session: Session, measure: Additive, asked: Asked) -> Iterator[Part]:
@@ -59,7 +29,8 @@ def read(session: Session, measure: Additive, asked: Asked) -> Iterator[Part]:
     """
     if isinstance(measure, Source):
         return _from_source(session, measure, asked)
-    return Selection(session, measure, asked).parts()
+    kept = rolled_up(session, measure, asked)
+    return iter(kept) if kept is not None else Selection(session, measure, asked).parts()
 
 
 class Selection:

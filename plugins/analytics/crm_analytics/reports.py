@@ -12,8 +12,9 @@ from crm_core import Entity, Measure, Metric, MixedCurrency, Money, Ref, Session
 from crm_core.rules import Rule, everything
 
 from .definitions import Additive, dimensions, figures, parts
+from .parts import Asked, Value
 from .periods import Calendar, Grain, Period
-from .reading import Asked, Value, read
+from .reading import read
 from .settings import Settings
 
 Rates = Literal["frozen", "today", "dated"]

@@ -21,8 +21,9 @@ from crm_core.rules import everything
 
 from .definitions import dimensions, figures
 from .grades import AccountGrade, today
+from .parts import Asked
 from .periods import Calendar
-from .reading import Asked, Selection
+from .reading import Selection
 from .settings import Settings
 
 BATCH = 500

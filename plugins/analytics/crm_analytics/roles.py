@@ -14,7 +14,7 @@ analyst = (
     Role("analytics.analyst", label="analytics.role.analyst", extends=["analytics.viewer"])
     .allow(AccountGrade, "create", "update")
     .allow(GradeChange, "export")
-    .permit("analytics.grade", "analytics.settings")
+    .permit("analytics.grade", "analytics.rebuild", "analytics.settings")
 )
 plugin.role(viewer)
 plugin.role(analyst)

@@ -24,6 +24,8 @@ plugin.dimension("source", Opportunity, "source", label="sales.dimension.source"
 plugin.dimension("product", Opportunity, "product", label="sales.dimension.product")
 plugin.dimension("account", Opportunity, "account", label="sales.dimension.account")
 plugin.dimension("currency", Opportunity, Opportunity.amount.currency, label="sales.dimension.currency")
+# What a pipeline's dashboard asks: every measure of deals, but for spans of time.
+plugin.rollup("pipeline", Opportunity, by=("owner", "pipeline", "stage", "status", "forecast", "probability"), of="amount")
 
 deals = plugin.measure(
     "deals",
@@ -36,6 +38,7 @@ deals = plugin.measure(
 deals_value = plugin.measure(
     "deals_value", Opportunity, of="amount", at="created_at", unit="money", label="sales.metric.deals_value", formula="sum of their amounts"
 )
+
 open_deals = plugin.measure(
     "open_deals",
     Opportunity,
