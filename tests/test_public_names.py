@@ -15,11 +15,11 @@ import crm_core.rules
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = """
     Account AccountKind Actor Address Affiliation AsyncCRMSession BulkResult CRM CRMError Cell Change Channel CollectHook
-    CommitOutcomeUnknown Conflict Contact Created Ctx Deleted Denied Dimension Direction Directory Email Entity Event ExchangeRate Extension
-    Fact Field FilterHook FirstHook FixedClock Interaction Invalid Link ListField LoadError Measure Metric MissingExtra MixedCurrency Money MoneyField
-    NeedsAwait NotFound NotReadable Note OptionalMoneyField Page Participant Phone Plugin PluginFailed Query ReadOnly Ref Refused Restored
-    Role Rollup Runtime SchemaBehind Session Source Tag Tagging Unavailable Updated User VetoHook WriteCtx after_write alias before_write
-    check_write days_between field owner subordinates team
+    CommitOutcomeUnknown Conflict Contact Created Ctx Deleted Denied Dimension Direction Directory Email Entity Event ExchangeRate
+    Extension Fact Field FilterHook FirstHook FixedClock Interaction Invalid Link ListField LoadError Measure Metric MissingExtra
+    MixedCurrency Money MoneyField NeedsAwait NotFound NotReadable Note OptionalMoneyField Page Participant Phone Plugin PluginFailed
+    Query ReadOnly Ref Refused Restored Role Rollup Runtime SchemaBehind Session Source Tag Tagging Unavailable Updated User VetoHook
+    WriteCtx after_write alias before_write check_write days_between field owner subordinates team
 """
 RULES = "F Rule actor check criterion everything from_json matches nothing owner related subordinates team to_json"
 

@@ -21,7 +21,7 @@ from crm_analytics.reading import Selection
 from crm_analytics.rolledup import rolled_up
 from crm_core import CRM, Account, Actor, Denied, Entity, Field, LoadError, MoneyField, Plugin, Ref, Role, Session, User, field, owner, team
 from crm_core.rules import F, related
-from crm_sales.api import Opportunity, Order, Sales
+from crm_sales.api import Opportunity, Sales
 
 BOSS = Actor.system("boss", tenant="main")
 OWN = Role("own").allow(Opportunity, "read", "create", "update", where=owner)
@@ -182,8 +182,8 @@ def test_rollups_of_one_tenant_hold_nothing_of_another_and_are_not_read_before_t
     rebuild(crm, "other")
     with crm.session(other, write=False) as s:
         assert_equal(s)
-        (cell,) = s.cells(crm.registry.rollups[0]) or ()
-        assert (cell.records, cell.amount) == (1, Decimal(1))
+        found = s.cells(crm.registry.rollups[0]) or []
+        assert [(c.records, c.amount) for c in found] == [(1, Decimal(1))]
 
 
 def test_rollups_are_rebuilt_only_by_who_may(crm: CRM) -> None:
@@ -220,10 +220,10 @@ def test_rollups_stay_right_when_many_write_the_same_cells_at_once(crm: CRM) -> 
         start.wait()
         for turn in range(rounds):
             order = ["7", "8", "9"] if (n + turn) % 2 else ["9", "8", "7"]
-            with crm.session(BOSS) as s:  # one batch: its cells are locked in one order, whatever that of its records
-                s.create_many(
-                    crm.from_json(Opportunity, {"name": "x", "owner": o, "amount": {"amount": "1.00", "currency": "EUR"}}) for o in order
-                )
+            # One batch locks its cells in one order, whatever that of its records.
+            plain = [{"name": "x", "owner": o, "amount": {"amount": "1.00", "currency": "EUR"}} for o in order]
+            with crm.session(BOSS) as s:
+                s.create_many(crm.from_json(Opportunity, p) for p in plain)
 
     with crm.session(BOSS) as s:
         s.use(Sales).setup()
@@ -232,4 +232,3 @@ def test_rollups_stay_right_when_many_write_the_same_cells_at_once(crm: CRM) -> 
     with crm.session(BOSS, write=False) as s:
         assert_equal(s)
         assert sum(c.records for c in s.cells(crm.registry.rollups[0]) or ()) == 3 * writers * rounds
-        assert s.query(Order).count() == 0
