@@ -57,7 +57,7 @@ def cohorts(session: Session, grain: Grain = Grain.MONTH, *, since: date | None 
     asked = Asked(
         by=[customer], where=everything, grain=grain, since=since, until=until, calendar=calendar, currency=None, rates="frozen", money={}
     )
-    selection = Selection(session, measure, asked)
+    selection = Selection(session, [measure], asked)
     periods = selection.periods()
     if not periods:
         return []

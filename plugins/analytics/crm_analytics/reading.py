@@ -19,30 +19,45 @@ from .rolledup import rolled_up
 NO_DATE = -1
 
 
-def read(session: Session, measure: Additive, asked: Asked) -> Iterator[Part]:
-    """Yield a measure's figures, one or more for each group that has any.
+def read(session: Session, measures: Sequence[Additive], asked: Asked) -> Iterator[tuple[Additive, Part]]:
+    """Yield the measures' figures, one or more for each group that has any; those of the same records are read together.
 
     Raises:
         Invalid: ``analytics.no_date``, ``analytics.no_filter``, ``analytics.too_many_periods``, ``missing_rate``, or what is wrong with
             the rule.
         NotReadable: the actor may not read a field that it needs.
     """
-    if isinstance(measure, Source):
-        return _from_source(session, measure, asked)
-    kept = rolled_up(session, measure, asked)
-    return iter(kept) if kept is not None else Selection(session, measure, asked).parts()
+    together: dict[Any, list[Measure]] = {}
+    for measure in measures:
+        if isinstance(measure, Source):
+            yield from ((measure, part) for part in _from_source(session, measure, asked))
+        elif (kept := rolled_up(session, measure, asked)) is not None:
+            yield from ((measure, part) for part in kept)
+        else:
+            records = (measure.entity, measure.where, measure.at, measure.weight, _amount(measure, asked))
+            together.setdefault(records, []).append(measure)
+    for alike in together.values():
+        yield from Selection(session, alike, asked).parts()
+
+
+def _amount(measure: Measure, asked: Asked) -> str | None:
+    """Return the money field whose currency splits a measure's figures; None where nothing does."""
+    if asked.currency is not None:
+        return None
+    return str(measure.of) if measure.unit == "money" else asked.money.get(measure.entity)
 
 
 class Selection:
-    """The records of one measure that a question is about.
+    """The records that a question is about, for measures that are of the same ones.
 
     Attributes:
-        at: the column that says when; None where the measure has no date.
+        at: the column that says when; None where the measures have no date.
         criteria: what the records fulfil.
     """
 
-    def __init__(self, session: Session, measure: Measure, asked: Asked) -> None:
-        self._session, self._measure, self._asked = session, measure, asked
+    def __init__(self, session: Session, measures: Sequence[Measure], asked: Asked) -> None:
+        measure = measures[0]
+        self._session, self._measures, self._measure, self._asked = session, measures, measure, asked
         self._entity = measure.entity
         rule = check(measure.where & asked.where, self._entity, session)
         self.criteria: list[Any] = [] if rule == everything else [criterion(rule, self._entity, session)]
@@ -53,35 +68,37 @@ class Selection:
         self.criteria += [] if asked.since is None else [at >= self._bound(asked.since)]
         self.criteria += [] if asked.until is None else [at < self._bound(asked.until + timedelta(days=1))]
 
-    def parts(self) -> Iterator[Part]:
-        """Run it."""
+    def parts(self) -> Iterator[tuple[Additive, Part]]:
+        """Read the figures."""
         measure, asked = self._measure, self._asked
         periods = self.periods() if asked.grain else []
-        split = self._split()
+        split = self.split()
         weight = None if measure.weight is None else getattr(self._entity, measure.weight)
         keys = [self.bucket(periods)] if periods else []
         keys += [self.column(d) for d in asked.by] + [c for c in (split, weight) if c is not None]
-        statement = select(*keys, self.value(), func.count()).select_from(self._entity).where(*self.criteria)
+        statement = select(*keys, *map(self.value, self._measures), func.count()).select_from(self._entity).where(*self.criteria)
         for row in self._session.execute(statement.group_by(*keys) if keys else statement):
             if row[-1]:  # without keys, no records at all are a row, too
-                yield self._part(list(row[:-1]), periods, split is not None)
+                yield from self._parts(list(row[:-1]), periods, split is not None)
 
-    def _part(self, row: list[Any], periods: Sequence[Period], split: bool) -> Part:
-        measure, asked = self._measure, self._asked
-        found = row.pop()
-        percent = row.pop() if measure.weight else 100
+    def _parts(self, row: list[Any], periods: Sequence[Period], split: bool) -> Iterator[tuple[Additive, Part]]:
+        asked, many = self._asked, len(self._measures)
+        row, values = row[:-many], row[-many:]
+        percent = row.pop() if self._measure.weight else 100
         currency = row.pop() if split else asked.currency
         index = row.pop(0) if periods else NO_DATE
         period = None if index == NO_DATE else periods[index]
-        if measure.unit != "money":
-            return Part(period, tuple(row), currency, found or 0)
-        assert currency is not None
-        amount = Money(found or 0, currency)
-        return Part(period, tuple(row), currency, amount * (percent or 0) / 100 if measure.weight else amount)
+        for measure, found in zip(self._measures, values, strict=True):
+            value = found or 0
+            if measure.unit == "money":
+                assert currency is not None
+                amount = Money(value, currency)
+                value = amount * (percent or 0) / 100 if measure.weight else amount
+            yield measure, Part(period, tuple(row), currency, value)
 
-    def value(self) -> Any:
-        """Return what the measure adds up, as an aggregate; amounts as they are, without their weight."""
-        measure, asked = self._measure, self._asked
+    def value(self, measure: Measure) -> Any:
+        """Return what a measure adds up, as an aggregate; amounts as they are, without their weight."""
+        asked = self._asked
         if measure.of is None:
             return func.count()
         column = getattr(self._entity, measure.of) if isinstance(measure.of, str) else measure.of
@@ -92,18 +109,10 @@ class Selection:
         rates: Any = self.at if asked.rates == "dated" else asked.rates
         return func.sum(column.to(asked.currency, rates))
 
-    def _split(self) -> Any:
+    def split(self) -> Any:
         """Return the column of the currency that these figures are in, where the report is not in one."""
-        if self._asked.currency is not None:
-            return None
-        if self._measure.unit == "money":
-            return self.currency()
-        name = self._asked.money.get(self._entity)
+        name = _amount(self._measure, self._asked)
         return getattr(self._entity, name).currency if name else None
-
-    def currency(self) -> Any:
-        """Return the column of the currency of the amounts that are added up."""
-        return getattr(self._entity, self._measure.of).currency
 
     def column(self, dimension: Dimension | str) -> Any:
         """Return a dimension's column or expression."""

@@ -127,9 +127,8 @@ def run(session: Session, report: Report) -> Table:
     measures = list(dict.fromkeys(m for figure in asked_for for m in parts(figure)))
     asked = _asked(session, report, measures)
     sums: Sums = {}
-    for measure in measures:
-        for part in read(session, measure, asked):
-            _add(sums, (part.period, part.keys, part.currency), measure, part.value)
+    for measure, part in read(session, measures, asked):
+        _add(sums, (part.period, part.keys, part.currency), measure, part.value)
     totals: Sums = {}
     for (_, _, currency), values in sums.items():
         for measure, value in values.items():

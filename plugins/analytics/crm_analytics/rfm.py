@@ -144,10 +144,10 @@ def purchases(session: Session, until: date) -> list[Purchases]:
         by=[customer], where=everything, grain=None, since=None, until=until, calendar=calendar, currency=settings.grade_currency,
         rates="frozen", money={},
     )  # fmt: skip
-    selection = Selection(session, measure, asked)
+    selection = Selection(session, [measure], asked)
     key = selection.column(customer)
-    currency = [] if asked.currency else [selection.currency()]
-    statement = select(key, func.max(selection.at), func.count(), selection.value(), *currency).where(*selection.criteria)
+    currency = [c for c in [selection.split()] if c is not None]
+    statement = select(key, func.max(selection.at), func.count(), selection.value(measure), *currency).where(*selection.criteria)
     rows: Any = session.execute(statement.where(key.is_not(None)).group_by(key, *currency).order_by(key))
     return list(_purchases(rows, calendar, asked.currency))
 
