@@ -1,4 +1,7 @@
-"""Figures over many records (CRM_TEST_ROWS, else 20,000): how long they take for who sees all and who sees few, from records and from kept sums (W7, B8)."""
+"""Figures over many records: how long they take for who sees all or few, from records and from kept sums (W7, B8).
+
+There are 20,000 of them, or as many as CRM_TEST_ROWS says.
+"""
 
 from __future__ import annotations
 
