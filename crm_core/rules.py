@@ -11,11 +11,12 @@ from .entities.meta import spec
 from .errors import Invalid
 from .permissions.binding import bind
 from .permissions.codec import from_json, to_json
-from .permissions.criteria import criterion
 from .permissions.predicates import F, Rule, actor, everything, nothing, owner, related, subordinates, team
 from .permissions.to_python import holds
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
     from .entities.entity import Entity
     from .session import Session
 
@@ -44,6 +45,19 @@ def check(rule: Rule, entity: type[Entity], session: Session) -> Rule:
         Invalid: ``rule_unknown_field``, ``rule_operator``, ``rule_constant``, ``rule_too_deep``, ``rule_needs_owner``.
     """
     return bind(rule, spec(entity), error=Invalid, extensions=session.crm.registry.extensions)
+
+
+def criterion(rule: Rule, entity: type[Entity], session: Session) -> ColumnElement[bool]:
+    """Return a checked rule as a condition for ``session.query(entity).where(...)`` or any other select over the entity.
+
+    It agrees with :func:`matches`, but that ``related`` finds only records that the session's actor sees.
+
+    Raises:
+        Invalid: ``rule_needs_directory``: it asks for a team or subordinates, which only a role's rule can.
+    """
+    from .permissions.criteria import criterion
+
+    return criterion(rule, entity, session)
 
 
 def matches(rule: Rule, record: Entity, session: Session) -> bool:

@@ -18,13 +18,7 @@ if TYPE_CHECKING:
 
 
 def criterion(rule: Rule, entity: type[Entity], session: Session) -> ColumnElement[bool]:
-    """Return a checked rule as a condition for ``session.query(entity).where(...)`` or any other select over the entity.
-
-    It agrees with :func:`matches`, but that ``related`` finds only records that the session's actor sees.
-
-    Raises:
-        Invalid: ``rule_needs_directory``: it asks for a team or subordinates, which only a role's rule can.
-    """
+    """Return a checked rule as a condition: see :func:`crm_core.rules.criterion`."""
     match rule:
         case Everything():
             return true()

@@ -161,6 +161,18 @@ def test_c05_what_is_no_measure_of_amounts_is_named(make_crm: Any, settings: dic
     assert caught.value.code == "analytics.no_purchases"
 
 
+def test_c05_what_a_grade_takes_is_a_setting_of_the_tenant_that_analysts_change(world: World) -> None:
+    account = world.buy("a", 10)
+    with world.crm.session(VIEWER) as s, pytest.raises(Denied):
+        s.change_settings(Settings, {"grades": {"gold": 3}})
+    with world.crm.session(ANALYST) as s:
+        s.change_settings(Settings, {"grades": {"gold": 3, "iron": 0}})
+    world.regrade()
+    assert world.say(account) == ("gold", "gold: R=1 F=1 M=1")
+    permissions = world.crm.policies.resolve(ANALYST).permits
+    assert [permissions(p) for p in ("analytics.grade", "analytics.rebuild", "analytics.settings", "core.rollups")] == [True, True, True, False]
+
+
 CUSTOMERS = st.lists(st.tuples(st.integers(0, 9), st.integers(1, 5), st.integers(1, 99)), min_size=1, max_size=40)
 
 
