@@ -170,7 +170,12 @@ def test_c05_what_a_grade_takes_is_a_setting_of_the_tenant_that_analysts_change(
     world.regrade()
     assert world.say(account) == ("gold", "gold: R=1 F=1 M=1")
     permissions = world.crm.policies.resolve(ANALYST).permits
-    assert [permissions(p) for p in ("analytics.grade", "analytics.rebuild", "analytics.settings", "core.rollups")] == [True, True, True, False]
+    assert [permissions(p) for p in ("analytics.grade", "analytics.rebuild", "analytics.settings", "core.rollups")] == [
+        True,
+        True,
+        True,
+        False,
+    ]
 
 
 CUSTOMERS = st.lists(st.tuples(st.integers(0, 9), st.integers(1, 5), st.integers(1, 99)), min_size=1, max_size=40)
