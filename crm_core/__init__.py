@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .entities.automation import RuleTrigger as RuleTrigger
     from .entities.automation import RunOutcome as RunOutcome
     from .entities.columns import alias as alias
+    from .entities.columns import days_between as days_between
     from .entities.customer import Account as Account
     from .entities.customer import AccountKind as AccountKind
     from .entities.customer import Affiliation as Affiliation
@@ -68,6 +69,12 @@ if TYPE_CHECKING:
     from .hooks.core_specs import after_write as after_write
     from .hooks.core_specs import before_write as before_write
     from .hooks.core_specs import check_write as check_write
+    from .hooks.measures import Dimension as Dimension
+    from .hooks.measures import Fact as Fact
+    from .hooks.measures import Measure as Measure
+    from .hooks.measures import Metric as Metric
+    from .hooks.measures import Rollup as Rollup
+    from .hooks.measures import Source as Source
     from .hooks.plugin import Plugin as Plugin
     from .hooks.spec import CollectHook as CollectHook
     from .hooks.spec import Ctx as Ctx
@@ -87,6 +94,7 @@ if TYPE_CHECKING:
     from .runtime import Runtime as Runtime
     from .session import Session as Session
     from .storage.changeset import BulkResult as BulkResult
+    from .storage.rollups import Cell as Cell
     from .timeline import Timeline as Timeline
     from .view360 import PanelView as PanelView
     from .view360 import View360 as View360
@@ -99,7 +107,7 @@ _HOMES = {
     "crm": ("CRM",),
     "entities.activity": ("Channel", "Direction", "Interaction", "Link", "Note", "Participant", "Tag", "Tagging"),
     "entities.automation": ("AutomationRule", "AutomationRun", "RuleTrigger", "RunOutcome"),
-    "entities.columns": ("alias",),
+    "entities.columns": ("alias", "days_between"),
     "entities.customer": ("Account", "AccountKind", "Affiliation", "Contact", "ExchangeRate"),
     "entities.entity": ("Entity", "Extension"),
     "entities.fields": ("Field", "ListField", "MoneyField", "OptionalMoneyField", "Ref", "field"),
@@ -111,6 +119,7 @@ _HOMES = {
     ),
     "events.event": ("Created", "Deleted", "Event", "Restored", "Updated"),
     "hooks.core_specs": ("Change", "WriteCtx", "after_write", "before_write", "check_write"),
+    "hooks.measures": ("Dimension", "Fact", "Measure", "Metric", "Rollup", "Source"),
     "hooks.plugin": ("Plugin",),
     "hooks.spec": ("CollectHook", "Ctx", "FilterHook", "FirstHook", "VetoHook"),
     "permissions.actor": ("Actor", "Directory", "User"),
@@ -120,6 +129,7 @@ _HOMES = {
     "runtime": ("FixedClock", "Runtime"),
     "session": ("Session",),
     "storage.changeset": ("BulkResult",),
+    "storage.rollups": ("Cell",),
     "timeline": ("Timeline",),
     "view360": ("PanelView", "View360"),
 }  # fmt: skip

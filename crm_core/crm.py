@@ -40,6 +40,7 @@ from .storage.failures import retryable
 from .storage.join import joined
 from .storage.links import Links
 from .storage.migrations import Migrations
+from .storage.rollups import Rollups
 from .storage.tables import Tables
 from .storage.unit import Lease, Unit
 from .storage.writer import Writer
@@ -133,6 +134,11 @@ class CRM:
     def writer(self) -> Writer:
         """The write statements; made at the first write, when the driver is known."""
         return Writer(self.tables, self.bound.engine.dialect)
+
+    @cached_property
+    def rollups(self) -> Rollups:
+        """The sums that are kept with every write."""
+        return Rollups(self)
 
     # -- sessions -----------------------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from .hooks.actions import ActionInfo, list_for, perform
 from .hooks.dispatch import HookState
 from .permissions.actor import Actor
 from .permissions.money_sql import converts
+from .permissions.predicates import Rule, everything
 from .permissions.roles import role_to_json
 from .query import Query
 from .scope import Scope
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
 
     from .crm import CRM
     from .events.event import Event
+    from .hooks.measures import Rollup
     from .hooks.parts import Link
     from .permissions.roles import Role
+    from .storage.rollups import Cell
     from .timeline import Timeline
     from .view360 import View360
 
@@ -285,6 +288,14 @@ class Session(Scope):
                 return self.shape.execute(self, stmt).freeze()()
         except (StatementError, OverflowError, UnicodeEncodeError) as e:
             raise translate(e) from e
+
+    def cells(self, rollup: Rollup, where: Rule = everything) -> list[Cell] | None:
+        """Return the kept sums of the records that the actor sees and for which *where* holds; None where only the records can say."""
+        return self.crm.rollups.cells(self, rollup, where)
+
+    def rebuild(self, rollup: Rollup) -> int:
+        """Add a rollup up anew in this tenant, and return how many cells it has. Needs the permission ``core.rollups``."""
+        return self._keyed("rebuild", rollup.name, lambda: self.crm.rollups.rebuild(self, rollup))
 
     def related(self, record: Entity, ref: Any) -> Any:
         """Return the record that a preloaded reference points at; None where there is none for this actor. Never a hidden query.

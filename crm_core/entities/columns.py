@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from sqlalchemy import Column, ColumnElement, Integer, MetaData, String, Table, and_, bindparam, literal
-from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy import Column, ColumnElement, Integer, MetaData, String, Table, and_, bindparam, extract, literal
+from sqlalchemy import cast as cast_to
+from sqlalchemy.sql.functions import FunctionElement, coalesce
 from sqlalchemy.sql.selectable import AliasedReturnsRows
 from sqlalchemy.sql.visitors import InternalTraversal
 
@@ -89,6 +90,18 @@ def entity_table(selectable: Any) -> EntityTable | None:
     while isinstance(selectable, AliasedReturnsRows):
         selectable = selectable.element
     return selectable if isinstance(selectable, EntityTable) else None
+
+
+def days_between(start: Any, end: Any) -> ColumnElement[int]:
+    """Return the days from one date column to another, as a whole number, the same on every database; NULL where one is NULL."""
+    return _day_number(end) - _day_number(start)
+
+
+def _day_number(column: Any) -> ColumnElement[int]:
+    """Number the days of the Gregorian calendar from 0001-01-01 on, as ``date.toordinal`` does."""
+    before = cast_to(extract("year", column), Integer()) - 1
+    leap_days = before // 4 - before // 100 + before // 400
+    return before * 365 + leap_days + cast_to(extract("doy", column), Integer())
 
 
 class _Alias:
@@ -208,9 +221,10 @@ class MoneyColumn:
         """Aggregate the bare amounts as a Decimal, for HAVING and ORDER BY. Guarded like :meth:`sum`."""
         return MoneyAggregate(function, self.amount, self.currency, self._scale)
 
-    def to(self, currency: str, at: Literal["frozen", "today"] | datetime = "frozen") -> ColumnElement[Any]:
+    def to(self, currency: str, at: Literal["frozen", "today"] | datetime | ColumnElement[Any] = "frozen") -> ColumnElement[Any]:
         """Convert to *currency* at the rate of a day (UTC date of *at*), as a Decimal that may be summed.
 
+        *at* may be a date or datetime column of the record, too; where that is NULL, today counts.
         ``frozen`` takes the amount frozen on the document (its field ``<name>_base``) where there is one in that currency, and the
         rate of today where not. Rates are ``ExchangeRate`` records; the newest on or before the day counts.
 
@@ -222,9 +236,10 @@ class MoneyColumn:
         places = minor_units(currency)
         frozen: tuple[Any, ...] = ()
         base = f"{self.field.column}_base"
-        if at == "frozen" and base in self._table.c:
+        if isinstance(at, str) and at == "frozen" and base in self._table.c:
             frozen = (self._table.c[base], self._table.c[f"{base}_currency"])
-        day: Any = bindparam("crm_now", type_=InstantType()) if isinstance(at, str) else literal(at, InstantType())
+        today: Any = bindparam("crm_now", type_=InstantType())
+        day: Any = today if isinstance(at, str) else literal(at, InstantType()) if isinstance(at, datetime) else coalesce(at, today)
         return Converted(self.amount, self.currency, literal(currency, String(3)), literal(places, Integer()), day, self._scale, *frozen)
 
     def is_(self, other: None) -> ColumnElement[bool]:

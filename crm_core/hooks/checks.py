@@ -9,9 +9,11 @@ from typing import Any, Never, NoReturn
 
 import attrs
 
+from ..entities.meta import spec
 from ..errors import LoadError
 from ..messages import closest
 from ..versions import Version, VersionRange
+from .measures import Rollup
 from .order import ordered
 from .parts import Contribution, Impl
 from .plugin import Plugin
@@ -20,6 +22,7 @@ from .spec import Hook
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", re.ASCII)
 
 # Annotations that say a function returns nothing, and those that do not say; as text where they are not evaluated.
+_CELLS = frozenset({"bool", "date", "enum", "int", "ref", "str"})
 _NOTHING = (None, "None")
 _ANYTHING = (inspect.Signature.empty, Any, "Any", NoReturn, "NoReturn", Never, "Never")
 
@@ -114,6 +117,20 @@ def callable_as(part: Contribution) -> None:
         inspect.signature(fn).bind(*part.takes)
     except (TypeError, ValueError):
         raise LoadError("wrong_parameters", plugin=part.plugin, part=part.name, where=part.where, takes=", ".join(part.takes)) from None
+
+
+def rolled_up(rollup: Rollup) -> None:
+    """Check that a rollup is of fields that make cells.
+
+    Raises:
+        LoadError: ``rollup_field``.
+    """
+    fields = spec(rollup.entity).fields
+    for name in rollup.by:
+        if name not in fields or fields[name].kind not in _CELLS or fields[name].options.pii:
+            raise LoadError("rollup_field", rollup=rollup.name, field=name)
+    if rollup.of is not None and (rollup.of not in fields or fields[rollup.of].kind != "money" or fields[rollup.of].options.scale != 6):
+        raise LoadError("rollup_field", rollup=rollup.name, field=rollup.of)
 
 
 def implements(impl: Impl, hooks: Mapping[str, Hook[Any, Any]]) -> None:

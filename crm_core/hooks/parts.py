@@ -133,14 +133,6 @@ class Panel(Contribution):
 
 
 @attrs.frozen(eq=False)
-class Metric(Contribution):
-    """A named figure; *unit* is what it counts in (``EUR``, ``days``, ``%``)."""
-
-    label: str
-    unit: str = ""
-
-
-@attrs.frozen(eq=False)
 class Link:
     """A relation between two entities whose modules do not know each other.
 

@@ -19,7 +19,8 @@ from .companions import imported, with_companions
 from .core_specs import CORE
 from .dispatch import Plan
 from .health import QUARANTINE_AFTER, Health
-from .parts import Contribution, Impl, Job, Link, Metric, Panel, Subscription
+from .measures import Dimension, Measure, Metric, Rollup, Source
+from .parts import Contribution, Impl, Job, Link, Panel, Subscription
 from .plugin import Definitions, Plugin
 from .spec import Hook
 
@@ -75,7 +76,8 @@ class Registry:
         hooks: hook by name.
         subscriptions: handlers of events.
         actions: action by the class of its command.
-        jobs, metrics, services, roles, catalogues: what their names say.
+        figures: measures, sources and metrics by name.
+        jobs, dimensions, rollups, services, roles, catalogues: what their names say.
         settings: by settings class: what a tenant that sets nothing gets.
         manager: pluggy's own registry of the implementations.
         health: which of them keep failing.
@@ -91,7 +93,8 @@ class Registry:
         self.links: tuple[Link, ...] = self._all(lambda d: d.links)
         self.subscriptions: tuple[Subscription, ...] = self._all(lambda d: d.subscriptions)
         self.jobs: tuple[Job, ...] = self._all(lambda d: d.jobs)
-        self.metrics: tuple[Metric, ...] = self._all(lambda d: d.metrics)
+        self.dimensions: tuple[Dimension, ...] = self._all(lambda d: d.dimensions)
+        self.rollups: tuple[Rollup, ...] = self._all(lambda d: d.rollups)
         self.services: tuple[type[Any], ...] = self._all(lambda d: d.services)
         self.roles: tuple[Role, ...] = self._all(lambda d: d.roles)
         self.catalogues: tuple[Catalogue, ...] = self._all(lambda d: d.catalogues)
@@ -101,6 +104,7 @@ class Registry:
         self.hooks = self._named("hook", self._all(lambda d: d.hooks), lambda h: h.name)
         self.events = self._named("event", self._all(lambda d: d.events), event_name)
         self.actions = self._actions()
+        self.figures = self._figures()
         self._check()
         self.manager = self._register()
         self._plans: dict[tuple[Hook[Any, Any], type[Any] | None], Plan] = {}
@@ -182,6 +186,8 @@ class Registry:
                 _check_prefixes(plugin)
             for part in _parts(plugin.definitions):
                 checks.callable_as(part)
+            for rollup in plugin.definitions.rollups:
+                checks.rolled_up(rollup)
             for thing in _used(plugin.definitions):
                 checks.required(plugin, self.owner(thing), thing.__name__, CORE.name)
             for impl in plugin.definitions.impls:
@@ -190,8 +196,13 @@ class Registry:
         checks.unique("role", [(r.name, self._owners[r]) for r in self.roles])
         # One function may listen to several events; they then share the position it is named after.
         listening = {s.fn: s for s in self.subscriptions}.values()
-        for kind, parts in (("subscription", listening), ("job", self.jobs), ("metric", self.metrics)):
+        for kind, parts in (("subscription", listening), ("job", self.jobs), ("dimension", self.dimensions), ("rollup", self.rollups)):
             checks.unique(kind, [(part.name, part.plugin) for part in parts])
+
+    def _figures(self) -> Mapping[str, Measure | Source | Metric]:
+        found = self._all(lambda d: d.figures)
+        checks.unique("metric", [(figure.name, figure.plugin) for figure in found])
+        return {figure.name: figure for figure in found}
 
     def _actions(self) -> Mapping[type[Any], ActionDef]:
         actions = self._all(lambda d: d.actions)
@@ -247,6 +258,9 @@ def _used(d: Definitions) -> Iterator[type[Any]]:
     yield from chain.from_iterable((link.a, link.b) for link in d.links)
     yield from (_subject(subscription.event) for subscription in d.subscriptions)
     yield from (panel.entity for panel in d.panels)
+    yield from (figure.entity for figure in d.figures if isinstance(figure, Measure))
+    yield from (dimension.entity for dimension in d.dimensions)
+    yield from (rollup.entity for rollup in d.rollups)
     yield from (action.on for action in d.actions if action.on is not None)
     yield from (impl.on for impl in d.impls if impl.on is not None)
 

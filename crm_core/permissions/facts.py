@@ -83,6 +83,11 @@ class SessionFacts:
             self._shares = {tuple(row) for row in self._session.unit.connection.execute(statement)}
         return (entity, id, action) in self._shares
 
+    def has_shares(self, entity: str, action: str) -> bool:
+        """Say whether any record of an entity was shared with the actor or one of the actor's teams for *action*."""
+        self.shared(entity, "", action)
+        return any((e, a) == (entity, action) for e, _, a in self._shares or ())
+
     def _forget_old(self) -> None:
         """Ask again after anything was written or undone."""
         if self._epoch != self._session.unit.epoch:

@@ -262,6 +262,7 @@ class Stages:
         else:
             writer.update(connection, codec, records, set().union(*(c.fields for c in work.changes)))
         writer.journal(connection, session.origin(), self._journal_rows(codec, work))
+        self._crm.rollups.keep(connection, session.actor.tenant, codec, work)
         session.unit.changed()
 
     def _journal_rows(self, codec: Codec, work: Changeset) -> Iterable[JournalRow]:

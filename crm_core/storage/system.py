@@ -1,4 +1,4 @@
-"""The core's own tables: journal, positions, deliveries, directory mirror, shares, roles, settings, idempotency."""
+"""The core's own tables: journal, positions, deliveries, directory mirror, shares, roles, settings, idempotency, rollups."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import attrs
 from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, Text
 from sqlalchemy.types import UserDefinedType
 
-from ..entities.sqltypes import PLAIN_JSON, IdType, InstantType, text_type
+from ..entities.sqltypes import PLAIN_JSON, DecimalType, IdType, InstantType, text_type
 
 
 class Xid(UserDefinedType[int]):
@@ -36,6 +36,7 @@ class SystemTables:
     share: Table
     role: Table
     setting: Table
+    rollup: Table
 
 
 def _tenant(*, key: bool = False) -> Column[str]:
@@ -167,6 +168,17 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Column("at", InstantType(), nullable=False),
         Column("actor", text_type(255), nullable=False),
     )
-    return SystemTables(
-        journal, journal_position, subscription, parking, sequencer, idempotency, member, team_member, directory_state, share, role, setting
+    rollup = Table(
+        f"{prefix}rollup",
+        metadata,
+        _tenant(key=True),
+        Column("rollup", text_type(127), primary_key=True),
+        Column("cell", text_type(64), primary_key=True),
+        Column("key", Text(), nullable=False),
+        Column("records", BigInteger(), nullable=False),
+        Column("amount", DecimalType(), nullable=False),
     )
+    return SystemTables(
+        journal, journal_position, subscription, parking, sequencer, idempotency, member, team_member, directory_state, share, role,
+        setting, rollup,
+    )  # fmt: skip

@@ -20,6 +20,7 @@ from crm_core.entities.meta import spec
 from crm_core.errors import Invalid, LoadError
 from crm_core.events.event import Created, Event
 from crm_core.hooks.core_specs import CORE, before_write
+from crm_core.hooks.measures import Fact
 from crm_core.hooks.plugin import Plugin
 from crm_core.hooks.registry import Registry, discover
 from crm_core.hooks.spec import Ctx, FilterHook
@@ -187,7 +188,10 @@ def full() -> Plugin:
     shop.on(Created[Account])(on_account)
     shop.job(every="0 3 * * *", per_tenant=True)(nightly)
     shop.panel(Account, label="Shop")(panel)
-    shop.metric(label="Coupons")(metric)
+    coupons = shop.measure("coupons", Coupon, label="Coupons", formula="number of coupons", unit="coupons")
+    shop.source(label="Visits", unit="visits")(visits)
+    shop.dimension("code", Coupon, "code", label="Code")
+    shop.metric(coupons, label="Twice", unit="coupons")(metric)
     shop.role(Role("shop.keeper"))
     shop.service(Shop)
     shop.grants("account:read", "account:update")
@@ -209,8 +213,14 @@ def panel(s: Any, account: Account) -> dict[str, Any]:
     return {}
 
 
-def metric(s: Any) -> int:
-    return 1
+def metric(coupons: Any) -> int:
+    """Twice the coupons."""
+    return int(2 * coupons)
+
+
+def visits(s: Any, since: Any, until: Any) -> list[Fact]:
+    """Number of visits."""
+    return []
 
 
 def tidy(ctx: Any, changes: Any) -> Any:
@@ -232,7 +242,12 @@ def test_everything_a_plugin_contributes_can_be_looked_up() -> None:
     assert [(j.name, j.every, j.per_tenant) for j in r.jobs] == [("shop.nightly", "0 3 * * *", True)]
     assert [p.label for p in r.panels(Account) if p.plugin == "shop"] == ["Shop"]
     assert [p.plugin for p in r.panels(Contact)] == ["core"]
-    assert [m.label for m in r.metrics] == ["Coupons"]
+    assert [(name, figure.formula) for name, figure in r.figures.items()] == [
+        ("shop.coupons", "number of coupons"),
+        ("shop.visits", "Number of visits."),
+        ("shop.metric", "Twice the coupons."),
+    ]
+    assert [(d.name, d.entity) for d in r.dimensions] == [("shop.code", Coupon)]
     assert [role.name for role in r.roles] == ["shop.keeper"]
     assert r.services == (Shop,)
     assert r.grants("shop") == {"account:read", "account:update"}
@@ -283,7 +298,8 @@ def test_names_start_with_the_plugin_s_name(declare: Any, kind: str) -> None:
         (lambda p: (p.role(Role("a.keeper")), p.role(Role("a.keeper"))), "role"),
         (lambda p: (p.job(every="0 3 * * *")(nightly), p.job(every="0 4 * * *")(nightly)), "job"),
         (lambda p: (p.on(Created[Account])(on_account), p.on(Created[Contact])(namesake())), "subscription"),
-        (lambda p: (p.metric(label="x")(metric), p.metric(label="y")(metric)), "metric"),
+        (lambda p: (p.metric(label="x", unit="%")(metric), p.source(label="y", unit="%")(metric)), "metric"),
+        (lambda p: [p.dimension("d", Account, "kind", label="x") for _ in "ab"], "dimension"),
     ],
 )
 def test_two_things_of_one_kind_do_not_share_a_name(declare: Any, kind: str) -> None:
@@ -322,6 +338,7 @@ class Unheard(Event[Account], name="nobody.unheard"):
         (lambda p: p.link(Account, Unclaimed), "Unclaimed"),
         (lambda p: p.panel(Unclaimed, label="x")(panel), "Unclaimed"),
         (lambda p: p.on(Unheard)(on_used), "Unheard"),
+        (lambda p: p.dimension("d", Unclaimed, "name", label="x"), "Unclaimed"),
         (lambda p: p.on(Created[Unclaimed])(on_used), "Unclaimed"),
         (lambda p: p.hook(before_write, on=Unclaimed)(tidy), "Unclaimed"),
     ],

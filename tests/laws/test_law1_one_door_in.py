@@ -21,6 +21,7 @@ WRITERS = {
     "storage/links.py": "relations, journalled",
     "permissions/shares.py": "shares, journalled",
     "tenant_data.py": "roles and settings, journalled",
+    "storage/rollups.py": "sums of what the pipeline wrote, in the same transaction",
     "permissions/members.py": "the mirror of the host's directory",
     "events/sequencer.py": "positions of journal rows",
     "events/parking.py": "deliveries that failed",

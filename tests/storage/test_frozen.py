@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+import crm_analytics
 import crm_marketing
 import crm_sales
 import crm_service
@@ -50,9 +51,12 @@ def bound(database: Database) -> Iterator[Bound]:
     opened.dispose()
 
 
-@pytest.mark.parametrize("name", ["core", "marketing", "sales", "service"])
+MODULES = [crm_analytics.plugin, crm_marketing.plugin, crm_sales.plugin, crm_service.plugin]
+
+
+@pytest.mark.parametrize("name", ["core", *(plugin.name for plugin in MODULES)])
 def test_frozen_revisions_make_what_is_declared(name: str) -> None:
-    registry = Registry([crm_marketing.plugin, crm_sales.plugin, crm_service.plugin])
+    registry = Registry(MODULES)
     tables = Tables(registry.entities, {e: registry.extensions(e) for e in registry.entities}, registry.links)
     plugin = registry.plugin(name)
     revisions = frozen(plugin.package)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import crm_analytics
 import crm_marketing
 import crm_sales
 import crm_service
@@ -21,6 +22,7 @@ def modules() -> dict[Plugin, str]:
     """Return our plugins with the package that each is written in."""
     return {
         CORE: "crm_core.hooks",
+        crm_analytics.plugin: "crm_analytics",
         crm_marketing.plugin: "crm_marketing",
         crm_sales.plugin: "crm_sales",
         crm_service.plugin: "crm_service",
@@ -29,7 +31,7 @@ def modules() -> dict[Plugin, str]:
 
 def pages() -> dict[str, str]:
     """Return the text of every page by its file's name."""
-    crm = CRM("sqlite://", plugins=[crm_marketing.plugin, crm_sales.plugin, crm_service.plugin])
+    crm = CRM("sqlite://", plugins=[crm_analytics.plugin, crm_marketing.plugin, crm_sales.plugin, crm_service.plugin])
     made = {"names.md": names.page()}
     made |= {f"{plugin.name}.md": plugins.page(crm, plugin, package) for plugin, package in modules().items()}
     made |= {"errors.md": errors.page(), "commands.md": commands.page()}

@@ -26,7 +26,7 @@ _AT_LENGTH: tuple[type[Any], ...] = (
 )
 # Public to the rooms of the core, not to hosts.
 _INSIDE = {
-    CRM: {"codec", "references", "policy", "shape", "facts", "people", "binds", "check_emitter"},
+    CRM: {"codec", "references", "policy", "shape", "facts", "people", "binds", "check_emitter", "rollups"},
     Session: {"attach", "derive", "origin", "elevated_core", "permitted", "note"},
     Delivery: {"register"},
     Automation: {"check", "listening", "handle", "due", "run_slot"},

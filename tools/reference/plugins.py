@@ -23,7 +23,7 @@ from .markdown import code, prose, section, table
 from .source import assigned
 from .types import default, hint, kind, notes
 
-_OWN_PERMISSIONS = {"core.roles": "define roles of a tenant, as data"}
+_OWN_PERMISSIONS = {"core.roles": "define roles of a tenant, as data", "core.rollups": "rebuild the sums that are kept with every write"}
 _AUTOMATIC: tuple[type[Event[Any]], ...] = (Created, Updated, Deleted, Restored)
 _KINDS = {
     "filter": "changes values",
@@ -47,6 +47,7 @@ def page(crm: CRM, plugin: Plugin, package: str) -> list[str]:
     lines += _part("Actions", (_action(crm, a) for a in d.actions))
     lines += _part("Permissions", [list(_permissions(plugin))])
     lines += _part("Roles", (_role(r) for r in d.roles))
+    lines += _part("Figures", [_figures(crm, plugin)])
     lines += _part("Settings", [_settings(plugin)])
     lines += _part("Services", (_service(s) for s in d.services))
     lines += _part("Works by itself", [list(_automatic(plugin))])
@@ -133,6 +134,15 @@ def _role(role: Role) -> list[str]:
     if role.permissions:
         lines += ["", f"Permissions: {', '.join(code(p) for p in sorted(role.permissions))}."]
     return lines
+
+
+def _figures(crm: CRM, plugin: Plugin) -> list[str]:
+    d = plugin.definitions
+    figures = [(code(f.name), crm.messages.text(f.label, {}), f.unit, f.formula) for f in d.figures]
+    dimensions = [(code(x.name), crm.messages.text(x.label, {}), code(spec(x.entity).name)) for x in d.dimensions]
+    rollups = [(code(r.name), code(spec(r.entity).name), ", ".join(map(code, r.by)), code(r.of) if r.of else "") for r in d.rollups]
+    lines = table(("figure", "label", "unit", "is"), figures) + table(("dimension", "label", "of"), dimensions)
+    return lines + table(("kept sums", "of", "by", "adding up"), rollups)
 
 
 def _settings(plugin: Plugin) -> list[str]:

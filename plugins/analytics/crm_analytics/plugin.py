@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from crm_core import Plugin
 
-plugin = Plugin("analytics", version="1.0.0", label="Analytics", package="crm_analytics")
+from .settings import Settings
+
+plugin = Plugin("analytics", version="1.0.0", settings=Settings, label="Analytics", package="crm_analytics")

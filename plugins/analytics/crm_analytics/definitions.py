@@ -1,0 +1,117 @@
+"""The catalogue of what can be reported: the measures, metrics and dimensions of all loaded plugins, by name [C57]."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, TypeVar
+
+import attrs
+
+from crm_core import Dimension, Invalid, Measure, Metric, Session, Source
+
+Additive = Measure | Source
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Definition:
+    """What a figure means.
+
+    Attributes:
+        additive: whether its parts add up to the whole.
+        grain: the entity and the field that dates its records; None where it has no date or is computed from others.
+        of: the measures it is computed from.
+        dimensions: the names of what it can be grouped by.
+    """
+
+    name: str
+    label: str
+    unit: str
+    formula: str
+    additive: bool
+    better: Literal["higher", "lower"]
+    grain: str | None
+    of: tuple[str, ...]
+    dimensions: tuple[str, ...]
+
+
+def figures(session: Session, names: Sequence[str]) -> list[Additive | Metric]:
+    """Find measures and metrics by name.
+
+    Raises:
+        Invalid: ``analytics.unknown_metric``, ``analytics.no_metric``.
+    """
+    if not names:
+        raise Invalid("analytics.no_metric")
+    return [_found(session.crm.registry.figures, name, "analytics.unknown_metric") for name in names]
+
+
+def dimensions(session: Session, names: Sequence[str], measures: Iterable[Additive]) -> list[Dimension | str]:
+    """Find dimensions by name, each one of every measure; those of a source are given as their names.
+
+    Raises:
+        Invalid: ``analytics.unknown_dimension``, ``analytics.foreign_dimension``.
+    """
+    known: dict[str, Dimension | str] = {d.name: d for d in session.crm.registry.dimensions}
+    known |= {name: name for name in _of_sources(session)}
+    found = [_found(known, name, "analytics.unknown_dimension") for name in names]
+    for measure in measures:
+        for dimension in found:
+            if not _fits(dimension, measure):
+                name = dimension if isinstance(dimension, str) else dimension.name
+                raise Invalid("analytics.foreign_dimension", dimension=name, metric=measure.name)
+    return found
+
+
+def source_dimensions(source: Source) -> dict[str, str]:
+    """Return the dimensions of a source by their names, with the keys that its facts have them under."""
+    return {f"{source.plugin}.{key}": key for key in source.dimensions}
+
+
+def _of_sources(session: Session) -> set[str]:
+    sources = (f for f in session.crm.registry.figures.values() if isinstance(f, Source))
+    return {name for source in sources for name in source_dimensions(source)}
+
+
+def _fits(dimension: Dimension | str, measure: Additive) -> bool:
+    if isinstance(measure, Source):
+        return isinstance(dimension, str) and dimension in source_dimensions(measure)
+    return isinstance(dimension, Dimension) and dimension.entity is measure.entity
+
+
+def _found(known: Mapping[str, T], name: str, code: str) -> T:
+    if name not in known:
+        raise Invalid(code, given=str(name)[:60], known=sorted(known))
+    return known[name]
+
+
+def parts(figure: Additive | Metric) -> tuple[Additive, ...]:
+    """Return the measures that a figure is computed from; a measure is its own."""
+    return figure.of if isinstance(figure, Metric) else (figure,)
+
+
+def catalogue(session: Session, locale: str | None = None) -> list[Definition]:
+    """Tell of every figure, by name, labelled in *locale* (the actor's where none is given)."""
+    known = session.crm.registry.figures
+    return [_definition(session, known[name], locale or session.actor.locale) for name in sorted(known)]
+
+
+def _definition(session: Session, figure: Additive | Metric, locale: str) -> Definition:
+    measures = parts(figure)
+    return Definition(
+        name=figure.name,
+        label=session.messages.text(figure.label, {}, locale),
+        unit=figure.unit,
+        formula=figure.formula,
+        additive=not isinstance(figure, Metric),
+        better=figure.better,
+        grain=f"{figure.entity.__name__}.{figure.at}" if isinstance(figure, Measure) and figure.at else None,
+        of=tuple(m.name for m in measures) if isinstance(figure, Metric) else (),
+        dimensions=_shared(session, measures),
+    )
+
+
+def _shared(session: Session, measures: Sequence[Additive]) -> tuple[str, ...]:
+    known: list[Dimension | str] = [*session.crm.registry.dimensions, *_of_sources(session)]
+    shared = (d for d in known if all(_fits(d, m) for m in measures))
+    return tuple(sorted(d if isinstance(d, str) else d.name for d in shared))

@@ -1,0 +1,81 @@
+"""A table as CSV or JSON, for spreadsheets and programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from decimal import Decimal
+from typing import Any
+
+from crm_core import Money
+
+from .periods import Period
+from .reports import Row, Table
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def to_csv(table: Table) -> str:
+    """Write the rows as CSV (RFC 4180): period, dimensions, currency, figures; amounts are bare numbers beside their currency.
+
+    Text that a spreadsheet would run as a formula is put behind an apostrophe.
+    """
+    report = table.report
+    head = [*(["period"] if report.grain else []), *report.by, *(["currency"] if _has_currency(table) else []), *report.metrics]
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(head)
+    for row in table.rows:
+        writer.writerow([*_keys(table, row), *(_number(row[name]) for name in report.metrics)])
+    return out.getvalue()
+
+
+def to_json(table: Table) -> str:
+    """Write rows and totals as JSON; numbers that are not whole are text, so that no reader makes them floats."""
+    rows = [_row(table, row) for row in table.rows]
+    return json.dumps({"rows": rows, "totals": [_figures(row) for row in table.totals]}, ensure_ascii=False)
+
+
+def _has_currency(table: Table) -> bool:
+    return any(row.currency for row in table.rows)
+
+
+def _keys(table: Table, row: Row) -> list[str]:
+    period = [row.period.label if row.period else ""] if table.report.grain else []
+    currency = [row.currency or ""] if _has_currency(table) else []
+    return [*period, *(_harmless(table.shown(key)) for key in row.keys), *currency]
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return ""
+    number = value.amount if isinstance(value, Money) else value
+    return f"{number:f}" if isinstance(number, Decimal) else str(number)
+
+
+def _row(table: Table, row: Row) -> dict[str, Any]:
+    period = {"period": _period(row.period)} if table.report.grain else {}
+    by = {name: table.shown(key) if key is not None else None for name, key in zip(table.report.by, row.keys, strict=True)}
+    return {**period, **({"by": by} if by else {}), **_figures(row)}
+
+
+def _period(period: Period | None) -> dict[str, str] | None:
+    if period is None:
+        return None
+    return {"label": period.label, "first": period.first.isoformat(), "last": period.last.isoformat()}
+
+
+def _figures(row: Row) -> dict[str, Any]:
+    currency = {"currency": row.currency} if row.currency else {}
+    return {**currency, "figures": {name: _plain(value) for name, value in row.figures.items()}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Money):
+        return value.to_json()
+    return f"{value:f}" if isinstance(value, Decimal) else value

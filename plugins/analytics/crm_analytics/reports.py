@@ -1,0 +1,213 @@
+"""Reports as data: which figures, by what, of when, in which currency; the rows of the answer, and totals that its parts add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any, Literal
+
+import attrs
+
+from crm_core import Entity, Measure, Metric, MixedCurrency, Money, Ref, Session
+from crm_core.rules import Rule, everything
+
+from .definitions import Additive, dimensions, figures, parts
+from .parts import Asked, Value
+from .periods import Calendar, Grain, Period
+from .reading import read
+from .settings import Settings
+
+Rates = Literal["frozen", "today", "dated"]
+Figure = Value | None
+
+
+def _as_names(given: Sequence[str]) -> tuple[str, ...]:
+    return tuple(given)
+
+
+def _as_grain(given: Grain | str | None) -> Grain | None:
+    return Grain(given) if given is not None else None
+
+
+@attrs.frozen(kw_only=True)
+class Report:
+    """A question, as data.
+
+    Attributes:
+        metrics: names of measures and metrics: ``sales.won_value``, ``sales.win_rate``.
+        by: names of dimensions: ``sales.owner``. Each must be one of every measure.
+        where: a rule on the records: ``F("source") == "fair"``.
+        grain: ``day``, ``week``, ``month``, ``quarter`` or ``year``, by the date of each measure.
+        since, until: days, both inclusive. Without them all records count, those without a date too.
+        zone: an IANA zone; the tenant's setting where it is None.
+        fiscal_start: the month in which the fiscal year begins; the tenant's setting where it is None.
+        currency: convert amounts to this one; None leaves each as its document has it.
+        rates: of conversions: ``frozen``, the amount frozen on the document, else today's rate; ``today``; or ``dated``, of the day that
+            dates the record (today's where it has none). Each record is rounded half-up to the minor unit, so parts equal the total.
+        mixed: what to do with unlike currencies that are not converted: ``split`` the rows by currency, or ``refuse``.
+    """
+
+    metrics: Sequence[str] = attrs.field(converter=_as_names)
+    by: Sequence[str] = attrs.field(default=(), converter=_as_names)
+    where: Rule = everything
+    grain: Grain | None = attrs.field(default=None, converter=_as_grain)
+    since: date | None = None
+    until: date | None = None
+    zone: str | None = None
+    fiscal_start: int | None = None
+    currency: str | None = None
+    rates: Rates = attrs.field(default="frozen", validator=attrs.validators.in_(("frozen", "today", "dated")))
+    mixed: Literal["split", "refuse"] = attrs.field(default="split", validator=attrs.validators.in_(("split", "refuse")))
+
+    def before(self) -> Report:
+        """Return the same question about the span just before, of as many days."""
+        if self.since is None or self.until is None:
+            return self
+        length = self.until - self.since + timedelta(days=1)
+        return attrs.evolve(self, since=self.since - length, until=self.until - length)
+
+
+@attrs.frozen
+class Row:
+    """One group: its period, the values of its dimensions, its currency where the report is split by it, and its figures by name."""
+
+    period: Period | None
+    keys: tuple[Any, ...]
+    currency: str | None
+    figures: Mapping[str, Figure]
+
+    def __getitem__(self, name: str) -> Figure:
+        return self.figures[name]
+
+
+@attrs.frozen
+class Table:
+    """The answer.
+
+    Attributes:
+        rows: in the order of period, dimensions and currency; what has no date comes last.
+        totals: the whole, a row for each currency; additive figures are the sum of the rows', metrics are computed anew.
+        names: what references in the rows are called, as far as the actor sees what they point at.
+    """
+
+    report: Report
+    rows: Sequence[Row]
+    totals: Sequence[Row]
+    names: Mapping[str, str]
+
+    @property
+    def total(self) -> Row:
+        """The only total.
+
+        Raises:
+            MixedCurrency: there is one for each of several currencies.
+        """
+        if len(self.totals) != 1:
+            raise MixedCurrency("analytics.several_totals", currencies=[t.currency for t in self.totals])
+        return self.totals[0]
+
+    def shown(self, key: Any) -> str:
+        """Return a dimension's value as people read it; empty for none."""
+        return _shown(key, self.names)
+
+
+Group = tuple[Period | None, tuple[Any, ...], str | None]
+Sums = dict[Group, dict[Additive, Value]]
+
+
+def run(session: Session, report: Report) -> Table:
+    """Answer a report as the session's actor sees the records.
+
+    Raises:
+        Invalid: a name or the calendar is wrong, a rate is missing: see :func:`crm_analytics.reading.read`.
+        NotReadable: it needs a field that the actor may not read.
+        MixedCurrency: amounts are in unlike currencies, and *mixed* is ``refuse``.
+    """
+    asked_for = figures(session, report.metrics)
+    measures = list(dict.fromkeys(m for figure in asked_for for m in parts(figure)))
+    asked = _asked(session, report, measures)
+    sums: Sums = {}
+    for measure, part in read(session, measures, asked):
+        _add(sums, (part.period, part.keys, part.currency), measure, part.value)
+    totals: Sums = {}
+    for (_, _, currency), values in sums.items():
+        for measure, value in values.items():
+            _add(totals, (None, (), currency), measure, value)
+    if report.mixed == "refuse" and len({c for _, _, c in totals if c}) > 1:
+        raise MixedCurrency("analytics.several_totals", currencies=sorted(c for _, _, c in totals if c))
+    if not totals:
+        totals[None, (), report.currency] = {}
+    names = _names(session, sums)
+    rows, whole = ([_row(g, of[g], asked_for) for g in sorted(of, key=lambda g: _order(g, names))] for of in (sums, totals))
+    return Table(report, rows, whole, names)
+
+
+def _asked(session: Session, report: Report, measures: Sequence[Additive]) -> Asked:
+    settings = session.settings(Settings)
+    zone = settings.zone if report.zone is None else report.zone
+    fiscal_start = settings.fiscal_start if report.fiscal_start is None else report.fiscal_start
+    money = {m.entity: m.of for m in measures if isinstance(m, Measure) and m.unit == "money"} if report.currency is None else {}
+    return Asked(
+        by=dimensions(session, report.by, measures),
+        where=report.where,
+        grain=report.grain,
+        since=report.since,
+        until=report.until,
+        calendar=Calendar(zone, fiscal_start),
+        currency=report.currency,
+        rates=report.rates,
+        money=money,
+    )
+
+
+def _add(sums: Sums, group: Group, measure: Additive, value: Value) -> None:
+    values = sums.setdefault(group, {})
+    known: Any = values.get(measure)
+    values[measure] = value if known is None else known + value
+
+
+def _row(group: Group, values: Mapping[Additive, Value], asked_for: Sequence[Additive | Metric]) -> Row:
+    period, keys, currency = group
+
+    def of(measure: Additive) -> Figure:
+        found = values.get(measure)
+        if found is None and measure.unit == "money":
+            return None if currency is None else Money.zero(currency)
+        return 0 if found is None else found
+
+    return Row(period, keys, currency, {f.name: _figure(f, of) for f in asked_for})
+
+
+def _figure(figure: Additive | Metric, of: Any) -> Figure:
+    if not isinstance(figure, Metric):
+        found: Figure = of(figure)
+        return found
+    values = [of(m) for m in figure.of]
+    return None if None in values else figure.fn(*values)
+
+
+def _shown(key: Any, names: Mapping[str, str]) -> str:
+    if isinstance(key, Ref):
+        return names.get(key.id, key.id)
+    value = getattr(key, "value", key)
+    return "" if value is None else str(value)
+
+
+def _order(group: Group, names: Mapping[str, str]) -> tuple[Any, ...]:
+    period, keys, currency = group
+    return period is None, period.first if period else date.min, [(k is None, _shown(k, names), str(k)) for k in keys], currency or ""
+
+
+def _names(session: Session, groups: Iterable[Group]) -> dict[str, str]:
+    """Name what the groups' references point at, as far as it has a name and the actor sees it."""
+    wanted: dict[type[Entity], set[str]] = {}
+    for _, keys, _ in groups:
+        for key in keys:
+            if isinstance(key, Ref):
+                wanted.setdefault(key.entity, set()).add(key.id)
+    named = (e for e in wanted if hasattr(e, "name") and session.can("read", e))
+    return {r.id: r.name for entity in named for r in session.get_many(entity, sorted(wanted[entity])) if _is_named(r)}
+
+
+def _is_named(record: Any) -> bool:
+    return "name" in dict(record._items())

@@ -1,0 +1,58 @@
+"""The module as a whole: what it declares is documented, worded in both languages, and nothing besides."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import crm_analytics
+import crm_sales
+import crm_service
+from crm_analytics import api, plugin
+from crm_analytics.api import Analytics, Settings
+from crm_analytics.messages import _EN, _ZH
+from crm_core import Actor
+
+HOW_TO = (Path(__file__).parents[2] / "docs" / "how-to" / "analytics.md").read_text(encoding="utf-8")
+SOURCES = "\n".join(p.read_text(encoding="utf-8") for p in Path(crm_analytics.__file__).parent.glob("*.py"))
+
+
+def test_everything_the_module_declares_is_in_its_how_to() -> None:
+    d = plugin.definitions
+    declared: list[Any] = [*d.entities, *d.services, *(a.command for a in d.actions)]
+    names = {each.__name__ for each in declared} | {r.name for r in d.roles} | {a.permission for a in d.actions}
+    names |= {f.name for f in Settings.__attrs_attrs__} | {f.name for f in api.Report.__attrs_attrs__}
+    assert {name for name in names if f"`{name}`" not in HOW_TO} == set()
+    assert {each.__name__ for each in declared} <= set(api.__all__)
+
+
+def test_messages_are_sorted_and_worded_in_english_and_chinese_with_the_same_parameters() -> None:
+    assert list(_EN) == sorted(_EN)
+    assert list(_ZH) == list(_EN)
+    parameters = re.compile(r"\{(\w+)\}")
+    assert {c for c in _EN if set(parameters.findall(_EN[c])) != set(parameters.findall(_ZH[c]))} == set()
+
+
+def test_every_code_that_the_module_raises_has_its_words() -> None:
+    raised = set(re.findall(r'(?:refuse\(\w+, |Invalid\(|MixedCurrency\(|_found\([^"]+|label=)"(analytics\.[\w.]+)"', SOURCES))
+    assert len(raised) > 10
+    assert raised - set(_EN) == set()
+
+
+def test_c57_every_figure_that_a_plugin_declares_has_a_formula_and_labels_in_both_languages(make_crm: Any) -> None:
+    crm = make_crm(plugins=[crm_sales.plugin, crm_service.plugin, plugin])
+    with crm.session(Actor("1", locale="zh_CN"), write=False) as s:
+        chinese = {d.name: d for d in s.use(Analytics).catalogue()}
+        english = {d.name: d for d in s.use(Analytics).catalogue("en")}
+    assert len(english) > 15
+    assert all(d.formula and d.unit for d in english.values())
+    labelled = [(english[n].label, chinese[n].label) for n in english]
+    assert [pair for pair in labelled if "." in pair[0] or not re.search("[\u4e00-\u9fff]", pair[1])] == []
+    labels = {d.label for d in crm.registry.dimensions}
+    assert [one for one in labels if not re.search("[\u4e00-\u9fff]", crm.messages.text(one, {}, "zh"))] == []
+    rate = english["sales.win_rate"]
+    assert (rate.additive, rate.of, rate.better) == (False, ("sales.won_deals", "sales.lost_deals"), "higher")
+    won = english["sales.won_value"]
+    assert (won.additive, won.grain, won.unit, "sales.owner" in won.dimensions) == (True, "Opportunity.closed_on", "money", True)
+    assert english["service.targets_broken"].dimensions == ("service.priority", "service.target")
