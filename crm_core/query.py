@@ -257,7 +257,7 @@ class Query(Generic[E]):
         _, load = self._reading()
         found: list[E] = list(map(load, self._session.reader.rows(statement)))
         for field in self._preloads:
-            self._session.attach(found, field)
+            self._session.reader.attach(found, field)
         return found
 
     def _field(self, name: str) -> FieldSpec | None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple, cast, overload
 
 from sqlalchemy.exc import StatementError
 
 from .arguments import check_entity, check_record, check_record_or_ref
 from .entities.entity import Entity
-from .entities.fields import FieldSpec, Ref
+from .entities.fields import Ref
 from .entities.meta import EntityMeta, spec
-from .errors import CRMError, Denied, Invalid, NotFound
-from .events.event import event_kind
+from .errors import Invalid, NotFound
 from .hooks.actions import ActionInfo, list_for, perform
 from .hooks.dispatch import HookState
 from .permissions.actor import Actor
@@ -31,7 +29,6 @@ from .storage.kept import returned
 from .storage.pipeline import Pipeline
 from .storage.reader import Reader
 from .storage.unit import Lease
-from .storage.writer import JournalRow
 
 if TYPE_CHECKING:
     from sqlalchemy import Executable, Result
@@ -102,26 +99,10 @@ class Session(Scope):
             on_error: ``raise`` fails whole; ``collect`` leaves out what is wrong and says why by index.
         """
 
-        def work() -> BulkResult[E]:
-            ok: list[E] = []
-            failed: list[tuple[int, CRMError]] = []
-            with self.unit.atomic():
-                source, start = iter(records), 0
-                while batch := list(islice(source, 1000)):
-                    self._create_batch(batch, start, on_error, ok, failed)
-                    start += len(batch)
-            return BulkResult(ok, failed)
-
         if self.unit.keyed is None:
-            return work()
+            return self.pipeline.create_many(records, collect=on_error == "collect")
         records = list(records)
-        return self._keyed("create_many", records, work)
-
-    def _create_batch(self, batch: list[E], start: int, on_error: str, ok: list[E], failed: list[tuple[int, CRMError]]) -> None:
-        check_record(*batch)
-        done, wrong = self.pipeline.create(batch, collect=on_error == "collect")
-        ok += [self.reader.revealed(r) for r in done]
-        failed += [(start + row, error) for row, error in wrong]
+        return self._keyed("create_many", records, lambda: self.pipeline.create_many(records, collect=on_error == "collect"))
 
     def save(self, record: E) -> E:
         """Write what differs from the stored record, if it is still at the version that was read, and return the record.
@@ -197,20 +178,7 @@ class Session(Scope):
         Raises:
             Denied: one is not of the running plugin.
         """
-        self._keyed("emit", events, lambda: self._emit(events))
-
-    def _emit(self, events: Sequence[Event[Any]]) -> None:
-        origin = self.origin()
-        rows = []
-        for event, id_ in zip(events, self.crm.runtime.ids.many(len(events)), strict=True):
-            owner = self.crm.registry.owner(type(event))
-            if owner is None or owner != origin.plugin:
-                raise Denied("foreign_event", event=type(event).__name__, plugin=origin.plugin or "host")
-            payload = {"id": id_, "data": self.crm.events.encode(event)}
-            rows.append(JournalRow(spec(event.record.entity).name, event.record.id, 0, event_kind(type(event)), payload))
-        if rows:
-            with self.unit.atomic() as connection:
-                self.crm.writer.journal(connection, origin, rows)
+        self._keyed("emit", events, lambda: self.pipeline.emit(events))
 
     # -- reading ------------------------------------------------------------------------------------------------------------------
 
@@ -309,16 +277,6 @@ class Session(Scope):
         if record._related is None or name not in record._related:
             raise Invalid("not_preloaded", entity=spec(type(record)).name, field=name)
         return record._related[name]
-
-    def attach(self, records: Sequence[Entity], field: FieldSpec) -> None:
-        """Read what a reference of *records* points at, in one go."""
-        refs = [r for r in records if field.name in dict(r._items())]
-        wanted = [ref.id for r in refs if (ref := getattr(r, field.name)) is not None]
-        assert field.target is not None
-        found = self.reader.many(field.target, wanted) if wanted else {}
-        for record in refs:
-            ref = getattr(record, field.name)
-            record._related = {**(record._related or {}), field.name: found.get(ref.id) if ref else None}
 
     # -- plugins ------------------------------------------------------------------------------------------------------------------
 

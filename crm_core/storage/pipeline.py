@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from ..arguments import check_record
 from ..entities.entity import Entity
 from ..entities.meta import spec
 from ..entities.validate import plain, structure
 from ..errors import Conflict, CRMError, Denied, Detail, Invalid, NotFound
+from ..events.event import Event, event_kind
 from ..hooks.core_specs import Change
 from ..messages import redact
-from .changeset import Changeset, Operation
+from .changeset import BulkResult, Changeset, Operation
 from .stages import SYSTEM, Failed, Stages
+from .writer import JournalRow
 
 if TYPE_CHECKING:
     from ..entities.codec import Codec
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from ..session import Session
 
 E = TypeVar("E", bound=Entity)
+BATCH = 1000
 
 
 class Pipeline:
@@ -77,6 +82,19 @@ class Pipeline:
             if owned and record.owner is None:
                 record.owner = actor
         return given
+
+    def create_many(self, records: Iterable[E], *, collect: bool) -> BulkResult[E]:
+        """Create records of one entity, a thousand at a time, and return them as the actor may see them."""
+        result: BulkResult[E] = BulkResult([], [])
+        with self._session.unit.atomic():
+            source, start = iter(records), 0
+            while batch := list(islice(source, BATCH)):
+                check_record(*batch)
+                done, wrong = self.create(batch, collect=collect)
+                result.ok.extend(map(self._session.reader.revealed, done))
+                result.failed.extend((start + row, error) for row, error in wrong)
+                start += len(batch)
+        return result
 
     # -- update -------------------------------------------------------------------------------------------------------------------
 
@@ -284,6 +302,26 @@ class Pipeline:
         session = self._session
         hidden = session.policy.is_nothing(session.policy.rule("read", child)) or field.name not in session.reader.readable(child)
         return {} if hidden or not session.reader.targets(child, pointing, attach=False) else {"by": spec(child).name, "field": field.name}
+
+    # -- events -------------------------------------------------------------------------------------------------------------------
+
+    def emit(self, events: Sequence[Event[Any]]) -> None:
+        """Publish domain events of the running plugin.
+
+        Raises:
+            Denied: ``foreign_event``.
+        """
+        session, rows = self._session, []
+        origin = session.origin()
+        for event, id_ in zip(events, self._crm.runtime.ids.many(len(events)), strict=True):
+            owner = self._crm.registry.owner(type(event))
+            if owner is None or owner != origin.plugin:
+                raise Denied("foreign_event", event=type(event).__name__, plugin=origin.plugin or "host")
+            payload = {"id": id_, "data": self._crm.events.encode(event)}
+            rows.append(JournalRow(spec(event.record.entity).name, event.record.id, 0, event_kind(type(event)), payload))
+        if rows:
+            with session.unit.atomic() as connection:
+                self._crm.writer.journal(connection, origin, rows)
 
 
 def _differ(one: Any, other: Any) -> bool:

@@ -101,6 +101,16 @@ class Reader:
         rows = (row for part in chunks(wanted) for row in self.rows(statement.where(table.c.id.in_(part))))
         return {record.id: record for record in map(load, rows)}
 
+    def attach(self, records: Sequence[Entity], field: FieldSpec) -> None:
+        """Read what a reference of *records* points at, in one go."""
+        refs = [r for r in records if field.name in dict(r._items())]
+        wanted = [ref.id for r in refs if (ref := getattr(r, field.name)) is not None]
+        assert field.target is not None
+        found = self.many(field.target, wanted) if wanted else {}
+        for record in refs:
+            ref = getattr(record, field.name)
+            record._related = {**(record._related or {}), field.name: found.get(ref.id) if ref else None}
+
     def rows(self, statement: Any) -> list[Any]:
         """Run a select as the actor may see it and return the driver's rows, whose values no type has read."""
         try:
