@@ -64,7 +64,7 @@ def read(channel: Channel, stream: Stream, scope: str, until: datetime, *, fresh
         if following is None and page.records and not page.marks:
             following = max(r.modified_at for r in page.records).isoformat()
         if not page.complete and following == cursor and not page.marks:
-            raise Refused("erp_bridge.cursor_stuck", stream=stream.name, cursor=str(given))
+            raise Refused("erp_bridge.cursor_stuck", stream=stream.name, cursor=str(cursor))
         yield Page(page.records, next=following, complete=page.complete, marks=page.marks)
         if page.complete:
             return
