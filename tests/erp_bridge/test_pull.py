@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 import attrs
 import pytest
@@ -13,7 +13,9 @@ from crm_erp_bridge.api import (
     Binding,
     DiscardRecord,
     ErpBridge,
+    FolderDrop,
     Order,
+    Page,
     Parked,
     ReplayRecord,
     Run,
@@ -229,20 +231,25 @@ def test_pages_smaller_than_a_file_and_a_restart_after_each_end_the_same(desk: D
     assert len(desk.accounts()) == 10
 
 
-def one_page(desk: Desk, *, pages: int) -> Sync:
-    """Return a new run that reads four records a page, and stops after some pages."""
-    sync = Sync(desk.crm, "files")
-    connector = sync._channel.connector
-    connector.entities = {n: attrs.evolve(c, bulk_read=4) for n, c in connector.entities.items()}  # type: ignore[misc]
-    read, left = connector.read, [pages]
+class Stopping(FolderDrop):
+    """Reads four records a page, and loses the network after some pages of customers."""
 
-    def limited(entity: str, *rest: Any) -> Any:
-        left[0] -= entity == "customer"
-        if left[0] < 0:
+    def __init__(self, desk: Desk, pages: int) -> None:
+        super().__init__(desk.settings)
+        self.entities = {n: attrs.evolve(c, bulk_read=4) for n, c in self.entities.items()}  # type: ignore[misc]  # as its base does
+        self.left = pages
+
+    def read(self, entity: str, cursor: str | None, until: datetime, limit: int, scope: str) -> Page:
+        self.left -= entity == "customer"
+        if self.left < 0:
             raise Unavailable(reason="the network is gone")
-        return read(entity, *rest)
+        return super().read(entity, cursor, until, limit, scope)
 
-    connector.read = limited  # type: ignore[method-assign]
+
+def one_page(desk: Desk, *, pages: int) -> Sync:
+    """Return a new process's run."""
+    sync = Sync(desk.crm, "files")
+    sync._channel.connector = Stopping(desk, pages)
     return sync
 
 

@@ -11,6 +11,7 @@ import csv
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -247,7 +248,7 @@ class FolderDrop(Connector):
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file under a temporary name and give it its own when it is safely on the disk, so that nobody reads half of it."""
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
