@@ -32,7 +32,7 @@ def test_the_extra_all_holds_every_extra_but_those_of_the_tests() -> None:
 
 
 def test_readme_names_every_extra() -> None:
-    assert set(re.findall(r"^\| `(\w+)` \|", README, re.M)) - {"crm_core", "crm_sales", "crm_service"} == {
+    assert set(re.findall(r"^\| `(\w+)` \|", README, re.M)) - {"crm_core", "crm_sales", "crm_service", "crm_erp_bridge"} == {
         *PROJECT["optional-dependencies"]
     } - {"test"}
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ from attrs import define
 from crm_core import CRM, Account, Actor, FixedClock, Runtime
 from crm_erp_bridge import plugin
 from crm_erp_bridge.api import Bridge, FolderDrop, FolderSettings, Sync
+from crm_erp_bridge.conformance import TcpProxy
+from tests.erp_bridge.http_desk import START, HttpDesk, bridge
+from tests.erp_bridge.http_desk import SYSTEM as SYSTEM
+from tests.erp_bridge.http_erp import HttpConnector, HttpErp
 
 OPERATOR = Actor("7", roles={"erp_bridge.operator"})
-SYSTEM = Actor.system("test", tenant="main")
-START = datetime.fromisoformat("2026-03-02T09:00+00:00")
 
 MAPPING = """
 [customer]
@@ -43,6 +45,17 @@ kind = { erp = "kind", codec = "enum", values = { sale = "S", return = "R" } }
 status = { erp = "state", codec = "enum", values = { draft = "Z", open = ["A", "B"], done = "C", cancelled = "X" } }
 total = { erp = "total", codec = "money", currency = "currency" }
 base_total = { erp = "base", codec = "money", currency = "=EUR" }
+
+[line]
+record = "erp_bridge.order_line"
+
+[line.fields]
+order = { erp = "order", codec = "ref", stream = "order" }
+position = { erp = "pos", codec = "int" }
+product = "item"
+quantity = { erp = "qty", codec = "decimal" }
+price = { erp = "price", codec = "money", currency = "=EUR" }
+total = { erp = "total", codec = "money", currency = "=EUR" }
 
 [invoice]
 record = "erp_bridge.invoice"
@@ -148,7 +161,7 @@ def make_desk(make_crm: Callable[..., CRM], tmp_path: Path) -> MakeDesk:
             (tmp_path / name).mkdir(exist_ok=True)
         text = mapping if sales else mapping.split("[deal]")[0]
         (tmp_path / "erp.toml").write_text(text, encoding="utf-8")
-        given = FolderSettings(root=tmp_path, entities=["customer", "order", "invoice", "payment"], **(folder or {}))
+        given = FolderSettings(root=tmp_path, entities=["customer", "order", "line", "invoice", "payment"], **(folder or {}))
         bridge = Bridge("files", FolderDrop, mapping=tmp_path / "erp.toml", settings=given)
         plugins = [plugin.configured(bridges=[bridge], **settings)]
         if sales:
@@ -166,3 +179,34 @@ def make_desk(make_crm: Callable[..., CRM], tmp_path: Path) -> MakeDesk:
 def desk(make_desk: MakeDesk) -> Desk:
     """A desk without sales."""
     return make_desk()
+
+
+MakeHttpDesk = Callable[..., HttpDesk]
+
+
+@pytest.fixture
+def erp(tmp_path: Path) -> Iterator[HttpErp]:
+    """The ERP behind HTTP."""
+    made = HttpErp(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def proxy(erp: HttpErp) -> Iterator[TcpProxy]:
+    """What stands before it and can fail."""
+    with TcpProxy(erp.address) as made:
+        yield made
+
+
+@pytest.fixture
+def make_http_desk(make_crm: Callable[..., CRM], erp: HttpErp, proxy: TcpProxy, tmp_path: Path) -> MakeHttpDesk:
+    """Make a CRM bridged to it; ``connector`` is another class than ``HttpConnector``, the rest are settings of the module."""
+
+    def make(*, connector: type[HttpConnector] = HttpConnector, **settings: Any) -> HttpDesk:
+        given = bridge(tmp_path, lambda _: connector(proxy.address))
+        clock = FixedClock(START)
+        crm = make_crm(plugins=[plugin.configured(bridges=[given], **settings)], runtime=Runtime.seeded(1, clock=clock))
+        return HttpDesk(crm, clock, erp, Sync(crm, "http"))
+
+    return make

@@ -1,4 +1,4 @@
-"""A small real ERP behind HTTP: a process's worth of server on a real socket, its records in an SQLite file of its own; and its connector."""
+"""A small real ERP behind HTTP: a server on a real socket, its records in an SQLite file of its own; and its connector."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(OSError):
             self.wfile.write(data)
 
-    def do_GET(self) -> None:  # noqa: N802  # the base class's name
+    def do_GET(self) -> None:  # the base class's name
         if self.headers.get("Authorization") != f"Bearer {KEY}":
             return self._reply(401, {})
         url = urlsplit(self.path)
@@ -118,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
         with closing(self.erp.connect()) as db:
             return self._reply(200, getattr(self, f"_{url.path.strip('/')}")(db, asked))
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.headers.get("Authorization") != f"Bearer {KEY}":
             return self._reply(401, {})
@@ -174,7 +174,7 @@ def _write(db: sqlite3.Connection, op: dict[str, Any], at: str) -> dict[str, Any
 class HttpConnector(Connector):
     """Its connector, as an integrator would write it."""
 
-    entities: ClassVar[Mapping[str, EntityCaps]] = dict.fromkeys(
+    entities: Mapping[str, EntityCaps] = dict.fromkeys(
         ("customer", "order"), EntityCaps(cursor="time", id_listing=True, optimistic_lock=True, bulk_read=500)
     )
 
@@ -203,7 +203,13 @@ class HttpConnector(Connector):
 
     def apply(self, ops: Sequence[Op]) -> list[OpResult]:
         body = [
-            {"entity": o.entity, "key": o.key, "id": o.remote_id if o.kind == "update" else None, "data": o.data, "expect": o.expect_version}
+            {
+                "entity": o.entity,
+                "key": o.key,
+                "id": o.remote_id if o.kind == "update" else None,
+                "data": o.data,
+                "expect": o.expect_version,
+            }
             for o in ops
         ]
         return [_result(found) for found in self._call("POST", "/", body=body)]

@@ -15,8 +15,14 @@ from crm_erp_bridge.conformance import Subject
 from crm_erp_bridge.folder import write_whole
 from tests.erp_bridge.http_erp import KEY, HttpConnector, HttpErp
 
-TRICKY = [{"note": "价税合计 – Größe – \U0001f600"}, {"note": "x" * 300}, {"note": ""}, {"note": None}, {"price": "12.3456"}]
-DATES = [{"day": "2026-12-31"}, {"at": "2026-03-29T01:30:00+01:00"}]
+TRICKY: list[dict[str, Any]] = [
+    {"note": "价税合计 – Größe – \U0001f600"},
+    {"note": "x" * 300},
+    {"note": ""},
+    {"note": None},
+    {"price": "12.3456"},
+]
+DATES: list[dict[str, Any]] = [{"day": "2026-12-31"}, {"at": "2026-03-29T01:30:00+01:00"}]
 
 
 class HttpSubject(Subject):

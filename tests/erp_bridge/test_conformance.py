@@ -124,9 +124,7 @@ FAULTY: list[tuple[int, type[HttpConnector], Callable[[Any], Any]]] = [
 
 
 @pytest.mark.parametrize(("number", "faulty", "rule"), FAULTY, ids=[f"rule {n} {c.__name__}" for n, c, _ in FAULTY])
-def test_a_connector_that_breaks_a_rule_is_told_which_and_why(
-    number: int, faulty: type[HttpConnector], rule: Callable[[Any], Any]
-) -> None:
+def test_a_connector_that_breaks_a_rule_is_told_which_and_why(number: int, faulty: type[HttpConnector], rule: Callable[[Any], Any]) -> None:
     subject = HttpSubject()
     subject.make = faulty
     try:

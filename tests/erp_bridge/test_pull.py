@@ -236,7 +236,7 @@ class Stopping(FolderDrop):
 
     def __init__(self, desk: Desk, pages: int) -> None:
         super().__init__(desk.settings)
-        self.entities = {n: attrs.evolve(c, bulk_read=4) for n, c in self.entities.items()}  # type: ignore[misc]  # as its base does
+        self.entities = {n: attrs.evolve(c, bulk_read=4) for n, c in self.entities.items()}
         self.left = pages
 
     def read(self, entity: str, cursor: str | None, until: datetime, limit: int, scope: str) -> Page:

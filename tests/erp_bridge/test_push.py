@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-
 from crm_core import Account, Actor, Money
 from crm_erp_bridge.api import (
     Binding,

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+import crm_erp_bridge
 import crm_sales
 import crm_service
 from crm_core.entities.entity import Entity
@@ -49,9 +50,9 @@ def bound(database: Database) -> Iterator[Bound]:
     opened.dispose()
 
 
-@pytest.mark.parametrize("name", ["core", "sales", "service"])
+@pytest.mark.parametrize("name", ["core", "sales", "service", "erp_bridge"])
 def test_frozen_revisions_make_what_is_declared(name: str) -> None:
-    registry = Registry([crm_sales.plugin, crm_service.plugin])
+    registry = Registry([crm_sales.plugin, crm_service.plugin, crm_erp_bridge.plugin])
     tables = Tables(registry.entities, {e: registry.extensions(e) for e in registry.entities}, registry.links)
     plugin = registry.plugin(name)
     revisions = frozen(plugin.package)

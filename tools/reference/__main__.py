@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import crm_erp_bridge
 import crm_sales
 import crm_service
 from crm_core import CRM, Plugin
@@ -18,12 +19,17 @@ _INDEX = ["# Reference", "", "What there is, written from the code.", ""]
 
 def modules() -> dict[Plugin, str]:
     """Return our plugins with the package that each is written in."""
-    return {CORE: "crm_core.hooks", crm_sales.plugin: "crm_sales", crm_service.plugin: "crm_service"}
+    return {
+        CORE: "crm_core.hooks",
+        crm_sales.plugin: "crm_sales",
+        crm_service.plugin: "crm_service",
+        crm_erp_bridge.plugin: "crm_erp_bridge",
+    }
 
 
 def pages() -> dict[str, str]:
     """Return the text of every page by its file's name."""
-    crm = CRM("sqlite://", plugins=[crm_sales.plugin, crm_service.plugin])
+    crm = CRM("sqlite://", plugins=[crm_sales.plugin, crm_service.plugin, crm_erp_bridge.plugin])
     made = {"names.md": names.page()}
     made |= {f"{plugin.name}.md": plugins.page(crm, plugin, package) for plugin, package in modules().items()}
     made |= {"errors.md": errors.page(), "commands.md": commands.page()}

@@ -25,7 +25,7 @@ from .connector import (
     Throttled,
     Unavailable,
 )
-from .facts import Invoice, InvoiceKind, Order, OrderKind, OrderStatus, Payment
+from .facts import Invoice, InvoiceKind, Order, OrderKind, OrderLine, OrderStatus, Payment
 from .folder import FolderDrop, FolderSettings
 from .ledger import Binding, Cursor, Lease, OpState, Outbound, Parked, ParkedState, Run, RunKind, SeenFile
 from .plan import Difference, Plan
@@ -65,6 +65,7 @@ __all__ = [
     "OpState",
     "Order",
     "OrderKind",
+    "OrderLine",
     "OrderStatus",
     "Outbound",
     "Page",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal, Protocol
+from types import MappingProxyType
+from typing import Any, Literal, Protocol
 
 import attrs
 
@@ -237,7 +238,7 @@ class Connector:
     One instance serves one thread at a time. ``memory`` is set by the bridge before ``read``.
     """
 
-    entities: ClassVar[Mapping[str, EntityCaps]] = {}
+    entities: Mapping[str, EntityCaps] = MappingProxyType({})
     memory: Memory = NoMemory()
 
     def __init__(self, settings: Any = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 from enum import Enum
 from typing import ClassVar
 
@@ -50,6 +51,18 @@ class Order(Entity):
     base_total: OptionalMoneyField = field(default=None)
 
 
+class OrderLine(Entity):
+    """A line of an order as the ERP has it. ``product`` is the ERP's code; ``total`` is its own figure, not price times quantity."""
+
+    order: Field[Ref[Order]] = field(on_delete="cascade", index=True)
+    position: Field[int]
+    product: Field[str | None] = field(default=None, length=100)
+    description: Field[str] = field(default="")
+    quantity: Field[Decimal]
+    price: OptionalMoneyField = field(default=None)
+    total: MoneyField
+
+
 class Invoice(Entity):
     """An invoice or credit note as the ERP has it; ``open_amount`` is what is still to be paid of it."""
 
@@ -81,4 +94,4 @@ class Payment(Entity):
     base_amount: OptionalMoneyField = field(default=None)
 
 
-plugin.entities(Order, Invoice, Payment)
+plugin.entities(Order, OrderLine, Invoice, Payment)

@@ -86,7 +86,7 @@ class FolderDrop(Connector):
         self._digests: dict[tuple[str, int, int], str] = {}
         self._open: tuple[Position, Iterator[Mapping[str, Any]]] | None = None
         caps = EntityCaps(cursor="sequence", tombstones=True, unique_keys=[settings.id], idempotency_key=True)
-        self.entities = dict.fromkeys(settings.entities, caps)  # type: ignore[misc]  # this connector's depend on its settings
+        self.entities = dict.fromkeys(settings.entities, caps)
 
     def check(self) -> CheckResult:
         """Look whether the folders are there, and write a file to see that we may and what time it is there."""

@@ -68,7 +68,7 @@ class Binding(Entity):
     local_id: Field[str] = field(length=36)
     remote_key: Field[str] = field(length=400, unique=True)
     local_key: Field[str] = field(length=400, unique=True)
-    base: Field[dict[str, Any]] = field(factory=dict)
+    base: Field[dict[str, Any]] = field(factory=dict, pii=True)
     remote_version: Field[str] = field(default="", length=200)
     sent_hash: Field[str] = field(default="", length=64)
     missing: Field[int] = field(default=0)
@@ -88,7 +88,7 @@ class Outbound(Entity):
     key: Field[str] = field(length=36, unique=True)
     source: Field[str] = field(length=400, unique=True)
     kind: Field[str] = field(default="", length=10)
-    values: Field[dict[str, Any]]
+    values: Field[dict[str, Any]] = field(pii=True)
     state: Field[OpState] = field(default=OpState.QUEUED, index=True)
     attempts: Field[int] = field(default=0)
     next_try: Field[datetime]

@@ -42,6 +42,7 @@ _EN: Mapping[str, str] = {
     "erp_bridge.throttled": "The ERP asks to come back in {seconds} seconds.",
     "erp_bridge.unavailable": "The ERP did not answer[ ({reason})].",
     "erp_bridge.unknown_bridge": "There is no bridge {given}.[ There are: {known}.]",
+    "erp_bridge.unknown_letter": "There is no dead letter {given}.",
 }
 
 _ZH: Mapping[str, str] = {
@@ -80,6 +81,7 @@ _ZH: Mapping[str, str] = {
     "erp_bridge.throttled": "ERP 要求 {seconds} 秒后再来。",
     "erp_bridge.unavailable": "ERP 没有应答[（{reason}）]。",
     "erp_bridge.unknown_bridge": "没有名为 {given} 的桥。[现有：{known}。]",
+    "erp_bridge.unknown_letter": "没有死信 {given}。",
 }
 
 plugin.catalogue("en", _EN)

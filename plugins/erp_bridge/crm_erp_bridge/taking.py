@@ -124,6 +124,9 @@ def _park(session: Session, bridge: str, stream: Stream, verdict: Verdict) -> No
     if verdict.conflicts:
         error["conflicts"] = {name: list(both) for name, both in verdict.conflicts.items()}
     key = joined(bridge, stream.name, verdict.remote.id)
+    known = session.query(Parked).where(Parked.remote_key == key).first()
+    if known is not None and known.state is ParkedState.DISCARDED and known.remote["version"] == verdict.remote.version:
+        return
     session.upsert(
         Parked(bridge=bridge, stream=stream.name, remote_key=key, remote=to_plain(verdict.remote), state=state, error=error),
         on="remote_key",

@@ -187,7 +187,9 @@ class Rules:
             proxy.faults.append(answer("429 Too Many Requests", "Retry-After: 7"))
             try:
                 (result,) = connector.apply([subject.op(1)])
-                hold(16, isinstance(result, Retry) and result.after == timedelta(seconds=7), "a 429 must be a Retry after what the ERP asks")
+                hold(
+                    16, isinstance(result, Retry) and result.after == timedelta(seconds=7), "a 429 must be a Retry after what the ERP asks"
+                )
             except Throttled as e:
                 hold(16, e.after == timedelta(seconds=7), "Throttled must carry what the ERP's Retry-After asks")
             except Exception as e:
