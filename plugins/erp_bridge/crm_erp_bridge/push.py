@@ -57,10 +57,12 @@ def settle(channel: Channel) -> None:
         except NotOffered:
             found = []
         with channel.session("settle") as session:
-            if found and row.kind == "create":
-                _done(channel, session, stream, row, found[0].id, found[0].version)
-            else:
+            if not found or row.kind != "create":
                 session.update(Outbound, row.id, {"state": OpState.QUEUED})
+            elif found[0].state and found[0].state == channel.caps(stream).states.get("in_approval"):
+                _kept(channel, session, stream, row, Pending(found[0].id, waits_for="", poll_after=timedelta(0)))
+            else:
+                _kept(channel, session, stream, row, Ok(found[0].id, found[0].version))
 
 
 def _next(channel: Channel, stream: Stream) -> tuple[list[Outbound], list[Op]] | None:
@@ -144,7 +146,7 @@ def _write(channel: Channel, stream: Stream, rows: Sequence[Outbound], ops: Sequ
     counts: Counter[str] = Counter()
     with channel.session("push") as session:
         for row, result in zip(rows, results, strict=True):
-            counts[f"{stream.name}.{_keep(channel, session, stream, row, result)}"] += 1
+            counts[f"{stream.name}.{_kept(channel, session, stream, row, result)}"] += 1
     return counts
 
 
@@ -152,6 +154,15 @@ def _put_back(channel: Channel, rows: Sequence[Outbound], after: timedelta) -> N
     with channel.session("push") as session:
         for row in rows:
             session.update(Outbound, row.id, {"state": OpState.QUEUED, "next_try": channel.now() + after})
+
+
+def _kept(channel: Channel, session: Session, stream: Stream, row: Outbound, result: OpResult) -> str:
+    """Keep an answer; one that cannot be, as an id that is bound already, is a dead letter and spoils no other."""
+    try:
+        with session.savepoint():
+            return _keep(channel, session, stream, row, result)
+    except CRMError as e:
+        return _dead(session, row, problem_of(e))
 
 
 def _keep(channel: Channel, session: Session, stream: Stream, row: Outbound, result: OpResult) -> str:
