@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import crm_erp_bridge
-from crm_core import CRM, Actor, CRMError, Invalid, LoadError, Role
+from crm_core import CRM, Actor, CRMError, Denied, Invalid, LoadError, Role
 from crm_erp_bridge import api, plugin
-from crm_erp_bridge.api import Bridge, Connector, FolderDrop, NotOffered, Sync
+from crm_erp_bridge.api import Bridge, Connector, ErpBridge, FolderDrop, NotOffered, Sync
 from crm_erp_bridge.codecs import CODECS, Options
 from crm_erp_bridge.deals import plugin as deals
 from crm_erp_bridge.mapping import ErpMapping
 from crm_erp_bridge.messages import _EN, _ZH
 from crm_erp_bridge.settings import Settings
-from tests.erp_bridge.conftest import OPERATOR, SYSTEM, Desk
+from tests.erp_bridge.conftest import OPERATOR, SYSTEM, Desk, order
 
 HOW_TO = (Path(__file__).parents[2] / "docs" / "how-to" / "erp.md").read_text(encoding="utf-8")
 SOURCES = "\n".join(p.read_text(encoding="utf-8") for p in Path(crm_erp_bridge.__file__).parent.glob("*.py"))
@@ -82,7 +82,16 @@ def test_only_an_operator_may_replay(desk: Desk) -> None:
         assert not s.can("read", api.Outbound)
     with desk.crm.session(OPERATOR) as s:
         assert s.can("read", api.Outbound)
-        assert not s.can("create", api.Outbound)
+        assert not s.can("update", api.Outbound)
+    looker = Role("looker").allow(api.Parked, "read")
+    with desk.crm.session(SYSTEM) as s:
+        s.define_role(looker)
+    desk.drop("order-1.json", order("O1", "nobody"))
+    desk.sync.pull()
+    with desk.crm.session(Actor("9", roles={"looker"})) as s:
+        (letter,) = s.use(ErpBridge).dead_letters()
+        with pytest.raises(Denied):
+            s.use(ErpBridge).replay(letter)
 
 
 def test_bridges_are_the_hosts_objects_and_no_tenants_setting(desk: Desk) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
 from crm_core import Account, Actor, Money
 from crm_erp_bridge.api import (
@@ -14,8 +15,8 @@ from crm_erp_bridge.api import (
     ReplayWrite,
 )
 from crm_erp_bridge.push import delay
-from crm_sales.api import Opportunity, Sales
-from tests.erp_bridge.conftest import OPERATOR, SYSTEM, Desk, MakeDesk, customer, order
+from crm_sales.api import LineDraft, Opportunity, Sales
+from tests.erp_bridge.conftest import MAPPING, OPERATOR, SYSTEM, Desk, MakeDesk, customer, order
 
 REP = Actor("3", roles={"sales.rep"})
 
@@ -151,6 +152,37 @@ def test_c63_a_discarded_write_says_why(make_desk: MakeDesk) -> None:
         assert isinstance(letter, Outbound)
         done = s.perform(DiscardWrite(letter.ref, "a test customer"))
         assert (done.state, done.reason) == (OpState.DISCARDED, "a test customer")
+
+
+def test_c63_a_confirmed_order_goes_to_the_erp_with_its_figures(make_desk: MakeDesk) -> None:
+    fields = """
+[sales_order]
+record = "sales.order"
+entity = "order"
+owner = "crm"
+to_erp = "always"
+from_erp = "never"
+
+[sales_order.fields]
+number = "reference"
+account = { erp = "customer", codec = "ref", stream = "customer" }
+total = { erp = "total", codec = "money", currency = "currency" }
+"""
+    desk = make_desk(sales=True, mapping=MAPPING.split("[deal]")[0] + fields)
+    with desk.crm.session(SYSTEM) as s:
+        account = s.create(Account(name="Acme GmbH"))
+        deal = s.create(Opportunity(name="100 seats", account=account.ref, amount=Money("1200", "EUR")))
+        sales = s.use(Sales)
+        line = LineDraft(description="Seat", quantity=Decimal(3), price=Money("33.33", "EUR"), tax=Decimal(19))
+        order = sales.order(sales.accept(sales.send(sales.quote(deal, [line]))))
+        assert states(desk) == []
+        sales.confirm(order.ref)
+    desk.deliver()
+    desk.acknowledge()
+    desk.later(minutes=2)
+    desk.sync.push()
+    (sent,) = [b["data"] for b in desk.outgoing() if b["entity"] == "order"]
+    assert (sent["reference"], sent["total"], sent["currency"]) == (order.number, str(order.total.amount), "EUR")
 
 
 def test_c63_an_event_that_is_delivered_twice_queues_once(make_desk: MakeDesk) -> None:

@@ -30,34 +30,48 @@ def dead_letters(session: Session, bridge: str | None, limit: int) -> list[Outbo
 
 def replay(session: Session, letter: Outbound | Parked) -> Outbound | Parked:
     """Put a write back into the queue, or take a record in once more."""
-    if isinstance(letter, Outbound):
-        _must(letter.state is OpState.DEAD)
-        now = session.crm.runtime.clock.now()
-        return session.update(Outbound, letter.id, {"state": OpState.QUEUED, "attempts": 0, "next_try": now, "error": {}})
-    _must(letter.state in _PARKED)
+    _may(session)
     with session.elevated("replay") as own:
-        if letter.state is ParkedState.CONFLICT and letter.error.get("conflicts"):
-            _settle(own, letter, theirs=True)
+        if isinstance(letter, Outbound):
+            _must(own.lock(Outbound, letter.id).state is OpState.DEAD)
+            now = session.crm.runtime.clock.now()
+            own.update(Outbound, letter.id, {"state": OpState.QUEUED, "attempts": 0, "next_try": now, "error": {}})
         else:
-            stream = _stream(own, letter)
-            remote = from_plain(letter.remote)
-            verdicts = judge(own, letter.bridge, stream, [remote])
-            take_in(own, letter.bridge, stream, remote.scope, verdicts)
-    return session.get(Parked, letter.id)
+            _take_again(own, own.lock(Parked, letter.id))
+    return session.get(type(letter), letter.id)
+
+
+def _take_again(own: Session, letter: Parked) -> None:
+    _must(letter.state in _PARKED)
+    if letter.error.get("conflicts"):
+        _settle(own, letter, theirs=True)
+        return
+    stream, remote = _stream(own, letter), from_plain(letter.remote)
+    take_in(own, letter.bridge, stream, remote.scope, judge(own, letter.bridge, stream, [remote]))
 
 
 def discard(session: Session, letter: Outbound | Parked, reason: str) -> Outbound | Parked:
     """Give a letter up for good."""
+    _may(session)
     if not reason.strip():
         raise Invalid("erp_bridge.reason_missing")
-    if isinstance(letter, Outbound):
-        _must(letter.state is OpState.DEAD)
-        return session.update(Outbound, letter.id, {"state": OpState.DISCARDED, "reason": reason})
-    _must(letter.state in _PARKED)
-    if letter.state is ParkedState.CONFLICT and letter.error.get("conflicts"):
-        with session.elevated("conflict") as own:
-            _settle(own, letter, theirs=False)
-    return session.update(Parked, letter.id, {"state": ParkedState.DISCARDED, "reason": reason})
+    with session.elevated("discard") as own:
+        if isinstance(letter, Outbound):
+            _must(own.lock(Outbound, letter.id).state is OpState.DEAD)
+            own.update(Outbound, letter.id, {"state": OpState.DISCARDED, "reason": reason})
+        else:
+            found = own.lock(Parked, letter.id)
+            _must(found.state in _PARKED)
+            if found.error.get("conflicts"):
+                _settle(own, found, theirs=False)
+            own.update(Parked, letter.id, {"state": ParkedState.DISCARDED, "reason": reason})
+    return session.get(type(letter), letter.id)
+
+
+def _may(session: Session) -> None:
+    denied = session.check_action("erp_bridge.operate", None)
+    if denied is not None:
+        raise denied
 
 
 def _must(dead: bool) -> None:

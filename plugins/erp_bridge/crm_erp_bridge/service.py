@@ -40,6 +40,7 @@ class ErpBridge:
         """Try a dead letter once more; of a conflict, take the ERP's values.
 
         Raises:
+            Denied: the actor lacks the permission ``erp_bridge.operate``.
             Refused: ``erp_bridge.not_dead``: it is on its way, done or discarded.
         """
         return letters.replay(self._session, letter)
@@ -48,6 +49,7 @@ class ErpBridge:
         """Give a dead letter up, and say why; of a conflict, keep our values, which are then written to the ERP.
 
         Raises:
+            Denied: the actor lacks the permission ``erp_bridge.operate``.
             Refused: ``erp_bridge.not_dead``.
             Invalid: ``erp_bridge.reason_missing``.
         """
