@@ -11,7 +11,7 @@ from .intake import judge
 from .ledger import OPEN, Binding, OpState, Outbound, Parked, ParkedState
 from .mapping import Stream
 from .merge import sent_values
-from .queue import enqueue
+from .queue import Wanted, enqueue
 from .settings import Settings
 from .taking import from_plain, take_in
 
@@ -110,4 +110,4 @@ def _settle(own: Session, letter: Parked, *, theirs: bool) -> None:
     open_line = own.query(Outbound).where(Outbound.local_key == binding.local_key, Outbound.state.in_(OPEN)).count()
     if not open_line:
         values = sent_values(stream, stream.ours(own.crm.to_json(record)))
-        enqueue(own, letter.bridge, stream, binding.scope, record.id, values, source=f"{letter.id}@{letter.version}")
+        enqueue(own, letter.bridge, [Wanted(stream, binding.scope, record.id, values, f"{letter.id}@{letter.version}")])

@@ -30,7 +30,7 @@ class ErpBridge:
         if not self._session.can("read", record):
             raise Denied(action="read", entity=type(record).__name__)
         with self._session.elevated("queue for the ERP") as own:
-            return queue.offer(self._session, own, record, source)
+            return queue.offer(self._session, own, [(record, source)])
 
     def dead_letters(self, bridge: str | None = None, *, limit: int = 100) -> list[Outbound | Parked]:
         """Return what did not get through, oldest first: writes that the ERP refused, and records of its own that do not fit here."""

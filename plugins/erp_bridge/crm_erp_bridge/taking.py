@@ -14,7 +14,7 @@ from .intake import Verdict, problem_of
 from .ledger import Binding, Parked, ParkedState, joined
 from .mapping import Stream
 from .merge import hash_of, sent_values
-from .queue import enqueue
+from .queue import Wanted, enqueue
 
 OWN = "erp_bridge."
 
@@ -87,7 +87,7 @@ def _update(session: Session, bridge: str, stream: Stream, scope: str, verdict: 
     if verdict.overruled:
         values = sent_values(stream, {**verdict.ours, **verdict.changes})
         source = f"{joined(bridge, stream.name, verdict.remote.id)}@{verdict.remote.version}"
-        enqueue(session, bridge, stream, verdict.binding.scope, verdict.local_id, values, source=source)
+        enqueue(session, bridge, [Wanted(stream, verdict.binding.scope, verdict.local_id, values, source)])
 
 
 def _note(session: Session, stream: Stream, verdict: Verdict) -> None:
