@@ -39,6 +39,10 @@ _TABLE = """CREATE TABLE IF NOT EXISTS record (
     entity TEXT, id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT, version INTEGER, modified TEXT, data TEXT, UNIQUE (entity, key))"""
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # five, the library's, are dropped connections when ten come at once
+
+
 class HttpErp:
     """The server. ``rows`` and ``write`` are the side door: the ERP's own screens."""
 
@@ -49,7 +53,7 @@ class HttpErp:
         with closing(self.connect()) as db:
             db.execute(_TABLE)
         handler = type("Bound", (_Handler,), {"erp": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = _Server(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
@@ -178,7 +182,7 @@ class HttpConnector(Connector):
         ("customer", "order"), EntityCaps(cursor="time", id_listing=True, optimistic_lock=True, bulk_read=500)
     )
 
-    def __init__(self, address: tuple[str, int], key: str = KEY, patience: float = 1.0) -> None:
+    def __init__(self, address: tuple[str, int], key: str = KEY, patience: float = 2.0) -> None:
         super().__init__()
         self._address, self._key, self._patience = address, key, patience
 

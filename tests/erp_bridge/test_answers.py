@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 import attrs
 import pytest
 
-from crm_erp_bridge.api import Binding, EntityCaps, ErpBridge, Ok, Op, OpResult, Pending, Remote, Unavailable
+from crm_erp_bridge.api import Binding, EntityCaps, ErpBridge, Ok, Op, OpResult, Page, Pending, Remote, Run, RunKind, Unavailable
 from crm_erp_bridge.conformance import TcpProxy
 from crm_erp_bridge.conformance.proxy import cut_reply
 from tests.erp_bridge.conftest import OPERATOR, SYSTEM, MakeHttpDesk
@@ -83,6 +83,9 @@ class Short(HttpConnector):
 class Broken(HttpConnector):
     """Has a defect."""
 
+    def read(self, entity: str, cursor: str | None, until: datetime, limit: int, scope: str) -> Page:
+        raise KeyError("FModifyDate")
+
     def apply(self, ops: Sequence[Op]) -> list[OpResult]:
         raise KeyError("FNumber")
 
@@ -103,3 +106,12 @@ def test_c63_a_defect_of_a_connector_is_a_dead_letter_without_its_values(make_ht
     with desk.crm.session(OPERATOR) as s:
         (letter,) = s.use(ErpBridge).dead_letters()
         assert letter.error == {"code": "erp_bridge.fatal", "params": {"reason": "KeyError in the connector"}}
+    with pytest.raises(KeyError):
+        desk.sync.pull()
+    with desk.crm.session(OPERATOR) as s:
+        assert [(r.kind, r.ok, r.error) for r in s.query(Run).order_by(Run.id).all()] == [
+            (RunKind.PUSH, True, ""),
+            (RunKind.PULL, False, "KeyError"),
+        ]
+    desk.later(minutes=1)
+    assert desk.sync.push() == {}, "the lease was given back"

@@ -98,9 +98,10 @@ class Sync:
     def _failing(self, kind: RunKind) -> Iterator[None]:
         try:
             yield
-        except CRMError as e:
-            if e.code != "erp_bridge.busy":
-                self._keep(kind, False, {}, e.code)
+        except Exception as e:
+            code = e.code if isinstance(e, CRMError) else type(e).__name__
+            if code != "erp_bridge.busy":
+                self._keep(kind, False, {}, code)
             raise
 
     def _keep(self, kind: RunKind, ok: bool, counts: dict[str, Any], error: str) -> None:
