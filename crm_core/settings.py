@@ -1,4 +1,7 @@
-"""Settings of plugins: attrs classes, read from plain JSON and written back; and the one converter between typed values and JSON."""
+"""Settings of plugins: attrs classes, read from plain JSON and written back; and the one converter between typed values and JSON.
+
+A class with ``__crm_object__ = True`` stands for itself: the host gives its objects in code, and no JSON makes one.
+"""
 
 from __future__ import annotations
 
@@ -89,6 +92,7 @@ def _register_values(converter: Converter) -> None:
     converter.register_unstructure_hook(datetime, lambda value: value.astimezone(UTC).isoformat())
     converter.register_structure_hook_func(lambda t: isinstance(t, type) and issubclass(t, enum.Enum), _member)
     converter.register_structure_hook_func(_is_literal, _literal)
+    converter.register_structure_hook_func(lambda t: getattr(t, "__crm_object__", False), _object)
 
 
 def _register_shapes(converter: Converter) -> None:
@@ -158,6 +162,12 @@ def _member(value: Any, members: Any) -> Any:
         return members(value)
     except ValueError:
         raise _not_one_of(value, [str(m.value) for m in members]) from None
+
+
+def _object(value: Any, kind: Any) -> Any:
+    if isinstance(value, kind):
+        return value
+    raise _wrong_type(value, f"an object of {kind.__name__}, given in code")
 
 
 def _is_literal(t: Any) -> bool:

@@ -234,3 +234,24 @@ def test_a_settings_class_that_json_cannot_fill_is_a_load_error() -> None:
 
 def test_the_plain_converter_lets_unknown_keys_pass_unless_told_otherwise() -> None:
     assert plain_converter().structure({"name": "x", "later": 1}, Level) == Level("x")
+
+
+class Connection:
+    """What only code can make."""
+
+    __crm_object__ = True
+
+
+@attrs.define
+class WithObjects:
+    connections: list[Connection] = attrs.Factory(list)
+    patience: int = 5
+
+
+def test_an_object_of_the_hosts_stands_for_itself_and_no_json_makes_one() -> None:
+    given_one = Connection()
+    kept = dump(WithObjects([given_one]))
+    assert load(WithObjects, {**kept, "patience": 7}) == WithObjects([given_one], 7)
+    with pytest.raises(Invalid) as error:
+        load(WithObjects, {"connections": [{"url": "evil"}]})
+    assert [(d.field, d.code) for d in error.value.details] == [("connections[0]", "wrong_type")]

@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 import crm_analytics
+import crm_erp_bridge
 import crm_marketing
 import crm_sales
 import crm_service
@@ -51,7 +52,7 @@ def bound(database: Database) -> Iterator[Bound]:
     opened.dispose()
 
 
-MODULES = [crm_analytics.plugin, crm_marketing.plugin, crm_sales.plugin, crm_service.plugin]
+MODULES = [crm_analytics.plugin, crm_erp_bridge.plugin, crm_marketing.plugin, crm_sales.plugin, crm_service.plugin]
 
 
 @pytest.mark.parametrize("name", ["core", *(plugin.name for plugin in MODULES)])

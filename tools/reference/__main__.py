@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import crm_analytics
+import crm_erp_bridge
 import crm_marketing
 import crm_sales
 import crm_service
@@ -23,6 +24,7 @@ def modules() -> dict[Plugin, str]:
     return {
         CORE: "crm_core.hooks",
         crm_analytics.plugin: "crm_analytics",
+        crm_erp_bridge.plugin: "crm_erp_bridge",
         crm_marketing.plugin: "crm_marketing",
         crm_sales.plugin: "crm_sales",
         crm_service.plugin: "crm_service",
@@ -31,7 +33,7 @@ def modules() -> dict[Plugin, str]:
 
 def pages() -> dict[str, str]:
     """Return the text of every page by its file's name."""
-    crm = CRM("sqlite://", plugins=[crm_analytics.plugin, crm_marketing.plugin, crm_sales.plugin, crm_service.plugin])
+    crm = CRM("sqlite://", plugins=[plugin for plugin in modules() if plugin is not CORE])
     made = {"names.md": names.page()}
     made |= {f"{plugin.name}.md": plugins.page(crm, plugin, package) for plugin, package in modules().items()}
     made |= {"errors.md": errors.page(), "commands.md": commands.page()}

@@ -1,0 +1,147 @@
+"""``crm erp``: the runs of a bridge from the command line, and its dead letters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import click
+
+from crm_core import CRM, Actor, Invalid
+
+from .ledger import Outbound, Parked
+from .plugin import plugin
+from .reconcile import StreamReport
+from .service import ErpBridge
+from .sync import Sync
+
+
+class Shell(Protocol):
+    """What the command ``crm`` hands on: which CRM, and the language."""
+
+    lang: str
+
+    def open(self) -> CRM:
+        """Open the host's CRM."""
+
+
+@click.group()
+def erp() -> None:
+    """Work on a bridge to an ERP: crm --app shop:crm erp plan NAME."""
+
+
+_bridge = click.argument("bridge")
+_tenant = click.option("--tenant", help="Whose; that of the bridge's first scope where none is given.")
+
+
+@erp.command("pull", help="Take in what changed in the ERP.")
+@_bridge
+@_tenant
+@click.pass_obj
+def pull(shell: Shell, bridge: str, tenant: str | None) -> None:
+    """Pull."""
+    with Sync(shell.open(), bridge, tenant=tenant) as sync:
+        _counts(sync.pull())
+
+
+@erp.command("push", help="Write to the ERP what is queued.")
+@_bridge
+@_tenant
+@click.pass_obj
+def push(shell: Shell, bridge: str, tenant: str | None) -> None:
+    """Push."""
+    with Sync(shell.open(), bridge, tenant=tenant) as sync:
+        _counts(sync.push())
+
+
+@erp.command("plan", help="Say what a pull and a push would do, and do nothing.")
+@_bridge
+@_tenant
+@click.pass_obj
+def plan(shell: Shell, bridge: str, tenant: str | None) -> None:
+    """Plan."""
+    with Sync(shell.open(), bridge, tenant=tenant) as sync:
+        found = sync.plan()
+    _counts(found.counts)
+    for difference in found.differences:
+        fields = ", ".join(f"{n}: {_short(ours)} -> {_short(theirs)}" for n, (ours, theirs) in difference.fields.items())
+        click.echo(f"  {difference.stream} {difference.remote_id} {difference.kind}  {fields or _error(shell, difference.error)}")
+
+
+@erp.command("reconcile", help="Compare both sides in full; the exit code is 1 where something is left to explain.")
+@_bridge
+@_tenant
+@click.pass_obj
+def reconcile(shell: Shell, bridge: str, tenant: str | None) -> None:
+    """Reconcile."""
+    with Sync(shell.open(), bridge, tenant=tenant) as sync:
+        found = sync.reconcile()
+    for stream in found.streams:
+        _report(stream)
+    raise SystemExit(found.exit_code)
+
+
+def _report(stream: StreamReport) -> None:
+    click.echo(f"{stream.stream}  there {stream.there}, here {stream.here}, {'clean' if stream.clean else 'NOT CLEAN'}")
+    for name, (there, here) in stream.sums.items():
+        click.echo(f"  {name}  there {there}, here {here}" + ("" if there == here else f", difference {there - here}"))
+    for what, count, ids in (("only there", stream.missing_here, stream.only_there), ("only here", stream.missing_there, stream.only_here)):
+        if count:
+            click.echo(f"  {what}: {count} ({', '.join(ids)})")
+    for id, fields in stream.sample:
+        click.echo(f"  {id}  " + ", ".join(f"{n}: here {_short(ours)}, there {_short(theirs)}" for n, (ours, theirs) in fields.items()))
+
+
+@erp.command("dead", help="List dead letters.")
+@_bridge
+@_tenant
+@click.pass_obj
+def dead(shell: Shell, bridge: str, tenant: str | None) -> None:
+    """List them."""
+    crm = shell.open()
+    with crm.session(Actor.service(plugin.name, tenant=tenant or "main")) as session:
+        letters = session.use(ErpBridge).dead_letters(bridge, limit=1000)
+        for letter in letters:
+            click.echo(f"{letter.id}  {letter.stream}  {letter.state.value}  {_error(shell, letter.error)}")
+
+
+@erp.command("replay", help="Try a dead letter once more; of a conflict, take the ERP's values.")
+@click.argument("letter")
+@click.option("--tenant", default="main", show_default=True)
+@click.pass_obj
+def replay(shell: Shell, letter: str, tenant: str) -> None:
+    """Replay one."""
+    with shell.open().session(Actor.service(plugin.name, tenant=tenant)) as session:
+        session.use(ErpBridge).replay(_letter(session, letter))
+
+
+@erp.command("discard", help="Give a dead letter up; of a conflict, keep our values.")
+@click.argument("letter")
+@click.option("--reason", required=True, help="Why.")
+@click.option("--tenant", default="main", show_default=True)
+@click.pass_obj
+def discard(shell: Shell, letter: str, reason: str, tenant: str) -> None:
+    """Discard one."""
+    with shell.open().session(Actor.service(plugin.name, tenant=tenant)) as session:
+        session.use(ErpBridge).discard(_letter(session, letter), reason=reason)
+
+
+def _letter(session: Any, id: str) -> Outbound | Parked:
+    found = session.find(Outbound, id) or session.find(Parked, id)
+    if found is None:
+        raise Invalid("erp_bridge.unknown_letter", given=id[:60])
+    return found  # type: ignore[no-any-return]  # one of the two
+
+
+def _counts(counts: Mapping[str, int]) -> None:
+    click.echo("\n".join(f"{name}  {n}" for name, n in sorted(counts.items())) or "nothing to do")
+
+
+def _error(shell: Shell, error: Mapping[str, Any]) -> str:
+    text = shell.open().messages.text(str(error.get("code", "")), error.get("params", {}), shell.lang)
+    return text + "".join(f" {f['field']}: {f['code']}" for f in error.get("fields", ()))
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,107 @@
+"""Subject: the connector under test, and the side door to the real ERP behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ..connector import Connector, Op, OpResult, Page, Pending, Remote
+
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+class Subject:
+    """Subclass it for your ERP: how to reach it through your connector, and how to work in it without.
+
+    Attributes:
+        entity, scope: the kind of records, and the organisation, that are tried.
+        rows: how many the rule of paging writes.
+        address: host and port, where the connector has a socket; the rules then put a proxy before it.
+        secret: the password or key that no message may show.
+    """
+
+    entity = "customer"
+    scope = ""
+    rows = 250
+    address: tuple[str, int] | None = None
+    secret = ""
+
+    def connector(self, address: tuple[str, int] | None = None) -> Connector:
+        """Make a connector; with *address*, to the proxy that stands there."""
+        raise NotImplementedError
+
+    def stranger(self) -> Connector | None:
+        """Make a connector with a wrong password; None where there is none."""
+        return None
+
+    def sample(self, n: int) -> dict[str, Any]:
+        """Return good data of a new record, another one for each *n*."""
+        raise NotImplementedError
+
+    def bad(self) -> dict[str, Any] | None:
+        """Return data that the ERP refuses for a field; None where it refuses nothing."""
+        return None
+
+    def tricky(self) -> Sequence[Mapping[str, Any]]:
+        """Return fields that must survive the way there and back."""
+        return []
+
+    def put(self, records: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Write new records in the ERP, all in one transaction, and return their ids."""
+        raise NotImplementedError
+
+    def change(self, id: str, data: Mapping[str, Any]) -> None:
+        """Change a record in the ERP."""
+        raise NotImplementedError
+
+    def delete(self, id: str) -> None:
+        """Delete a record in the ERP."""
+        raise NotImplementedError
+
+    def living(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return all living records in the ERP by id."""
+        raise NotImplementedError
+
+    def approve(self) -> None:
+        """Do in the ERP what pending ops wait for."""
+
+    def close(self) -> None:
+        """Stop what was started."""
+
+    # What the rules share
+
+    def op(self, n: int, *, key: str = "", **given: Any) -> Op:
+        """Return an op that creates the n-th sample, unless *given* says otherwise."""
+        basis: dict[str, Any] = {"kind": "create", "remote_id": None, "data": self.sample(n)}
+        return Op(key=key or f"00000000-0000-5000-8000-{n:012d}", entity=self.entity, scope=self.scope, **{**basis, **given})
+
+    def applied(self, connector: Connector, *ops: Op) -> list[OpResult]:
+        """Apply ops until none is pending, with the approval they wait for."""
+        results = connector.apply(list(ops))
+        if any(isinstance(r, Pending) for r in results):
+            self.approve()
+            results = connector.apply(list(ops))
+        return results
+
+    def pages(self, connector: Connector, cursor: str | None = None, limit: int = 1000) -> list[Page]:
+        """Read all pages from a cursor on; a connector that leads nowhere is stopped after ten thousand."""
+        found: list[Page] = []
+        while len(found) < 10_000:
+            page = connector.read(self.entity, cursor, FOREVER, limit, self.scope)
+            found.append(page)
+            if page.complete:
+                return found
+            cursor = following(page)
+        raise AssertionError("rule 4: the pages have no end")
+
+    def read(self, connector: Connector, cursor: str | None = None, limit: int = 1000) -> list[Remote]:
+        """Read all records from a cursor on."""
+        return [r for page in self.pages(connector, cursor, limit) for r in page.records]
+
+
+def following(page: Page, overlap: timedelta = timedelta(0)) -> str | None:
+    """Return where the bridge goes on after a page."""
+    if page.next is not None or not page.records:
+        return page.next
+    return (max(r.modified_at for r in page.records) - overlap).isoformat()

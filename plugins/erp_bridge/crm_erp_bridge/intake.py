@@ -1,0 +1,138 @@
+"""What a page of the ERP's records means for ours: judged first, for a plan and a pull alike, then done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import attrs
+
+from crm_core import CRMError, Session
+
+from .connector import Remote
+from .ledger import Binding, bindings_of
+from .mapping import Stream, Values
+from .merge import merge
+
+VerdictKind = Literal["create", "update", "same", "echo", "conflict", "delete", "waiting", "invalid", "skipped"]
+
+
+@attrs.define
+class Verdict:
+    """What is to be done with one record of the ERP.
+
+    Attributes:
+        values: its canonical values; references are our ids.
+        ours: our record's, where there is one.
+        changes: what our record takes over.
+        overruled, conflicts: see :class:`~crm_erp_bridge.merge.Merged`.
+        error: what is wrong, as plain JSON.
+    """
+
+    kind: VerdictKind
+    remote: Remote
+    binding: Binding | None = None
+    local_id: str | None = None
+    values: Values = attrs.Factory(dict)
+    ours: Values = attrs.Factory(dict)
+    plain: Mapping[str, Any] = attrs.Factory(dict)
+    changes: Values = attrs.Factory(dict)
+    overruled: list[str] = attrs.Factory(list)
+    conflicts: dict[str, tuple[Any, Any]] = attrs.Factory(dict)
+    error: dict[str, Any] = attrs.Factory(dict)
+
+
+def judge(session: Session, bridge: str, stream: Stream, remotes: Sequence[Remote]) -> list[Verdict]:
+    """Say what each record means, in the ERP's order; of several versions of one record the last counts. Nothing is written."""
+    latest = {r.id: r for r in remotes}
+    verdicts = [_read(stream, r) for r in latest.values()]
+    _look_up_references(session, bridge, stream, verdicts)
+    bound = bindings_of(session, bridge, stream.name, list(latest))
+    for verdict in verdicts:
+        verdict.binding = bound.get(verdict.remote.id)
+        verdict.local_id = verdict.binding.local_id if verdict.binding else None
+    _match(session, bridge, stream, [v for v in verdicts if v.binding is None and v.kind == "create"])
+    entity = session.crm.entity(stream.record)
+    records = {r.id: r for r in session.get_many(entity, [v.local_id for v in verdicts if v.local_id])}
+    for verdict in verdicts:
+        record = records.get(verdict.local_id or "")
+        verdict.plain = session.crm.to_json(record) if record else {}
+        verdict.ours = stream.ours(verdict.plain)
+        if verdict.kind == "create":
+            _decide(stream, verdict, found=record is not None)
+    return verdicts
+
+
+def _read(stream: Stream, remote: Remote) -> Verdict:
+    if remote.deleted:
+        return Verdict("create", remote)
+    try:
+        return Verdict("create", remote, values=stream.read(remote.data))
+    except CRMError as e:
+        return Verdict("invalid", remote, error=problem_of(e))
+
+
+def _look_up_references(session: Session, bridge: str, stream: Stream, verdicts: Sequence[Verdict]) -> None:
+    for field in (f for f in stream.fields.values() if f.codec == "ref"):
+        asked = [v for v in verdicts if v.values.get(field.field) is not None]
+        found = bindings_of(session, bridge, field.stream, [v.values[field.field] for v in asked])
+        for verdict in asked:
+            remote_id = verdict.values[field.field]
+            if remote_id in found:
+                verdict.values[field.field] = found[remote_id].local_id
+            else:
+                verdict.kind = "waiting"
+                verdict.error = {"code": "erp_bridge.parent_missing", "params": {"stream": field.stream, "id": remote_id}}
+
+
+def _match(session: Session, bridge: str, stream: Stream, verdicts: Sequence[Verdict]) -> None:
+    """Recognise records that come for the first time; one that could be several is for a person to decide."""
+    entity: Any = session.crm.entity(stream.record)
+    for name in stream.match:
+        unknown = [v for v in verdicts if v.local_id is None and v.kind == "create" and v.values.get(name) is not None]
+        if not unknown:
+            continue
+        candidates = session.query(entity).where(getattr(entity, name).in_([v.values[name] for v in unknown])).all()
+        taken = {b.local_id for b in _bound_here(session, bridge, stream, [c.id for c in candidates])}
+        for verdict in unknown:
+            same = [c for c in candidates if getattr(c, name) == verdict.values[name]]
+            if len(same) == 1 and same[0].id not in taken:
+                verdict.local_id = same[0].id
+            elif same:
+                verdict.kind = "conflict"
+                verdict.error = {"code": "erp_bridge.ambiguous", "params": {"field": name, "records": [c.id for c in same][:5]}}
+
+
+def _bound_here(session: Session, bridge: str, stream: Stream, local_ids: Sequence[str]) -> list[Binding]:
+    from .ledger import bindings_to
+
+    return list(bindings_to(session, bridge, stream.name, local_ids).values())
+
+
+def _decide(stream: Stream, verdict: Verdict, *, found: bool) -> None:
+    binding, remote = verdict.binding, verdict.remote
+    if remote.deleted:
+        verdict.kind = "delete" if binding and binding.gone_at is None else "skipped"
+    elif verdict.local_id is None:
+        verdict.kind = "create" if stream.from_erp == "always" else "skipped"
+    elif not found:
+        verdict.kind = "skipped"  # it was deleted here; the ERP's word does not bring it back
+    else:
+        echo = binding is not None and bool(binding.sent_hash) and remote.version == binding.remote_version
+        merged = merge(stream, binding.base if binding else {}, verdict.ours, verdict.values, echo=echo)
+        verdict.changes, verdict.overruled, verdict.conflicts = merged.changes, merged.overruled, merged.conflicts
+        if merged.conflicts:
+            verdict.kind = "conflict"
+            verdict.error = {"code": "erp_bridge.both_changed", "params": {"fields": sorted(merged.conflicts)}}
+        elif merged.changes or merged.overruled or binding is None:
+            verdict.kind = "update"
+        else:
+            verdict.kind = "echo" if echo else "same"
+
+
+def problem_of(error: CRMError) -> dict[str, Any]:
+    """Return what is wrong as plain JSON, without the values: they may be personal."""
+    body: dict[str, Any] = {"code": error.code, "params": {k: str(v)[:100] for k, v in error.params.items()}}
+    if error.details:
+        body["fields"] = [{"field": d.field, "code": d.code} for d in error.details]
+    return body

@@ -1,0 +1,177 @@
+"""What the bridge keeps: bindings, the queue to the ERP, what it could not take in, cursors, runs and used-up files.
+
+A key field joins the parts that must be unique together, so the database itself refuses a second one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from crm_core import Entity, Field, Session, field
+
+from .plugin import plugin
+
+
+class OpState(Enum):
+    """How far a write to the ERP is. ``sent``: it left us, and nobody knows yet whether it arrived."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    PENDING = "pending"
+    DONE = "done"
+    DEAD = "dead"
+    DISCARDED = "discarded"
+
+
+OPEN = (OpState.QUEUED, OpState.SENT, OpState.PENDING)
+"""The states of a write that is still on its way."""
+
+
+class ParkedState(Enum):
+    """Whether a record that could not be taken in still waits."""
+
+    WAITING = "waiting"
+    CONFLICT = "conflict"
+    DEAD = "dead"
+    DONE = "done"
+    DISCARDED = "discarded"
+
+
+class RunKind(Enum):
+    """What a run did."""
+
+    PULL = "pull"
+    PUSH = "push"
+    RECONCILE = "reconcile"
+
+
+class Binding(Entity):
+    """This record of the ERP is that record of ours: one to one, both ways.
+
+    Attributes:
+        base: the values on which both sides last agreed, in our words.
+        remote_version: the ERP's version that was last seen or written.
+        sent_hash: of what was last written there, so that it is known when it comes back, and not written twice.
+        missing: in how many scans running the ERP did not have it.
+        gone_at: since when it is deleted there.
+    """
+
+    bridge: Field[str] = field(length=60)
+    stream: Field[str] = field(length=60)
+    scope: Field[str] = field(default="", length=60)
+    remote_id: Field[str] = field(length=200)
+    record: Field[str] = field(length=127)
+    local_id: Field[str] = field(length=36)
+    remote_key: Field[str] = field(length=400, unique=True)
+    local_key: Field[str] = field(length=400, unique=True)
+    base: Field[dict[str, Any]] = field(factory=dict, pii=True)
+    remote_version: Field[str] = field(default="", length=200)
+    sent_hash: Field[str] = field(default="", length=64)
+    missing: Field[int] = field(default=0)
+    gone_at: Field[datetime | None] = field(default=None)
+    synced_at: Field[datetime]
+
+
+class Outbound(Entity):
+    """A write on its way to the ERP; one record's go in order, and its parents' before it. ``key`` is the idempotency key."""
+
+    bridge: Field[str] = field(length=60)
+    stream: Field[str] = field(length=60)
+    scope: Field[str] = field(default="", length=60)
+    local_key: Field[str] = field(length=400, index=True)
+    local_id: Field[str] = field(length=36)
+    sequence: Field[int]
+    key: Field[str] = field(length=36, unique=True)
+    source: Field[str] = field(length=400, unique=True)
+    kind: Field[str] = field(default="", length=10)
+    values: Field[dict[str, Any]] = field(pii=True)
+    state: Field[OpState] = field(default=OpState.QUEUED, index=True)
+    attempts: Field[int] = field(default=0)
+    next_try: Field[datetime]
+    remote_id: Field[str | None] = field(default=None, length=200)
+    waits_for: Field[str] = field(default="", length=200)
+    error: Field[dict[str, Any]] = field(factory=dict)
+    reason: Field[str] = field(default="", text=True)
+
+
+class Parked(Entity):
+    """A record of the ERP that could not be taken in, with what is wrong; newer versions of it replace it here."""
+
+    bridge: Field[str] = field(length=60)
+    stream: Field[str] = field(length=60)
+    remote_key: Field[str] = field(length=400, unique=True)
+    remote: Field[dict[str, Any]] = field(pii=True)
+    state: Field[ParkedState] = field(index=True)
+    error: Field[dict[str, Any]] = field(factory=dict)
+    reason: Field[str] = field(default="", text=True)
+
+
+class Cursor(Entity):
+    """How far a stream of a scope is read. It moves in the transaction that keeps what was read."""
+
+    key: Field[str] = field(length=200, unique=True)
+    cursor: Field[str | None] = field(default=None, text=True)
+    at: Field[datetime | None] = field(default=None)
+
+
+class SeenFile(Entity):
+    """A file that is used up, whatever its name is next time."""
+
+    key: Field[str] = field(length=200, unique=True)
+    name: Field[str] = field(default="", text=True)
+
+
+class Run(Entity):
+    """What one run did, and how it ended."""
+
+    bridge: Field[str] = field(length=60, index=True)
+    kind: Field[RunKind]
+    ended_at: Field[datetime]
+    ok: Field[bool]
+    counts: Field[dict[str, Any]] = field(factory=dict)
+    error: Field[str] = field(default="", text=True)
+
+
+class Lease(Entity):
+    """Who works on a bridge now: pulls and pushes of one bridge and tenant do not overlap."""
+
+    bridge: Field[str] = field(length=60, unique=True)
+    holder: Field[str] = field(default="", length=36)
+    until: Field[datetime | None] = field(default=None)
+
+
+plugin.entities(Binding, Outbound, Parked, Cursor, SeenFile, Run, Lease)
+
+
+def joined(bridge: str, stream: str, id: str) -> str:
+    """Return the key of one record on one side of a bridge."""
+    return f"{bridge}:{stream}:{id}"
+
+
+def operation_key(bridge: str, stream: str, local_id: str, sequence: int) -> str:
+    """Return the idempotency key of a record's n-th write; the same whoever computes it, and whenever."""
+    return str(uuid5(NAMESPACE_URL, f"crm:{bridge}/{stream}/{local_id}/{sequence}"))
+
+
+def bindings_of(session: Session, bridge: str, stream: str, remote_ids: Sequence[str]) -> dict[str, Binding]:
+    """Return the bindings of the ERP's records by their ids."""
+    found: dict[str, Binding] = {}
+    keys = [joined(bridge, stream, id) for id in dict.fromkeys(remote_ids)]
+    for start in range(0, len(keys), 500):
+        for binding in session.query(Binding).where(Binding.remote_key.in_(keys[start : start + 500])).all():
+            found[binding.remote_id] = binding
+    return found
+
+
+def bindings_to(session: Session, bridge: str, stream: str, local_ids: Sequence[str]) -> dict[str, Binding]:
+    """Return the bindings of our records by their ids."""
+    found: dict[str, Binding] = {}
+    keys = [joined(bridge, stream, id) for id in dict.fromkeys(local_ids)]
+    for start in range(0, len(keys), 500):
+        for binding in session.query(Binding).where(Binding.local_key.in_(keys[start : start + 500])).all():
+            found[binding.local_id] = binding
+    return found

@@ -1,0 +1,113 @@
+"""Dead letters: what did not get through in either direction, until somebody replays or discards it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crm_core import Invalid, Refused, Session
+
+from .bridge import Bridge
+from .intake import judge
+from .ledger import OPEN, Binding, OpState, Outbound, Parked, ParkedState
+from .mapping import Stream
+from .merge import sent_values
+from .queue import Wanted, enqueue
+from .settings import Settings
+from .taking import from_plain, take_in
+
+_PARKED = (ParkedState.DEAD, ParkedState.CONFLICT, ParkedState.WAITING)
+
+
+def dead_letters(session: Session, bridge: str | None, limit: int) -> list[Outbound | Parked]:
+    """Return dead letters of both directions, oldest first."""
+    out = session.query(Outbound).where(Outbound.state == OpState.DEAD)
+    parked = session.query(Parked).where(Parked.state.in_(_PARKED))
+    if bridge is not None:
+        out, parked = out.where(Outbound.bridge == bridge), parked.where(Parked.bridge == bridge)
+    found: list[Outbound | Parked] = [*out.order_by(Outbound.id).page(limit), *parked.order_by(Parked.id).page(limit)]
+    return sorted(found, key=lambda letter: letter.id)[:limit]
+
+
+def replay(session: Session, letter: Outbound | Parked) -> Outbound | Parked:
+    """Put a write back into the queue, or take a record in once more."""
+    _may(session)
+    with session.elevated("replay") as own:
+        if isinstance(letter, Outbound):
+            _must(own.lock(Outbound, letter.id).state is OpState.DEAD)
+            now = session.crm.runtime.clock.now()
+            own.update(Outbound, letter.id, {"state": OpState.QUEUED, "attempts": 0, "next_try": now, "error": {}})
+        else:
+            _take_again(own, own.lock(Parked, letter.id))
+    return session.get(type(letter), letter.id)
+
+
+def _take_again(own: Session, letter: Parked) -> None:
+    _must(letter.state in _PARKED)
+    if letter.error.get("conflicts"):
+        _settle(own, letter, theirs=True)
+        return
+    stream, remote = _stream(own, letter), from_plain(letter.remote)
+    take_in(own, letter.bridge, stream, remote.scope, judge(own, letter.bridge, stream, [remote]))
+
+
+def discard(session: Session, letter: Outbound | Parked, reason: str) -> Outbound | Parked:
+    """Give a letter up for good."""
+    _may(session)
+    if not reason.strip():
+        raise Invalid("erp_bridge.reason_missing")
+    with session.elevated("discard") as own:
+        if isinstance(letter, Outbound):
+            _must(own.lock(Outbound, letter.id).state is OpState.DEAD)
+            own.update(Outbound, letter.id, {"state": OpState.DISCARDED, "reason": reason})
+        else:
+            found = own.lock(Parked, letter.id)
+            _must(found.state in _PARKED)
+            if found.error.get("conflicts"):
+                _settle(own, found, theirs=False)
+            own.update(Parked, letter.id, {"state": ParkedState.DISCARDED, "reason": reason})
+    return session.get(type(letter), letter.id)
+
+
+def _may(session: Session) -> None:
+    denied = session.check_action("erp_bridge.operate", None)
+    if denied is not None:
+        raise denied
+
+
+def _must(dead: bool) -> None:
+    if not dead:
+        raise Refused("erp_bridge.not_dead")
+
+
+def bridge_named(session: Session, name: str) -> Bridge:
+    """Return a bridge of the settings.
+
+    Raises:
+        Invalid: ``erp_bridge.unknown_bridge``.
+    """
+    bridges = {b.name: b for b in session.settings(Settings).bridges}
+    if name not in bridges:
+        raise Invalid("erp_bridge.unknown_bridge", given=name[:60], known=sorted(bridges))
+    return bridges[name]
+
+
+def _stream(session: Session, letter: Parked) -> Stream:
+    return bridge_named(session, letter.bridge).mapping.streams[letter.stream]
+
+
+def _settle(own: Session, letter: Parked, *, theirs: bool) -> None:
+    """Decide a conflict: theirs are written here, or ours there."""
+    stream = _stream(own, letter)
+    binding = own.query(Binding).where(Binding.remote_key == letter.remote_key).one()
+    entity = own.crm.entity(stream.record)
+    record: Any = own.get(entity, binding.local_id)
+    conflicts: dict[str, list[Any]] = letter.error["conflicts"]
+    if theirs:
+        plain = own.crm.to_json(record)
+        own.update(entity, record.id, {name: stream.fields[name].into(both[1], plain) for name, both in conflicts.items()})
+        own.update(Parked, letter.id, {"state": ParkedState.DONE})
+        return
+    open_line = own.query(Outbound).where(Outbound.local_key == binding.local_key, Outbound.state.in_(OPEN)).count()
+    if not open_line:
+        values = sent_values(stream, stream.ours(own.crm.to_json(record)))
+        enqueue(own, letter.bridge, [Wanted(stream, binding.scope, record.id, values, f"{letter.id}@{letter.version}")])

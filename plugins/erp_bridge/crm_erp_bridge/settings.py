@@ -1,0 +1,37 @@
+"""What a host sets for the ERP bridge."""
+
+from __future__ import annotations
+
+import attrs
+
+from .bridge import Bridge
+
+_positive = attrs.validators.ge(1)
+
+
+@attrs.define
+class Settings:
+    """Settings of the ERP bridge.
+
+    Attributes:
+        bridges: the ERPs, as objects in the host's code.
+        overlap_minutes: how far before the last change a run by time reads again, so that what was committed late still arrives.
+        settle_seconds: how far behind the ERP's clock a run stays.
+        most_tries: after so many tries an op is a dead letter.
+        first_delay_seconds: the longest pause after the first failure; each later one is twice as long, up to an hour.
+        lease_minutes: for how long a run that died keeps the next one of its bridge away.
+        most_missing_percent: if more of the bound records are missing than this, nothing is taken for deleted.
+    """
+
+    bridges: list[Bridge] = attrs.field(factory=list)
+    overlap_minutes: int = attrs.field(default=5, validator=attrs.validators.ge(0))
+    settle_seconds: int = attrs.field(default=5, validator=attrs.validators.ge(0))
+    most_tries: int = attrs.field(default=8, validator=_positive)
+    first_delay_seconds: int = attrs.field(default=30, validator=_positive)
+    lease_minutes: int = attrs.field(default=5, validator=_positive)
+    most_missing_percent: int = attrs.field(default=20, validator=attrs.validators.ge(0))
+
+    @bridges.validator
+    def _named_once(self, _: object, bridges: list[Bridge]) -> None:
+        if len({b.name for b in bridges}) < len(bridges):
+            raise ValueError("two bridges have one name")

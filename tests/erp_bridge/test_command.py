@@ -1,0 +1,75 @@
+"""``crm erp``: the runs of a bridge as people and jobs start them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import click.testing
+import pytest
+
+from crm_core import Money
+from crm_erp_bridge.api import Order
+from tests.erp_bridge.conftest import SYSTEM, Desk, customer, order
+
+Run = Callable[..., click.testing.Result]
+
+
+@pytest.fixture
+def run(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run ``crm --app host:crm erp`` with arguments, on the desk's CRM."""
+    folder = tmp_path / "site" / "some_vendor-1.0.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: some-vendor\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[crm.commands]\nerp = crm_erp_bridge.command:erp\n")
+    monkeypatch.syspath_prepend(folder.parent)
+    importlib.invalidate_caches()
+    host = ModuleType("host_of_the_desk")
+    host.crm = desk.crm  # type: ignore[attr-defined]  # what a host's module has
+    monkeypatch.setitem(sys.modules, "host_of_the_desk", host)
+    from crm_core.cli.app import app
+
+    def called(*arguments: str, lang: str = "en") -> click.testing.Result:
+        given = ["--app", "host_of_the_desk:crm", "--lang", lang, "erp", *arguments]
+        return click.testing.CliRunner().invoke(app, given, prog_name="crm")
+
+    return called
+
+
+def test_c63_plan_pull_and_reconcile_from_the_command_line(desk: Desk, run: Run) -> None:
+    desk.drop("customer-1.json", customer("C1", branch="Steel"))
+    desk.drop("order-1.json", order("O1"))
+    planned = run("plan", "files")
+    assert "customer.create  1" in planned.output
+    assert "industry: null -> Steel" in planned.output
+    assert run("pull", "files").output == "customer.create  1\norder.create  1\n"
+    assert run("pull", "files").output == "nothing to do\n"
+    clean = run("reconcile", "files")
+    assert (clean.exit_code, "order  there 1, here 1, clean" in clean.output) == (0, True)
+    with desk.crm.session(SYSTEM) as s:
+        s.update(Order, s.query(Order).one().id, {"total": Money("99.99", "EUR")})
+    found = run("reconcile", "files")
+    assert (found.exit_code, "total 2026-01 EUR  there 100.00, here 99.99, difference 0.01" in found.output) == (1, True)
+
+
+def test_c63_dead_letters_from_the_command_line_in_the_readers_language(desk: Desk, run: Run) -> None:
+    desk.drop("order-1.json", order("O1", "C9"), order("O2", "C9"))
+    run("pull", "files")
+    listed = run("dead", "files", lang="zh").output.splitlines()
+    assert [line.split("  ", 1)[1] for line in listed] == ["order  waiting  正在等待尚未到达的 customer C9。"] * 2
+    one, two = (line.split()[0] for line in listed)
+    assert run("discard", one, "--reason", "a test").exit_code == 0
+    assert run("replay", two).exit_code == 0
+    assert [line.split()[0] for line in run("dead", "files").output.splitlines()] == [two]
+    failed = run("replay", one)
+    assert (failed.exit_code, failed.output) == (1, "Error: This is no dead letter any more: it is on its way, done or discarded.\n")
+
+
+def test_c63_a_push_from_the_command_line_and_an_unknown_bridge(desk: Desk, run: Run) -> None:
+    assert run("push", "files").output == "nothing to do\n"
+    failed = run("push", "flies")
+    assert (failed.exit_code, failed.output) == (1, "Error: There is no bridge flies. There are: files.\n")
+    assert "no dead letter nobody" in run("replay", "nobody").output

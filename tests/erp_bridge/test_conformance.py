@@ -1,0 +1,154 @@
+"""The conformance suite: both connectors keep all its rules, and one that breaks a rule is told which, and why."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+import attrs
+import pytest
+
+from crm_erp_bridge.api import CheckResult, Conflict, Invalid, Ok, Op, OpResult, Page, Throttled
+from crm_erp_bridge.conformance import Rules, Subject
+from tests.erp_bridge.http_erp import HttpConnector
+from tests.erp_bridge.subjects import FolderSubject, HttpSubject
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class TestFolderDrop(Rules):
+    """The folder keeps all rules that apply to it."""
+
+    @pytest.fixture
+    def subject(self) -> Iterator[Subject]:
+        made = FolderSubject()
+        yield made
+        made.close()
+
+
+class TestHttp(Rules):
+    """So does a connector with a socket, with real faults on its way."""
+
+    @pytest.fixture
+    def subject(self) -> Iterator[Subject]:
+        made = HttpSubject()
+        yield made
+        made.close()
+
+
+class LetsIn(HttpConnector):
+    def check(self) -> CheckResult:
+        return CheckResult(version="1", server_time=datetime.fromisoformat("2026-01-01T00:00+00:00"), scopes=[])
+
+
+class Lossy(HttpConnector):
+    """Goes on after the last instant, and so loses what shares it."""
+
+    def read(self, entity: str, cursor: str | None, until: datetime, limit: int, scope: str) -> Page:
+        page = super().read(entity, cursor, until, limit, scope)
+        return page if page.complete else attrs.evolve(page, next=f"{page.records[-1].modified_at.isoformat()}|999999999")
+
+
+class Silent(HttpConnector):
+    """Takes any cursor."""
+
+    def read(self, entity: str, cursor: str | None, until: datetime, limit: int, scope: str) -> Page:
+        known = cursor is None or cursor[:2] == "20"
+        return super().read(entity, cursor, until, limit, scope) if known else Page([], complete=True)
+
+
+class Doubling(HttpConnector):
+    """Sends no key."""
+
+    count: ClassVar[list[int]] = [0]
+
+    def apply(self, ops: Sequence[Op]) -> list[OpResult]:
+        self.count[0] += 1
+        return super().apply([attrs.evolve(op, key=f"{op.key}/{self.count[0]}") for op in ops])
+
+
+class Overwriting(HttpConnector):
+    """Does not look at the version."""
+
+    def apply(self, ops: Sequence[Op]) -> list[OpResult]:
+        return super().apply([attrs.evolve(op, expect_version=None) for op in ops])
+
+
+class AllOrNothing(HttpConnector):
+    def apply(self, ops: Sequence[Op]) -> list[OpResult]:
+        found = super().apply(ops)
+        return [Invalid({"name": "required"}) for _ in ops] if any(isinstance(r, Invalid) for r in found) else found
+
+
+class Impatient(HttpConnector):
+    """Waits for ever as long as bytes come, and takes 429 for 60 seconds whatever the ERP asks."""
+
+    def apply(self, ops: Sequence[Op]) -> list[OpResult]:
+        try:
+            return super().apply(ops)
+        except Throttled:
+            return [Ok("?", "?") for _ in ops]
+
+
+class Telling(HttpConnector):
+    def __repr__(self) -> str:
+        return f"Telling({self._key})"
+
+
+class Boasting(HttpConnector):
+    """Promises tombstones, which its ERP does not have."""
+
+    entities = {n: attrs.evolve(c, tombstones=True) for n, c in HttpConnector.entities.items()}  # noqa: RUF012  # as its base
+
+
+FAULTY: list[tuple[int, type[HttpConnector], Callable[[Any], Any]]] = [
+    (1, LetsIn, lambda s: Rules().test_rule_01_check_tells_who_answered_and_refuses_strangers(s)),
+    (4, Lossy, lambda s: Rules().test_rule_04_pages_of_any_size_give_every_record(s, 7)),
+    (5, Lossy, lambda s: Rules().test_rule_05_records_of_one_instant_all_arrive_across_a_page_edge(s)),
+    (8, Lossy, lambda s: Rules().test_rule_08_a_restart_after_each_page_ends_the_same(s)),
+    (9, Silent, lambda s: Rules().test_rule_09_a_cursor_that_is_none_is_said_to_be_expired(s)),
+    (11, Boasting, lambda s: Rules().test_rule_11_what_is_deleted_is_seen(s)),
+    (12, Doubling, lambda s: Rules().test_rule_12_the_same_key_makes_one_record(s)),
+    (13, Doubling, lambda s: Rules().test_rule_13_a_connection_that_breaks_after_the_send_doubles_nothing(s)),
+    (14, Overwriting, lambda s: Rules().test_rule_14_a_stale_version_is_a_conflict(s)),
+    (15, AllOrNothing, lambda s: Rules().test_rule_15_one_bad_op_does_not_spoil_the_others(s)),
+    (16, Impatient, lambda s: Rules().test_rule_16_a_busy_or_silent_erp_is_told_from_a_broken_record(s)),
+    (22, Telling, lambda s: Rules().test_rule_22_nothing_shows_the_secret(s)),
+]
+
+
+@pytest.mark.parametrize(("number", "faulty", "rule"), FAULTY, ids=[f"rule {n} {c.__name__}" for n, c, _ in FAULTY])
+def test_a_connector_that_breaks_a_rule_is_told_which_and_why(number: int, faulty: type[HttpConnector], rule: Callable[[Any], Any]) -> None:
+    subject = HttpSubject()
+    subject.make = faulty
+    try:
+        with pytest.raises(pytest.fail.Exception, match=rf"^rule {number}: \w+"):
+            rule(subject)
+    finally:
+        subject.close()
+
+
+def test_the_suite_runs_from_the_command_line_on_any_connector() -> None:
+    command = [sys.executable, "-m", "pytest", "-p", "crm_erp_bridge.conformance.options", "--pyargs", "crm_erp_bridge.conformance"]
+    options = ["--connector=tests.erp_bridge.subjects:FolderSubject", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
+    run = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.search(r"\n1\d passed, \d skipped", run.stdout)
+
+
+def test_conflicts_carry_the_record_as_it_is_now() -> None:
+    subject = HttpSubject()
+    try:
+        (id,) = subject.put([subject.sample(0)])
+        subject.change(id, {"name": "Theirs"})
+        (result,) = subject.connector().apply([subject.op(1, kind="update", remote_id=id, expect_version="1")])
+        assert isinstance(result, Conflict)
+        assert (result.current.data, result.current.version) == ({"name": "Theirs"}, "2")
+    finally:
+        subject.close()

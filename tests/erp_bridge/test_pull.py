@@ -1,0 +1,267 @@
+"""Pull: what the ERP puts out arrives once, in order, whatever happens on the way [C04, C63]."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+import attrs
+import pytest
+
+from crm_core import Account, Conflict, CRMError, Invalid, Money, Ref, Refused
+from crm_erp_bridge.api import (
+    Binding,
+    DiscardRecord,
+    ErpBridge,
+    FolderDrop,
+    Order,
+    Page,
+    Parked,
+    ReplayRecord,
+    Run,
+    RunKind,
+    SeenFile,
+    Sync,
+    Unavailable,
+)
+from tests.erp_bridge.conftest import OPERATOR, SYSTEM, Desk, MakeDesk, customer, order
+
+
+def test_c63_customers_and_orders_of_a_file_arrive_and_are_bound(desk: Desk) -> None:
+    desk.drop("customer-1.json", customer("C1", email="Info@ACME.example"), customer("C2"))
+    desk.drop("order-1.json", order("O1", "C1"), order("O2", "C1", total="19.99", base="18.01", currency="USD"))
+    assert desk.sync.pull() == {"customer.create": 2, "order.create": 2}
+    with desk.crm.session(SYSTEM) as s:
+        orders = s.query(Order).order_by(Order.number).all()
+        assert [(o.number, o.total, o.base_total) for o in orders] == [
+            ("SO-O1", Money("100.00", "EUR"), Money("100.00", "EUR")),
+            ("SO-O2", Money("19.99", "USD"), Money("18.01", "EUR")),
+        ]
+        assert s.query(Binding).count() == 4
+        assert s.query(Parked).count() == 0
+    first = desk.accounts()[0]
+    assert (first.name, first.external_ref, first.emails[0].address) == ("Customer C1", "K-C1", "info@acme.example")
+    assert desk.sync.pull() == {}
+
+
+def test_c63_a_customer_that_is_here_already_is_recognised_and_not_made_twice(desk: Desk) -> None:
+    with desk.crm.session(SYSTEM) as s:
+        known = s.create(Account(name="Customer C1", external_ref="K-C1", industry="Steel"))
+    desk.drop("customer-1.json", customer("C1", branch="Tools"))
+    assert desk.sync.pull() == {"customer.update": 1}
+    (account,) = desk.accounts()
+    assert (account.id, account.industry) == (known.id, "Tools")
+
+
+def test_c63_the_database_itself_refuses_a_second_binding_of_either_side(desk: Desk) -> None:
+    desk.drop("customer-1.json", customer("C1"), customer("C2"))
+    desk.sync.pull()
+    with desk.crm.session(SYSTEM) as s:
+        one, two = s.query(Binding).order_by(Binding.remote_id).all()
+    for changes in ({"remote_key": one.remote_key}, {"local_key": one.local_key}):
+        with pytest.raises(Conflict) as error, desk.crm.session(SYSTEM) as s:
+            s.update(Binding, two.id, changes)
+        assert error.value.code == "not_unique"
+
+
+def test_c63_a_file_is_used_once_whatever_it_is_called_and_order_is_that_of_the_names(desk: Desk) -> None:
+    desk.drop("customer-2.json", customer("C1", name="Newer"))
+    desk.drop("customer-1.json", customer("C1", name="Older"))
+    desk.sync.pull()
+    assert [a.name for a in desk.accounts()] == ["Newer"]
+    desk.drop("customer-3.json", customer("C1", name="Older"))
+    assert desk.sync.pull() == {}, "the same bytes were used already"
+    assert [a.name for a in desk.accounts()] == ["Newer"]
+    with desk.crm.session(SYSTEM) as s:
+        assert sorted(f.name for f in s.query(SeenFile).all()) == ["customer-1.json", "customer-2.json"]
+
+
+def test_c63_one_bad_record_is_parked_and_holds_up_none_but_those_that_need_it(desk: Desk) -> None:
+    desk.drop("customer-1.json", customer("C1", email="no address"), customer("C2"))
+    desk.drop("order-1.json", order("O1", "C1"), order("O2", "C2"), order("O3", "C2", state="?"))
+    assert desk.sync.pull() == {
+        "customer.invalid": 1, "customer.create": 1, "order.waiting": 1, "order.create": 1, "order.invalid": 1,
+    }  # fmt: skip
+    with desk.crm.session(OPERATOR) as s:
+        letters = s.use(ErpBridge).dead_letters()
+        assert [(p.stream, p.error["code"]) for p in letters if isinstance(p, Parked)] == [
+            ("customer", "bad_email"), ("order", "erp_bridge.parent_missing"), ("order", "erp_bridge.bad_value"),
+        ]  # fmt: skip
+    desk.drop("customer-2.json", customer("C1", email="a@example.com"))
+    counts = desk.sync.pull()
+    assert counts == {"customer.create": 1, "order.create": 1}, "the order that waited for its customer came with it"
+    with desk.crm.session(OPERATOR) as s:
+        assert [p.error["code"] for p in s.use(ErpBridge).dead_letters()] == ["erp_bridge.bad_value"]
+
+
+def test_c63_a_tombstone_deletes_a_fact_and_marks_a_customer(desk: Desk) -> None:
+    desk.drop("customer-1.json", customer("C1"))
+    desk.drop("order-1.json", order("O1"), order("O2"))
+    desk.sync.pull()
+    desk.drop("customer-2.json", {"id": "C1", "deleted": True})
+    desk.drop("order-2.json", {"id": "O1", "deleted": True})
+    assert desk.sync.pull() == {"customer.delete": 1, "order.delete": 1}
+    with desk.crm.session(SYSTEM) as s:
+        assert [o.number for o in s.query(Order).all()] == ["SO-O2"]
+        assert {b.remote_id for b in s.query(Binding).where(Binding.gone_at.is_not(None)).all()} == {"C1", "O1"}
+    assert len(desk.accounts()) == 1
+
+
+def test_c63_fields_go_by_their_owner_and_what_both_changed_waits_for_a_person(desk: Desk) -> None:
+    desk.drop("customer-1.json", customer("C1", branch="Steel", web="https://a.example"))
+    desk.sync.pull()
+    (account,) = desk.accounts()
+    with desk.crm.session(SYSTEM) as s:
+        s.update(Account, account.id, {"name": "Ours", "industry": "Wood", "website": "https://b.example"})
+    desk.drop("customer-2.json", customer("C1", name="Theirs", branch="Tools", web="https://c.example"))
+    assert desk.sync.pull() == {"customer.conflict": 1}
+    (account,) = desk.accounts()
+    assert (account.name, account.industry, account.website) == ("Ours", "Tools", "https://b.example")
+    with desk.crm.session(OPERATOR) as s:
+        (letter,) = s.use(ErpBridge).dead_letters("files")
+        assert isinstance(letter, Parked)
+        assert letter.error["conflicts"] == {"name": ["Ours", "Theirs"]}
+        assert [a.name for a in s.actions(letter) if a.allowed] == ["erp_bridge.replay_record", "erp_bridge.discard_record"]
+        s.perform(ReplayRecord(letter.ref))
+    assert desk.accounts()[0].name == "Theirs"
+    assert desk.sync.pull() == {}
+
+
+def test_c63_a_discarded_conflict_keeps_ours_and_writes_it_to_the_erp(desk: Desk) -> None:
+    desk.drop("customer-1.json", customer("C1"))
+    desk.sync.pull()
+    with desk.crm.session(SYSTEM) as s:
+        s.update(Account, desk.accounts()[0].id, {"name": "Ours"})
+    desk.drop("customer-2.json", customer("C1", name="Theirs"))
+    desk.sync.pull()
+    with desk.crm.session(OPERATOR) as s:
+        (letter,) = s.use(ErpBridge).dead_letters()
+        with pytest.raises(Invalid):
+            s.perform(DiscardRecord(Ref(Parked, letter.id), " "))
+        s.perform(DiscardRecord(Ref(Parked, letter.id), "the customer told us"))
+        assert s.use(ErpBridge).dead_letters() == []
+    desk.deliver()
+    assert [(b["op"], b["id"], b["data"]["name"]) for b in desk.outgoing()] == [("update", "C1", "Ours")]
+
+
+def test_csv_with_a_byte_order_mark_decimal_commas_and_another_encoding(make_desk: MakeDesk) -> None:
+    desk = make_desk(folder={"delimiter": ";", "decimal": ",", "numbers": {"order": ["total", "base"]}})
+    desk.drop("customer-1.json", customer("C1"))
+    header = "id;no;customer;date;kind;state;total;currency;base\n"
+    path = desk.root / "incoming" / "order-1.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + f"{header}O1;Größe;C1;2026-01-10;S;C;1.234,56;EUR;1.234,56\n".encode())
+    desk.sync.pull()
+    with desk.crm.session(SYSTEM) as s:
+        found = s.query(Order).one()
+    assert (found.number, found.total, found.base_total) == ("Größe", Money("1234.56", "EUR"), Money("1234.56", "EUR"))
+
+
+def test_csv_in_latin_1_is_read_as_the_settings_say(make_desk: MakeDesk) -> None:
+    desk = make_desk(folder={"encoding": "latin-1"})
+    (desk.root / "incoming" / "customer-1.csv").write_bytes("id,number,name\nC1,K1,Müller\n".encode("latin-1"))
+    desk.sync.pull()
+    assert [a.name for a in desk.accounts()] == ["Müller"]
+
+
+@pytest.mark.parametrize("text", ["id,number\nC1,K1,too many\n", "number\nK1\n", 'id\n"C1'])
+def test_a_file_that_cannot_be_read_is_named_and_nothing_of_it_is_kept(desk: Desk, text: str) -> None:
+    (desk.root / "incoming" / "customer-1.csv").write_text(text)
+    with pytest.raises(CRMError) as error:
+        desk.sync.pull()
+    assert (error.value.code, error.value.params["file"]) == ("erp_bridge.bad_file", "customer-1.csv")
+    assert desk.accounts() == []
+    with desk.crm.session(SYSTEM) as s:
+        assert [(r.ok, r.error) for r in s.query(Run).all()] == [(False, "erp_bridge.bad_file")]
+
+
+def test_half_a_file_under_its_temporary_name_is_left_alone(desk: Desk) -> None:
+    for name in (".customer-1.json.part", "customer-1.json.part", "customer-1.tmp"):
+        (desk.root / "incoming" / name).write_text('[{"id": "C1", "na')
+    assert desk.sync.pull() == {}
+
+
+def test_c63_a_plan_tells_what_a_pull_would_do_and_writes_nothing(desk: Desk) -> None:
+    desk.drop("customer-1.json", customer("C1", branch="Steel"))
+    desk.sync.pull()
+    desk.drop("customer-2.json", customer("C1", branch="Tools"), customer("C2"), customer("C3", email="nonsense"))
+    before = state(desk)
+    plan = desk.sync.plan()
+    assert plan.counts == {"customer.update": 1, "customer.create": 1, "customer.invalid": 1}
+    shown = {d.remote_id: (d.kind, d.fields.get("industry")) for d in plan.differences}
+    assert shown == {"C1": ("update", ("Steel", "Tools")), "C2": ("create", (None, None)), "C3": ("invalid", None)}
+    assert state(desk) == before
+    assert desk.sync.pull() == plan.counts, "the pull does what the plan said"
+
+
+def state(desk: Desk) -> list[tuple[str, int]]:
+    """Return the journal's rows: whatever is written leaves one."""
+    with desk.crm.bound.begin(write=False) as connection:
+        journal = desk.crm.tables.system.journal
+        rows = connection.execute(journal.select().order_by(journal.c.id)).all()
+    return [(r.kind, r.id) for r in rows]
+
+
+def test_c63_a_reconciliation_finds_what_differs_and_ends_a_job_with_1(desk: Desk) -> None:
+    desk.drop("customer-1.json", customer("C1"))
+    desk.drop("order-1.json", order("O1"), order("O2", total="50.00", currency="USD", date="2026-02-01"))
+    desk.sync.pull()
+    clean = desk.sync.reconcile()
+    assert (clean.exit_code, [(s.stream, s.there, s.here) for s in clean.streams][:2]) == (0, [("customer", 1, 1), ("order", 2, 2)])
+    with desk.crm.session(SYSTEM) as s:
+        first, second = s.query(Order).order_by(Order.number).all()
+        s.update(Order, first.id, {"total": Money("99.99", "EUR")})
+        s.delete(second)
+    desk.drop("order-2.json", order("O3"))
+    found = desk.sync.reconcile()
+    orders = next(s for s in found.streams if s.stream == "order")
+    assert (found.exit_code, orders.there, orders.here, orders.missing_here, orders.only_there) == (1, 3, 1, 1, ["O3"])
+    assert orders.sums["total 2026-01 EUR"] == (Decimal("200.00"), Decimal("99.99"))
+    assert orders.sample[0][1]["total"][0]["amount"] == "99.99"
+    with desk.crm.session(SYSTEM) as s:
+        assert [r.ok for r in s.query(Run).where(Run.kind == RunKind.RECONCILE).order_by(Run.id).all()] == [True, False]
+
+
+def test_pages_smaller_than_a_file_and_a_restart_after_each_end_the_same(desk: Desk) -> None:
+    desk.drop("customer-1.json", *[customer(f"C{n}") for n in range(10)])
+    for done in (4, 8):
+        with pytest.raises(Unavailable):
+            one_page(desk, pages=1).pull()
+        assert len(desk.accounts()) == done
+    assert one_page(desk, pages=9).pull() == {"customer.create": 2}
+    assert len(desk.accounts()) == 10
+
+
+class Stopping(FolderDrop):
+    """Reads four records a page, and loses the network after some pages of customers."""
+
+    def __init__(self, desk: Desk, pages: int) -> None:
+        super().__init__(desk.settings)
+        self.entities = {n: attrs.evolve(c, bulk_read=4) for n, c in self.entities.items()}
+        self.left = pages
+
+    def read(self, entity: str, cursor: str | None, until: datetime, limit: int, scope: str) -> Page:
+        self.left -= entity == "customer"
+        if self.left < 0:
+            raise Unavailable(reason="the network is gone")
+        return super().read(entity, cursor, until, limit, scope)
+
+
+def one_page(desk: Desk, *, pages: int) -> Sync:
+    """Return a new process's run."""
+    sync = Sync(desk.crm, "files")
+    sync._channel.connector = Stopping(desk, pages)
+    return sync
+
+
+def test_two_runs_of_one_bridge_do_not_overlap_and_a_dead_ones_lease_ends(desk: Desk) -> None:
+    desk.drop("customer-1.json", customer("C1"))
+    other = Sync(desk.crm, "files")
+    with other._channel.leased(), pytest.raises(Refused) as error:
+        desk.sync.pull()
+    assert error.value.code == "erp_bridge.busy"
+    with other._channel.session("a run that dies"):
+        pass
+    with pytest.raises(Refused):
+        desk.sync.pull()
+    desk.later(minutes=6)
+    assert desk.sync.pull() == {"customer.create": 1}
