@@ -212,9 +212,9 @@ def test_rollups_take_only_fields_that_make_cells(asked: dict[str, Any]) -> None
     assert caught.value.code == "rollup_field"
 
 
-def test_rollups_stay_right_when_many_write_the_same_cells_at_once(crm: CRM) -> None:
+def test_rollups_stay_right_when_many_write_the_same_cells_at_once_and_one_rebuilds_them(crm: CRM) -> None:
     writers, rounds = 4, 5
-    start = Barrier(writers)
+    start = Barrier(writers + 1)
 
     def write(n: int) -> None:
         start.wait()
@@ -225,10 +225,17 @@ def test_rollups_stay_right_when_many_write_the_same_cells_at_once(crm: CRM) -> 
             with crm.session(BOSS) as s:
                 s.create_many(crm.from_json(Opportunity, p) for p in plain)
 
+    def build() -> None:
+        start.wait()
+        for _ in range(rounds):
+            rebuild(crm)
+
     with crm.session(BOSS) as s:
         s.use(Sales).setup()
-    with ThreadPoolExecutor(writers) as pool:
-        list(pool.map(write, range(writers)))
+    with ThreadPoolExecutor(writers + 1) as pool:
+        done = [pool.submit(build), *(pool.submit(write, n) for n in range(writers))]
+        for future in done:
+            future.result(timeout=60)
     with crm.session(BOSS, write=False) as s:
         assert_equal(s)
         assert sum(c.records for c in s.cells(crm.registry.rollups[0]) or ()) == 3 * writers * rounds

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from crm_core import Account, Change, Entity, Field, OptionalMoneyField, Ref, Session, WriteCtx, after_write, check_write, field
 
+from .periods import Calendar
 from .plugin import plugin
 from .settings import Settings
 
@@ -52,8 +53,6 @@ plugin.entities(AccountGrade, GradeChange)
 
 def today(session: Session) -> date:
     """Return the day of the tenant's zone."""
-    from .periods import Calendar
-
     return Calendar(session.settings(Settings).zone).day_of(session.crm.runtime.clock.now())
 
 
