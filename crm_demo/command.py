@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
 from datetime import date
 from pathlib import Path
@@ -95,7 +96,7 @@ def _open(printer: Printer, url: str, seed: int, steps: int, written: Path) -> C
     came = progress(url)
     if came.steps >= steps or (came.steps == 0 and written.exists()):
         raise click.ClickException(printer.text("exists", path=written if written.exists() else url))
-    company = Company(url, seed, lives=came.steps, now=came.clock)
+    company = Company(url, seed, written.with_suffix("") / "erp", lives=came.steps, now=came.clock)
     if came.steps == 0 and company.crm.migrations.current():
         company.close()
         raise click.ClickException(printer.text("has_crm"))
@@ -106,13 +107,15 @@ def _open(printer: Printer, url: str, seed: int, steps: int, written: Path) -> C
 
 def _clear(url: str, seed: int, written: Path) -> None:
     written.unlink(missing_ok=True)
+    folder = written.with_suffix("") / "erp"
+    shutil.rmtree(folder, ignore_errors=True)
     if url.startswith("sqlite:///"):
         path = Path(url.removeprefix("sqlite:///"))
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         return
     forget(url)
-    company = Company(url, seed)
+    company = Company(url, seed, folder)
     if company.crm.migrations.current():
         for plugin in reversed(company.crm.registry.plugins):
             company.crm.migrations.downgrade(None, plugin.name)
@@ -128,7 +131,9 @@ def _print_life(printer: Printer, told: Life) -> None:
         printer.text("quoted", net=told.net, tax=told.tax, total=told.total),
         printer.text("won"),
         printer.text("onboarding", promise=told.promise),
-        printer.text("answered", minutes=minutes),
+        printer.text("invoiced", invoiced=told.invoiced, balance=told.balance),
+        printer.text("answered", minutes=minutes, score=told.score),
+        printer.text("brought", revenue=told.roi.revenue, cost=told.roi.cost, ratio=told.roi.ratio),
     ]
     for n, step in enumerate(steps, 1):
         printer.console.print(f"  {n}. {step}", soft_wrap=True)

@@ -6,25 +6,30 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine
 
+import crm_analytics
+import crm_erp_bridge
+import crm_marketing
 import crm_sales
 import crm_service
-from crm_core import CRM, Account, Actor, FixedClock, Runtime, Session, User
+from crm_core import CRM, Account, Actor, Contact, FixedClock, Runtime, Session, User
 
 START = datetime(2026, 1, 5, 8, tzinfo=UTC)
 TENANT = "demo"
 
 
 class People:
-    """The directory: Ann leads Bob and Dan in sales, Eve and Finn answer customers."""
+    """The directory: Ann leads Bob and Dan in sales, Eve and Finn answer customers, Mia makes the company known."""
 
     USERS = (
         User("ann", "Ann Berg", email="ann@example.com", teams={"sales"}, timezone="Europe/Berlin"),
         User("bob", "Bob Stein", email="bob@example.com", manager="ann", teams={"sales"}, timezone="Europe/Berlin"),
         User("dan", "Dan Wolf", email="dan@example.com", manager="ann", teams={"sales"}, timezone="Europe/Berlin"),
         User("eve", "Eve Lang", email="eve@example.com", teams={"service"}, timezone="Europe/Berlin"),
+        User("mia", "Mia Sommer", email="mia@example.com", teams={"marketing"}, timezone="Europe/Berlin"),
         User("finn", "Finn Roth", email="finn@example.com", manager="eve", teams={"service"}, timezone="Europe/Berlin"),
     )
 
@@ -42,11 +47,13 @@ def _actor(id: str, *roles: str) -> Actor:
 
 
 ACTORS = {
-    "ann": _actor("ann", "sales.manager"),
+    "ann": _actor("ann", "sales.manager", "marketing.member", "analytics.analyst", "erp_bridge.reader", "service.manager"),
     "bob": _actor("bob", "sales.rep"),
     "dan": _actor("dan", "sales.rep"),
     "eve": _actor("eve", "service.manager"),
     "finn": _actor("finn", "service.agent"),
+    "mia": _actor("mia", "marketing.manager"),
+    "visitor": _actor("visitor", "service.respondent"),
 }
 SETUP = Actor.system("demo", tenant=TENANT)
 
@@ -59,16 +66,26 @@ class Company:
         clock: a clock that only the story moves.
         engine: the host's engine.
         seed: the same seed gives the same records and figures.
+        root: the folder through which the ERP is reached.
     """
 
-    def __init__(self, url: str, seed: int, *, lives: int = 0, now: datetime = START) -> None:
+    def __init__(self, url: str, seed: int, root: Path, *, lives: int = 0, now: datetime = START) -> None:
         """Open it; *lives* counts how often it was opened before, so that no two lives make the same ids."""
+        from .erp import bridge
+
+        self.root = root
         self.clock = FixedClock(now)
         self.engine: Engine = create_engine(url)
         self.seed = seed
         self.crm = CRM(
             self.engine,
-            plugins=[crm_sales.plugin, crm_service.plugin],
+            plugins=[
+                crm_analytics.plugin.configured(zone="Europe/Berlin", grade_currency="EUR"),
+                crm_erp_bridge.plugin.configured(bridges=[bridge(root)]),
+                crm_marketing.plugin,
+                crm_sales.plugin,
+                crm_service.plugin,
+            ],
             directory=People(),
             runtime=Runtime.seeded(f"{seed}/{lives}" if lives else seed, clock=self.clock),
             region="DE",
@@ -96,6 +113,13 @@ class Company:
         """The company's simulated customers."""
         with self.session() as s:
             return s.query(Account).where(Account.external_ref.startswith("demo:")).order_by(Account.id).all()
+
+    @cached_property
+    def contacts(self) -> dict[str, Contact]:
+        """Who to talk to, by the id of their account."""
+        with self.session() as s:
+            found = s.query(Contact).where(Contact.account.in_([a.id for a in self.accounts])).all()
+        return {c.account.id: c for c in found if c.account is not None}
 
     def close(self) -> None:
         """Let go of the database."""

@@ -15,10 +15,17 @@ MARKS = Table("demo_steps", MetaData(), Column("step", Integer, primary_key=True
 
 @attrs.frozen
 class Step:
-    """A part of the story: what it is called, and what is done."""
+    """A part of the story.
+
+    Attributes:
+        name: what it is called.
+        run: what is done.
+        joined: in the host's transaction; else in transactions of its own, so that what was done before a power cut is found done.
+    """
 
     name: str
     run: Callable[[Company], None]
+    joined: bool = True
 
 
 @attrs.frozen
@@ -45,13 +52,16 @@ def _read(engine: Engine) -> Progress:
 
 
 def play(company: Company, steps: Sequence[Step], after: Callable[[Step], None] = lambda step: None) -> None:
-    """Do the steps that are not done yet, one transaction each, and deliver what each of them says; *after* hears of each."""
+    """Do the steps that are not done yet, most in one transaction each, and deliver what each of them says; *after* hears of each."""
     MARKS.create(company.engine, checkfirst=True)
     company.crm.run_pending()
     done = _read(company.engine).steps
     for number, step in list(enumerate(steps))[done:]:
-        with company.transaction() as connection:
+        if not step.joined:
             step.run(company)
+        with company.transaction() as connection:
+            if step.joined:
+                step.run(company)
             _mark(connection, number, step.name, company.clock.now())
         company.crm.run_pending()
         after(step)

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
-from crm_core import CRM, Account, Interaction, Money, Session
-from crm_sales.api import ForecastLine, Opportunity, Order, Sales
-from crm_service.api import Service, Ticket, TicketStatus
+from crm_analytics.api import Analytics
+from crm_core import CRM, Account, Contact, Money, Session
+from crm_marketing.api import AttributionModel, Marketing
+from crm_sales.api import ForecastLine, Sales
+from crm_service.api import Method, Service, Survey, TicketStatus
 
 from . import charts
-from .company import ACTORS
+from .company import ACTORS, START
 from .page import Section, Words, listing, page
-from .story import Life
+from .story import SURVEY, Life
 from .words import WORDS
 
 Say = Callable[..., str]
 BASE = "EUR"
 MONTHS = 6
+COHORTS = 12
 
 
-def report(crm: CRM, life: Life, lang: str) -> str:
+def report(crm: CRM, told: Life, lang: str) -> str:
     """Return the report as one HTML page; sales figures as the manager of sales sees them, service's as service's manager does."""
 
     def say(word: str, **params: object) -> str:
@@ -37,7 +41,9 @@ def report(crm: CRM, life: Life, lang: str) -> str:
             _forecast(lines, say),
             _waterfall(sales, say),
             _sla(service, say),
-            _customer(sales, service, life, say),
+            _cohorts(sales, say),
+            _campaign(sales, told, say),
+            _customer(sales, told, say),
         ]
         words = Words(say("report_title"), say("report_intro", day=now.date()), say("report_figures"), say("report_footer"))
     return page({"en": "en", "zh": "zh-Hans"}[lang], words, tiles, sections)
@@ -48,6 +54,11 @@ def _tiles(sales: Session, service: Session, lines: list[ForecastLine], say: Say
     yield say("report_expected"), short(Money.sum((line.weighted for line in lines), BASE))
     yield say("report_won"), str(rate.won)
     yield say("report_rate"), f"{rate.percent} %"
+    survey = service.query(Survey).where(Survey.name == SURVEY).one()
+    months = service.use(Service).survey_report(survey, START.date(), service.crm.runtime.clock.now().date(), method=Method.NPS)
+    last = next((m.score for m in reversed(months) if m.score.n), None)
+    if last is not None:
+        yield say("report_nps"), f"{last.value} (n = {last.n})"
     counts = service.use(Service).tickets_by_status()
     yield say("report_tickets"), str(sum(n for status, n in counts.items() if status is not TicketStatus.SOLVED))
 
@@ -129,21 +140,66 @@ def _sla(service: Session, say: Say) -> Section:
     )
 
 
-def _customer(sales: Session, service: Session, life: Life, say: Say) -> Section:
-    account = sales.get(Account, life.account)
-    deals = sales.query(Opportunity).where(Opportunity.account == account.ref).order_by(Opportunity.id).all()
-    orders = sales.query(Order).where(Order.account == account.ref).order_by(Order.id).all()
-    touches = sales.query(Interaction).where(Interaction.links.has(life.contact)).order_by(Interaction.at.desc()).all()
-    tickets = service.query(Ticket).where(Ticket.account == account.ref).order_by(Ticket.id).all()
-    promises = service.use(Service).open_promises(account.ref)
+def _cohorts(sales: Session, say: Say) -> Section:
+    """Show whom of each month's new customers the company won again later."""
+    found = sales.use(Analytics).cohorts("month")[-COHORTS:]
+    longest = max((len(c.active) for c in found), default=0)
+    values = [[float(c.retention(n)) if n < len(c.active) else None for n in range(longest)] for c in found]
+    names = [f"{c.period.label[2:]} ({c.size})" for c in found]
+    heads = [str(n) for n in range(longest)]
+    rows = [(c.period.label, str(c.size), *(str(n) for n in c.active[1:]), *[""] * (longest - len(c.active))) for c in found]
+    return Section(
+        title=say("cohorts"),
+        says=say("cohorts_says"),
+        chart=charts.heatmap(say("cohorts"), say("cohorts_says"), names, heads, values),
+        head=(say("month"), *heads),
+        rows=rows,
+    )
+
+
+def _campaign(sales: Session, told: Life, say: Say) -> Section:
+    """Show what the campaign brought, by each model: they differ, so the report names them."""
+    marketing = sales.use(Marketing)
+    returns = [(model, marketing.roi(told.roi.campaign, model)) for model in AttributionModel]
+    rows = [charts.Bar(say(f"model_{model.value}"), float(roi.revenue.amount), short(roi.revenue), charts.GOOD) for model, roi in returns]
+    says = say("campaign_says", cost=grouped(told.roi.cost))
+    return Section(
+        title=say("campaign"),
+        says=says,
+        chart=charts.bars(say("campaign"), says, rows),
+        head=(say("model"), say("revenue"), "ROI"),
+        rows=[(say(f"model_{model.value}"), grouped(roi.revenue), str(roi.ratio)) for model, roi in returns],
+    )
+
+
+def _customer(sales: Session, told: Life, say: Say) -> Section:
+    """Show what all modules know of one customer, as far as the manager may see it: one call."""
+    view = sales.view360(sales.get(Account, told.account))
+
+    def part(name: str) -> Mapping[str, Any]:
+        panel = view.panel(name)
+        return panel.data if panel is not None and panel.data is not None else {}
+
+    purchases, grade = part("erp_bridge.purchases"), part("analytics.grade_of_account")
+    bought = purchases.get("orders", ())
+    owed = [f"{say('balance')}: {m['currency']} {m['amount']}" for m in purchases.get("balance", ())]
+    touches = sales.timeline(sales.get(Contact, told.contact))
     groups = [
-        (say("customer_deals"), [f"{d.name}: {grouped(d.amount)}, {say(f'stage_{d.stage}')}" for d in deals]),
-        (say("customer_orders"), [f"{o.number}: {grouped(o.total)}" for o in orders if o.total]),
-        (say("customer_promises"), [p.what for p in promises]),
-        (say("customer_tickets"), [t.subject for t in tickets]),
-        (say("customer_touches"), [f"{t.at:%Y-%m-%d} {say(f'channel_{t.channel.value}')}: {t.subject}" for t in touches]),
+        (say("customer_grade"), [grade["why"]] if grade else []),
+        (say("customer_orders"), [f"{o.number}: {grouped(o.total)}" for o in part("sales.orders_of_account").get("orders", ())]),
+        (
+            say("customer_purchases"),
+            [f"{o['number']}: {o['total']['currency']} {o['total']['amount']}" for o in bought] + owed,
+        ),
+        (say("customer_promises"), [p["what"] for p in part("service.promises_of_account").get("promises", ())]),
+        (say("customer_answers"), [f"{a['score']}: {a['comment']}" for a in part("service.surveys_of_account").get("answers", ())]),
+        (say("customer_touches"), [_touch(entry.record, say) for entry in touches]),
     ]
-    return Section(title=say("customer", name=account.name), says=say("customer_says"), chart=listing(groups))
+    return Section(title=say("customer", name=told.name), says=say("customer_says"), chart=listing(groups))
+
+
+def _touch(record: Any, say: Say) -> str:
+    return f"{record.at:%Y-%m-%d} {say(f'channel_{record.channel.value}')}: {record.subject}"
 
 
 def short(money: Money) -> str:

@@ -6,12 +6,15 @@ import random
 from datetime import datetime, timedelta
 from functools import partial
 
+from crm_analytics.api import RebuildRollups, RegradeCustomers
 from crm_core import Account, Contact, Email, Money
 from crm_sales.api import Opportunity, Sales, Status
-from crm_service.api import Priority, Service, Ticket
+from crm_service.api import Priority, Service, Survey, Ticket, TicketStatus
 
 from .company import START, Company
+from .erp import trade
 from .play import Step
+from .story import SURVEY
 
 ACCOUNTS = 200
 DAYS = 364
@@ -22,8 +25,16 @@ REASONS = ("price", "product", "timing", "relationship")
 
 
 def year(days: int = DAYS) -> list[Step]:
-    """Return the steps of a year (or of *days*): the customers first, then day after day."""
-    return [Step("customers", customers), *(Step(f"day {n + 1}", partial(_live, day=n)) for n in range(days))]
+    """Return the steps of a year (or of *days*): the customers first, then day after day, then what the ERP makes of it, and grades."""
+    lived = [Step(f"day {n + 1}", partial(_live, day=n)) for n in range(days)]
+    return [Step("customers", customers), *lived, Step("invoices", trade, joined=False), Step("grades", grade)]
+
+
+def grade(company: Company) -> None:
+    """Grade the customers by what they bought, and add up what dashboards ask."""
+    with company.session(reason="the year's end") as s:
+        s.perform(RegradeCustomers())
+        s.perform(RebuildRollups())
 
 
 def customers(company: Company) -> None:
@@ -85,14 +96,38 @@ def _move(company: Company, chance: random.Random) -> None:
 
 
 def _tickets(company: Company, chance: random.Random) -> None:
-    """Two tickets a day; most are answered in time."""
+    """Two tickets a day; most are answered in time, and some say afterwards what they think of it."""
     for _ in range(2):
         priority = chance.choices((Priority.NORMAL, Priority.URGENT), (3, 1))[0]
-        wait = timedelta(minutes=chance.choice((10, 20, 40, 55, 90)))
-        work = timedelta(minutes=chance.choice((30, 60, 120)))
-        with company.session("finn") as s:
-            ticket = s.create(Ticket(subject="A question", account=chance.choice(company.accounts).ref, priority=priority))
-            company.clock.advance(wait)
-            s.use(Service).reply(ticket, "We are on it.")
-            company.clock.advance(work)
-            s.use(Service).solve(ticket)
+        account = chance.choice(company.accounts)
+        _serve(
+            company, chance, Ticket(subject="A question", account=account.ref, contact=company.contacts[account.id].ref, priority=priority)
+        )
+    with company.session("finn") as s:
+        waiting = s.query(Ticket).where(Ticket.status == TicketStatus.NEW).order_by(Ticket.id).all()
+    for ticket in waiting:  # opened by a bad score
+        _answer(company, ticket, timedelta(minutes=30), timedelta(minutes=30))
+
+
+def _serve(company: Company, chance: random.Random, question: Ticket) -> None:
+    with company.session("finn") as s:
+        ticket = s.create(question)
+    minutes = chance.choice((10, 20, 40, 55, 90)), chance.choice((30, 60, 120))
+    _answer(company, ticket, *(timedelta(minutes=m) for m in minutes))
+    if chance.random() < 0.25 and ticket.contact is not None:
+        with company.session("eve") as s:
+            survey = s.query(Survey).where(Survey.name == SURVEY).one()
+            invited = s.use(Service).invite(survey, s.get_many(Contact, [ticket.contact]), about=ticket)
+        for each in invited:
+            assert each.token is not None
+            score = chance.choices((10, 9, 8, 7, 5, 3), (5, 6, 4, 2, 1, 1))[0]
+            with company.session("visitor") as s:
+                s.use(Service).respond(each.token, score)
+
+
+def _answer(company: Company, ticket: Ticket, wait: timedelta, work: timedelta) -> None:
+    with company.session("finn") as s:
+        company.clock.advance(wait)
+        s.use(Service).reply(ticket, "We are on it.")
+        company.clock.advance(work)
+        s.use(Service).solve(ticket)
