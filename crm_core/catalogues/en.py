@@ -42,6 +42,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_delivered": "{count} deliveries done.",
     "cli_migrated": "The schema is up to date ({count} steps).",
     "cli_no_mapping": "No mapping is for {path}. Pass --map FILE, and begin one with crm import {path} --as ENTITY --propose > map.toml.",
+    "cli_outside_folder": "The mapping names {path}, which is not in the folder {folder}.",
     "cli_proposed": "Proposed from the columns of {path}. Check the key, the currencies and the values before you import.",
     "cli_working": "Delivering events. Ctrl-C ends it.",
     "commit_outcome_unknown": "The connection broke during COMMIT; the change may be saved or not. Ask crm.outcome(key) before you retry.",

@@ -42,6 +42,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_delivered": "已完成 {count} 次投递。",
     "cli_migrated": "数据库结构已是最新（{count} 步）。",
     "cli_no_mapping": "没有适用于 {path} 的映射。请指定 --map FILE；可用 crm import {path} --as ENTITY --propose > map.toml 生成初稿。",
+    "cli_outside_folder": "映射文件指定了 {path}，它不在文件夹 {folder} 内。",
     "cli_proposed": "由 {path} 的列生成的初稿。导入前请检查键、货币和取值。",
     "cli_working": "正在投递事件。按 Ctrl-C 结束。",
     "commit_outcome_unknown": "提交时连接中断：更改可能已保存，也可能没有。重试前请先询问 crm.outcome(key)。",
