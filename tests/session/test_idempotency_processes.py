@@ -34,7 +34,7 @@ def test_a_key_used_by_several_processes_at_once_is_done_once(make_crm: Any) -> 
     crm = make_crm()
     root = Path(__file__).resolve().parents[2]
     command = [sys.executable, "-c", PROGRAM, crm.url]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": root}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": root}
     running: list[subprocess.Popen[str]] = [subprocess.Popen(command, **pipes) for _ in range(PROCESSES)]
     for process in running:
         assert process.stdout is not None
