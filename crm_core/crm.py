@@ -79,6 +79,9 @@ class CRM:
         quarantine_after: how many failures in a row of one of its functions put a plugin into quarantine (see :meth:`plugins_health`);
             None: none do.
         refuse_affected_sqlite: refuse, rather than warn of, a SQLite whose WAL files can lose commits (before 3.51.3).
+        statement_timeout: seconds that each statement of a session's own transaction may take before the database ends it with
+            ``Unavailable``, code ``statement_timeout``; None: any. Transactions that a session joins keep the host's limits, migrations
+            have none. SQLite is asked by the connection's progress handler, which is taken off afterwards.
 
     Raises:
         LoadError: a plugin, role or entity does not fit; the message says which and what to do.
@@ -97,8 +100,9 @@ class CRM:
         region: str = "",
         quarantine_after: int | None = QUARANTINE_AFTER,
         refuse_affected_sqlite: bool = False,
+        statement_timeout: float | None = None,
     ) -> None:
-        self.bound = open_engine(bind, refuse_affected_sqlite=refuse_affected_sqlite)
+        self.bound = open_engine(bind, refuse_affected_sqlite=refuse_affected_sqlite, statement_timeout=statement_timeout)
         self.runtime = runtime or Runtime.system()
         self.region = region
         self.registry = Registry(plugins, clock=self.runtime.clock, quarantine_after=quarantine_after)

@@ -83,7 +83,7 @@ class Host:
         policy = session.policy
         names = self._crm.codec(entity).fields
         if policy.is_nothing(policy.rule("read", entity)):
-            return event.without(names) if event.is_automatic else event
+            return event.without(names)
         levels = policy.fields(entity)
         return event.without([n for n in names if levels.get(n, "write") in ("none", "masked")])
 

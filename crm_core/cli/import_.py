@@ -107,12 +107,20 @@ def _chosen(crm: CRM, mappings: list[Mapping], path: Path, entity: str) -> list[
         wanted = find_entity(crm.tables.entities, entity)
         mappings = [m for m in mappings if find_entity(crm.tables.entities, m.entity) is wanted]
     if path.is_dir():
-        found = [(m, path / m.path) for m in mappings if m.path]
+        found = [(m, _inside(path, m.path)) for m in mappings if m.path]
     else:
         found = [(m, path) for m in mappings if len(mappings) == 1 or m.path == path.name]
     if not found:
         raise Invalid("cli_no_mapping", path=path.name)
     return found
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Return a file of the folder; a mapping that came with the files may not name any other."""
+    file = folder / name
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise Invalid("cli_outside_folder", path=name[:200], folder=folder.name)
+    return file
 
 
 def _errors(errors: Path | None, file: Path, several: bool) -> Path | None:

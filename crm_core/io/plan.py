@@ -135,7 +135,7 @@ class Plan:
         try:
             take = self._take(source)
             if source.lookup or source.user:
-                self._link(name, field, source, take)
+                self._link(name, field, source, take, policy)
             elif field.kind == "list":
                 self._cells.append(_Cell(base, self._part(name, field, part), take, str))
             else:
@@ -157,8 +157,11 @@ class Plan:
             return None
         return field
 
-    def _link(self, name: str, field: FieldSpec, source: Source, take: Take) -> None:
+    def _link(self, name: str, field: FieldSpec, source: Source, take: Take, policy: Policy) -> None:
+        """What a record is called must be readable in full: a hidden or masked field gives the error of an unknown one."""
         by = spec(field.target).fields.get(source.lookup) if field.target else None
+        if by is not None and field.target and policy.fields(field.target).get(by.name, "write") in ("none", "masked"):
+            by = None
         if source.user and field.kind == "str":
             link = Link(name, source, None, None)
         elif by is not None and by.kind == "str":

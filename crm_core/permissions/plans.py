@@ -4,7 +4,9 @@
 - ``SETS``: the sets behind the policy first (owners, shared ids), then the rows by index: aggregates, lists, and the pages of a user
   who sees little.
 - ``TOP``: of each set the first rows alone, as many as the page has: the pages that want nothing but columns of their entity.
-- ``WALK``: along the index of the page's order, the sets as a filter: the pages of a user who sees much.
+- ``WALK``: along the index of the page's order, the sets as a filter: the pages of a user who sees much, and what SQLite joins to rows that
+  sets found.
+- ``SCAN``: the table read once, the tenant and the sets as a filter: what PostgreSQL has no statistics of.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ class Form(enum.Enum):
     SETS = "sets"
     TOP = "top"
     WALK = "walk"
+    SCAN = "scan"
 
 
 class _Filter(ColumnElement[bool]):
@@ -68,6 +71,22 @@ def _unindexed(element: _Filter, compiler: SQLCompiler, **kw: Any) -> str:
 def as_filter(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     """Keep SQLite from driving a statement by *condition*."""
     return _Filter(condition)
+
+
+class _Opaque(_Filter):
+    """A condition that PostgreSQL takes to hold for every second row, whatever it knows, and that no index serves."""
+
+    inherit_cache = True
+
+
+@compiles(_Opaque, "postgresql")
+def _unestimated(element: _Opaque, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"COALESCE({compiler.process(element.element, **kw)}, false)"
+
+
+def as_opaque(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Keep PostgreSQL from driving a statement by *condition*, and from thinking that it leaves a single row."""
+    return _Opaque(condition)
 
 
 def by_ids(table: Table, condition: ColumnElement[bool], within: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -163,6 +182,8 @@ class Planner:
         chosen = [c for criterion in statement._where_criteria for c in chosen_columns(criterion)]
         if any(is_key(column) for column in chosen):
             return Form.POINT, None
+        if self._unmeasured and _is_join(statement) and self.sets(connection) is Form.SCAN:
+            return Form.SCAN, None
         if any(self._is_indexed(column) for column in chosen):
             return (self._page(connection, top), table) if top else (Form.POINT, None)
         if first is None or table is None or statement._limit_clause is None:
@@ -176,17 +197,18 @@ class Planner:
         return Form.TOP if top and form is Form.SETS else form
 
     def sets(self, connection: Connection) -> Form:
-        """Return the form of what is not a page: ``SETS``, or ``WALK`` where PostgreSQL has no statistics of a large table yet.
+        """Return the form of what is not a page: ``SETS``, or ``SCAN`` where PostgreSQL has no statistics of a large table yet.
 
-        It then takes every set for a single row, and a union of sets becomes a loop inside a loop: half a minute for 100,000 rows. As
-        a filter the sets are hashed, and the table is read once.
+        It then takes every set, and every tenant, for a single row. A union of sets becomes a loop inside a loop, and a join reads the
+        index of the whole tenant again for each row: minutes for 100,000 rows. As a filter the sets are hashed, and the table is read
+        once.
         """
         if connection.dialect.name != "postgresql" or not self._unmeasured:
             return Form.SETS
         known = pg_class.c.relname, func.pg_relation_size(pg_class.c.oid) > SMALL
         rows = connection.execute(select(*known).where(pg_class.c.relname.in_(sorted(self._unmeasured)), pg_class.c.reltuples <= 0)).all()
         self._unmeasured = {name for name, _ in rows}
-        return Form.WALK if any(large for _, large in rows) else Form.SETS
+        return Form.SCAN if any(large for _, large in rows) else Form.SETS
 
     def _is_indexed(self, column: EntityColumn) -> bool:
         table = entity_table(column.table)
@@ -199,6 +221,12 @@ class Planner:
             known = self._known[key] = [self._sees_few(connection, table, params), PAGES_A_PROBE]
         known[1] -= 1
         return bool(known[0])
+
+
+def _is_join(statement: Select[Any]) -> bool:
+    """Say whether more than one entity is named, subqueries included."""
+    parts = visitors.iterate(statement)
+    return len({part.table for part in parts if isinstance(part, EntityColumn)}) > 1
 
 
 _SIMPLE_OPERATORS = frozenset(

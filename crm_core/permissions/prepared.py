@@ -13,6 +13,9 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from ..errors import Refused
 
+# Under this name a connection keeps what must know that a statement begins.
+CLOCK = "crm_statement_clock"
+
 
 @attrs.frozen(eq=False)
 class Prepared:
@@ -78,6 +81,9 @@ def _cursor(connection: Connection, sql: str) -> Iterator[Any]:
     if not connection.in_transaction():
         connection.begin()
     dbapi: Any = connection.connection
+    clock = dbapi.info.get(CLOCK)
+    if clock is not None:
+        clock.start()
     with closing(dbapi.cursor()) as cursor:
         try:
             yield cursor

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
-from sqlalchemy import Column, ColumnElement, Select, String, Table, and_, bindparam, case, literal_column, select
+from sqlalchemy import Column, ColumnElement, Join, Select, String, Table, and_, bindparam, case, literal_column, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler, StrSQLCompiler
 
 from ..entities.columns import EntityColumn, EntityTable, entity_table
 from ..entities.meta import spec
 from ..errors import NotReadable, Refused
-from .plans import Form, as_filter, by_first_ids, by_ids
+from .plans import Form, as_filter, as_opaque, by_first_ids, by_ids
 
 MASK = "***"
 OPTION = "crm_views"
@@ -48,6 +48,8 @@ class View:
         if not include_deleted:
             within = and_(within, self.physical.c.deleted_at.is_(None))
         shown = select(*(self._shown(c) for c in self.physical.c if c.name in self.readable))
+        if form is Form.SCAN:
+            return shown.where(as_opaque(within if self.sets is None else and_(within, self.sets)))
         shown = shown.where(as_filter(within) if form is Form.TOP else within)
         condition = self._condition(form, statement, within)
         return shown if condition is None else shown.where(condition)
@@ -108,14 +110,18 @@ class Views:
             raise NotReadable("entity_not_readable", entity=entity_name(table))
         return found
 
-    def rows(self, table: EntityTable, compiler: SQLCompiler) -> Select[Any]:
-        """Select what is seen of an entity, for the statement that is compiled."""
+    def rows(self, table: EntityTable, compiler: SQLCompiler, named: Any = None) -> Select[Any]:
+        """Select what is seen of an entity, for the statement that is compiled; *named* is the alias it has there."""
         form = self.form if self.driver is table or (self.driver is None and self.form is not Form.TOP) else Form.POINT
+        sqlite = compiler.dialect.name == "sqlite"
+        if form is Form.SETS and sqlite and not _is_first(table if named is None else named, compiler):
+            form = Form.WALK
         rows = self[table].rows(form, compiler.statement, include_deleted=self.include_deleted)
-        if form in (Form.SETS, Form.TOP) and self.driver is table and compiler.dialect.name == "postgresql":
-            # A page of few: PostgreSQL would walk its order and hope to meet them soon; behind OFFSET it finds them first.
-            return rows.offset(0)
-        return rows
+        driven = form in (Form.SETS, Form.TOP) and self[table].sets is not None
+        fenced = _is_joined(compiler) if sqlite else self.driver is table
+        # PostgreSQL would walk the page's order and hope to meet a user's few rows soon, and SQLite would carry the IN over to the other
+        # side of the join and read the whole set again for each row; behind OFFSET they are found first.
+        return rows.offset(0) if driven and fenced else rows
 
     def column(self, table: EntityTable, name: str) -> Column[Any]:
         """Return the physical column behind a logical one.
@@ -132,6 +138,19 @@ class Views:
         """Say whether a column shows as ``***``."""
         table = entity_table(column.table)
         return table is not None and table in self._views and column.name in self._views[table].masked
+
+
+def _is_first(named: Any, compiler: SQLCompiler) -> bool:
+    """Say whether an entity or alias is the first that the select names which is compiled just now, and the select stands for itself."""
+    entry: Any = compiler.stack[-1]
+    correlated = any(f not in entry["asfrom_froms"] for f in entry["compile_state"].froms)
+    return not correlated and entry.setdefault("crm_first", named) is named
+
+
+def _is_joined(compiler: SQLCompiler) -> bool:
+    """Say whether the select which is compiled just now reads from more than one."""
+    entry: Any = compiler.stack[-1]
+    return sum(not isinstance(f, Join) for f in entry["asfrom_froms"]) > 1
 
 
 def entity_name(table: EntityTable) -> str:
@@ -171,9 +190,10 @@ def _render_table(
         raise Refused("not_a_select", given=table.name)
     if from_linter:
         from_linter.froms[table] = table.name
-    body = f"({compiler.process(views.rows(table, compiler), asfrom=True)})"
+    aliased = enclosing_alias is not None and enclosing_alias.element is table
+    body = f"({compiler.process(views.rows(table, compiler, enclosing_alias if aliased else None), asfrom=True)})"
     # An alias writes AS and its own name behind what it gets.
-    return body if enclosing_alias is not None and enclosing_alias.element is table else f"{body} AS {name}"
+    return body if aliased else f"{body} AS {name}"
 
 
 @compiles(EntityColumn)

@@ -16,6 +16,7 @@ from sqlalchemy.util.concurrency import in_greenlet
 from ..errors import CommitOutcomeUnknown, LoadError, MissingExtra, NeedsAwait, ReadOnly
 from . import sqlite
 from .failures import is_database_error, translate
+from .limits import checked, limited
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -27,19 +28,22 @@ OLDEST: Mapping[Kind, tuple[int, ...]] = {"sqlite": (3, 35), "postgresql": (14,)
 _SYNC_DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
 
 
-def open_engine(bind: str | Engine | AsyncEngine, *, refuse_affected_sqlite: bool = False) -> Bound:
+def open_engine(bind: str | Engine | AsyncEngine, *, refuse_affected_sqlite: bool = False, statement_timeout: float | None = None) -> Bound:
     """Bind a CRM to its database.
 
     Args:
         bind: a URL (``sqlite:///shop.db``, ``postgresql+psycopg://...``) for an engine of our own, or the host's engine, whose pool
             and settings stay as they are.
         refuse_affected_sqlite: refuse, rather than warn of, a SQLite with the WAL-reset bug (before 3.51.3).
+        statement_timeout: seconds that each statement of a transaction of our own may take; None: any.
 
     Raises:
-        LoadError: not a URL, neither SQLite nor PostgreSQL, or an SQLite that is too old or refused.
+        LoadError: not a URL, neither SQLite nor PostgreSQL, an SQLite that is too old or refused, or no sensible time.
         MissingExtra: the URL's driver is not installed.
     """
-    bound = Bound(_own_engine(bind), owned=True) if isinstance(bind, str) else Bound(bind, owned=False)
+    seconds = checked(statement_timeout)
+    owned = isinstance(bind, str)
+    bound = Bound(_own_engine(bind) if isinstance(bind, str) else bind, owned=owned, statement_timeout=seconds)
     if bound.kind == "sqlite":
         _check_sqlite(bound, refuse_affected_sqlite)
     return bound
@@ -115,10 +119,11 @@ class Bound:
         is_async: the engine given is an AsyncEngine.
     """
 
-    def __init__(self, engine: Engine | AsyncEngine, *, owned: bool) -> None:
+    def __init__(self, engine: Engine | AsyncEngine, *, owned: bool, statement_timeout: float | None = None) -> None:
         self.is_async = not isinstance(engine, Engine)
         self._given = engine if isinstance(engine, Engine) else engine.sync_engine
         self._owned = owned
+        self._seconds = statement_timeout
         self.kind = _kind(self._given.dialect.name)
         options: dict[str, Any] = {} if self.kind == "sqlite" else {"isolation_level": "READ COMMITTED"}
         self.engine = self._given.execution_options(**options)
@@ -131,8 +136,11 @@ class Bound:
         self._sync_twin: Bound | None = None
 
     @contextmanager
-    def begin(self, write: bool = True) -> Iterator[Connection]:
+    def begin(self, write: bool = True, *, unlimited: bool = False) -> Iterator[Connection]:
         """Open a connection and a transaction of our own: commit on leaving, roll back on an exception.
+
+        Args:
+            unlimited: its statements may take as long as they need.
 
         Raises:
             Unavailable, ReadOnly: the database is locked, full, gone, read-only; nothing was changed.
@@ -140,7 +148,7 @@ class Bound:
             NeedsAwait: the engine is asynchronous and an event loop runs.
         """
         here = self._reachable()
-        with _translated(write), here._turn(write), here._opened(write) as connection:
+        with _translated(write), here._turn(write), here._opened(write, None if unlimited else here._seconds) as connection:
             yield connection
 
     @contextmanager
@@ -159,7 +167,8 @@ class Bound:
             return
         with _translated(write=False), here._looking.connect() as connection:
             here._check(connection)
-            with here._prepared(connection, write=False) if here.kind == "sqlite" else nullcontext():
+            prepared = here._prepared(connection, write=False) if here.kind == "sqlite" else nullcontext()
+            with prepared, limited(connection, here._seconds, looking=True):
                 yield connection
 
     @contextmanager
@@ -184,7 +193,7 @@ class Bound:
             if _in_memory(self._given.url) and self.kind == "sqlite":
                 raise NeedsAwait("needs_await")
             url = self._given.url.set(drivername=_SYNC_DRIVERS[self.kind])
-            self._sync_twin = Bound(_own_engine(url.render_as_string(hide_password=False)), owned=True)
+            self._sync_twin = Bound(_own_engine(url.render_as_string(hide_password=False)), owned=True, statement_timeout=self._seconds)
         return self._sync_twin
 
     def dispose(self) -> None:
@@ -219,10 +228,11 @@ class Bound:
         return self._queue.turn(asynchronous=self.is_async)
 
     @contextmanager
-    def _opened(self, write: bool) -> Iterator[Connection]:
+    def _opened(self, write: bool, seconds: float | None) -> Iterator[Connection]:
         with (self.engine if write else self._reading).connect() as connection:
             self._check(connection)
-            with self._begun(connection, write) if self.kind == "sqlite" else nullcontext():
+            begun = self._begun(connection, write) if self.kind == "sqlite" else nullcontext()
+            with begun, limited(connection, seconds):
                 try:
                     yield connection
                 except BaseException:

@@ -28,6 +28,7 @@ def _again(code: str) -> CRMError:
 _SQLITE: Mapping[int, Make] = {
     sqlite3.SQLITE_BUSY: lambda: _again("database_locked"),
     sqlite3.SQLITE_LOCKED: lambda: _again("database_locked"),
+    sqlite3.SQLITE_INTERRUPT: lambda: Unavailable("statement_timeout"),
     sqlite3.SQLITE_READONLY: lambda: ReadOnly("database_read_only"),
     sqlite3.SQLITE_IOERR: lambda: Unavailable("disk_failed"),
     sqlite3.SQLITE_FULL: lambda: Unavailable("disk_full"),
@@ -166,6 +167,8 @@ def _meaning(error: BaseException, driver: BaseException) -> CRMError:
     code = getattr(driver, "sqlite_errorcode", None)
     make = _SQLITE.get(code, _SQLITE.get(code & 0xFF)) if code is not None else None
     state = _sqlstate(driver) or ""
+    if state == "57014" and "statement timeout" in str(driver):
+        make = _SQLITE[sqlite3.SQLITE_INTERRUPT]
     if make is None:
         make = next((_POSTGRESQL[state[:n]] for n in (5, 2) if state[:n] in _POSTGRESQL), None)
     if make is None:

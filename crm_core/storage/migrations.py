@@ -199,7 +199,7 @@ class Migrations:
     def _writing(self, connection: Connection | None) -> Iterator[Connection]:
         """Let one process migrate at a time: SQLite's BEGIN IMMEDIATE does, PostgreSQL is asked to."""
         if connection is None:
-            with self._bound.begin() as own, self._writing(own) as on:
+            with self._bound.begin(unlimited=True) as own, self._writing(own) as on:
                 yield on
             return
         begin_on(connection)

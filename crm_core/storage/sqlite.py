@@ -67,17 +67,18 @@ def register(dbapi: Any) -> None:
 
 def in_transaction(dbapi: Any) -> bool:
     """Ask the driver, since SQLAlchemy calls a connection begun before SQLite has begun anything."""
-    return bool(_driver(dbapi).in_transaction)
+    return bool(driver(dbapi).in_transaction)
 
 
 def commits_by_itself(dbapi: Any) -> bool:
     """Say whether the driver would commit each statement alone (``isolation_level=None``, or ``autocommit=True`` of Python 3.12)."""
-    raw = _driver(dbapi)
+    raw = driver(dbapi)
     mode = getattr(raw, "autocommit", -1)
     return raw.isolation_level is None if mode == -1 else mode is True
 
 
-def _driver(dbapi: Any) -> Any:
+def driver(dbapi: Any) -> Any:
+    """Return the driver's own connection, below what SQLAlchemy puts over an asynchronous one."""
     return getattr(dbapi, "driver_connection", dbapi)
 
 

@@ -267,3 +267,16 @@ def test_one_command_imports_a_real_set_and_the_figures_are_known(crm: Run, fold
     with stored.session(IMPORT, write=False) as s:
         assert (s.query(Opportunity).count(), str(s.use(Sales).win_rate().percent)) == (8800, "63.15")
     stored.close()
+
+
+@pytest.mark.parametrize("name", ["../secret.csv", "/etc/passwd", "link.csv"])
+def test_a_mapping_of_a_folder_cannot_name_files_outside_of_it(crm: Run, folder: Path, name: str) -> None:
+    (folder / "secret.csv").write_text("name\nAcme\n")
+    (folder / "in").mkdir()
+    (folder / "in" / "link.csv").symlink_to(folder / "secret.csv")
+    (folder / "map.toml").write_text(f'[[import]]\nentity = "account"\npath = "{name}"\n[import.fields]\nname = "name"\n')
+    crm("migrate", "--db", "sqlite:///x.db")
+    done = crm("import", "in", "--map", "map.toml", "--db", "sqlite:///x.db")
+    assert done.exit_code == 1
+    assert "not in the folder" in done.output + done.stderr
+    assert stored("sqlite:///x.db") == []

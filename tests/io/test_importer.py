@@ -404,6 +404,22 @@ def test_hidden_unknown_and_system_fields_cannot_be_mapped(bring: Import, name: 
     assert [(d.field, d.code) for d in raised.value.details] == [(name, expected)]
 
 
+@pytest.mark.parametrize("level", ["none", "masked"])
+def test_a_record_cannot_be_looked_up_by_what_the_actor_may_not_read(make_crm: Any, tmp_path: Path, level: Any) -> None:
+    """[C67] Rows that fail or not would tell a hidden value guess by guess; a hidden field's error is an unknown field's."""
+    clerk = Role("clerk").allow(Account, "read", fields={"external_ref": level}).allow(Deal, "read", "create")
+    crm = make_crm(plugins=[plugin], roles=[clerk])
+    path = tmp_path / "rows.csv"
+    path.write_text("name,account\nOne,secret-1\n")
+    told = []
+    for lookup in ("external_ref", "nonsense"):
+        fields = {"name": "name", "account": {"column": "account", "lookup": lookup}, "amount": {"constant": "EUR 1"}}
+        with pytest.raises(Invalid) as raised:
+            Importer(crm, Actor("7", roles={"clerk"}), mapping_of({"fields": fields}), entity="deals").run(path)
+        told.append([(d.field, d.code, {**d.params, "lookup": ""}) for d in raised.value.details])
+    assert told[0] == told[1] == [("account", "import_no_lookup", {"lookup": ""})]
+
+
 def test_a_mapping_that_does_not_fit_says_everything_at_once_and_writes_nothing(crm: Any, bring: Import) -> None:
     before = state_hash(crm)
     with pytest.raises(Invalid) as raised:

@@ -71,7 +71,7 @@ def test_with_statistics_the_sets_are_driven_by_indexes_again(crm: Any) -> None:
             form: str = s.shape.lens._planner.sets(s.unit.connection).value
             return form
 
-    assert forms() == "walk"
+    assert forms() == "scan"
     with crm.bound.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql(f"ANALYZE {crm.table(Account).name}")
     assert forms() == "sets"

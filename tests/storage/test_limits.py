@@ -1,0 +1,138 @@
+"""How long a statement may run: ours are ended, a host's transaction and its connections stay as they are."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import func, select
+
+from crm_core import CRM, Account, Actor
+from crm_core.errors import Conflict, LoadError, Unavailable
+from crm_core.messages import Messages
+from crm_core.storage.failures import retryable
+from tests.databases import Database
+
+SYSTEM = Actor.system("test", tenant="main")
+
+
+def endless() -> Any:
+    """A recursive CTE over an entity, which the lens lets through and nothing ends."""
+    first = select(Account.name).where(Account.name == "a").cte("names", recursive=True)
+    more = first.union_all(select(first.c.name))
+    return select(func.count()).select_from(more)
+
+
+@pytest.fixture
+def crm(make_crm: Any) -> Any:
+    made = make_crm(statement_timeout=0.3)
+    with made.session(SYSTEM) as s:
+        s.create(Account(name="a"))
+    return made
+
+
+def ended(work: Any) -> Unavailable:
+    began = perf_counter()
+    with pytest.raises(Unavailable) as caught:
+        work()
+    assert perf_counter() - began < 20
+    assert caught.value.code == "statement_timeout"
+    assert not retryable(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_a_runaway_statement_is_ended_and_the_crm_goes_on(crm: CRM, write: bool) -> None:
+    def run() -> None:
+        with crm.session(SYSTEM, write=write) as s:
+            s.execute(endless()).all()
+
+    error = ended(run)
+    assert "longer than is allowed" in error.message("en", Messages())
+    assert "终止" in error.message("zh", Messages())
+    with crm.session(SYSTEM) as s:
+        s.create(Account(name="b"))
+        assert s.query(Account).count() == 2
+
+
+def test_each_statement_has_its_own_time(crm: CRM) -> None:
+    with crm.session(SYSTEM) as s:
+        began = perf_counter()
+        while perf_counter() - began < 0.8:
+            assert s.query(Account).count() == 1
+            assert s.get(Account, s.query(Account).one().id).name == "a"
+
+
+def test_a_transaction_that_began_anew_is_limited_too(crm: CRM) -> None:
+    def run() -> None:
+        with crm.session(SYSTEM) as s:
+            with pytest.raises(Conflict):
+                s.update(Account, s.query(Account).one().id, {"name": "c"}, version=99)
+            s.execute(endless()).all()
+
+    ended(run)
+
+
+def test_what_reads_between_transactions_is_limited_and_leaves_the_connection_as_it_was(crm: CRM) -> None:
+    def run() -> None:
+        with crm.bound.looking() as connection:
+            connection.exec_driver_sql("WITH RECURSIVE n(g) AS (SELECT 1 UNION ALL SELECT g FROM n) SELECT count(*) FROM n").all()
+
+    ended(run)
+    if crm.bound.kind == "postgresql":
+        with crm.bound.engine.connect() as connection:
+            assert connection.exec_driver_sql("SHOW statement_timeout").scalar_one() == "0"
+
+
+def test_a_hosts_transaction_is_not_limited(crm: CRM, make_crm: Any) -> None:
+    numbers = "WITH RECURSIVE n(g) AS (SELECT 1 UNION ALL SELECT g + 1 FROM n WHERE g < {}) SELECT count(*) FROM n"
+    engine = sa.create_engine(crm.url)
+    with engine.begin() as connection:
+        with crm.session(SYSTEM, on=connection) as s:
+            s.create(Account(name="b"))
+        if crm.bound.kind == "postgresql":
+            assert connection.exec_driver_sql("SHOW statement_timeout").scalar_one() == "0"
+        began = perf_counter()
+        count = 1_000_000
+        while perf_counter() - began < 0.4:
+            connection.exec_driver_sql(numbers.format(count)).all()
+            count *= 2
+    engine.dispose()
+
+
+def test_the_hosts_engine_gets_its_connections_back_without_a_limit(database: Database) -> None:
+    engine = database.engine(pool_size=1, max_overflow=0)
+    crm = CRM(engine, statement_timeout=0.2)
+    crm.migrate()
+    with crm.session(SYSTEM) as s:
+        s.create(Account(name="a"))
+    numbers = "WITH RECURSIVE n(g) AS (SELECT 1 UNION ALL SELECT g + 1 FROM n WHERE g < 3000000) SELECT count(*) FROM n"
+    with engine.connect() as connection:
+        began = perf_counter()
+        while perf_counter() - began < 0.4:
+            assert connection.exec_driver_sql(numbers).scalar_one() == 3_000_000
+    crm.close()
+
+
+def test_an_asynchronous_session_is_limited(crm: CRM) -> None:
+    url = crm.url.replace("sqlite:", "sqlite+aiosqlite:").replace("+psycopg:", "+asyncpg:")
+
+    async def run() -> None:
+        other = CRM(url, statement_timeout=0.3)
+        try:
+            async with other.asession(SYSTEM, write=False) as s:
+                await s.run(lambda inner: inner.execute(endless()).all())
+        finally:
+            await other.run(lambda c: c.close())
+
+    ended(lambda: asyncio.run(run()))
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), 1e9, "5", True])
+def test_a_time_that_cannot_be_kept_is_refused(seconds: Any) -> None:
+    with pytest.raises(LoadError) as caught:
+        CRM("sqlite://", statement_timeout=seconds)
+    assert caught.value.code == "bad_statement_timeout"
