@@ -140,7 +140,7 @@ class Delivery:
     def next_try(self) -> datetime | None:
         """Return when the next parked event is due; those of plugins in quarantine wait for its end."""
         with self._host.begin(write=False) as connection:
-            return parking.next_try(connection, self._host.tables, [s.name for s in awake(self._host)])
+            return parking.next_try(connection, self._host.tables, [s.name for s in awake(self._host, self._host.subscribers)])
 
     def _now(self) -> datetime:
         return self._host.runtime.clock.now()

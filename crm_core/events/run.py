@@ -103,7 +103,7 @@ class Run:
     def _work(self, connection: Connection, positions: dict[str, int]) -> list[Callable[[int], int | None]]:
         end = last_position(connection, self._tables)
         lines: dict[str, list[str]] = {}
-        subscribers = awake(self._host)
+        subscribers = awake(self._host, self._subscribers)
         for name, record in due(connection, self._tables, [s.name for s in subscribers], self._now()):
             lines.setdefault(name, []).append(record)
         work: list[Callable[[int], int | None]] = []
@@ -347,7 +347,7 @@ class Run:
 
     def _failed(self, parking: Parking, s: Subscriber, entry: Entry, error: BaseException, tries: int | None = None) -> bool:
         """Park an event that failed, for the first time or (after so many *tries*) again; say whether its line stands."""
-        if not s.external:  # there it is mostly the other side that fails
+        if not s.external and not s.raw:  # outside it is mostly the other side that fails, and the core does not rest
             self._host.health.failed(s, error, type(error).__name__)
         attempts = (tries or 0) + 1
         _log.warning("%s: %s of %s %s failed, try %d", s.name, entry.kind, entry.entity, entry.record, attempts, exc_info=error)
@@ -367,9 +367,9 @@ class Run:
         return self._host.runtime.clock.now()
 
 
-def awake(host: DeliveryHost) -> list[Subscriber]:
+def awake(host: DeliveryHost, subscribers: Iterable[Subscriber]) -> list[Subscriber]:
     """Return the subscribers whose plugins are not in quarantine; what is theirs waits, in the journal and in the parking table."""
-    return [s for s in host.subscribers if not host.health.rests(s.plugin)]
+    return [s for s in subscribers if not host.health.rests(s.plugin)]
 
 
 def _groups(s: Subscriber, entries: Iterable[Entry]) -> Iterator[list[Entry]]:
