@@ -102,7 +102,7 @@ def test_a_join_of_two_limited_entities_takes_a_moment_and_has_the_rows_that_are
                 seconds = perf_counter() - began
                 print(f"{user}, {name}: {rows} rows in {seconds * 1000:.0f} ms")
                 assert rows == seen
-                assert seconds < 3
+                assert seconds < 20, "minutes, where the plan is wrong"
 
 
 def test_what_sqlite_joins_is_looked_up_by_the_join_and_not_by_the_set(crm: Any) -> None:

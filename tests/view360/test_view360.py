@@ -178,10 +178,10 @@ def test_c02_labels_and_failures_speak_the_users_language(make_crm: MakeCRM) -> 
     acme, _ = customer(crm)
     with crm.session(ALL_ZH, write=False) as s:
         labels = [p.label for p in s.view360(acme).panels]
-        assert labels == ["联系人", "标签", "进行中的商机", "订单", "未解决的工单", "未兑现的承诺"]
+        assert labels == ["联系人", "标签", "进行中的商机", "订单", "未解决的工单", "未兑现的承诺", "最近的回答"]
     with crm.session(ALL, write=False) as s:
         labels = [p.label for p in s.view360(acme).panels]
-        assert labels == ["Contacts", "Tags", "Open deals", "Orders", "Open tickets", "Open promises"]
+        assert labels == ["Contacts", "Tags", "Open deals", "Orders", "Open tickets", "Open promises", "Last answers"]
 
 
 class Grade(Entity):
