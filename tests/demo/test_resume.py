@@ -1,4 +1,4 @@
-"""The demonstration survives power cuts: killed after each step and in the middle of one, it goes on to the same end."""
+"""The demonstration survives power cuts: killed after each step and in the middle of some, it goes on to the same end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from crm_demo.year import year
 from crm_erp_bridge.api import Invoice, Order, Payment
 from tests.databases import Database, Databases
 
-DAYS = 2
+DAYS = 1
 # Ids, and the hashes of secrets that are drawn like ids.
 UUID = re.compile(r"[0-9a-f]{64}|[0-9a-f]{8}-?[0-9a-f]{4}-?7[0-9a-f]{3}-?[0-9a-f]{4}-?[0-9a-f]{12}")
 # Dies with the process's power: nothing is flushed, rolled back or closed.
@@ -46,20 +46,22 @@ play(company, steps, lambda step: os._exit(9))
 """
 
 
-def test_killed_in_and_after_each_step_it_comes_to_the_same_end(databases: Databases, database: Database, tmp_path: Path) -> None:
+def test_killed_after_each_step_and_in_some_it_comes_to_the_same_end(databases: Databases, database: Database, tmp_path: Path) -> None:
     other = databases.create()
     undisturbed = Company(other.url, 7, tmp_path / "undisturbed")
     undisturbed.crm.migrate()
     steps = [*STORY, *year(DAYS)]
     play(undisturbed, steps)
-    for done in range(len(steps)):
-        _run_until_the_cut(database.url, "early", tmp_path / "cut")
-        assert progress(database.url).steps == done, "a step that was cut off left nothing"
-        _run_until_the_cut(database.url, "late", tmp_path / "cut")
+    kills = 0
+    for done, step in enumerate(steps):
+        if done % 4 == 1 or not step.joined:
+            kills += _run_until_the_cut(database.url, "early", tmp_path / "cut")
+            assert progress(database.url).steps == done, "a step that was cut off left nothing"
+        kills += _run_until_the_cut(database.url, "late", tmp_path / "cut")
         assert progress(database.url).steps == done + 1
     resumed = Company(database.url, 7, tmp_path / "cut", lives=99, now=progress(database.url).clock)
     play(resumed, steps)
-    print(f"\n{resumed.crm.bound.kind}: {len(steps)} steps, {2 * len(steps)} kills, {len(_journal(resumed.crm))} journal rows, seed 7")
+    print(f"\n{resumed.crm.bound.kind}: {len(steps)} steps, {kills} kills, {len(_journal(resumed.crm))} journal rows, seed 7")
     assert _journal(resumed.crm) == _journal(undisturbed.crm)
     assert _content(resumed.crm) == _content(undisturbed.crm)
     assert _traded(resumed) == _traded(undisturbed)
@@ -68,7 +70,7 @@ def test_killed_in_and_after_each_step_it_comes_to_the_same_end(databases: Datab
     databases.drop(other)
 
 
-def _run_until_the_cut(url: str, when: str, root: Path) -> None:
+def _run_until_the_cut(url: str, when: str, root: Path) -> int:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", CUT, url, str(DAYS), when, str(root)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -77,6 +79,7 @@ def _run_until_the_cut(url: str, when: str, root: Path) -> None:
         check=False,
     )
     assert done.returncode == 9, done.stderr
+    return 1
 
 
 def _journal(crm: CRM) -> list[tuple[str, ...]]:

@@ -132,6 +132,7 @@ def test_what_is_paid_is_not_negative_and_deadlines_are_not_set_by_hand(desk: De
 def test_c37_the_accounts_owner_hears_of_beginning_and_end(make_desk: MakeDesk) -> None:
     heard: list[tuple[str, str | None]] = []
     listener = Plugin("listener", version="1.0.0", requires={"service": ">=1"})
+    listener.grants("service.complaint:read")
 
     @listener.on(ComplaintReceived)
     def received(session: Session, event: ComplaintReceived) -> None:

@@ -241,6 +241,7 @@ def test_c43_an_answer_whose_ticket_cannot_be_opened_is_not_lost_but_not_taken(m
 def test_the_event_of_an_answer_names_its_ticket(make_desk: MakeDesk) -> None:
     heard: list[SurveyAnswered] = []
     listener = Plugin("listener", version="1.0.0", requires={"service": ">=1"})
+    listener.grants("service.survey_response:read")
 
     @listener.on(SurveyAnswered)
     def hear(session: Session, event: SurveyAnswered) -> None:
