@@ -6,6 +6,7 @@ import enum
 import logging
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -137,7 +138,7 @@ def _run(session: Session, panel: Panel, record: Entity) -> PanelView | None:
         return None
     label = session.messages.template(panel.label, session.actor.locale) or panel.label
     try:
-        with session.savepoint():  # PostgreSQL would end the whole transaction with a panel's failing statement
+        with _apart(session):
             data = run(session.hooks, panel, session.derive(plugin=panel.plugin), record)
             return None if data is None else PanelView(panel.name, panel.plugin, label, _seen(session, data))
     except (Denied, NotReadable):
@@ -147,6 +148,17 @@ def _run(session: Session, panel: Panel, record: Entity) -> PanelView | None:
             raise
         _log.warning("the panel %s failed", panel.name, exc_info=e)
         return PanelView(panel.name, panel.plugin, label, None, _said(session, panel, e))
+
+
+@contextmanager
+def _apart(session: Session) -> Iterator[None]:
+    """Keep a panel's failing statement from ending PostgreSQL's transaction, and its calls from being kept under the session's key."""
+    with ExitStack() as stack:
+        if session.unit.keyed is not None:
+            stack.enter_context(session.unit.keyed.nested())
+        if not session.unit.looks:
+            stack.enter_context(session.savepoint())
+        yield
 
 
 def _said(session: Session, panel: Panel, error: Exception) -> str:

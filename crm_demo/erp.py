@@ -94,7 +94,7 @@ def _acknowledge(root: Path) -> None:
         key = json.loads(path.read_text(encoding="utf-8"))["key"]
         answer = root / "acks" / f"{key}.json"
         if not answer.exists():
-            answer.write_text(json.dumps({"status": "ok", "id": f"{path.name[0].upper()}-{key[:8]}", "version": "1"}), encoding="utf-8")
+            _write_whole(answer, {"status": "ok", "id": f"{path.name[0].upper()}-{key[:8]}", "version": "1"})
 
 
 def _invoice(root: Path, today: date) -> None:
@@ -115,4 +115,11 @@ def _invoice(root: Path, today: date) -> None:
 
 
 def _write(root: Path, entity: str, number: str, record: Mapping[str, Any]) -> None:
-    (root / "incoming" / f"{entity}-{number}.json").write_text(json.dumps(record), encoding="utf-8")
+    _write_whole(root / "incoming" / f"{entity}-{number}.json", record)
+
+
+def _write_whole(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a file that is there wholly or not at all, wherever the power is cut."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(content), encoding="utf-8")
+    part.replace(path)

@@ -72,8 +72,8 @@ class Impl(Contribution):
 
     @property
     def can_rest(self) -> bool:
-        """All but vetoes: who may refuse goes on refusing."""
-        return self.hook.kind != "veto"
+        """All but vetoes: who may refuse goes on refusing. The core's own never rest."""
+        return self.hook.kind != "veto" and self.plugin != "core"
 
     def call(self, ctx: Any, value: Any) -> Any:
         """Run it; the form in which pluggy knows it, with the parameter names of the hook's signature."""

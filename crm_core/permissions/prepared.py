@@ -83,7 +83,7 @@ def _cursor(connection: Connection, sql: str) -> Iterator[Any]:
     dbapi: Any = connection.connection
     clock = dbapi.info.get(CLOCK)
     if clock is not None:
-        clock.start()
+        clock.start(sql)
     with closing(dbapi.cursor()) as cursor:
         try:
             yield cursor

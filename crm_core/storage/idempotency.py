@@ -78,7 +78,7 @@ class Keyed:
                 raise restore_error(past["error"])
             return cast("R", restore(past["result"], returns, session))
         try:
-            with self._nested():
+            with self.nested():
                 result = work()
         except CRMError as e:
             # The caller may catch it and go on; the second run is to meet it at the same place.
@@ -88,7 +88,8 @@ class Keyed:
         return result
 
     @contextmanager
-    def _nested(self) -> Iterator[None]:
+    def nested(self) -> Iterator[None]:
+        """Keep no call of its own: what is done here is part of a call that is kept, or only looks."""
         self._depth += 1
         try:
             yield

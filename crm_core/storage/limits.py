@@ -42,9 +42,10 @@ class Clock:
         self._seconds = seconds
         self._end = math.inf
 
-    def start(self) -> None:
-        """Say that a statement begins."""
-        self._end = time.monotonic() + self._seconds
+    def start(self, statement: str) -> None:
+        """Say that a statement begins. A write has no limit: SQLite would end the whole transaction with it, savepoints included."""
+        reads = statement.lstrip()[:6].upper().startswith(("SELECT", "WITH"))
+        self._end = time.monotonic() + self._seconds if reads else math.inf
 
     def is_over(self) -> bool:
         """Say whether SQLite shall give the statement up."""
@@ -76,7 +77,7 @@ def limited(connection: Connection, seconds: float | None, *, looking: bool = Fa
 @contextmanager
 def _watched(connection: Connection, clock: Clock) -> Iterator[None]:
     def before(conn: Any, cursor: Any, statement: Any, parameters: Any, context: Any, executemany: Any) -> None:
-        clock.start()
+        clock.start(statement)
 
     event.listen(connection, "before_cursor_execute", before)
     connection.info[CLOCK] = clock

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from crm_core import CRM, Account, Actor
 from crm_core.errors import Conflict, LoadError, Unavailable
 from crm_core.messages import Messages
 from crm_core.storage.failures import retryable
+from crm_core.storage.limits import Clock
 from tests.databases import Database
 
 SYSTEM = Actor.system("test", tenant="main")
@@ -136,3 +137,17 @@ def test_a_time_that_cannot_be_kept_is_refused(seconds: Any) -> None:
     with pytest.raises(LoadError) as caught:
         CRM("sqlite://", statement_timeout=seconds)
     assert caught.value.code == "bad_statement_timeout"
+
+
+def test_on_sqlite_only_reads_are_limited() -> None:
+    """An interrupted write would roll the whole transaction back, savepoints included, and what follows would commit by itself."""
+    clock = Clock(0.001)
+    for statement, limited in (
+        ("INSERT INTO a VALUES (1)", False),
+        ("UPDATE a SET b = 1", False),
+        (" select 1", True),
+        ("WITH b AS", True),
+    ):
+        clock.start(statement)
+        sleep(0.005)
+        assert clock.is_over() is limited, statement

@@ -376,3 +376,19 @@ def test_c02_a_view_of_the_past_shows_who_the_customer_was(make_crm: MakeCRM) ->
         seen = crm.to_json(s.view360(acme, at=START))
         assert "industry" not in seen["record"]
         assert seen["record"]["website"] == "***"
+
+
+def test_looking_at_a_customer_under_a_key_keeps_nothing_that_a_second_run_could_miss(make_crm: MakeCRM) -> None:
+    crm = world(make_crm)
+    acme, carol = customer(crm)
+
+    def run() -> str:
+        with crm.session(ALL, idempotency_key="looked") as s:
+            s.view360(carol)
+            return s.create(Account(name="Beta")).id
+
+    first = run()
+    with crm.session(ALL) as s:
+        s.update(Contact, carol.id, {"title": "CEO"})
+        s.update(Account, acme.id, {"industry": "glass"})
+    assert run() == first
