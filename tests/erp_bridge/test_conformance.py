@@ -137,7 +137,8 @@ def test_a_connector_that_breaks_a_rule_is_told_which_and_why(number: int, fault
 def test_the_suite_runs_from_the_command_line_on_any_connector() -> None:
     command = [sys.executable, "-m", "pytest", "-p", "crm_erp_bridge.conformance.options", "--pyargs", "crm_erp_bridge.conformance"]
     options = ["--connector=tests.erp_bridge.subjects:FolderSubject", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
-    run = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}  # the outer run's options
+    run = subprocess.run([*command, *options], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     assert re.search(r"\n1\d passed, \d skipped", run.stdout)
 
