@@ -24,6 +24,7 @@ from .query import Page
 if TYPE_CHECKING:
     from .crm import CRM
     from .permissions.actor import Actor
+    from .permissions.policy import Policy
 
 
 def to_json(crm: CRM, record: Any, expand: Sequence[str]) -> Any:
@@ -125,10 +126,20 @@ def json_schema(crm: CRM, entity: type[Any]) -> dict[str, Any]:
     }
 
 
+def _policy(crm: CRM, actor: Actor) -> Policy:
+    """Return the actor's policy by the roles in force; on a connection that is shared, by those last read.
+
+    A session on it would be inside whatever transaction is open there, and would commit it.
+    """
+    if crm.bound.shared:
+        return crm.policies.resolve(actor)
+    with crm.session(actor, write=False) as session:
+        return session.policy
+
+
 def describe(crm: CRM, entity: type[Any], actor: Actor) -> dict[str, Any]:
     """Describe an entity for a form of this actor, in their language; fields they may not read are not there."""
-    with crm.session(actor, write=False) as session:
-        policy = session.policy
+    policy = _policy(crm, actor)
     codec = crm.codec(entity)
     name, locale = codec.facts.name, actor.locale
     levels = policy.fields(entity)
