@@ -119,10 +119,19 @@ class PostgresServer:
 
 
 def run_admin(directory: Path, statements: Iterable[str]) -> None:
-    """Run *statements* on the maintenance database of the server whose socket is in *directory*."""
-    with psycopg.connect(host=str(directory), user="postgres", dbname="postgres", autocommit=True) as connection:
+    """Run *statements* on the maintenance database of the server whose socket is in *directory*.
+
+    Raises:
+        TimeoutError: where one takes over a minute, with what everybody on the server was doing.
+    """
+    with psycopg.connect(host=str(directory), user="postgres", dbname="postgres", autocommit=True, connect_timeout=60) as connection:
+        connection.execute("SET statement_timeout = '60s'")
         for statement in statements:
-            connection.execute(statement.encode())
+            try:
+                connection.execute(statement.encode())
+            except psycopg.errors.QueryCanceled as problem:
+                doing = connection.execute("SELECT pid, datname, backend_type, state, wait_event, query FROM pg_stat_activity")
+                raise TimeoutError("\n".join([statement, *map(str, doing.fetchall())])) from problem
 
 
 def _unprivileged() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import TCPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -41,6 +42,10 @@ _TABLE = """CREATE TABLE IF NOT EXISTS record (
 
 class _Server(ThreadingHTTPServer):
     request_queue_size = 128  # five, the library's, are dropped connections when ten come at once
+
+    def server_bind(self) -> None:
+        TCPServer.server_bind(self)  # HTTPServer's own asks the network for this host's name
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]  # a host and a port
 
 
 class HttpErp:
