@@ -217,6 +217,16 @@ class EntityCaps:
     update: bool = True
 
 
+@attrs.frozen(kw_only=True)
+class SchemaField:
+    """What the ERP says of one field: its own word for the type, whether it must be given, its length, its values if they are a list."""
+
+    type: str
+    required: bool = False
+    max_length: int | None = None
+    values: Sequence[str] = ()
+
+
 class Memory(Protocol):
     """What the bridge remembers for a connector: the marks of the pages that were kept."""
 
@@ -304,9 +314,17 @@ class Connector:
         """
         raise NotOffered(what="get")
 
+    def schema(self, entity: str) -> Mapping[str, SchemaField]:
+        """Return the ERP's fields by path, ``address.city``; a mapped field that is not among them stops its stream.
+
+        Raises:
+            NotOffered: the ERP cannot tell.
+        """
+        raise NotOffered(what="schema")
+
     def capabilities(self) -> Mapping[str, Any]:
         """Say what this connector offers, for people and for the conformance suite."""
-        offered = [name for name in ("find", "ask", "list_ids", "get") if self.offers(name)]
+        offered = [name for name in ("find", "ask", "list_ids", "get", "schema") if self.offers(name)]
         return {"api": 1, "entities": dict(self.entities), "offers": offered}
 
     def offers(self, name: str) -> bool:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import attrs
 
 from ..connector import Connector, Op, OpResult, Page, Pending, Remote
 
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+@attrs.frozen
+class Document:
+    """An order, invoice or payment in the ERP, and its amounts by path, as exact text."""
+
+    entity: str
+    id: str
+    amounts: Mapping[str, str]
 
 
 class Subject:
@@ -17,6 +28,7 @@ class Subject:
     Attributes:
         entity, scope: the kind of records, and the organisation, that are tried.
         rows: how many the rule of paging writes.
+        many: how many the rule of memory writes.
         address: host and port, where the connector has a socket; the rules then put a proxy before it.
         secret: the password or key that no message may show.
     """
@@ -24,6 +36,7 @@ class Subject:
     entity = "customer"
     scope = ""
     rows = 250
+    many = 10_000
     address: tuple[str, int] | None = None
     secret = ""
 
@@ -63,6 +76,22 @@ class Subject:
         """Return all living records in the ERP by id."""
         raise NotImplementedError
 
+    def begin(self, record: Mapping[str, Any]) -> Callable[[], str] | None:
+        """Begin a transaction in the ERP that writes a new record; what is returned ends it and says the id. None where that cannot be."""
+        return None
+
+    def change_line(self, id: str) -> bool:
+        """Change a part of a record that the ERP keeps apart, such as a line or an address; False where it has none."""
+        return False
+
+    def documents(self) -> Sequence[Document]:
+        """Make orders, invoices, payments, with tax upon the price and included, and return their amounts as the ERP computed them."""
+        return []
+
+    def questions(self) -> Sequence[tuple[str, dict[str, Any], dict[str, Any]]]:
+        """Return live questions with their arguments and what the ERP's own screens say to them."""
+        return []
+
     def approve(self) -> None:
         """Do in the ERP what pending ops wait for."""
 
@@ -84,24 +113,31 @@ class Subject:
             results = connector.apply(list(ops))
         return results
 
-    def pages(self, connector: Connector, cursor: str | None = None, limit: int = 1000) -> list[Page]:
-        """Read all pages from a cursor on; a connector that leads nowhere is stopped after ten thousand."""
-        found: list[Page] = []
-        while len(found) < 10_000:
-            page = connector.read(self.entity, cursor, FOREVER, limit, self.scope)
-            found.append(page)
+    def turn(self, connector: Connector, cursor: str | None = None, limit: int = 1000, *, entity: str = "") -> Iterator[Page]:
+        """Read page after page from a cursor on; a connector that leads nowhere is stopped after ten thousand."""
+        for _ in range(10_000):
+            page = connector.read(entity or self.entity, cursor, FOREVER, limit, self.scope)
+            yield page
             if page.complete:
-                return found
+                return
             cursor = following(page)
         raise AssertionError("rule 4: the pages have no end")
 
-    def read(self, connector: Connector, cursor: str | None = None, limit: int = 1000) -> list[Remote]:
+    def pages(self, connector: Connector, cursor: str | None = None, limit: int = 1000) -> list[Page]:
+        """Read all pages from a cursor on."""
+        return list(self.turn(connector, cursor, limit))
+
+    def read(self, connector: Connector, cursor: str | None = None, limit: int = 1000, *, entity: str = "") -> list[Remote]:
         """Read all records from a cursor on."""
-        return [r for page in self.pages(connector, cursor, limit) for r in page.records]
+        return [r for page in self.turn(connector, cursor, limit, entity=entity) for r in page.records]
 
 
 def following(page: Page, overlap: timedelta = timedelta(0)) -> str | None:
-    """Return where the bridge goes on after a page."""
-    if page.next is not None or not page.records:
-        return page.next
-    return (max(r.modified_at for r in page.records) - overlap).isoformat()
+    """Return where the bridge goes on after a page; by time, so much earlier."""
+    cursor = page.next
+    if cursor is None and page.records:
+        cursor = max(r.modified_at for r in page.records).isoformat()
+    try:
+        return (datetime.fromisoformat(cursor) - overlap).isoformat() if cursor and overlap else cursor
+    except ValueError:
+        return cursor  # it goes by something else than time
