@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from .entities.fields import OptionalMoneyField as OptionalMoneyField
     from .entities.fields import Ref as Ref
     from .entities.fields import field as field
+    from .entities.formats import valid_currency as valid_currency
+    from .entities.formats import valid_zone as valid_zone
     from .entities.money import Money as Money
     from .entities.values import Address as Address
     from .entities.values import Email as Email
@@ -111,6 +113,7 @@ _HOMES = {
     "entities.customer": ("Account", "AccountKind", "Affiliation", "Contact", "ExchangeRate"),
     "entities.entity": ("Entity", "Extension"),
     "entities.fields": ("Field", "ListField", "MoneyField", "OptionalMoneyField", "Ref", "field"),
+    "entities.formats": ("valid_currency", "valid_zone"),
     "entities.money": ("Money",),
     "entities.values": ("Address", "Email", "Phone"),
     "errors": (

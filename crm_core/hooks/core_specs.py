@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import attrs
 
@@ -64,6 +64,15 @@ def check_rules(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
     if ctx.op != "delete":
         ctx.session.crm.automation.check(ctx.session, changes)
     return changes
+
+
+@CORE.hook(check_write, on=Affiliation)
+def check_affiliations(ctx: WriteCtx, changes: list[Change]) -> None:
+    """Refuse what ends before it begins."""
+    for change in changes:
+        dated = cast(Affiliation, change.record)
+        if ctx.op != "delete" and dated.valid_from and dated.valid_to and dated.valid_to < dated.valid_from:
+            ctx.refuse(change, "ends_before_it_begins", field="valid_to")
 
 
 CORE.panel(Account, label="core.panel.contacts", reads=[Contact])(contacts)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from crm_core import valid_currency
+
 
 @attrs.define
 class Settings:
@@ -14,5 +16,5 @@ class Settings:
         half_life_days: after how many days (of 24 hours) a touch counts half as much in attribution with time decay.
     """
 
-    currency: str = "EUR"
+    currency: str = attrs.field(default="EUR", validator=valid_currency)
     half_life_days: int = attrs.field(default=7, validator=attrs.validators.gt(0))
