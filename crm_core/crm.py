@@ -114,7 +114,7 @@ class CRM:
         self.tables_by_name = {spec(e).name: t for e, t in self.tables.entities.items()}
         self.rates = self.tables.entities[ExchangeRate]
         self.messages = Messages(self.registry.catalogues)
-        self.events = EventCodec(entities, self.registry.events.values())
+        self.events = EventCodec(entities, self.registry.events.values(), self.registry.extensions)
         self.subscribers = subscribers(self.registry.subscriptions)
         self.policies = Policies(self.registry, roles)
         self.migrations = Migrations(self.bound, self.tables, self.registry, lambda c: self.delivery.register(c))

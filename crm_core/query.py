@@ -264,7 +264,9 @@ class Query(Generic[E]):
         return self._session.crm.codec(self.entity).fields.get(name)
 
     def _column(self, field: FieldSpec) -> Any:
-        return logical_table(self.entity).c[field.column]
+        from .entities.columns import columns_of
+
+        return columns_of(field, logical_table(self.entity))[0]
 
     def _keys(self) -> list[_Order]:
         identity = spec(self.entity).fields["id"]
@@ -316,7 +318,9 @@ class Query(Generic[E]):
         return self._with(_orders=(*self._orders, *keys))
 
     def _criterion(self, field: FieldSpec, operator: str, text: str) -> Any:
-        column = self._column(field)
+        from .entities.columns import MoneyColumn, columns_of
+
+        column, *currency = columns_of(field, logical_table(self.entity))
         if operator == "isnull":
             if text not in ("true", "false"):
                 raise Invalid("bad_filter", filter=field.name, given=text[:60])
@@ -333,10 +337,8 @@ class Query(Generic[E]):
                 raise Invalid("bad_filter", filter=field.name, given=f"a list of more than {MAX_LISTED}")
             return column.in_([self._value(field, part) for part in parts])
         value = self._value(field, text)
-        if field.kind == "money":
-            from .entities.columns import MoneyColumn
-
-            column = MoneyColumn(column, logical_table(self.entity).c[field.columns[1]], field, logical_table(self.entity))
+        if currency:
+            column = MoneyColumn(column, currency[0], field)
         match operator:
             case "eq":
                 return column == value
