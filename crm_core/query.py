@@ -17,6 +17,7 @@ from .entities.entity import Entity
 from .entities.meta import logical_table, spec
 from .entities.validate import is_id, plain, problems, structure
 from .errors import Invalid, NotFound, Refused
+from .storage.kept import Asked
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
@@ -99,7 +100,7 @@ class _Order:
         return self.column.is_(None) if value is None else self.column == value  # type: ignore[no-any-return]  # a column is untyped here
 
 
-class Query(Generic[E]):
+class Query(Asked, Generic[E]):
     """A read of one entity. Each step returns a new query; nothing runs before ``all``, ``first``, ``one``, ``count`` or ``page``."""
 
     def __init__(self, session: Session, entity: type[E]) -> None:

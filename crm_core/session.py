@@ -394,11 +394,12 @@ class Session(Scope):
 
     def savepoint(self) -> AbstractContextManager[None]:
         """Undo everything inside on an error, and go on."""
-        return self.unit.savepoint()
+        keyed = self.unit.keyed
+        return self.unit.savepoint() if keyed is None else keyed.savepoint(self.unit)
 
     # -- idempotency --------------------------------------------------------------------------------------------------------------
 
-    def _keyed(self, name: str, given: Any, work: Callable[[], R], *, returns: Any = Any) -> R:
+    def _keyed(self, name: str, given: Any, work: Callable[[], R], *, returns: Any = None) -> R:
         keyed: Keyed | None = self.unit.keyed
         return work() if keyed is None else keyed.call(self, name, given, work, returns=returns)
 
