@@ -24,12 +24,12 @@ from ..entities.entity import Entity
 from ..entities.fields import Ref
 from ..entities.meta import spec
 from ..errors import Conflict, CRMError, Invalid, ReadOnly, Refused, WrongArgument
+from .door import at_the_door
 from .kept import Asked, NotKept, keep, keep_error, keep_items, restore, restore_error, returned
 from .stages import SYSTEM
 
 if TYPE_CHECKING:
     from ..session import Session
-    from .unit import Unit
 
 R = TypeVar("R")
 
@@ -71,7 +71,8 @@ class Keyed:
     What a savepoint undid is recorded, too, since the second run comes by it again: there it is done anew, and must be undone again.
     """
 
-    def __init__(self, key: str, past: list[dict[str, Any]] | None) -> None:
+    def __init__(self, session: Session, key: str, past: list[dict[str, Any]] | None) -> None:
+        self._session = session
         self.key = key
         self.replaying = past is not None
         self.calls: list[dict[str, Any]] = past or []
@@ -80,7 +81,7 @@ class Keyed:
         self._savepoints = 0
         self._redone: set[int] = set()
 
-    def call(self, session: Session, name: str, given: Any, work: Callable[[], R], *, returns: Any = None) -> R:
+    def call(self, name: str, given: Any, work: Callable[[], R], *, returns: Any = None) -> R:
         """Run *work* and keep its result, or return what the first run's call at this place returned, as *returns* says.
 
         Args:
@@ -94,12 +95,13 @@ class Keyed:
         if self._depth:
             return work()
         if _is_asked(returns):
-            return self._looked(session, name, work)
+            return self._looked(name, work)
         digest = hashlib.sha256(json.dumps([name, describe(given)], sort_keys=True).encode()).hexdigest()
+        unit = self._session.unit
         if self.replaying:
-            return self._replay(session, name, digest, work, returns)
+            return self._replay(name, digest, work, returns)
         try:
-            with self.nested(), nullcontext() if returns is None else session.unit.savepoint():
+            with at_the_door(unit), self.nested(), nullcontext() if returns is None else unit.savepoint():
                 result, kept = _kept(name, work(), returns)
         except CRMError as e:
             # The caller may catch it and go on; the second run is to meet it at the same place.
@@ -108,7 +110,7 @@ class Keyed:
         self.calls.append({"call": name, "digest": digest, "result": kept})
         return result
 
-    def _replay(self, session: Session, name: str, digest: str, work: Callable[[], R], returns: Any) -> R:
+    def _replay(self, name: str, digest: str, work: Callable[[], R], returns: Any) -> R:
         at = self._next
         past: dict[str, Any] = self.calls[at] if at < len(self.calls) else {"call": ""}
         # What is done anew has ids anew.
@@ -118,29 +120,30 @@ class Keyed:
         if "error" in past:
             raise restore_error(past["error"])
         if "undone" not in past:
-            return cast("R", restore(past["result"], Any if returns is None else returns, session))
+            return cast("R", restore(past["result"], Any if returns is None else returns, self._session))
         if not self._savepoints:
             raise self._mismatch(name)
         self._redone.add(at)
         with self.nested():
             return _kept(name, work(), returns)[0]
 
-    def _looked(self, session: Session, name: str, work: Callable[[], R]) -> R:
+    def _looked(self, name: str, work: Callable[[], R]) -> R:
         """Return a query: it is asked when its caller asks it, in the second run as in the first."""
-        with self.nested(), session.unit.savepoint():
-            before = session.unit.epoch
+        unit = self._session.unit
+        with self.nested(), unit.savepoint():
+            before = unit.epoch
             query = work()
-            if session.unit.epoch != before:
+            if unit.epoch != before:
                 raise Refused("idempotency_result", call=name, given="Query")
             return query
 
     @contextmanager
-    def savepoint(self, unit: Unit) -> Iterator[None]:
+    def savepoint(self) -> Iterator[None]:
         """Undo everything inside on an error, in the second run as in the first."""
         start = self._next if self.replaying else len(self.calls)
         self._savepoints += 1
         try:
-            with unit.savepoint():
+            with self._session.unit.savepoint():
                 yield
                 if any(self.calls[at]["undone"] >= start for at in self._redone):
                     raise self._mismatch("savepoint")
@@ -215,7 +218,7 @@ class Replayed:
                 positional, named = taken
                 return member(*map(_again, positional), **{key: _again(each) for key, each in named.items()})
 
-            return keyed.call(self._session, title, given, work, returns=returned(member))
+            return keyed.call(title, given, work, returns=returned(member))
 
         return call
 
@@ -250,12 +253,12 @@ def begin(session: Session, key: str) -> Keyed:
                 connection.execute(
                     insert(table).values(tenant=session.actor.tenant, key=key, actor=session.actor.id, at=session.crm.runtime.clock.now())
                 )
-            return Keyed(key, None)
+            return Keyed(session, key, None)
         except IntegrityError:
             past = outcome(session.unit.connection, table, session.actor.tenant, key)
     if past is None or past["actor"] != session.actor.id:
         raise Conflict("idempotency_mismatch", key=key, call="session")
-    return Keyed(key, past["calls"])
+    return Keyed(session, key, past["calls"])
 
 
 def finish(session: Session, keyed: Keyed) -> None:
