@@ -17,6 +17,7 @@ from .entities.entity import Entity
 from .entities.meta import logical_table, spec
 from .entities.validate import is_id, plain, problems, structure
 from .errors import Invalid, NotFound, Refused
+from .storage.kept import Asked
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
@@ -99,7 +100,7 @@ class _Order:
         return self.column.is_(None) if value is None else self.column == value  # type: ignore[no-any-return]  # a column is untyped here
 
 
-class Query(Generic[E]):
+class Query(Asked, Generic[E]):
     """A read of one entity. Each step returns a new query; nothing runs before ``all``, ``first``, ``one``, ``count`` or ``page``."""
 
     def __init__(self, session: Session, entity: type[E]) -> None:
@@ -264,7 +265,9 @@ class Query(Generic[E]):
         return self._session.crm.codec(self.entity).fields.get(name)
 
     def _column(self, field: FieldSpec) -> Any:
-        return logical_table(self.entity).c[field.column]
+        from .entities.columns import columns_of
+
+        return columns_of(field, logical_table(self.entity))[0]
 
     def _keys(self) -> list[_Order]:
         identity = spec(self.entity).fields["id"]
@@ -316,7 +319,9 @@ class Query(Generic[E]):
         return self._with(_orders=(*self._orders, *keys))
 
     def _criterion(self, field: FieldSpec, operator: str, text: str) -> Any:
-        column = self._column(field)
+        from .entities.columns import MoneyColumn, columns_of
+
+        column, *currency = columns_of(field, logical_table(self.entity))
         if operator == "isnull":
             if text not in ("true", "false"):
                 raise Invalid("bad_filter", filter=field.name, given=text[:60])
@@ -333,10 +338,8 @@ class Query(Generic[E]):
                 raise Invalid("bad_filter", filter=field.name, given=f"a list of more than {MAX_LISTED}")
             return column.in_([self._value(field, part) for part in parts])
         value = self._value(field, text)
-        if field.kind == "money":
-            from .entities.columns import MoneyColumn
-
-            column = MoneyColumn(column, logical_table(self.entity).c[field.columns[1]], field, logical_table(self.entity))
+        if currency:
+            column = MoneyColumn(column, currency[0], field)
         match operator:
             case "eq":
                 return column == value

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from ..entities.columns import columns_of
 from ..entities.meta import logical_table, spec
 from ..errors import Conflict, CRMError, Denied, Detail, Invalid, NotFound, Refused
 from .lookup import Lookups
@@ -142,7 +143,7 @@ class Batch:
             return {}
         entity, name = self._plan.entity, self._plan.match
         codec = self._plan.codec
-        column = logical_table(entity).c[codec.fields[name].column]
+        [column] = columns_of(codec.fields[name], logical_table(entity))
         found: dict[Any, Any] = {}
         for record in self._session.query(entity).where(column.in_(keys)).all():
             key = codec.get(record, name)
