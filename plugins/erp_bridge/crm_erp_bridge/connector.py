@@ -200,7 +200,7 @@ class EntityCaps:
         id_listing: ``list_ids`` is offered, so deletions are found without tombstones.
         optimistic_lock: ``expect_version`` is honoured.
         idempotency_key: the ERP itself keeps ``Op.key``.
-        create, update: whether ``apply`` may.
+        create, update: whether ``apply`` takes such ops; a write that it does not take is a dead letter (``erp_bridge.not_offered``).
     """
 
     cursor: CursorKind = "none"
