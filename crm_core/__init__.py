@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from .hooks.spec import FilterHook as FilterHook
     from .hooks.spec import FirstHook as FirstHook
     from .hooks.spec import VetoHook as VetoHook
+    from .paging import Page as Page
     from .permissions.actor import Actor as Actor
     from .permissions.actor import Directory as Directory
     from .permissions.actor import User as User
@@ -90,7 +91,6 @@ if TYPE_CHECKING:
     from .permissions.predicates import subordinates as subordinates
     from .permissions.predicates import team as team
     from .permissions.roles import Role as Role
-    from .query import Page as Page
     from .query import Query as Query
     from .runtime import FixedClock as FixedClock
     from .runtime import Runtime as Runtime
@@ -125,10 +125,11 @@ _HOMES = {
     "hooks.measures": ("Dimension", "Fact", "Measure", "Metric", "Rollup", "Source"),
     "hooks.plugin": ("Plugin",),
     "hooks.spec": ("CollectHook", "Ctx", "FilterHook", "FirstHook", "VetoHook"),
+    "paging": ("Page",),
     "permissions.actor": ("Actor", "Directory", "User"),
     "permissions.predicates": ("owner", "subordinates", "team"),
     "permissions.roles": ("Role",),
-    "query": ("Page", "Query"),
+    "query": ("Query",),
     "runtime": ("FixedClock", "Runtime"),
     "session": ("Session",),
     "storage.changeset": ("BulkResult",),

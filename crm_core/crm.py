@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 
     from .events.delivery import Delivery
     from .events.wake import Worker
+    from .paging import Page
     from .permissions.explain import Explanation
-    from .query import Page
     from .scope import Scope
     from .timeline import Timeline
     from .view360 import View360

@@ -18,8 +18,8 @@ from .entities.validate import plain, problems, structure
 from .errors import Detail, Invalid
 from .hooks.schema import field_schema
 from .messages import redact
+from .paging import Page
 from .permissions.roles import ACTIONS
-from .query import Page
 
 if TYPE_CHECKING:
     from .crm import CRM

@@ -56,12 +56,12 @@ def test_type_checkers_know_every_public_name(tmp_path: Path, checker: list[str]
     assert '"Unknown"' not in output
 
 
-@pytest.mark.parametrize("name", crm_core.__all__)
+@pytest.mark.parametrize(
+    "name", [n for n in crm_core.__all__ if inspect.isclass(getattr(crm_core, n)) or inspect.isfunction(getattr(crm_core, n))]
+)
 def test_every_public_class_and_function_says_what_it_is(name: str) -> None:
     found = getattr(crm_core, name)
-    if inspect.isclass(found) or inspect.isfunction(found):
-        assert inspect.getdoc(found)
-        assert found.__doc__ is not None
+    assert found.__doc__, "its own, not its base's"
 
 
 @pytest.mark.parametrize("cls", [crm_core.CRM, crm_core.Session, crm_core.AsyncCRMSession, crm_core.Query, crm_core.Plugin, crm_core.Role])

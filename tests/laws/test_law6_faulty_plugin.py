@@ -266,9 +266,11 @@ def test_a_quarantine_is_of_one_crm_alone(make_crm: MakeCRM) -> None:
 def test_a_host_may_choose_the_number_or_that_nothing_rests(make_crm: MakeCRM) -> None:
     strict = make_crm(plugins=[Acme({"greet"}).plugin], quarantine_after=1)
     fail(strict, 1)
-    create(strict, "one")
+    assert [account.name for account in create(strict, "one")] == ["one"]
     patient = make_crm(plugins=[Acme({"greet"}).plugin], quarantine_after=None)
     fail(patient, 2 * QUARANTINE_AFTER)
+    assert [crm.plugins_health()[0].since is not None for crm in (strict, patient)] == [True, False]
+    assert (accounts(strict), accounts(patient)) == (["one"], [])
 
 
 def test_the_quarantine_is_logged_once_with_the_plugin_s_name(make_crm: MakeCRM, caplog: pytest.LogCaptureFixture) -> None:

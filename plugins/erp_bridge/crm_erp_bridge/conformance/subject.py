@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +23,7 @@ class Document:
     amounts: Mapping[str, str]
 
 
-class Subject:
+class Subject(ABC):
     """Subclass it for your ERP: how to reach it through your connector, and how to work in it without.
 
     Attributes:
@@ -40,17 +41,17 @@ class Subject:
     address: tuple[str, int] | None = None
     secret = ""
 
+    @abstractmethod
     def connector(self, address: tuple[str, int] | None = None) -> Connector:
         """Make a connector; with *address*, to the proxy that stands there."""
-        raise NotImplementedError
 
     def stranger(self) -> Connector | None:
         """Make a connector with a wrong password; None where there is none."""
         return None
 
+    @abstractmethod
     def sample(self, n: int) -> dict[str, Any]:
         """Return good data of a new record, another one for each *n*."""
-        raise NotImplementedError
 
     def bad(self) -> dict[str, Any] | None:
         """Return data that the ERP refuses for a field; None where it refuses nothing."""
@@ -60,21 +61,21 @@ class Subject:
         """Return fields that must survive the way there and back."""
         return []
 
+    @abstractmethod
     def put(self, records: Sequence[Mapping[str, Any]]) -> list[str]:
         """Write new records in the ERP, all in one transaction, and return their ids."""
-        raise NotImplementedError
 
+    @abstractmethod
     def change(self, id: str, data: Mapping[str, Any]) -> None:
         """Change a record in the ERP."""
-        raise NotImplementedError
 
+    @abstractmethod
     def delete(self, id: str) -> None:
         """Delete a record in the ERP."""
-        raise NotImplementedError
 
+    @abstractmethod
     def living(self) -> Mapping[str, Mapping[str, Any]]:
         """Return all living records in the ERP by id."""
-        raise NotImplementedError
 
     def begin(self, record: Mapping[str, Any]) -> Callable[[], str] | None:
         """Begin a transaction in the ERP that writes a new record; what is returned ends it and says the id. None where that cannot be."""
@@ -92,10 +93,10 @@ class Subject:
         """Return live questions with their arguments and what the ERP's own screens say to them."""
         return []
 
-    def approve(self) -> None:
+    def approve(self) -> None:  # noqa: B027  # not every ERP asks for approval
         """Do in the ERP what pending ops wait for."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  # not everything must be stopped
         """Stop what was started."""
 
     # What the rules share
