@@ -20,6 +20,8 @@ def said(report: Report, shell: Shell, errors: Path | None) -> Iterator[str]:
         yield "  " + shell.text("import_dry_run")
     elif not report.committed:
         yield "  " + shell.text("import_undone")
+    for (name, entity), found in report.related.items():
+        yield "  " + shell.text("import_related", name=name, entity=entity, created=found["created"], updated=found["updated"])
     for entity, count in sorted(report.references.items()):
         yield "  " + shell.text("import_references", entity=entity, count=count)
     for unknown in report.unknown:

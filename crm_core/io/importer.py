@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import CRMError
 from .batch import Batch
 from .lookup import Lookups
 from .mapping import Mapping
-from .plan import Draft, Plan, find_entity
+from .plan import Draft, find_entity
 from .readers import Row, Rows, open_rows
 from .report import ErrorFile, Outcome, Report, error_file
+from .sheet import Gathering, Sheet
 
 if TYPE_CHECKING:
     from ..crm import CRM
@@ -80,12 +81,12 @@ class Importer:
         """
         path = Path(path)
         with open_rows(path, self._mapping.file, wanted=self._mapping.columns) as rows:
-            plan = Plan(self._crm, self._policy(within), self._entity, self._mapping, rows.columns)
-            report = Report(plan.codec.facts.name, path.name, dry_run)
+            sheet = Sheet(self._crm, self._policy(within), self._entity, self._mapping, rows.columns)
+            report = Report(sheet.main.codec.facts.name, path.name, dry_run)
             with error_file(Path(errors) if errors else None, rows.columns, self._crm.messages, self._locale) as bad:
-                run = _Run(lambda: self._session(path.name), plan, self._lookups, report, bad, within)
+                run = _Run(lambda: self._session(path.name), sheet, self._lookups, report, bad, within)
                 run.all(rows, batch, progress, together=dry_run or whole)
-            report.unmapped = [*plan.unmapped, *sorted(rows.further)]
+            report.unmapped = [*sheet.unmapped, *sorted(rows.further)]
         return report
 
     def _session(self, name: str) -> AbstractContextManager[Session]:
@@ -101,9 +102,11 @@ class Importer:
 class _Run:
     """One file on its way in."""
 
-    def __init__(self, open_session: Open, plan: Plan, lookups: Lookups, report: Report, errors: ErrorFile, within: Session | None) -> None:
+    def __init__(
+        self, open_session: Open, sheet: Sheet, lookups: Lookups, report: Report, errors: ErrorFile, within: Session | None
+    ) -> None:
         self._open = open_session
-        self._plan = plan
+        self._sheet = sheet
         self._lookups = lookups
         self._report = report
         self._errors = errors
@@ -143,25 +146,19 @@ class _Run:
     def _batches(self, rows: Iterable[Row], size: int) -> Iterator[list[Draft]]:
         """Cut rows into batches in which no key comes twice: of two rows of one key, the later one changes what the earlier made."""
         report = self._report
-        batch: list[Draft] = []
-        keys: set[Any] = set()
+        batch = Gathering(self._sheet, size)
         for row in rows:
+            draft = None if row.error is not None or row.blank else self._sheet.draft(row)
+            if draft is not None and not batch.takes(draft):
+                yield batch.drafts
+                batch = Gathering(self._sheet, size)
+                batch.takes(draft)
             report.rows += 1
+            report.blank += row.blank
             if row.error is not None:
                 self._fail(row, row.error)
-                continue
-            if row.blank:
-                report.blank += 1
-                continue
-            draft = self._plan.draft(row)
-            if draft.key in keys or len(batch) == size:
-                yield batch
-                batch, keys = [], set()
-            batch.append(draft)
-            if draft.key is not None:
-                keys.add(draft.key)
-        if batch:
-            yield batch
+        if batch.drafts:
+            yield batch.drafts
 
     def _fail(self, row: Row, error: CRMError) -> None:
         self._report.add(Outcome(failed=[(row, error)]))
@@ -170,9 +167,9 @@ class _Run:
     def _write(self, session: Session | None, batch: Sequence[Draft], *, last: bool = False) -> None:
         if session is None:
             with self._open() as own:
-                outcome = Batch(own, self._plan, self._lookups, last=last or len(self._held) >= HELD).write(batch)
+                outcome = Batch(own, self._sheet, self._lookups, last=last or len(self._held) >= HELD).write(batch)
         else:
-            outcome = Batch(session, self._plan, self._lookups, last=last or len(self._held) >= HELD).write(batch)
+            outcome = Batch(session, self._sheet, self._lookups, last=last or len(self._held) >= HELD).write(batch)
         self._held += outcome.later
         self._report.add(outcome)
         for row, error in outcome.failed:

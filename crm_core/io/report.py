@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -50,6 +50,7 @@ class Report:
         unknown: names that were looked up and not found, the first hundred.
         empty: by reference, how many rows are kept without one.
         references: by entity, how many records were created because a row names them.
+        related: by name and entity, how many related records were created and updated.
         unmapped: columns that the mapping does not mention.
     """
 
@@ -67,6 +68,7 @@ class Report:
     unknown: list[Unknown] = attrs.Factory(list)
     empty: Counter[str] = attrs.Factory(Counter)
     references: Counter[str] = attrs.Factory(Counter)
+    related: dict[tuple[str, str], Counter[str]] = attrs.Factory(dict)
     unmapped: list[str] = attrs.Factory(list)
 
     def add(self, outcome: Outcome) -> None:
@@ -77,14 +79,9 @@ class Report:
         self.failed += len(outcome.failed)
         self.empty.update(outcome.empty)
         self.references.update(outcome.references)
+        _add(self.related, outcome.related)
         self.failures += [Failure(row.line, e) for row, e in outcome.failed[: KEPT - len(self.failures)]]
-        known = {(u.field, u.value): u for u in self.unknown}
-        for unknown in outcome.unknown:
-            same = known.get((unknown.field, unknown.value))
-            if same is not None:
-                same.rows += unknown.rows
-            elif len(self.unknown) < KEPT:
-                self.unknown.append(unknown)
+        _join(self.unknown, outcome.unknown)
 
 
 @attrs.define
@@ -99,6 +96,41 @@ class Outcome:
     unknown: list[Unknown] = attrs.Factory(list)
     empty: Counter[str] = attrs.Factory(Counter)
     references: Counter[str] = attrs.Factory(Counter)
+    related: dict[tuple[str, str], Counter[str]] = attrs.Factory(dict)
+
+    def count(self, name: str, entity: str, how: str) -> None:
+        """Count a record that was kept: a row's own, or the related one of *name*."""
+        if name:
+            self.related.setdefault((name, entity), Counter())[how] += 1
+        else:
+            setattr(self, how, getattr(self, how) + 1)
+
+    def add(self, other: Outcome) -> None:
+        """Count what became of another part of the batch."""
+        self.created += other.created
+        self.updated += other.updated
+        self.unchanged += other.unchanged
+        self.failed += other.failed
+        self.later += other.later
+        self.empty.update(other.empty)
+        self.references.update(other.references)
+        _add(self.related, other.related)
+        _join(self.unknown, other.unknown)
+
+
+def _add(counts: dict[tuple[str, str], Counter[str]], more: Mapping[tuple[str, str], Counter[str]]) -> None:
+    for key, found in more.items():
+        counts.setdefault(key, Counter()).update(found)
+
+
+def _join(unknown: list[Unknown], more: Iterable[Unknown]) -> None:
+    known = {(u.field, u.value): u for u in unknown}
+    for other in more:
+        same = known.get((other.field, other.value))
+        if same is not None:
+            same.rows += other.rows
+        elif len(unknown) < KEPT:
+            unknown.append(other)
 
 
 def said(messages: Messages, error: CRMError, locale: str) -> str:
