@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from .entities.fields import OptionalMoneyField as OptionalMoneyField
     from .entities.fields import Ref as Ref
     from .entities.fields import field as field
+    from .entities.imports import ImportRun as ImportRun
+    from .entities.imports import ImportState as ImportState
     from .entities.money import Money as Money
     from .entities.values import Address as Address
     from .entities.values import Email as Email
@@ -111,6 +113,7 @@ _HOMES = {
     "entities.customer": ("Account", "AccountKind", "Affiliation", "Contact", "ExchangeRate"),
     "entities.entity": ("Entity", "Extension"),
     "entities.fields": ("Field", "ListField", "MoneyField", "OptionalMoneyField", "Ref", "field"),
+    "entities.imports": ("ImportRun", "ImportState"),
     "entities.money": ("Money",),
     "entities.values": ("Address", "Email", "Phone"),
     "errors": (

@@ -38,4 +38,4 @@ MORE = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "import-more.m
 def test_the_page_on_importing_more_can_be_typed_along(folder: Path, crm: Run) -> None:
     for name, content in FILES.findall(MORE):
         (folder / name).write_text(content, "utf-8")
-    assert _follow(MORE, crm) == 1
+    assert _follow(MORE, crm) == 4
