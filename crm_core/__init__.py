@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from .entities.fields import field as field
     from .entities.formats import valid_currency as valid_currency
     from .entities.formats import valid_zone as valid_zone
+    from .entities.imports import ImportRun as ImportRun
+    from .entities.imports import ImportState as ImportState
     from .entities.money import Money as Money
     from .entities.values import Address as Address
     from .entities.values import Email as Email
@@ -114,6 +116,7 @@ _HOMES = {
     "entities.entity": ("Entity", "Extension"),
     "entities.fields": ("Field", "ListField", "MoneyField", "OptionalMoneyField", "Ref", "field"),
     "entities.formats": ("valid_currency", "valid_zone"),
+    "entities.imports": ("ImportRun", "ImportState"),
     "entities.money": ("Money",),
     "entities.values": ("Address", "Email", "Phone"),
     "errors": (

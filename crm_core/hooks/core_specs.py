@@ -10,6 +10,7 @@ from ..entities.activity import Interaction, Note, Tag, Tagging
 from ..entities.automation import AutomationRule, AutomationRun
 from ..entities.customer import Account, Affiliation, Contact, ExchangeRate
 from ..entities.entity import Entity
+from ..entities.imports import ImportRun
 from .core_panels import contacts, tags
 from .plugin import Plugin
 from .spec import CollectHook, Ctx, FilterHook, VetoHook
@@ -53,7 +54,7 @@ after_write: CollectHook[WriteCtx, list[Change], Any] = CollectHook("after_write
 """Act on what was written, in the same transaction, after rows and journal; answers are ignored."""
 
 CORE = Plugin("core", version="0.1.0", label="Core", package="crm_core.storage")
-CORE.entities(Account, Contact, Affiliation, ExchangeRate, Interaction, Note, Tag, Tagging, AutomationRule, AutomationRun)
+CORE.entities(Account, Contact, Affiliation, ExchangeRate, Interaction, Note, Tag, Tagging, AutomationRule, AutomationRun, ImportRun)
 CORE.hooks(before_write, check_write, after_write)
 CORE.grants("automation_rule:read", "automation_run:read,create")
 
