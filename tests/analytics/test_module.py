@@ -11,7 +11,7 @@ import crm_sales
 import crm_service
 from crm_analytics import api, plugin
 from crm_analytics.api import Analytics, Settings
-from crm_analytics.messages import _EN, _ZH
+from crm_analytics.messages import _EN
 from crm_core import Actor
 
 HOW_TO = (Path(__file__).parents[2] / "docs" / "how-to" / "analytics.md").read_text(encoding="utf-8")
@@ -25,13 +25,6 @@ def test_everything_the_module_declares_is_in_its_how_to() -> None:
     names |= {f.name for f in Settings.__attrs_attrs__} | {f.name for f in api.Report.__attrs_attrs__}
     assert {name for name in names if f"`{name}`" not in HOW_TO} == set()
     assert {each.__name__ for each in declared} <= set(api.__all__)
-
-
-def test_messages_are_sorted_and_worded_in_english_and_chinese_with_the_same_parameters() -> None:
-    assert list(_EN) == sorted(_EN)
-    assert list(_ZH) == list(_EN)
-    parameters = re.compile(r"\{(\w+)\}")
-    assert {c for c in _EN if set(parameters.findall(_EN[c])) != set(parameters.findall(_ZH[c]))} == set()
 
 
 def test_every_code_that_the_module_raises_has_its_words() -> None:

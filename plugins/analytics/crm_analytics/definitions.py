@@ -69,8 +69,11 @@ def source_dimensions(source: Source) -> dict[str, str]:
 
 
 def _of_sources(session: Session) -> set[str]:
-    sources = (f for f in session.crm.registry.figures.values() if isinstance(f, Source))
-    return {name for source in sources for name in source_dimensions(source)}
+    return {name for source in _sources(session) for name in source_dimensions(source)}
+
+
+def _sources(session: Session) -> list[Source]:
+    return [f for f in session.crm.registry.figures.values() if isinstance(f, Source)]
 
 
 def _fits(dimension: Dimension | str, measure: Additive) -> bool:
@@ -94,6 +97,23 @@ def catalogue(session: Session, locale: str | None = None) -> list[Definition]:
     """Tell of every figure, by name, labelled in *locale* (the actor's where none is given)."""
     known = session.crm.registry.figures
     return [_definition(session, known[name], locale or session.actor.locale) for name in sorted(known)]
+
+
+def labels(session: Session, asked_for: Sequence[Additive | Metric], by: Sequence[Dimension | str]) -> dict[str, str]:
+    """Tell what figures and dimensions are called in the actor's language, by name, and options of theirs by ``<dimension>.<value>``."""
+    locale, text = session.actor.locale, session.messages.text
+    found = {name: text(f"analytics.column.{name}", {}, locale) for name in ("period", "currency")}
+    found |= {figure.name: text(figure.label, {}, locale) for figure in asked_for}
+    of_sources = {name: source.dimensions[key] for source in _sources(session) for name, key in source_dimensions(source).items()}
+    for dimension in by:
+        if isinstance(dimension, str):
+            found[dimension] = text(of_sources[dimension], {}, locale)
+            continue
+        found[dimension.name] = text(dimension.label, {}, locale)
+        if isinstance(dimension.of, str):
+            field = session.crm.json_schema(dimension.entity, locale)["properties"][dimension.of]
+            found |= {f"{dimension.name}.{value}": words for value, words in field.get("x-labels", {}).items()}
+    return found
 
 
 def _definition(session: Session, figure: Additive | Metric, locale: str) -> Definition:

@@ -1,4 +1,4 @@
-"""The module's messages and labels, in English and Chinese; one line a code, sorted."""
+"""The module's messages, in English and Chinese; one line a code, sorted. What its fields are called is in ``labels``."""
 
 from __future__ import annotations
 
@@ -21,17 +21,9 @@ _EN: Mapping[str, str] = {
     "erp_bridge.cursor_expired": "The ERP cannot go on from where we were. Everything is read once more.",
     "erp_bridge.cursor_stuck": "The connector's page of {stream} leads to itself ({cursor}). Return a cursor that moves on.",
     "erp_bridge.fatal": "The ERP refused for good: {reason}",
-    "erp_bridge.invoice.kind.credit_note": "Credit note",
-    "erp_bridge.invoice.kind.invoice": "Invoice",
     "erp_bridge.not_dead": "This is no dead letter any more: it is on its way, done or discarded.",
     "erp_bridge.not_now": "The ERP was busy; it is tried again.",
     "erp_bridge.not_offered": "The connector does not offer {what}.",
-    "erp_bridge.order.kind.return": "Return",
-    "erp_bridge.order.kind.sale": "Sale",
-    "erp_bridge.order.status.cancelled": "Cancelled",
-    "erp_bridge.order.status.done": "Done",
-    "erp_bridge.order.status.draft": "Draft",
-    "erp_bridge.order.status.open": "Open",
     "erp_bridge.panel.purchases": "Purchases",
     "erp_bridge.parent_missing": "It waits for {stream} {id}, which is not here yet.",
     "erp_bridge.reason_missing": "Say why it is discarded.",
@@ -60,17 +52,9 @@ _ZH: Mapping[str, str] = {
     "erp_bridge.cursor_expired": "ERP 无法从上次位置继续，将重新读取全部数据。",
     "erp_bridge.cursor_stuck": "连接器的 {stream} 页指向自身（{cursor}）。请返回能前进的游标。",
     "erp_bridge.fatal": "ERP 永久拒绝：{reason}",
-    "erp_bridge.invoice.kind.credit_note": "红字发票",
-    "erp_bridge.invoice.kind.invoice": "发票",
     "erp_bridge.not_dead": "它已不是死信：正在途中、已完成或已放弃。",
     "erp_bridge.not_now": "ERP 繁忙，将再次尝试。",
     "erp_bridge.not_offered": "连接器不提供 {what}。",
-    "erp_bridge.order.kind.return": "退货",
-    "erp_bridge.order.kind.sale": "销售",
-    "erp_bridge.order.status.cancelled": "已取消",
-    "erp_bridge.order.status.done": "已完成",
-    "erp_bridge.order.status.draft": "草稿",
-    "erp_bridge.order.status.open": "进行中",
     "erp_bridge.panel.purchases": "采购记录",
     "erp_bridge.parent_missing": "正在等待尚未到达的 {stream} {id}。",
     "erp_bridge.reason_missing": "请说明放弃的原因。",
