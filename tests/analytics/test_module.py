@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import crm_analytics
+import crm_erp_bridge
+import crm_marketing
 import crm_sales
 import crm_service
 from crm_analytics import api, plugin
@@ -49,3 +51,32 @@ def test_c57_every_figure_that_a_plugin_declares_has_a_formula_and_labels_in_bot
     won = english["sales.won_value"]
     assert (won.additive, won.grain, won.unit, "sales.owner" in won.dimensions) == (True, "Opportunity.closed_on", "money", True)
     assert english["service.targets_broken"].dimensions == ("service.priority", "service.target")
+
+
+FIGURES = {
+    # figure: unit, whether its parts add up, what dates it
+    "sales.open_value": ("money", True, "Opportunity.expected_close"),  # the pipeline, by stage
+    "sales.weighted_value": ("money", True, "Opportunity.expected_close"),  # the weighted forecast
+    "sales.win_rate": ("%", False, None),
+    "sales.cycle_time": ("days", False, None),
+    "sales.velocity": ("money", False, None),
+    "marketing.campaign_cost": ("money", True, "CampaignCost.day"),
+    "marketing.attributed_revenue": ("money", True, "Opportunity.closed_at"),
+    "marketing.campaign_roi": ("%", False, None),
+    "service.targets_kept": ("targets", True, "Ticket.created_at"),
+    "service.sla_attainment": ("%", False, None),
+    "erp_bridge.ordered_value": ("money", True, "Order.ordered_on"),
+    "erp_bridge.purchase_total": ("money", False, None),
+}
+
+
+def test_c57_the_figures_of_all_modules_say_their_unit_their_grain_and_whether_they_add_up(make_crm: Any) -> None:
+    crm = make_crm(plugins=[crm_erp_bridge.plugin, crm_marketing.plugin, crm_sales.plugin, crm_service.plugin, plugin])
+    with crm.session(Actor("1"), write=False) as s:
+        known = {d.name: d for d in s.use(Analytics).catalogue()}
+    assert {n: (known[n].unit, known[n].additive, known[n].grain) for n in FIGURES} == FIGURES
+    assert [d.name for d in known.values() if not (d.label and d.unit and d.formula and d.dimensions)] == []
+    assert [d.name for d in known.values() if d.additive and not d.grain] == []
+    assert "sales.stage" in known["sales.open_value"].dimensions
+    assert known["marketing.campaign_roi"].dimensions == ("marketing.campaign", "marketing.channel")
+    assert "erp_bridge.account" in known["erp_bridge.purchase_total"].dimensions

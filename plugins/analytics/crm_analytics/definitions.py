@@ -19,7 +19,7 @@ class Definition:
 
     Attributes:
         additive: whether its parts add up to the whole.
-        grain: the entity and the field that dates its records; None where it has no date or is computed from others.
+        grain: the entity and the field that dates its records or facts; None where it has no date or is computed from others.
         of: the measures it is computed from.
         dimensions: the names of what it can be grouped by.
     """
@@ -125,10 +125,16 @@ def _definition(session: Session, figure: Additive | Metric, locale: str) -> Def
         formula=figure.formula,
         additive=not isinstance(figure, Metric),
         better=figure.better,
-        grain=f"{figure.entity.__name__}.{figure.at}" if isinstance(figure, Measure) and figure.at else None,
+        grain=_grain(figure),
         of=tuple(m.name for m in measures) if isinstance(figure, Metric) else (),
         dimensions=_shared(session, measures),
     )
+
+
+def _grain(figure: Additive | Metric) -> str | None:
+    if isinstance(figure, Measure):
+        return f"{figure.entity.__name__}.{figure.at}" if figure.at else None
+    return figure.at if isinstance(figure, Source) else None
 
 
 def _shared(session: Session, measures: Sequence[Additive]) -> tuple[str, ...]:

@@ -103,6 +103,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "marketing.segment_member.segment": ("Segment", "客群"),
     "marketing.setting.currency": ("Currency", "币种"),
     "marketing.setting.half_life_days": ("Half-life in days", "半衰期（天）"),
+    "marketing.setting.model": ("Attribution model of reports", "报表归因模型"),
     "marketing.touch": ("Touch", "接触"),
     "marketing.touch.at": ("At", "时间"),
     "marketing.touch.campaign": ("Campaign", "营销活动"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from .attribution import AttributionModel
+
 
 @attrs.define
 class Settings:
@@ -12,7 +14,9 @@ class Settings:
     Attributes:
         currency: of campaigns that name none, neither themselves nor by their parent or budget.
         half_life_days: after how many days (of 24 hours) a touch counts half as much in attribution with time decay.
+        model: how reports share won money among campaigns, for attributed revenue and ROI.
     """
 
     currency: str = "EUR"
     half_life_days: int = attrs.field(default=7, validator=attrs.validators.gt(0))
+    model: AttributionModel = AttributionModel.LINEAR
