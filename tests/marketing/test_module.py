@@ -83,7 +83,7 @@ def test_beside_a_contact_stands_what_marketing_knows_of_them(crm: CRM, clock: F
         marketing.advance(spring, [anna], MemberStatus.RESPONDED)
         marketing.touch(anna, {"utm_source": "google", "utm_medium": "cpc"})
     clock.advance(timedelta(days=1))
-    (panel,) = plugin.definitions.panels
+    panel, _ = plugin.definitions.panels
     assert (panel.entity.__name__, _EN[panel.label]) == ("Contact", "Marketing")
     with crm.session(MEMBER) as s:
         assert panel.fn(s, anna) == {

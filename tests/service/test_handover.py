@@ -97,7 +97,7 @@ def test_c38_a_worker_that_dies_before_its_commit_leaves_the_work_to_the_next(cr
         win(s)
     crm.run_pending(limit=0)
     with pytest.raises(KeyboardInterrupt), crm.bound.begin() as connection:  # the worker's transaction
-        assert crm.run_pending(on=connection) == 1
+        assert crm.run_pending(on=connection) > 0
         raise KeyboardInterrupt
     assert requests(crm) == []
     crm.run_pending()

@@ -71,6 +71,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "marketing.consent.contact": ("Contact", "联系人"),
     "marketing.consent.evidence": ("Evidence", "凭证"),
     "marketing.consent.given_at": ("Given at", "同意时间"),
+    "marketing.consent.lead": ("Lead", "线索"),
     "marketing.consent.living": ("Key in force", "有效键"),
     "marketing.consent.purpose": ("Purpose", "用途"),
     "marketing.consent.source": ("Given where", "来源"),
