@@ -310,11 +310,17 @@ class CRM:
         with self.session(actor, write=False) as session:
             return session.describe(entity)
 
-    def json_schema(self, entity: type[Entity]) -> dict[str, Any]:
-        """Return the JSON Schema of an entity's plain form."""
+    def json_schema(self, entity: type[Entity], locale: str = "en") -> dict[str, Any]:
+        """Return the JSON Schema of an entity's plain form, with titles, and the labels of options as ``x-labels``, in a language."""
         from .describe import json_schema
 
-        return json_schema(self, entity)
+        return json_schema(self, entity, locale)
+
+    def labels(self, locale: str = "en") -> dict[str, str]:
+        """Return what all that has a name is called in a language, by message id: what a front end loads once."""
+        from .labels import words
+
+        return words(self.messages, self.registry.plugins, locale)
 
     def to_json(self, record: Entity | Page[Any] | Sequence[Entity] | View360 | Timeline | None, *, expand: Sequence[str] = ()) -> Any:
         """Turn records, or a view of one, into plain JSON; references named in *expand* become what they point at, where it was loaded."""

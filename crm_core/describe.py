@@ -17,6 +17,7 @@ from .entities.money import Money
 from .entities.validate import plain, problems, structure
 from .errors import Detail, Invalid
 from .hooks.schema import field_schema
+from .labels import field_words, option_words
 from .messages import redact
 from .paging import Page
 from .permissions.roles import ACTIONS
@@ -105,9 +106,10 @@ def from_json(crm: CRM, entity: type[Any], data: Mapping[str, Any]) -> Any:
     return record
 
 
-def json_schema(crm: CRM, entity: type[Any]) -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of an entity: what ``to_json`` writes, system fields marked read-only."""
+def json_schema(crm: CRM, entity: type[Any], locale: str) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of an entity: what ``to_json`` writes, system fields marked read-only, titles in *locale*."""
     codec = crm.codec(entity)
+    messages, own = crm.messages, codec.facts.name
     properties: dict[str, Any] = {}
     for name, field in codec.fields.items():
         if name == "tenant":
@@ -115,6 +117,9 @@ def json_schema(crm: CRM, entity: type[Any]) -> dict[str, Any]:
         schema = field_schema(field)
         if name == "deleted_at":
             schema = {"anyOf": [schema, {"type": "null"}]}
+        schema["title"] = field_words(messages, field, own, name, locale)
+        if field.kind == "enum":
+            schema["x-labels"] = option_words(messages, field, own, name, locale)
         properties[name] = {**schema, "readOnly": True} if field.system else schema
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -133,22 +138,18 @@ def describe(crm: CRM, entity: type[Any], actor: Actor, policy: Policy) -> dict[
     levels = policy.fields(entity)
     actions = {a: not policy.is_nothing(policy.rule(a, entity)) for a in ACTIONS}
 
-    def label(code: str, fallback: str) -> str:
-        return crm.messages.template(code, locale) or fallback
-
     def described(n: str, field: FieldSpec) -> dict[str, Any]:
         level = levels.get(n, "write")
         found: dict[str, Any] = {
-            "label": label(f"{name}.{n}", field.options.label or n.replace("_", " ").capitalize()),
+            "label": field_words(crm.messages, field, name, n, locale),
             "type": field.kind,
             "required": field.required and not field.nullable,
             "writable": level == "write" and not field.system and not field.options.read_only and (actions["create"] or actions["update"]),
             "masked": level == "masked",
         }
         if field.kind == "enum":
-            found["options"] = [
-                {"value": m.value, "label": label(f"{name}.{n}.{m.value}", str(m.name).replace("_", " ").capitalize())} for m in field.type
-            ]
+            options = option_words(crm.messages, field, name, n, locale)
+            found["options"] = [{"value": value, "label": words} for value, words in options.items()]
         if field.kind == "ref" and field.target:
             found["entity"] = spec(field.target).name
         if field.length:
@@ -163,4 +164,4 @@ def describe(crm: CRM, entity: type[Any], actor: Actor, policy: Policy) -> dict[
         if actions["read"] or actions["create"]
         else {}
     )
-    return {"entity": name, "label": label(name, entity.__name__), "actions": actions, "fields": fields}
+    return {"entity": name, "label": crm.messages.template(name, locale) or entity.__name__, "actions": actions, "fields": fields}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -90,7 +91,18 @@ def _schema_of(plugins: Any, prefix: str) -> str:
 
 
 @pytest.fixture
-def make_crm(databases: Databases) -> Iterator[MakeCRM]:
+def beside(request: pytest.FixtureRequest) -> list[Any]:
+    """The modules that every CRM of this run has beside its own: ``CRM_TEST_BESIDE=sales,marketing``. See :mod:`tools.matrix`.
+
+    A test marked ``alone`` is about what a CRM does without them, and gets none.
+    """
+    if request.node.get_closest_marker("alone"):
+        return []
+    return [importlib.import_module(f"crm_{name}").plugin for name in os.environ.get("CRM_TEST_BESIDE", "").split(",") if name]
+
+
+@pytest.fixture
+def make_crm(databases: Databases, beside: list[Any]) -> Iterator[MakeCRM]:
     """Make CRMs on fresh databases with their tables in place: ``make_crm(plugins=[...], roles=[...])``, arguments as CRM's.
 
     Two calls give two databases; ``crm.url`` opens a second CRM on the same one.
@@ -100,6 +112,8 @@ def make_crm(databases: Databases) -> Iterator[MakeCRM]:
     made: list[tuple[Any, Database]] = []
 
     def make(*, plugins: Any = (), prefix: str = "crm_", **options: Any) -> Any:
+        plugins = [*plugins, *(p for p in beside if p.name not in {given.name for given in plugins})]
+
         def prepare(database: Database) -> None:
             crm = CRM(database.url, plugins=plugins, prefix=prefix)
             crm.migrate()

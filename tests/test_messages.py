@@ -19,6 +19,7 @@ from crm_core.messages import CORE, Catalogue, Messages, redact, text
 
 EN, ZH = (dict(catalogue.templates) for catalogue in CORE)
 SOURCE = Path(crm_core.errors.__file__).parent
+ERRORS = [c for c in vars(crm_core.errors).values() if isinstance(c, type) and issubclass(c, CRMError)]
 
 
 def placeholders(template: str) -> set[str]:
@@ -49,23 +50,26 @@ def test_a_message_is_a_sentence_whose_brackets_are_closed(code: str) -> None:
 
 
 def codes_of(tree: ast.AST, errors: set[str]) -> set[str]:
-    """The message ids that a module raises: the first argument of an error of ours, the third of a Detail."""
+    """The message ids that a module raises: the first argument of an error of ours, the second of a refusal, the third of a Detail."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
-            place = 0 if name in errors else 2 if name == "Detail" else None
+            place = 0 if name in errors else {"refuse": 1, "Detail": 2}.get(name)
             if place is not None and len(node.args) > place and isinstance(node.args[place], ast.Constant):
                 found.add(str(node.args[place].value))  # type: ignore[attr-defined]  # a Constant, as asked above
     return found
 
 
+def raised_in(package: Path) -> dict[str, str]:
+    """The message ids that a package's modules raise, with where."""
+    errors = {c.__name__ for c in ERRORS}
+    trees = {str(file.relative_to(package)): ast.parse(file.read_text("utf-8")) for file in sorted(package.rglob("*.py"))}
+    return {code: file for file, tree in trees.items() for code in codes_of(tree, errors)}
+
+
 def test_every_message_that_the_core_raises_has_a_template() -> None:
-    classes = [c for c in vars(crm_core.errors).values() if isinstance(c, type) and issubclass(c, CRMError)]
-    raised = {c.default_code: "errors.py" for c in classes}
-    for file in sorted(SOURCE.rglob("*.py")):
-        found = codes_of(ast.parse(file.read_text("utf-8")), {c.__name__ for c in classes})
-        raised |= dict.fromkeys(found, str(file.relative_to(SOURCE)))
+    raised = raised_in(SOURCE) | {c.default_code: "errors.py" for c in ERRORS}
     assert len(raised) > 40
     assert {code: file for code, file in raised.items() if code not in EN} == {}
 

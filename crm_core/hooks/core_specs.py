@@ -6,6 +6,7 @@ from typing import Any, Literal, cast
 
 import attrs
 
+from ..catalogues.labels import LABELS
 from ..entities.activity import Interaction, Note, Tag, Tagging
 from ..entities.automation import AutomationRule, AutomationRun
 from ..entities.customer import Account, Affiliation, Contact, ExchangeRate
@@ -79,5 +80,5 @@ def check_affiliations(ctx: WriteCtx, changes: list[Change]) -> None:
 CORE.panel(Account, label="core.panel.contacts", reads=[Contact])(contacts)
 CORE.panel(Account, label="core.panel.tags", reads=[Tagging])(tags)
 CORE.panel(Contact, label="core.panel.tags", reads=[Tagging])(tags)
-CORE.catalogue("en", {"core.panel.contacts": "Contacts", "core.panel.tags": "Tags"})
-CORE.catalogue("zh", {"core.panel.contacts": "联系人", "core.panel.tags": "标签"})
+CORE.catalogue("en", {code: english for code, (english, _) in LABELS.items()})
+CORE.catalogue("zh", {code: chinese for code, (_, chinese) in LABELS.items()})

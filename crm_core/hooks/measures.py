@@ -78,7 +78,8 @@ class Source(Contribution):
     """A measure whose facts the declaring plugin computes, through the same session.
 
     The function gets the first and the last day that are asked for (inclusive, in whatever zone: a day more does no harm; None is open)
-    and yields facts. ``dimensions`` names what they are grouped by, with a label each.
+    and yields facts. ``dimensions`` names what they are grouped by, with a label each; ``at`` says what dates them, in words for people
+    who compare figures: ``Ticket.created_at``.
     """
 
     takes: ClassVar[tuple[str, ...]] = ("session", "since", "until")
@@ -88,6 +89,7 @@ class Source(Contribution):
     unit: str
     dimensions: Mapping[str, str] = attrs.field(factory=dict)
     better: Better = "higher"
+    at: str | None = None
 
 
 @attrs.frozen(eq=False)

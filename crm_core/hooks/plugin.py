@@ -315,12 +315,12 @@ class Plugin:
         return found
 
     def source(
-        self, *, label: str, unit: str, dimensions: Mapping[str, str] | None = None, better: Better = "higher"
+        self, *, label: str, unit: str, dimensions: Mapping[str, str] | None = None, better: Better = "higher", at: str | None = None
     ) -> Callable[[Facts], Source]:
         """Make the decorated function, which yields facts, a measure; its docstring is the formula. See :class:`Source`."""
 
         def declare(fn: Facts) -> Source:
-            found = Source(self.name, fn, label, _first_line(fn), unit, dict(dimensions or {}), better)
+            found = Source(self.name, fn, label, _first_line(fn), unit, dict(dimensions or {}), better, at)
             self.definitions.figures.append(found)
             return found
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import crm_analytics
+import crm_erp_bridge
+import crm_marketing
 import crm_sales
 import crm_service
 from crm_analytics import api, plugin
 from crm_analytics.api import Analytics, Settings
-from crm_analytics.messages import _EN, _ZH
+from crm_analytics.messages import _EN
 from crm_core import Actor
 
 HOW_TO = (Path(__file__).parents[2] / "docs" / "how-to" / "analytics.md").read_text(encoding="utf-8")
@@ -25,13 +27,6 @@ def test_everything_the_module_declares_is_in_its_how_to() -> None:
     names |= {f.name for f in Settings.__attrs_attrs__} | {f.name for f in api.Report.__attrs_attrs__}
     assert {name for name in names if f"`{name}`" not in HOW_TO} == set()
     assert {each.__name__ for each in declared} <= set(api.__all__)
-
-
-def test_messages_are_sorted_and_worded_in_english_and_chinese_with_the_same_parameters() -> None:
-    assert list(_EN) == sorted(_EN)
-    assert list(_ZH) == list(_EN)
-    parameters = re.compile(r"\{(\w+)\}")
-    assert {c for c in _EN if set(parameters.findall(_EN[c])) != set(parameters.findall(_ZH[c]))} == set()
 
 
 def test_every_code_that_the_module_raises_has_its_words() -> None:
@@ -56,3 +51,32 @@ def test_c57_every_figure_that_a_plugin_declares_has_a_formula_and_labels_in_bot
     won = english["sales.won_value"]
     assert (won.additive, won.grain, won.unit, "sales.owner" in won.dimensions) == (True, "Opportunity.closed_on", "money", True)
     assert english["service.targets_broken"].dimensions == ("service.priority", "service.target")
+
+
+FIGURES = {
+    # figure: unit, whether its parts add up, what dates it
+    "sales.open_value": ("money", True, "Opportunity.expected_close"),  # the pipeline, by stage
+    "sales.weighted_value": ("money", True, "Opportunity.expected_close"),  # the weighted forecast
+    "sales.win_rate": ("%", False, None),
+    "sales.cycle_time": ("days", False, None),
+    "sales.velocity": ("money", False, None),
+    "marketing.campaign_cost": ("money", True, "CampaignCost.day"),
+    "marketing.attributed_revenue": ("money", True, "Opportunity.closed_at"),
+    "marketing.campaign_roi": ("%", False, None),
+    "service.targets_kept": ("targets", True, "Ticket.created_at"),
+    "service.sla_attainment": ("%", False, None),
+    "erp_bridge.ordered_value": ("money", True, "Order.ordered_on"),
+    "erp_bridge.purchase_total": ("money", False, None),
+}
+
+
+def test_c57_the_figures_of_all_modules_say_their_unit_their_grain_and_whether_they_add_up(make_crm: Any) -> None:
+    crm = make_crm(plugins=[crm_erp_bridge.plugin, crm_marketing.plugin, crm_sales.plugin, crm_service.plugin, plugin])
+    with crm.session(Actor("1"), write=False) as s:
+        known = {d.name: d for d in s.use(Analytics).catalogue()}
+    assert {n: (known[n].unit, known[n].additive, known[n].grain) for n in FIGURES} == FIGURES
+    assert [d.name for d in known.values() if not (d.label and d.unit and d.formula and d.dimensions)] == []
+    assert [d.name for d in known.values() if d.additive and not d.grain] == []
+    assert "sales.stage" in known["sales.open_value"].dimensions
+    assert known["marketing.campaign_roi"].dimensions == ("marketing.campaign", "marketing.channel")
+    assert "erp_bridge.account" in known["erp_bridge.purchase_total"].dimensions

@@ -155,6 +155,18 @@ def test_c55_exports_say_the_same_and_no_cell_is_a_formula(crm: CRM) -> None:
     assert data["totals"][0]["figures"]["sales.won_value"]["amount"] == "150.00"
 
 
+def test_c55_columns_and_options_are_called_as_the_reader_calls_them(crm: CRM) -> None:
+    sell(crm, REP, 100)
+    report = Report(metrics=["sales.won_value", "sales.win_rate"], by=["sales.status"], grain="year")
+    with crm.session(Actor("1", roles={"sales.manager", "analytics.viewer"}, locale="zh_CN"), write=False) as s:
+        assert s.use(Analytics).csv(report, labelled=True).splitlines() == ["期间,状态,币种,赢单金额,赢率", "2026,赢单,EUR,100.00,100.00"]
+        assert json.loads(s.use(Analytics).json(report))["labels"]["sales.win_rate"] == "赢率"
+    with crm.session(BOSS, write=False) as s:
+        table = s.use(Analytics).run(report)
+        assert [table.labels[name] for name in (*report.by, *report.metrics)] == ["Status", "Won", "Win rate"]
+        assert table.worded("sales.status", table.rows[0].keys[0]) == "Won"
+
+
 INSTANTS = st.datetimes(datetime(2024, 10, 1), datetime(2025, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001  # the zone follows
 
 

@@ -177,6 +177,7 @@ def test_c27_segments_are_of_accounts_too_and_beside_sales_of_leads(both: CRM) -
         assert not s.can("read", Lead)
 
 
+@pytest.mark.alone
 def test_c27_a_module_opens_its_entities_by_a_hook(crm: CRM) -> None:
     assert audience.name == "marketing.audience"
     with crm.session(MANAGER) as s:

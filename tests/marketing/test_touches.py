@@ -303,6 +303,7 @@ def test_c34_where_deals_are_kept_elsewhere_a_hook_says_what_was_won(make_crm: M
         assert (roi.revenue, roi.deals) == (eur(30), 1)
 
 
+@pytest.mark.alone
 def test_c68_each_module_works_without_the_other(make_crm: MakeCRM) -> None:
     for plugins, names in (([plugin], ["core", "marketing"]), ([sales], ["core", "sales"])):
         assert [p.name for p in make_crm(plugins=plugins).registry.plugins] == names

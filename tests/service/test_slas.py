@@ -366,4 +366,5 @@ def test_another_tenant_has_policies_of_its_own(desk: Desk) -> None:
 
 
 def test_the_job_of_the_module_looks_every_five_minutes(desk: Desk) -> None:
-    assert [(j.name, j.every, j.per_tenant) for j in desk.crm.registry.jobs] == [("service.check_slas", "*/5 * * * *", True)]
+    ours = [(j.name, j.every, j.per_tenant) for j in desk.crm.registry.jobs if j.plugin == "service"]
+    assert ours == [("service.check_slas", "*/5 * * * *", True)]

@@ -19,7 +19,7 @@ class Definition:
 
     Attributes:
         additive: whether its parts add up to the whole.
-        grain: the entity and the field that dates its records; None where it has no date or is computed from others.
+        grain: the entity and the field that dates its records or facts; None where it has no date or is computed from others.
         of: the measures it is computed from.
         dimensions: the names of what it can be grouped by.
     """
@@ -69,8 +69,11 @@ def source_dimensions(source: Source) -> dict[str, str]:
 
 
 def _of_sources(session: Session) -> set[str]:
-    sources = (f for f in session.crm.registry.figures.values() if isinstance(f, Source))
-    return {name for source in sources for name in source_dimensions(source)}
+    return {name for source in _sources(session) for name in source_dimensions(source)}
+
+
+def _sources(session: Session) -> list[Source]:
+    return [f for f in session.crm.registry.figures.values() if isinstance(f, Source)]
 
 
 def _fits(dimension: Dimension | str, measure: Additive) -> bool:
@@ -96,6 +99,23 @@ def catalogue(session: Session, locale: str | None = None) -> list[Definition]:
     return [_definition(session, known[name], locale or session.actor.locale) for name in sorted(known)]
 
 
+def labels(session: Session, asked_for: Sequence[Additive | Metric], by: Sequence[Dimension | str]) -> dict[str, str]:
+    """Tell what figures and dimensions are called in the actor's language, by name, and options of theirs by ``<dimension>.<value>``."""
+    locale, text = session.actor.locale, session.messages.text
+    found = {name: text(f"analytics.column.{name}", {}, locale) for name in ("period", "currency")}
+    found |= {figure.name: text(figure.label, {}, locale) for figure in asked_for}
+    of_sources = {name: source.dimensions[key] for source in _sources(session) for name, key in source_dimensions(source).items()}
+    for dimension in by:
+        if isinstance(dimension, str):
+            found[dimension] = text(of_sources[dimension], {}, locale)
+            continue
+        found[dimension.name] = text(dimension.label, {}, locale)
+        if isinstance(dimension.of, str):
+            field = session.crm.json_schema(dimension.entity, locale)["properties"][dimension.of]
+            found |= {f"{dimension.name}.{value}": words for value, words in field.get("x-labels", {}).items()}
+    return found
+
+
 def _definition(session: Session, figure: Additive | Metric, locale: str) -> Definition:
     measures = parts(figure)
     return Definition(
@@ -105,10 +125,16 @@ def _definition(session: Session, figure: Additive | Metric, locale: str) -> Def
         formula=figure.formula,
         additive=not isinstance(figure, Metric),
         better=figure.better,
-        grain=f"{figure.entity.__name__}.{figure.at}" if isinstance(figure, Measure) and figure.at else None,
+        grain=_grain(figure),
         of=tuple(m.name for m in measures) if isinstance(figure, Metric) else (),
         dimensions=_shared(session, measures),
     )
+
+
+def _grain(figure: Additive | Metric) -> str | None:
+    if isinstance(figure, Measure):
+        return f"{figure.entity.__name__}.{figure.at}" if figure.at else None
+    return figure.at if isinstance(figure, Source) else None
 
 
 def _shared(session: Session, measures: Sequence[Additive]) -> tuple[str, ...]:

@@ -16,35 +16,41 @@ from .reports import Row, Table
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def to_csv(table: Table) -> str:
+def to_csv(table: Table, *, labelled: bool = False) -> str:
     """Write the rows as CSV (RFC 4180): period, dimensions, currency, figures; amounts are bare numbers beside their currency.
 
     Text that a spreadsheet would run as a formula is put behind an apostrophe.
+
+    Args:
+        labelled: for people: columns and options by their labels in the actor's language; else by their names, for programs.
     """
     report = table.report
     head = [*(["period"] if report.grain else []), *report.by, *(["currency"] if _has_currency(table) else []), *report.metrics]
+    head = [table.labels[name] for name in head] if labelled else head
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(head)
     for row in table.rows:
-        writer.writerow([*_keys(table, row), *(_number(row[name]) for name in report.metrics)])
+        writer.writerow([*_keys(table, row, labelled), *(_number(row[name]) for name in report.metrics)])
     return out.getvalue()
 
 
 def to_json(table: Table) -> str:
-    """Write rows and totals as JSON; numbers that are not whole are text, so that no reader makes them floats."""
+    """Write rows, totals and labels as JSON; numbers that are not whole are text, so that no reader makes them floats."""
     rows = [_row(table, row) for row in table.rows]
-    return json.dumps({"rows": rows, "totals": [_figures(row) for row in table.totals]}, ensure_ascii=False)
+    return json.dumps({"rows": rows, "totals": [_figures(row) for row in table.totals], "labels": table.labels}, ensure_ascii=False)
 
 
 def _has_currency(table: Table) -> bool:
     return any(row.currency for row in table.rows)
 
 
-def _keys(table: Table, row: Row) -> list[str]:
+def _keys(table: Table, row: Row, labelled: bool) -> list[str]:
     period = [row.period.label if row.period else ""] if table.report.grain else []
     currency = [row.currency or ""] if _has_currency(table) else []
-    return [*period, *(_harmless(table.shown(key)) for key in row.keys), *currency]
+    keys = zip(table.report.by, row.keys, strict=True)
+    shown = [table.worded(name, key) if labelled else table.shown(key) for name, key in keys]
+    return [*period, *map(_harmless, shown), *currency]
 
 
 def _harmless(text: str) -> str:

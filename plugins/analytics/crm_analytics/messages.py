@@ -1,4 +1,4 @@
-"""What analytics says, in English and Chinese."""
+"""The module's messages, in English and Chinese; one line a code, sorted. What its fields are called is in ``labels``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ _EN: Mapping[str, str] = {
     "analytics.action.rebuild": "Rebuild sums",
     "analytics.action.regrade": "Grade customers",
     "analytics.bad_month": "A fiscal year begins in a month from 1 to 12, not in {given}.",
+    "analytics.column.currency": "Currency",
+    "analytics.column.period": "Period",
     "analytics.foreign_dimension": "{metric} cannot be grouped by {dimension}: ask the catalogue for what it can.",
     "analytics.no_date": "{metric} has no date: ask without a grain and without days.",
     "analytics.no_filter": "{metric} is computed and cannot be filtered: ask without a rule.",
@@ -33,6 +35,8 @@ _ZH: Mapping[str, str] = {
     "analytics.action.rebuild": "重建汇总",
     "analytics.action.regrade": "客户评级",
     "analytics.bad_month": "财年从 1 到 12 月中的某月开始，不能是 {given}。",
+    "analytics.column.currency": "币种",
+    "analytics.column.period": "期间",
     "analytics.foreign_dimension": "{metric} 不能按 {dimension} 分组：可用的维度见目录。",
     "analytics.no_date": "{metric} 没有日期：请不要指定周期和日期范围。",
     "analytics.no_filter": "{metric} 是计算得出的，不能筛选：请去掉条件。",

@@ -11,7 +11,7 @@ import attrs
 from crm_core import Entity, Measure, Metric, MixedCurrency, Money, Ref, Session
 from crm_core.rules import Rule, everything
 
-from .definitions import Additive, dimensions, figures, parts
+from .definitions import Additive, dimensions, figures, labels, parts
 from .parts import Asked, Value
 from .periods import Calendar, Grain, Period
 from .reading import read
@@ -88,12 +88,14 @@ class Table:
         rows: in the order of period, dimensions and currency; what has no date comes last.
         totals: the whole, a row for each currency; additive figures are the sum of the rows', metrics are computed anew.
         names: what references in the rows are called, as far as the actor sees what they point at.
+        labels: what figures and dimensions are called in the actor's language, by name; options of fields by ``<dimension>.<value>``.
     """
 
     report: Report
     rows: Sequence[Row]
     totals: Sequence[Row]
     names: Mapping[str, str]
+    labels: Mapping[str, str]
 
     @property
     def total(self) -> Row:
@@ -107,8 +109,13 @@ class Table:
         return self.totals[0]
 
     def shown(self, key: Any) -> str:
-        """Return a dimension's value as people read it; empty for none."""
+        """Return a dimension's value, a reference by its target's name; empty for none."""
         return _shown(key, self.names)
+
+    def worded(self, dimension: str, key: Any) -> str:
+        """Return a dimension's value as people read it, an option in the actor's language; empty for none."""
+        shown = self.shown(key)
+        return self.labels.get(f"{dimension}.{shown}", shown)
 
 
 Group = tuple[Period | None, tuple[Any, ...], str | None]
@@ -139,7 +146,7 @@ def run(session: Session, report: Report) -> Table:
         totals[None, (), report.currency] = {}
     names = _names(session, sums)
     rows, whole = ([_row(g, of[g], asked_for) for g in sorted(of, key=lambda g: _order(g, names))] for of in (sums, totals))
-    return Table(report, rows, whole, names)
+    return Table(report, rows, whole, names, labels(session, asked_for, asked.by))
 
 
 def _asked(session: Session, report: Report, measures: Sequence[Additive]) -> Asked:

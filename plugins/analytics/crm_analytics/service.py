@@ -28,9 +28,9 @@ class Analytics:
         """Answer a report as the actor sees the records: see :func:`crm_analytics.reports.run`."""
         return reports.run(self._session, report)
 
-    def csv(self, report: Report) -> str:
-        """Answer a report as CSV."""
-        return exports.to_csv(self.run(report))
+    def csv(self, report: Report, *, labelled: bool = False) -> str:
+        """Answer a report as CSV; *labelled* names columns and options as people read them, in the actor's language."""
+        return exports.to_csv(self.run(report), labelled=labelled)
 
     def json(self, report: Report) -> str:
         """Answer a report as JSON."""

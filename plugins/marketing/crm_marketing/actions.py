@@ -1,18 +1,19 @@
-"""Actions: what screens, REST, automations and tests call; and the panel beside a contact."""
+"""Actions: what screens, REST, automations and tests call; and the panels beside contacts and accounts."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import attrs
+from sqlalchemy import ColumnElement, func, select
 
-from crm_core import Channel, Contact, Ref, Session
+from crm_core import Account, Channel, Contact, Ref, Session
 
 from .campaigns import Campaign
 from .consent import Consent, SendAnswer
 from .members import CampaignMember
 from .membership import Refreshed
-from .people import seen
+from .people import seen, there
 from .plugin import plugin
 from .segments import Segment
 from .sending import Sending
@@ -126,6 +127,24 @@ def marketing_of_contact(session: Session, contact: Contact) -> dict[str, Any]:
         "consents": [_shown(c) for c in consents],
         "first_touch": {"source": came[0].source, "medium": came[0].medium, "at": came[0].at.isoformat()} if came else None,
     }
+
+
+@plugin.panel(Account, label="marketing.panel.marketing", reads=[CampaignMember, Consent])
+def marketing_of_account(session: Session, account: Account) -> dict[str, Any]:
+    """How many people of a customer each of the newest campaigns has, and how many agreed to what."""
+    reached: Any = select(CampaignMember.campaign, func.count()).where(_belongs(CampaignMember, account)).group_by(CampaignMember.campaign)
+    counted = {row[0].id: row[1] for row in session.execute(reached)} if session.can("read", CampaignMember) else {}
+    campaigns = session.get_many(Campaign, sorted(counted, reverse=True)[:20]) if session.can("read", Campaign) else []
+    agreed: Any = select(Consent.purpose, Consent.channel, func.count()).where(_belongs(Consent, account), Consent.withdrawn_at.is_(None))
+    rows: Any = session.execute(agreed.group_by(Consent.purpose, Consent.channel)) if session.can("read", Consent) else []
+    return {
+        "campaigns": [{"name": campaign.name, "people": counted[campaign.id]} for campaign in campaigns],
+        "consents": sorted(({"purpose": r[0], "channel": r[1].value, "people": r[2]} for r in rows), key=lambda c: str(c.values())),
+    }
+
+
+def _belongs(entity: Any, account: Account) -> ColumnElement[bool]:
+    return there(Contact, Contact.id == entity.contact, Contact.account == account.ref)
 
 
 def _shown(consent: Consent) -> dict[str, Any]:

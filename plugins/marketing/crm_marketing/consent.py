@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, cast
 
 import attrs
+from sqlalchemy import or_
 
 from crm_core import (
     Change,
@@ -15,6 +16,7 @@ from crm_core import (
     Entity,
     Event,
     Field,
+    Query,
     Ref,
     Refused,
     Session,
@@ -27,17 +29,22 @@ from crm_core import (
 
 from .contention import retried
 from .members import batches
+from .people import CONTACT, LEAD, Given, as_link, check_people, columns, everybody
 from .plugin import plugin
+
+_WHOSE = frozenset({"contact", "lead"})
 
 
 class Consent(Entity):
-    """That a person agreed to one purpose on one channel. What was given never changes; it can only be withdrawn.
+    """That a person, a contact or a lead of sales by its id, agreed to one purpose on one channel.
 
+    What was given never changes; it can only be withdrawn. A converted lead's consents become its contact's.
     ``text`` is what they were shown, ``evidence`` the proof (form, address, time as the form knew it), ``source`` where it was given.
     ``living`` is the key that no two consents in force share.
     """
 
-    contact: Field[Ref[Contact]] = field(on_delete="cascade", index=True)
+    contact: Field[Ref[Contact] | None] = field(default=None, on_delete="cascade", index=True)
+    lead: Field[str | None] = field(default=None, length=36, index=True)
     purpose: Field[str] = field(length=100)
     channel: Field[Channel] = field(default=Channel.EMAIL)
     text: Field[str] = field(text=True)
@@ -51,17 +58,19 @@ class Consent(Entity):
 class ConsentGiven(Event[Consent], name="marketing.consent_given", version=1):
     """A person agreed."""
 
-    contact: Ref[Contact]
+    contact: Ref[Contact] | None
     purpose: str
     channel: str
+    lead: str | None = None
 
 
 class ConsentWithdrawn(Event[Consent], name="marketing.consent_withdrawn", version=1):
     """A person took a consent back."""
 
-    contact: Ref[Contact]
+    contact: Ref[Contact] | None
     purpose: str
     channel: str
+    lead: str | None = None
 
 
 plugin.entities(Consent)
@@ -85,26 +94,47 @@ class SendAnswer:
 
 @plugin.hook(before_write, on=Consent)
 def keep_consent(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
-    """Keep the key that no two consents in force share."""
-    for change in changes if ctx.op in ("create", "update") else ():
-        consent = cast(Consent, change.record)
-        consent.living = None if consent.withdrawn_at else f"{consent.contact.id}:{consent.channel.value}:{consent.purpose}"
+    """Keep the key that no two consents in force share; one that comes to a person who gave the same already goes without."""
+    consents = [cast(Consent, c.record) for c in changes if ctx.op in ("create", "update")]
+    for consent in consents:
+        consent.living = None if consent.withdrawn_at else f"{_person(consent)}:{consent.channel.value}:{consent.purpose}"
+    moved = {c.record.id for c in changes if c.old is not None and c.fields & _WHOSE}
+    if moved:
+        keys = [c.living for c in consents if c.id in moved and c.living]
+        taken = {c.living for c in ctx.session.query(Consent).where(Consent.living.in_(keys)).all() if c.id not in moved}
+        for consent in consents:
+            if consent.id in moved and consent.living:
+                consent.living = None if consent.living in taken else consent.living
+                taken.add(consent.living)
     return changes
+
+
+def _person(consent: Consent) -> str:
+    return consent.contact.id if consent.contact else consent.lead or ""
 
 
 @plugin.hook(check_write, on=Consent)
 def check_consents(ctx: WriteCtx, changes: list[Change]) -> None:
-    """Refuse consents without their proof, changes of what was given, and a withdrawal that is taken back or before the consent."""
+    """Refuse consents of nobody or without their proof, changes of what was given, and a withdrawal that is taken back or too early."""
+    if ctx.op == "create":
+        check_people(ctx, changes)
     for change in changes if ctx.op in ("create", "update") else ():
         consent, old = cast(Consent, change.record), cast("Consent | None", change.old)
         blank = [n for n in ("purpose", "text", "source") if not getattr(consent, n).strip()]
         blank += [] if consent.evidence else ["evidence"]
         if old is None and blank:
             ctx.refuse(change, "marketing.consent_unproven", field=blank[0], missing=blank)
-        if old is not None and (change.fields - {"withdrawn_at", "living"} or old.withdrawn_at is not None):
+        if old is not None and not _allowed(ctx, change.fields, old):
             ctx.refuse(change, "marketing.consent_fixed")
         if consent.withdrawn_at is not None and consent.withdrawn_at < consent.given_at:
             ctx.refuse(change, "marketing.withdrawn_before", field="withdrawn_at")
+
+
+def _allowed(ctx: WriteCtx, fields: Collection[str], old: Consent) -> bool:
+    """A consent in force may be withdrawn, and the module takes any along to what its person became."""
+    if ctx.session.actor.plugin and not set(fields) - _WHOSE - {"living"}:
+        return True
+    return not set(fields) - {"withdrawn_at", "living"} and old.withdrawn_at is None
 
 
 @plugin.hook(after_write, on=Consent)
@@ -112,7 +142,12 @@ def tell_consents(ctx: WriteCtx, changes: list[Change]) -> None:
     """Tell of what was given and withdrawn."""
     for change in changes:
         consent = cast(Consent, change.record)
-        facts: dict[str, Any] = {"contact": consent.contact, "purpose": consent.purpose, "channel": consent.channel.value}
+        facts: dict[str, Any] = {
+            "contact": consent.contact,
+            "lead": consent.lead,
+            "purpose": consent.purpose,
+            "channel": consent.channel.value,
+        }
         if ctx.op == "create" and consent.withdrawn_at is None:
             ctx.session.emit(ConsentGiven(record=consent.ref, **facts))
         elif ctx.op == "update" and "withdrawn_at" in change.fields:
@@ -120,26 +155,33 @@ def tell_consents(ctx: WriteCtx, changes: list[Change]) -> None:
 
 
 def give(
-    session: Session, contact: Ref[Contact], purpose: str, *, text: str, evidence: Mapping[str, Any], source: str, channel: Channel
+    session: Session, person: Given, purpose: str, *, text: str, evidence: Mapping[str, Any], source: str, channel: Channel
 ) -> Consent:
     """Record a consent; one in force stays as it is and is returned.
 
     Raises:
+        Invalid: ``marketing.not_a_person``.
         Refused: ``marketing.consent_unproven``, ``marketing.contended``.
     """
-    living = (Consent.contact == contact, Consent.purpose == purpose, Consent.channel == channel, Consent.withdrawn_at.is_(None))
+    living = (Consent.purpose == purpose, Consent.channel == channel, Consent.withdrawn_at.is_(None))
     now = session.crm.runtime.clock.now()
     facts: dict[str, Any] = {"text": text, "evidence": dict(evidence), "source": source, "given_at": now}
 
     def find_or_create() -> Consent:
-        known = session.query(Consent).where(*living).first()
-        return known or session.create(Consent(contact=contact, purpose=purpose, channel=channel, **facts))
+        known = _of(session, [person]).where(*living).first()
+        return known or session.create(Consent(**columns(person), purpose=purpose, channel=channel, **facts))
 
     return retried(session, find_or_create)
 
 
-def withdraw(session: Session, contact: Ref[Contact], purpose: str | None, channel: Channel | None) -> int:
-    """Withdraw what a person agreed to, for one purpose or channel or for all; nobody else is touched.
+def _of(session: Session, people: Iterable[Given]) -> Query[Consent]:
+    """Find what these people agreed to."""
+    ids = {entity: [link.record for link in map(as_link, people) if link.entity == entity] for entity in (CONTACT, LEAD)}
+    return session.query(Consent).where(or_(Consent.contact.in_(ids[CONTACT]), Consent.lead.in_(ids[LEAD])))
+
+
+def withdraw(session: Session, person: Given, purpose: str | None, channel: Channel | None) -> int:
+    """Withdraw what a person agreed to, under whatever they are known as, for one purpose or channel or for all; nobody else is touched.
 
     Returns:
         how many consents ended.
@@ -147,10 +189,9 @@ def withdraw(session: Session, contact: Ref[Contact], purpose: str | None, chann
     Raises:
         Refused: ``marketing.nothing_to_withdraw``: there was none, also none withdrawn before.
     """
-    theirs = [Consent.contact == contact]
-    theirs += [Consent.purpose == purpose] if purpose is not None else []
+    theirs = [Consent.purpose == purpose] if purpose is not None else []
     theirs += [Consent.channel == channel] if channel is not None else []
-    found = session.query(Consent).where(*theirs)
+    found = _of(session, everybody(session, [person])).where(*theirs)
     if found.count(limit=1) == 0:
         raise Refused("marketing.nothing_to_withdraw")
     return session.update_where(found.where(Consent.withdrawn_at.is_(None)), {"withdrawn_at": session.crm.runtime.clock.now()})
@@ -164,8 +205,8 @@ def may_send(session: Session, contacts: Iterable[str | Ref[Contact] | Contact],
         asked = (Consent.contact.in_(sorted(seen)), Consent.purpose == purpose, Consent.channel == channel)
         consents = session.query(Consent).where(*asked).all() if seen else []
         now = session.crm.runtime.clock.now()
-        given = {c.contact.id for c in consents if c.given_at <= now and (c.withdrawn_at is None or c.withdrawn_at > now)}
-        ended = {c.contact.id for c in consents if c.withdrawn_at is not None and c.withdrawn_at <= now}
+        given = {_person(c) for c in consents if c.given_at <= now and (c.withdrawn_at is None or c.withdrawn_at > now)}
+        ended = {_person(c) for c in consents if c.withdrawn_at is not None and c.withdrawn_at <= now}
         yield from (_answer(i, i in seen, i in given, i in ended) for i in ids)
 
 

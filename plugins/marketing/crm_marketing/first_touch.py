@@ -1,4 +1,4 @@
-"""What marketing does beside sales: leads in segments and campaigns, the touch of each intake, and what won deals brought [C34].
+"""What marketing does beside sales: leads in segments and campaigns, the touch of each intake, and what won deals brought [C13, C34].
 
 A companion: it exists in a CRM that has both modules, and sees of sales what it needs and no more.
 """
@@ -6,24 +6,28 @@ A companion: it exists in a CRM that has both modules, and sees of sales what it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, or_
 
-from crm_core import Ctx, Link, Plugin, Session
+from crm_core import Change, Ctx, Link, Plugin, Session, WriteCtx, after_write
 from crm_sales.api import IntakeCtx, Lead, Opportunity, Status, TakenIn, after_intake
 
+from .conversion import follow
 from .people import CONTACT, LEAD, Task, audience, same_people
 from .revenue import Won, won_revenue
 from .touches import Touch, campaign_of, origin
 
 plugin = Plugin("marketing.first_touch", version="1.0.0", requires={"sales": ">=1,<2", "marketing": ">=1,<2"}, label="First touch in sales")
 plugin.grants(
+    "contact:read",
     "sales.lead:read",
     "marketing.campaign:read",
     "marketing.touch:read,create",
     "marketing.segment:read,update",
     "marketing.segment_member:read,create,update",
+    "marketing.campaign_member:read,update,delete",
+    "marketing.consent:read,update",
 )
 DEAL = "sales.opportunity"
 
@@ -51,11 +55,24 @@ def keep_touches(ctx: IntakeCtx, taken: list[TakenIn]) -> None:
         )
 
 
+@plugin.hook(after_write, on=Lead)
+def take_along(ctx: WriteCtx, changes: list[Change]) -> None:
+    """Take a converted lead's places in campaigns and its consents along to its contact, in the conversion's transaction."""
+    leads = [cast(Lead, c.record) for c in changes if ctx.op == "update" and "converted_contact" in c.fields]
+    became = {lead.id: lead.converted_contact for lead in leads if lead.converted_contact}
+    if became:
+        with ctx.elevated("what is kept of a converted lead") as session:
+            follow(session, became)
+
+
 @plugin.hook(same_people)
-def leads_before(ctx: Ctx, people: Sequence[Link]) -> list[Link]:
-    """Name the leads that contacts were before they were converted."""
-    contacts = [link.record for link in people if link.entity == CONTACT]
-    return [Link.to(lead) for lead in _converted(ctx.session, Lead.converted_contact.in_(contacts))] if contacts else []
+def before_and_after(ctx: Ctx, people: Sequence[Link]) -> list[Link]:
+    """Name the leads that contacts were before they were converted, and the contacts that leads became."""
+    ids = {name: [link.record for link in people if link.entity == name] for name in (CONTACT, LEAD)}
+    became = [lead.converted_contact for lead in ctx.session.get_many(Lead, ids[LEAD]) if lead.converted_contact]
+    contacts = [*ids[CONTACT], *(contact.id for contact in became)]
+    leads = _converted(ctx.session, Lead.converted_contact.in_(contacts)) if contacts else []
+    return [*map(Link.to, became), *map(Link.to, leads)]
 
 
 @plugin.hook(won_revenue)

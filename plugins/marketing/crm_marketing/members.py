@@ -53,7 +53,7 @@ def keep_member(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
     now = ctx.session.crm.runtime.clock.now()
     for change in changes if ctx.op in ("create", "update") else ():
         member = cast(CampaignMember, change.record)
-        member.key = _key(member.campaign, member.contact.id if member.contact else member.lead or "")
+        member.key = member_key(member.campaign, member.contact.id if member.contact else member.lead or "")
         if change.old is None or "status" in change.fields:
             member.status_at = now
     return changes
@@ -61,15 +61,16 @@ def keep_member(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
 
 @plugin.hook(check_write, on=CampaignMember)
 def check_members(ctx: WriteCtx, changes: list[Change]) -> None:
-    """Refuse members that are nobody, two at once or become somebody else."""
+    """Refuse members that are nobody, two at once or become somebody else; the module takes them along to what a lead became."""
     if ctx.op == "create":
         check_people(ctx, changes)
     for change in changes if ctx.op == "update" else ():
-        if change.fields & {"campaign", "contact", "lead"}:
+        if change.fields & ({"campaign"} if ctx.session.actor.plugin else {"campaign", "contact", "lead"}):
             ctx.refuse(change, "marketing.member_fixed")
 
 
-def _key(campaign: Ref[Campaign], person: str) -> str:
+def member_key(campaign: Ref[Campaign], person: str) -> str:
+    """Return the key that no two members share, of a contact or lead by its id."""
     return f"{campaign.id}:{person}"
 
 
@@ -85,7 +86,7 @@ def enrol(session: Session, campaign: Ref[Campaign], people: Iterable[Given]) ->
     added = 0
     with session.savepoint():
         for batch in batches(people):
-            wanted = {_key(campaign, as_link(p).record): columns(p) for p in batch}
+            wanted = {member_key(campaign, as_link(p).record): columns(p) for p in batch}
             known = {m.key for m in session.query(CampaignMember).where(CampaignMember.key.in_(list(wanted))).all()}
             new = [CampaignMember(campaign=campaign, **person) for key, person in wanted.items() if key not in known]
             done = session.create_many(new, on_error="collect")
@@ -106,7 +107,7 @@ def advance(session: Session, campaign: Ref[Campaign], people: Iterable[Given], 
     before = [s for s in MemberStatus if s.step < status.step]
     moved = 0
     for batch in batches(people):
-        keys = [_key(campaign, as_link(p).record) for p in batch]
+        keys = [member_key(campaign, as_link(p).record) for p in batch]
         behind = session.query(CampaignMember).where(CampaignMember.key.in_(keys), CampaignMember.status.in_(before))
         moved += session.update_where(behind, {"status": status})
     return moved

@@ -46,7 +46,7 @@ Grant your plugin to read it, and ``marketing.segment:read,update`` and ``market
 """
 
 same_people: CollectHook[Ctx, Sequence[Link], list[Link]] = CollectHook("marketing.same_people")
-"""Name who else these people are: the leads that a contact once was, as far as the actor sees them."""
+"""Name who else these people are: the leads that a contact once was, the contact that a lead became, as far as the actor sees them."""
 
 plugin.hooks(audience, same_people)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -118,24 +118,31 @@ def roi(session: Session, campaign: Ref[Campaign], model: AttributionModel) -> R
     """Say what a campaign, with those below it, brought and cost, in its currency; deals in another currency are left out."""
     currency, ids = session.get(Campaign, campaign).currency, subtree(session, campaign)
     revenue, deals = Money.zero(currency), 0
-    known: set[Link] = set()
-    for people in batches(_people(session, ids)):
-        for won in _won(session, people):
-            if won.record in known or won.amount.currency != currency:
-                continue
-            known.add(won.record)
+    for won in won_through(session, ids):
+        if won.amount.currency == currency:
             earned = [c.amount for c in share(session, won, model).credits if c.campaign is not None and c.campaign.id in ids]
             revenue, deals = revenue + Money.sum(earned, currency), deals + any(earned)
     return Roi(campaign, model, revenue, cost_of(session, ids, currency), deals)
+
+
+def won_through(session: Session, campaigns: list[str] | None) -> Iterator[Won]:
+    """Yield, each once, what people bought whom some campaigns touched; any campaign where none are given."""
+    known: set[Link] = set()
+    for people in batches(_people(session, campaigns)):
+        for won in _won(session, people):
+            if won.record not in known:
+                known.add(won.record)
+                yield won
 
 
 def _won(session: Session, records: Sequence[Link]) -> list[Won]:
     return [won for answer in won_revenue(Ctx(session=session), records) for won in answer]
 
 
-def _people(session: Session, campaigns: list[str]) -> Iterable[Link]:
+def _people(session: Session, campaigns: list[str] | None) -> Iterator[Link]:
     """Yield whoever was touched by the campaigns, some of them more than once."""
-    touched = session.query(Touch).where(Touch.campaign.in_(campaigns), seen(session, Touch))
+    which = Touch.campaign.is_not(None) if campaigns is None else Touch.campaign.in_(campaigns)
+    touched = session.query(Touch).where(which, seen(session, Touch))
     for touch in touched.stream():
         yield Link(CONTACT, touch.contact.id) if touch.contact else Link(LEAD, touch.lead or "")
 

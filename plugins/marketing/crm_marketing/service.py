@@ -70,7 +70,7 @@ class Marketing:
 
     def give_consent(
         self,
-        contact: Contact | Ref[Contact],
+        person: Given,
         purpose: str,
         *,
         text: str,
@@ -79,11 +79,11 @@ class Marketing:
         channel: Channel = Channel.EMAIL,
     ) -> Consent:
         """Record what a person agreed to; a consent in force stays as it is and is returned."""
-        return consent.give(self._session, _ref(contact), purpose, text=text, evidence=evidence, source=source, channel=channel)
+        return consent.give(self._session, person, purpose, text=text, evidence=evidence, source=source, channel=channel)
 
-    def withdraw(self, contact: Contact | Ref[Contact], purpose: str | None = None, *, channel: Channel | None = None) -> int:
+    def withdraw(self, person: Given, purpose: str | None = None, *, channel: Channel | None = None) -> int:
         """End a person's consents, for one purpose or channel or all; nobody else is touched. Return how many ended."""
-        return consent.withdraw(self._session, _ref(contact), purpose, channel)
+        return consent.withdraw(self._session, person, purpose, channel)
 
     def may_send(
         self, contacts: Iterable[str | Ref[Contact] | Contact], purpose: str, *, channel: Channel = Channel.EMAIL

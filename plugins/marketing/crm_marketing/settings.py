@@ -6,6 +6,8 @@ import attrs
 
 from crm_core import valid_currency
 
+from .attribution import AttributionModel
+
 
 @attrs.define
 class Settings:
@@ -14,7 +16,9 @@ class Settings:
     Attributes:
         currency: of campaigns that name none, neither themselves nor by their parent or budget.
         half_life_days: after how many days (of 24 hours) a touch counts half as much in attribution with time decay.
+        model: how reports share won money among campaigns, for attributed revenue and ROI.
     """
 
     currency: str = attrs.field(default="EUR", validator=valid_currency)
     half_life_days: int = attrs.field(default=7, validator=attrs.validators.gt(0))
+    model: AttributionModel = AttributionModel.LINEAR

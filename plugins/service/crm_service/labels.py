@@ -1,4 +1,4 @@
-"""What entities, fields and their options are called, in English and Chinese; one line a code, sorted."""
+"""What entities, fields, options, settings, permissions and events are called, in English and Chinese; one line a name, sorted."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from .plugin import plugin
 
 LABELS: Mapping[str, tuple[str, str]] = {
+    "service.account.service_tier": ("Service tier", "服务等级"),
     "service.business_calendar": ("Business calendar", "工作日历"),
     "service.business_calendar.country": ("Country", "国家"),
     "service.business_calendar.holidays": ("Holidays", "节假日"),
@@ -42,6 +43,28 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "service.complaint.status.offered": ("Resolution offered", "已提出方案"),
     "service.complaint.status.received": ("Received", "已收到"),
     "service.complaint.ticket": ("Ticket", "工单"),
+    "service.contact.service_channel": ("Preferred channel", "首选渠道"),
+    "service.contact.service_channel.call": ("Call", "电话"),
+    "service.contact.service_channel.chat": ("Chat", "聊天"),
+    "service.contact.service_channel.email": ("E-mail", "电子邮件"),
+    "service.contact.service_channel.meeting": ("Meeting", "会议"),
+    "service.contact.service_channel.other": ("Other", "其他"),
+    "service.contact.service_channel.survey": ("Survey", "调查"),
+    "service.contact.service_channel.visit": ("Visit", "拜访"),
+    "service.contact.service_channel.web": ("Web", "网站"),
+    "service.deals.label": ("Deals on the agent card", "客服卡片中的商机"),
+    "service.event.complaint_ended": ("Complaint ended", "投诉已结束"),
+    "service.event.complaint_received": ("Complaint received", "收到投诉"),
+    "service.event.sla_breached": ("SLA broken", "SLA 超时"),
+    "service.event.sla_warned": ("SLA warning", "SLA 预警"),
+    "service.event.survey_answered": ("Survey answered", "调查已回答"),
+    "service.event.ticket_reopened": ("Ticket reopened", "工单已重新打开"),
+    "service.event.ticket_solved": ("Ticket solved", "工单已解决"),
+    "service.handover.label": ("Hand-over from sales", "销售交接"),
+    "service.label": ("Service", "客户服务"),
+    "service.permission.respond": ("Answer surveys", "回答调查"),
+    "service.permission.settings": ("Change the settings", "修改设置"),
+    "service.permission.work": ("Work on tickets", "处理工单"),
     "service.promise": ("Promise", "承诺"),
     "service.promise.account": ("Account", "客户"),
     "service.promise.due": ("Due", "到期日"),
@@ -63,6 +86,16 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "service.service_request.status.done": ("Done", "已完成"),
     "service.service_request.status.open": ("Open", "进行中"),
     "service.service_request.subject": ("Subject", "主题"),
+    "service.setting.complaint_acknowledge_hours": ("Hours to acknowledge a complaint", "投诉确认时限（小时）"),
+    "service.setting.complaint_answer_days": ("Days to answer a complaint", "投诉答复时限（天）"),
+    "service.setting.low_score_owner": ("Who gets tickets of low scores", "低分工单负责人"),
+    "service.setting.low_score_title": ("Title of tickets of low scores", "低分工单标题"),
+    "service.setting.onboarding_checklist": ("Steps of an onboarding", "上线服务步骤"),
+    "service.setting.onboarding_days": ("Days for an onboarding", "上线服务期限（天）"),
+    "service.setting.onboarding_owner": ("Who gets onboardings", "上线服务负责人"),
+    "service.setting.onboarding_title": ("Title of an onboarding", "上线服务标题"),
+    "service.setting.reopen_days": ("Days to reopen a ticket", "工单可重开天数"),
+    "service.setting.warn_percent": ("Warn at, in per cent", "预警百分比"),
     "service.sla_notice": ("SLA notice", "SLA 通知"),
     "service.sla_notice.due": ("Due", "到期时间"),
     "service.sla_notice.key": ("Key", "键"),

@@ -37,13 +37,13 @@ solved = plugin.measure(
 _BY = {"priority": "service.dimension.priority", "target": "service.dimension.target"}
 
 
-@plugin.source(label="service.metric.targets_kept", unit="targets", dimensions=_BY)
+@plugin.source(label="service.metric.targets_kept", unit="targets", dimensions=_BY, at="Ticket.created_at")
 def targets_kept(session: Session, since: date | None, until: date | None) -> Iterator[Fact]:
     """Number of SLA targets that were kept, by the creation of their tickets."""
     return _targets(session, since, until, kept=True)
 
 
-@plugin.source(label="service.metric.targets_broken", unit="targets", dimensions=_BY, better="lower")
+@plugin.source(label="service.metric.targets_broken", unit="targets", dimensions=_BY, better="lower", at="Ticket.created_at")
 def targets_broken(session: Session, since: date | None, until: date | None) -> Iterator[Fact]:
     """Number of SLA targets that were broken, be it that they run still, by the creation of their tickets."""
     return _targets(session, since, until, kept=False)
