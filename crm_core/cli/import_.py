@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+import attrs
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from ..errors import Invalid
-from ..io import Importer, Mapping, Report, open_rows, propose, read_mappings, to_toml, undo
+from ..io import Form, Importer, Mapping, Report, open_rows, propose, read_mappings, to_toml, undo
 from ..io.logbook import find
 from ..io.passage import Progress as Tell
 from ..io.plan import find_entity
@@ -32,6 +34,7 @@ Chosen: TypeAlias = list[tuple[Mapping, Path]]
 @click.argument("path", required=False, type=click.Path(exists=True, path_type=Path))
 @click.option("--as", "entity", metavar="ENTITY", default="", help="What the rows are, like opportunities or sales.opportunity.")
 @click.option("--map", "mapping", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The mapping file.")
+@click.option("--sheet", default="", help="Which sheet of a workbook.")
 @click.option("--propose", "proposing", is_flag=True, help="Print a mapping proposed from the file's headers, and do nothing.")
 @click.option("--dry-run", is_flag=True, help="Do everything and undo it.")
 @click.option("--whole", is_flag=True, help="All rows of all files or none, in one transaction.")
@@ -46,6 +49,7 @@ def import_(
     path: Path | None,
     entity: str,
     mapping: Path | None,
+    sheet: str,
     proposing: bool,
     dry_run: bool,
     whole: bool,
@@ -55,7 +59,7 @@ def import_(
     runs: bool,
     tenant: str,
 ) -> None:
-    """Import PATH, a file of records (CSV, JSON lines), or a folder with the files of a mapping of several.
+    """Import PATH, a file of records (CSV, JSON lines, Excel), or a folder with the files of a mapping of several.
 
     Importing again changes only what differs; an import that broke off goes on. The exit code is 3 where rows failed, or where records
     could not be taken back.
@@ -73,11 +77,11 @@ def import_(
     elif path is None:
         raise click.UsageError(shell.text("cli_no_path"))
     elif proposing:
-        click.echo(_proposal(shell, path, entity), nl=False)
+        click.echo(_proposal(shell, path, entity, sheet), nl=False)
     elif mapping is None:
         raise Invalid("cli_no_mapping", path=path.name)
     else:
-        chosen = _chosen(shell.open(), read_mappings(mapping), path, entity)
+        chosen = _chosen(shell.open(), _of_sheet(read_mappings(mapping), sheet), path, entity)
         _bring(shell, actor, path, chosen, entity, errors, resume, dry_run=dry_run, whole=whole)
 
 
@@ -86,7 +90,7 @@ def _bring(
 ) -> None:
     crm = shell.open()
     chosen = _from(crm, actor, chosen, resume) if resume else chosen
-    targets = [_errors(errors, file, path.is_dir()) for _, file in chosen]
+    targets = [_errors(errors, file, each.file.sheet) if len(chosen) > 1 else errors for each, file in chosen]
     reports: list[Report] = []
     with _together(crm, actor, path, reports, dry_run=dry_run, whole=whole) as session:
         for (each, file), target in zip(chosen, targets, strict=True):
@@ -123,11 +127,12 @@ def _together(crm: CRM, actor: Actor, path: Path, reports: list[Report], *, dry_
             report.committed, report.dry_run, report.run = False, dry_run, ""
 
 
-def _proposal(shell: Shell, path: Path, entity: str) -> str:
+def _proposal(shell: Shell, path: Path, entity: str, sheet: str) -> str:
     crm = shell.unchecked()
     found = find_entity(crm.tables.entities, entity)
-    with open_rows(path) as rows:
-        proposed = to_toml(propose(rows, found, crm.codec(found).fields, source=path.stem))
+    with open_rows(path, Form(sheet=sheet)) as rows:
+        made = propose(rows, found, crm.codec(found).fields, source=path.stem)
+    proposed = to_toml(attrs.evolve(made, file=Form(sheet=sheet)))
     return f"# {shell.text('cli_proposed', path=path.name)}\n{proposed}"
 
 
@@ -136,6 +141,12 @@ def _from(crm: CRM, actor: Actor, chosen: Chosen, resume: str) -> Chosen:
     with crm.session(actor, write=False) as session:
         name = find(session, resume).file
     return next((chosen[n:] for n, (_, file) in enumerate(chosen) if file.name == name), chosen)
+
+
+def _of_sheet(mappings: list[Mapping], sheet: str) -> list[Mapping]:
+    """Say which sheet is meant: the mappings of it where several name one, else all of them read it."""
+    named = [m for m in mappings if m.file.sheet == sheet]
+    return named or [attrs.evolve(m, file=attrs.evolve(m.file, sheet=sheet)) for m in mappings] if sheet else mappings
 
 
 def _chosen(crm: CRM, mappings: list[Mapping], path: Path, entity: str) -> Chosen:
@@ -160,8 +171,10 @@ def _inside(folder: Path, name: str) -> Path:
     return file
 
 
-def _errors(errors: Path | None, file: Path, several: bool) -> Path | None:
-    return errors.with_name(f"{errors.stem}-{file.stem}{errors.suffix}") if errors and several else errors
+def _errors(errors: Path | None, file: Path, sheet: str) -> Path | None:
+    """Name the error file of one of several files or sheets."""
+    name = re.sub(r"[^\w.-]+", "_", f"{file.stem}-{sheet}" if sheet else file.stem)
+    return errors.with_name(f"{errors.stem}-{name}{errors.suffix}") if errors else None
 
 
 @contextmanager

@@ -206,7 +206,12 @@ class Plan:
         """Amounts whose currency stands in a column of its own come as pairs."""
         if not source.currency_column:
             return read
-        return lambda pair: read(f"{pair[0]} {pair[1]}" if isinstance(pair, tuple) else pair)
+        point = source.decimal or self.mapping.written.decimal
+
+        def amount(value: Any) -> str:
+            return value if isinstance(value, str) else str(value).replace(".", point)
+
+        return lambda pair: read(f"{amount(pair[0])} {pair[1]}" if isinstance(pair, tuple) else pair)
 
     def _take(self, source: Source) -> Take:
         """Compile where a value comes from and what it stands for."""

@@ -8,6 +8,8 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,10 +17,10 @@ import attrs
 
 from ..errors import CRMError, Detail, Invalid
 from ..messages import Messages
-from .readers import Row
+from .readers import HEAD, Row
+from .spreadsheet import harmless
 
 KEPT = 100
-_HEAD = ("line", "reason")
 _COUNTS = ("rows", "created", "updated", "unchanged", "failed", "blank")
 
 
@@ -200,7 +202,7 @@ class _File:
         self._locale = locale
 
     def write(self, row: Row, error: CRMError) -> None:
-        self._rows.writerow([row.line, said(self._messages, error, self._locale), *map(_cell, row.cells)])
+        self._rows.writerow([row.line, *(harmless(c) for c in (said(self._messages, error, self._locale), *map(_cell, row.cells)))])
 
     def size(self) -> int:
         self._stream.flush()
@@ -210,6 +212,8 @@ class _File:
 @contextmanager
 def error_file(path: Path | None, columns: Sequence[str], messages: Messages, locale: str, *, keep: int = 0) -> Iterator[ErrorFile]:
     """Open the file of failed rows: line, reason, and the row as it came, so that it can be put right and imported.
+
+    A cell that a spreadsheet would run as a formula has an apostrophe before it, which importing the file again takes away.
 
     Args:
         keep: how many bytes of a file that is there already stay: what an import wrote that goes on now.
@@ -228,7 +232,7 @@ def error_file(path: Path | None, columns: Sequence[str], messages: Messages, lo
             stream.truncate(keep)
             stream.seek(0, os.SEEK_END)
         else:
-            csv.writer(stream).writerow([*_HEAD, *columns])
+            csv.writer(stream).writerow([*HEAD, *map(harmless, columns)])
         yield _File(stream, messages, locale)
 
 
@@ -244,4 +248,6 @@ def _is_ours(path: Path) -> bool:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, date | Decimal):
+        return str(value)
     return value if isinstance(value, str) else "" if value is None else json.dumps(value, default=str, ensure_ascii=False)

@@ -86,3 +86,25 @@ def test_what_cannot_be_taken_back_is_listed_and_the_exit_code_says_so(files: Pa
 def test_a_path_is_needed_to_import(crm: Run) -> None:
     result = crm("import")
     assert (result.exit_code, "Say which file or folder to import." in result.stderr) == (2, True)
+
+
+def test_sheets_of_one_workbook_are_imported_as_files_are(folder: Path, crm: Run) -> None:
+    openpyxl = pytest.importorskip("openpyxl", reason="the extra io is not installed")
+    book = openpyxl.Workbook()
+    book.active.title = "Firms"
+    for sheet, rows in ((book.active, ["name", "Acme", None]), (book.create_sheet("New firms"), ["name", "Best", "x" * 300])):
+        for cell in rows:
+            sheet.append([cell, cell and 1])
+    book.save(folder / "book.xlsx")
+    part = '[[import]]\npath = "book.xlsx"\nentity = "account"\nignore = ["1"]\nfile = {{ sheet = "{0}" }}\nfields = {{ name = "name" }}\n'
+    (folder / "book.toml").write_text(part.format("Firms") + part.format("New firms"))
+    result = crm("import", "book.xlsx", "--map", "book.toml", "--errors", "failed.csv")
+    assert [line.split(": ", 1)[1] for line in result.stdout.splitlines() if line.startswith("book.xlsx")] == [
+        "2 rows of account: 1 created, 0 updated, 0 unchanged, 0 failed, 1 blank.",
+        "2 rows of account: 1 created, 0 updated, 0 unchanged, 1 failed, 0 blank.",
+    ]
+    assert sorted(p.name for p in folder.glob("failed*")) == ["failed-book-Firms.csv", "failed-book-New_firms.csv"]
+    one = crm("import", "book.xlsx", "--map", "book.toml", "--sheet", "New firms", "--dry-run")
+    assert one.stdout.count("rows of account") == 1
+    proposal = crm("import", "book.xlsx", "--as", "accounts", "--sheet", "Firms", "--propose").stdout
+    assert '[file]\nsheet = "Firms"' in proposal
