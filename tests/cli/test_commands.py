@@ -44,12 +44,26 @@ def stored(url: str) -> list[tuple[str, str | None]]:
 def test_the_version_and_the_commands_are_listed(crm: Run) -> None:
     assert crm("--version").stdout == f"crm, version {crm_core.__version__}\n"
     shown = crm("--help").stdout
-    assert all(f"  {name} " in shown for name in ("import", "migrate", "plugins", "worker"))
+    assert all(f"  {name} " in shown for name in ("export", "import", "migrate", "plugins", "worker"))
 
 
 def test_importing_the_entry_point_imports_neither_click_nor_the_database_library() -> None:
     program = "import sys, crm_core.cli.main; print(sorted({'click', 'rich', 'sqlalchemy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_records_are_written_to_a_file_that_is_not_overwritten_unasked(crm: Run, folder: Path, accounts: str) -> None:
+    crm("import", accounts, "--map", "map.toml")
+    done = crm("export", "accounts", "out.csv", "--fields", "name,industry", "--where", "industry=tea", "--sort", "-name")
+    assert (done.exit_code, done.stdout) == (0, "out.csv: 1 rows.\n")
+    assert (folder / "out.csv").read_text() == "name,industry\nBest,tea\n"
+    again = crm("export", "accounts", "out.csv")
+    assert (again.exit_code, again.stderr) == (1, "Error: out.csv is there already. Choose another name, or give --force.\n")
+    assert crm("export", "accounts", "out.csv", "--fields", "name", "--force").stdout == "out.csv: 2 rows.\n"
+    assert (folder / "out.csv").read_text() == "name\nAcme\nBest\n"
+    for wrong in (["--where", "nonsense=1"], ["--fields", "nonsense"], ["--sort", "emails"]):
+        refused = crm("export", "accounts", "other.csv", *wrong)
+        assert (refused.exit_code, (folder / "other.csv").exists()) == (1, False)
 
 
 @pytest.mark.parametrize("absent", ["click", "rich"])
