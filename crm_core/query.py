@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import attrs
 
-from .arguments import check_expressions
+from .arguments import check, check_expressions
 from .entities.entity import Entity
 from .entities.meta import logical_table, spec
 from .entities.validate import is_id, plain, problems, structure
@@ -132,6 +132,7 @@ class Query(Asked, Generic[E]):
         Raises:
             Invalid: ``unknown_filter`` names what is not allowed, not readable or not a field; ``bad_filter`` what cannot be read.
         """
+        check(params, Mapping, "a mapping from names to texts")
         query: Self = self
         readable = self._session.reader.readable(self.entity)
         for key, text in params.items():

@@ -283,7 +283,7 @@ TEMPLATES: Mapping[str, str] = {
     "version_too_new": "{version} is there, but a version {needed} is needed: use an older one.",
     "version_too_old": "{version} is there, but a version {needed} is needed: use a newer one.",
     "veto_changed_record": "A check of {entity} changed its {field}, after all checks of values and rights. Change records in before_write.",
-    "wrong_argument": "{given} was given where {expected} is needed.",
+    "wrong_argument": "[{call}: ]{given} was given where {expected} is needed.",
     "wrong_database": "The connection is of {given}, but this CRM works on {expected}.",
     "wrong_parameters": "{part} of {plugin} must take these parameters: {takes}. See {where}.",
     "wrong_type": "The value is {given}, but must be {expected}.",

@@ -283,7 +283,7 @@ TEMPLATES: Mapping[str, str] = {
     "version_too_new": "现有版本是 {version}，但需要 {needed} 的版本：请使用较旧的版本。",
     "version_too_old": "现有版本是 {version}，但需要 {needed} 的版本：请使用较新的版本。",
     "veto_changed_record": "对 {entity} 的否决检查修改了字段 {field}，而值和权限已检查完毕。请在 before_write 中修改记录。",
-    "wrong_argument": "此处需要 {expected}，但给出的是 {given}。",
+    "wrong_argument": "[{call}：]此处需要 {expected}，但给出的是 {given}。",
     "wrong_database": "该连接属于 {given}，但此 CRM 使用 {expected}。",
     "wrong_parameters": "{plugin} 的 {part} 必须接收这些参数：{takes}。见 {where}。",
     "wrong_type": "该值是 {given}，但必须是 {expected}。",
