@@ -250,8 +250,7 @@ class Session(TenantSession):
     def execute(self, stmt: Any) -> Result[*tuple[Any, ...]]:
         """Run any SQLAlchemy Core select over entities, as this actor may see them.
 
-        ``func.avg`` of an integer is what the driver makes of it: a float on SQLite, a Decimal on PostgreSQL. With
-        ``func.avg(column, type_=Float())`` it is a float on both.
+        The mean of whole numbers is ``func.avg(column, type_=Float())``: without the type, each database would answer in another.
 
         Raises:
             NotReadable: it names a field the actor may not read.

@@ -282,6 +282,7 @@ TEMPLATES: Mapping[str, str] = {
     "unknown_sort": "The list cannot be sorted by {sort}. Use one of {allowed}.",
     "unresolved_annotation": "{entity}: the name {name} in an annotation is not known where the class is defined. Import it.",
     "untyped_function": "{function} of an amount has no known currency. Use Opportunity.amount.sum() and the like.",
+    "untyped_mean": "The mean of whole numbers is a float on SQLite and a decimal on PostgreSQL. Write func.avg(column, type_=Float()) to get a float on both.",
     "version_differs": "{version} is there, but exactly {needed} is needed.",
     "version_excluded": "{version} is there, but {needed} is excluded.",
     "version_too_new": "{version} is there, but a version {needed} is needed: use an older one.",

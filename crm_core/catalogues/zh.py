@@ -282,6 +282,7 @@ TEMPLATES: Mapping[str, str] = {
     "unknown_sort": "列表不能按 {sort} 排序。可用的有 {allowed}。",
     "unresolved_annotation": "{entity}：注解中的名称 {name} 在定义类的地方未知。请导入它。",
     "untyped_function": "{function} 用于金额时货币未知。请使用 Opportunity.amount.sum() 等方法。",
+    "untyped_mean": "整数的平均值在 SQLite 上是浮点数，在 PostgreSQL 上是小数。请写 func.avg(column, type_=Float())，以便在两者上都得到浮点数。",
     "version_differs": "现有版本是 {version}，但必须正好是 {needed}。",
     "version_excluded": "现有版本是 {version}，但 {needed} 被排除。",
     "version_too_new": "现有版本是 {version}，但需要 {needed} 的版本：请使用较旧的版本。",
