@@ -37,7 +37,8 @@ def names(module: str) -> set[str]:
     assert settings is not None
     found = {each.__name__ for each in declared(module)} | {f.name for f in attrs.fields(settings)}
     found |= {import_module(target.partition(":")[0]).plugin.name for target, _ in d.companions}
-    return found | {each.name for each in (*d.roles, *d.jobs, *d.hooks)} | {a.permission for a in d.actions}
+    named: list[Any] = [*d.roles, *d.jobs, *d.hooks]
+    return found | {each.name for each in named} | {a.permission for a in d.actions}
 
 
 @each_module
