@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_MARKS_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @attrs.frozen
@@ -65,7 +67,7 @@ class Form:
         if (self.kind or _kind(path)) == "xlsx":
             return attrs.evolve(self, kind="xlsx")
         encoding = self.encoding or _encoding(path)
-        with path.open(encoding=encoding, errors="replace", newline="") as stream:
+        with path.open("rb") as raw, opened_text(raw, encoding, "replace") as stream:
             sample = stream.read(_SAMPLE)
         kind = self.kind or ("json" if path.suffix in (".jsonl", ".ndjson") or sample.lstrip().startswith("{") else "csv")
         return attrs.evolve(self, kind=kind, encoding=encoding, delimiter=self.delimiter or _delimiter(sample, self.quote))
@@ -82,11 +84,26 @@ def _encoding(path: Path) -> str:
         start = stream.read(_SAMPLE)
     for mark, name in _MARKS:
         if start.startswith(mark):
-            return name
+            return _of_32_bits(start) or name
     if b"\x00" in start:
         return _wide(start, path)
     wrong = _not_utf8(path)
     return "utf-8" if wrong is None else _guess(path, start, wrong)
+
+
+def _of_32_bits(start: bytes) -> str:
+    """Tell UTF-32 behind the mark of UTF-16, as some programs write it, by where its zeros are."""
+    if start[:2] not in _MARKS_16 or start[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+        return ""
+    zeros = [start[2 + n :: 4].count(0) * 8 > len(start) for n in range(4)]
+    return "utf-32-be" if zeros == [True, True, True, False] else "utf-32-le" if zeros == [False, True, True, True] else ""
+
+
+def opened_text(raw: io.BufferedReader, encoding: str, errors: str = "strict") -> io.TextIOWrapper:
+    """Read a file as text from behind a mark that its encoding does not know."""
+    if encoding.startswith("utf-32-"):
+        raw.seek(2 if raw.read(2) in _MARKS_16 else 0)
+    return io.TextIOWrapper(raw, encoding, errors=errors, newline="")
 
 
 def _wide(start: bytes, path: Path) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from ..errors import CRMError, Invalid
-from .form import Form, dialect
+from .form import Form, dialect, opened_text
 from .spreadsheet import as_it_was
 
 LONGEST = 1 << 20
@@ -105,7 +105,7 @@ class Rows:
         self._wanted = frozenset(wanted)
         self._size = path.stat().st_size
         # Kept, because a wrapper that is forgotten closes the file it reads.
-        self._text = None if form.kind == "xlsx" else io.TextIOWrapper(raw, form.encoding, newline="")
+        self._text = None if form.kind == "xlsx" else opened_text(raw, form.encoding)
         self._records = _raw_records(raw, self._text, path.name, form)
         begun = list(islice(self._records, SAMPLE))
         self._ours = form.kind == "csv" and bool(begun) and isinstance(begun[0].found, list) and (*begun[0].found[:2],) == HEAD
