@@ -30,14 +30,14 @@ class Form:
     """How a file is written; what is not said is found out.
 
     Attributes:
-        kind: ``csv``, ``json`` for one JSON object a line, or ``xlsx`` for an Excel workbook.
+        kind: ``csv``, ``json`` for one JSON object a line, ``xlsx`` for an Excel workbook, or ``vcard`` for an address book.
         encoding: a name that Python knows, like ``cp1252``.
         delimiter: one character; ``quote``: one character, or empty where quotes mean nothing.
         sheet: of a workbook with several.
         header: whether the first line names the columns; without one they are called ``1``, ``2``, ...
     """
 
-    kind: Literal["", "csv", "json", "xlsx"] = ""
+    kind: Literal["", "csv", "json", "xlsx", "vcard"] = ""
     encoding: str = attrs.field(default="")
     delimiter: str = attrs.field(default="")
     quote: str = attrs.field(default='"')
@@ -69,8 +69,14 @@ class Form:
         encoding = self.encoding or _encoding(path)
         with path.open("rb") as raw, opened_text(raw, encoding, "replace") as stream:
             sample = stream.read(_SAMPLE)
-        kind = self.kind or ("json" if path.suffix in (".jsonl", ".ndjson") or sample.lstrip().startswith("{") else "csv")
+        kind = self.kind or _kind_of(sample, path.suffix.lower())
         return attrs.evolve(self, kind=kind, encoding=encoding, delimiter=self.delimiter or _delimiter(sample, self.quote))
+
+
+def _kind_of(sample: str, suffix: str) -> Literal["csv", "json", "vcard"]:
+    if suffix in (".vcf", ".vcard") or sample.lstrip()[:11].upper() == "BEGIN:VCARD":
+        return "vcard"
+    return "json" if suffix in (".jsonl", ".ndjson") or sample.lstrip().startswith("{") else "csv"
 
 
 def _kind(path: Path) -> str:
