@@ -159,6 +159,7 @@ TEMPLATES: Mapping[str, str] = {
     "import_not_calculated": "The formula in {cell} of {path} was never worked out. Open the file in Excel, save it, and import it then.",
     "import_one_character": "{option} must be one character, not {given}.",
     "import_one_source": "A field takes one of column, template, constant and record.",
+    "import_onto_itself": "The rows that fail cannot go to {path}, which is the file to import. Choose another name.",
     "import_other_file": "{path} is not the file that the import {run} read, or it was changed since; that was {file}.",
     "import_other_mapping": "The import {run} was begun with another mapping. Use that one, or import the file anew.",
     "import_ragged": "The row has {cells} cells, but there are {columns} columns.",

@@ -159,6 +159,7 @@ TEMPLATES: Mapping[str, str] = {
     "import_not_calculated": "{path} 的单元格 {cell} 中的公式从未计算过。请在 Excel 中打开并保存该文件，然后再导入。",
     "import_one_character": "{option} 必须是一个字符，而不是 {given}。",
     "import_one_source": "一个字段只能取 column、template、constant、record 之一。",
+    "import_onto_itself": "失败的行不能写入 {path}，因为它就是要导入的文件。请换一个名称。",
     "import_other_file": "{path} 不是导入 {run} 所读的文件，或此后被改动过；原文件是 {file}。",
     "import_other_mapping": "导入 {run} 是用另一个映射开始的。请使用原映射，或重新导入该文件。",
     "import_ragged": "此行有 {cells} 个单元格，但共有 {columns} 列。",

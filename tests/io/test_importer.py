@@ -230,6 +230,15 @@ def test_a_file_that_is_not_of_failed_rows_is_not_overwritten(bring: Import, tmp
     assert (raised.value.code, mine.read_text()) == ("import_errors_exist", "dear,diary\n")
 
 
+def test_a_file_is_not_imported_onto_itself(crm: Any, bring: Import, tmp_path: Path) -> None:
+    bring("id,name,account,amount\n1,One,,x\n", errors=tmp_path / "errors.csv")
+    before = (tmp_path / "errors.csv").read_bytes()
+    mapping = mapping_of({**DEALS, "ignore": ["line", "reason"]})
+    with pytest.raises(Invalid) as raised:
+        Importer(crm, IMPORT, mapping, entity="deals").run(tmp_path / "errors.csv", errors=tmp_path / "errors.csv")
+    assert (raised.value.code, (tmp_path / "errors.csv").read_bytes()) == ("import_onto_itself", before)
+
+
 @pytest.mark.parametrize("options", [{"dry_run": True}, {"whole": True}])
 def test_a_dry_run_and_an_all_or_nothing_import_with_a_failure_leave_no_trace(crm: Any, bring: Import, options: dict[str, bool]) -> None:
     add_account(crm, "Acme")
