@@ -36,7 +36,8 @@ sales lead_assigned | sales interaction.created | first_touch core.elevated | ma
 sales core.elevated | sales interaction.created | first_touch core.elevated | marketing core.elevated x2 | first_touch touch.created
 bob interaction.created | sales core.elevated | bob account.created | bob contact.created | bob opportunity.created
 sales core.elevated | sales stage_history.created | bob opportunity_moved | sales core.elevated | sales interaction.updated x3
-sales core.elevated | sales lead.updated | sales lead_converted | bob commitment.created | sales core.elevated
+sales core.elevated | sales lead.updated | first_touch core.elevated | sales lead_converted | bob commitment.created
+sales core.elevated
 sales number_series.created | sales number_series.updated | bob quote.created | bob quote_line.created x2 | sales core.elevated
 sales quote.updated | bob quote.updated x2 | bob quote_accepted | sales core.elevated x2 | sales number_series.created
 sales number_series.updated | sales order.created | sales order_line.created x2 | bob order.updated | bob order_confirmed
