@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from .entities.fields import OptionalMoneyField as OptionalMoneyField
     from .entities.fields import Ref as Ref
     from .entities.fields import field as field
+    from .entities.formats import valid_currency as valid_currency
+    from .entities.formats import valid_zone as valid_zone
+    from .entities.imports import ImportRun as ImportRun
+    from .entities.imports import ImportState as ImportState
     from .entities.money import Money as Money
     from .entities.values import Address as Address
     from .entities.values import Email as Email
@@ -81,6 +85,7 @@ if TYPE_CHECKING:
     from .hooks.spec import FilterHook as FilterHook
     from .hooks.spec import FirstHook as FirstHook
     from .hooks.spec import VetoHook as VetoHook
+    from .paging import Page as Page
     from .permissions.actor import Actor as Actor
     from .permissions.actor import Directory as Directory
     from .permissions.actor import User as User
@@ -88,7 +93,6 @@ if TYPE_CHECKING:
     from .permissions.predicates import subordinates as subordinates
     from .permissions.predicates import team as team
     from .permissions.roles import Role as Role
-    from .query import Page as Page
     from .query import Query as Query
     from .runtime import FixedClock as FixedClock
     from .runtime import Runtime as Runtime
@@ -111,6 +115,8 @@ _HOMES = {
     "entities.customer": ("Account", "AccountKind", "Affiliation", "Contact", "ExchangeRate"),
     "entities.entity": ("Entity", "Extension"),
     "entities.fields": ("Field", "ListField", "MoneyField", "OptionalMoneyField", "Ref", "field"),
+    "entities.formats": ("valid_currency", "valid_zone"),
+    "entities.imports": ("ImportRun", "ImportState"),
     "entities.money": ("Money",),
     "entities.values": ("Address", "Email", "Phone"),
     "errors": (
@@ -122,10 +128,11 @@ _HOMES = {
     "hooks.measures": ("Dimension", "Fact", "Measure", "Metric", "Rollup", "Source"),
     "hooks.plugin": ("Plugin",),
     "hooks.spec": ("CollectHook", "Ctx", "FilterHook", "FirstHook", "VetoHook"),
+    "paging": ("Page",),
     "permissions.actor": ("Actor", "Directory", "User"),
     "permissions.predicates": ("owner", "subordinates", "team"),
     "permissions.roles": ("Role",),
-    "query": ("Page", "Query"),
+    "query": ("Query",),
     "runtime": ("FixedClock", "Runtime"),
     "session": ("Session",),
     "storage.changeset": ("BulkResult",),

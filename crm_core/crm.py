@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Table
+from sqlalchemy import Engine, Table
 
 from .asession import AsyncCRMSession
 from .automation.engine import Automation
@@ -23,7 +23,8 @@ from .events.subscription import subscribers
 from .hooks.health import QUARANTINE_AFTER, PluginHealth
 from .hooks.plugin import Plugin
 from .hooks.registry import Registry
-from .messages import Messages, redact
+from .messages import Messages
+from .opening import opened
 from .permissions.actor import Actor, Directory, User
 from .permissions.facts import SessionFacts
 from .permissions.mirror import Mirror
@@ -42,7 +43,6 @@ from .storage.links import Links
 from .storage.migrations import Migrations
 from .storage.rollups import Rollups
 from .storage.tables import Tables
-from .storage.unit import Lease, Unit
 from .storage.writer import Writer
 from .tenant_data import TenantRoles, TenantSettings
 
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 
     from .events.delivery import Delivery
     from .events.wake import Worker
+    from .paging import Page
     from .permissions.explain import Explanation
-    from .query import Page
     from .scope import Scope
     from .timeline import Timeline
     from .view360 import View360
@@ -61,7 +61,6 @@ E = TypeVar("E", bound=Entity)
 R = TypeVar("R")
 # Policies that nobody has any more, after a tenant's roles changed, go with the oldest.
 MOST_SHAPES = 1_000
-LONGEST_REASON = 255
 
 
 class CRM:
@@ -114,7 +113,7 @@ class CRM:
         self.tables_by_name = {spec(e).name: t for e, t in self.tables.entities.items()}
         self.rates = self.tables.entities[ExchangeRate]
         self.messages = Messages(self.registry.catalogues)
-        self.events = EventCodec(entities, self.registry.events.values())
+        self.events = EventCodec(entities, self.registry.events.values(), self.registry.extensions)
         self.subscribers = subscribers(self.registry.subscriptions)
         self.policies = Policies(self.registry, roles)
         self.migrations = Migrations(self.bound, self.tables, self.registry, lambda c: self.delivery.register(c))
@@ -146,7 +145,6 @@ class CRM:
 
     # -- sessions -----------------------------------------------------------------------------------------------------------------
 
-    @contextmanager
     def session(
         self,
         actor: Actor,
@@ -156,7 +154,7 @@ class CRM:
         reason: str | None = None,
         request: str | None = None,
         write: bool = True,
-    ) -> Iterator[Session]:
+    ) -> AbstractContextManager[Session]:
         """Open a session: one actor, one tenant, one transaction that commits on leaving and rolls back on an exception.
 
         Args:
@@ -174,26 +172,7 @@ class CRM:
             CommitOutcomeUnknown: the connection broke during COMMIT; ask :meth:`outcome`.
             NeedsAwait: the engine is asynchronous and an event loop runs: use :meth:`asession`.
         """
-        _check_text(reason=reason, request=request)
-        begin: Callable[[], AbstractContextManager[Connection]]
-        begin = (lambda: self.bound.begin(write)) if on is None else (lambda: joined(self.bound, on, write=write))
-        with Unit(begin, write=write, joined=on is not None) as unit:
-            session = Session(self, actor, Lease(unit), reason=reason, request=request)
-            # A key that the host commits without its calls' results could never be run again.
-            with unit.savepoint() if idempotency_key is not None and unit.joined else nullcontext():
-                if idempotency_key is not None:
-                    unit.keyed = idempotency.begin(session, idempotency_key)
-                yield session
-                self._finish(session)
-
-    def _finish(self, session: Session) -> None:
-        unit = session.unit
-        if unit.keyed is not None:
-            idempotency.finish(session, unit.keyed)
-        if unit.wrote:
-            from .events.wake import notify
-
-            notify(unit.connection, self.tables)
+        return opened(self, actor, on=on, idempotency_key=idempotency_key, reason=reason, request=request, write=write)
 
     @asynccontextmanager
     async def asession(
@@ -316,14 +295,20 @@ class CRM:
     # -- for people and screens ---------------------------------------------------------------------------------------------------
 
     def describe(self, entity: type[Entity], actor: Actor) -> dict[str, Any]:
-        """Describe an entity for a form: labels, types, options, required, what this actor may read and write; in their language.
+        """Describe an entity for a form as :meth:`Session.describe` does, in a session of its own.
+
+        A database in memory has one connection, on which that session would commit what the host left open: there it goes by the
+        roles of the tenant that were last read. Where a session is open, ask that one.
 
         Raises:
             Unavailable, SchemaBehind, NeedsAwait: the tenant's own roles cannot be read.
         """
         from .describe import describe
 
-        return describe(self, entity, actor)
+        if self.bound.shared:
+            return describe(self, entity, actor, self.policies.resolve(actor))
+        with self.session(actor, write=False) as session:
+            return session.describe(entity)
 
     def json_schema(self, entity: type[Entity], locale: str = "en") -> dict[str, Any]:
         """Return the JSON Schema of an entity's plain form, with titles, and the labels of options as ``x-labels``, in a language."""
@@ -410,11 +395,3 @@ class CRM:
     def close(self) -> None:
         """Close the connections of an engine of our own."""
         self.bound.dispose()
-
-
-def _check_text(**texts: str | None) -> None:
-    """Check what goes into every row of the journal."""
-    wrong = [n for n, t in texts.items() if t is not None and not (isinstance(t, str) and len(t) <= LONGEST_REASON and t.isprintable())]
-    if wrong:
-        expected = f"a printable text of at most {LONGEST_REASON} characters"
-        raise Invalid("wrong_type", field=wrong[0], given=redact(texts[wrong[0]]), expected=expected)

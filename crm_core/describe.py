@@ -19,8 +19,8 @@ from .errors import Detail, Invalid
 from .hooks.schema import field_schema
 from .labels import field_words, option_words
 from .messages import redact
+from .paging import Page
 from .permissions.roles import ACTIONS
-from .query import Page
 
 if TYPE_CHECKING:
     from .crm import CRM
@@ -131,20 +131,8 @@ def json_schema(crm: CRM, entity: type[Any], locale: str) -> dict[str, Any]:
     }
 
 
-def _policy(crm: CRM, actor: Actor) -> Policy:
-    """Return the actor's policy by the roles in force; on a connection that is shared, by those last read.
-
-    A session on it would be inside whatever transaction is open there, and would commit it.
-    """
-    if crm.bound.shared:
-        return crm.policies.resolve(actor)
-    with crm.session(actor, write=False) as session:
-        return session.policy
-
-
-def describe(crm: CRM, entity: type[Any], actor: Actor) -> dict[str, Any]:
-    """Describe an entity for a form of this actor, in their language; fields they may not read are not there."""
-    policy = _policy(crm, actor)
+def describe(crm: CRM, entity: type[Any], actor: Actor, policy: Policy) -> dict[str, Any]:
+    """Describe an entity for a form of this actor, in their language; fields that *policy* hides are not there."""
     codec = crm.codec(entity)
     name, locale = codec.facts.name, actor.locale
     levels = policy.fields(entity)

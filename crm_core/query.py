@@ -1,22 +1,17 @@
-"""Query: a read of one entity, built step by step, run through the session's lens; Page: one keyset page of it."""
+"""Query: a read of one entity, built step by step, run through the session's lens."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
-
-import attrs
 
 from .arguments import check_expressions
 from .entities.entity import Entity
 from .entities.meta import logical_table, spec
-from .entities.validate import is_id, plain, problems, structure
 from .errors import Invalid, NotFound, Refused
+from .filters import OPERATORS, criterion
+from .paging import MAX_PAGE, Order, Page, beyond, cursor
+from .storage.kept import Asked
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
@@ -26,87 +21,17 @@ if TYPE_CHECKING:
     from .session import Session
 
 E = TypeVar("E", bound=Entity)
-MAX_PAGE = 1_000
-MAX_LISTED = 1_000
 RESERVED = frozenset({"after", "limit", "size", "expand", "fields"})
-_INTEGER = re.compile("-?[0-9]{1,19}")
-OPERATORS = ("eq", "ne", "lt", "lte", "gt", "gte", "in", "isnull", "startswith")
 
 
-@attrs.frozen
-class Page(Generic[E]):
-    """Some records and where to go on.
-
-    Attributes:
-        items: the records, in order.
-        next: what to give as ``after`` for the next page; None at the end.
-    """
-
-    items: list[E]
-    next: str | None
-
-    @property
-    def has_more(self) -> bool:
-        """Whether there is a next page."""
-        return self.next is not None
-
-    def __iter__(self) -> Iterator[E]:
-        return iter(self.items)
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> E:
-        return self.items[index]
-
-
-@attrs.frozen
-class _Order:
-    """One sort key: a field's column, and which way."""
-
-    column: Any
-    field: FieldSpec
-    descending: bool
-    indexed: bool = True
-
-    @property
-    def clauses(self) -> list[Any]:
-        """NULL sorts last either way, on both databases."""
-        from sqlalchemy import String, literal
-
-        column = self.column if self.indexed else self.column.concat(literal("", String()))
-        clause = column.desc() if self.descending else column.asc()
-        return [self.column.is_(None), clause] if self.field.nullable else [clause]
-
-    def from_(self, value: Any) -> ColumnElement[bool]:
-        """Match what sorts like *value* or after it, as a range that an index can begin at."""
-        from sqlalchemy import true
-
-        if self.field.nullable:
-            return true()
-        return self.column <= value if self.descending else self.column >= value  # type: ignore[no-any-return]  # a column is untyped here
-
-    def after(self, value: Any) -> ColumnElement[bool]:
-        """Match what sorts strictly after *value*."""
-        from sqlalchemy import false, or_
-
-        if value is None:
-            return false()
-        beyond = self.column < value if self.descending else self.column > value
-        return or_(beyond, self.column.is_(None)) if self.field.nullable else beyond
-
-    def same(self, value: Any) -> ColumnElement[bool]:
-        return self.column.is_(None) if value is None else self.column == value  # type: ignore[no-any-return]  # a column is untyped here
-
-
-class Query(Generic[E]):
+class Query(Asked, Generic[E]):
     """A read of one entity. Each step returns a new query; nothing runs before ``all``, ``first``, ``one``, ``count`` or ``page``."""
 
     def __init__(self, session: Session, entity: type[E]) -> None:
         self._session = session
         self.entity = entity
         self._criteria: tuple[Any, ...] = ()
-        self._orders: tuple[_Order, ...] = ()
+        self._orders: tuple[Order, ...] = ()
         self._free_orders: tuple[Any, ...] = ()
         self._preloads: tuple[FieldSpec, ...] = ()
 
@@ -145,7 +70,7 @@ class Query(Generic[E]):
             field = self._field(name) if name in allow and name in readable else None
             if field is None or (operator or "eq") not in OPERATORS:
                 raise Invalid("unknown_filter", filter=key[:60], allowed=sorted({*allow} & readable))
-            query = query.where(self._criterion(field, operator or "eq", text))
+            query = query.where(criterion(self.entity, field, operator or "eq", text))
         return query
 
     def order_by(self, *keys: Any) -> Self:
@@ -229,11 +154,12 @@ class Query(Generic[E]):
         if self._free_orders:
             raise Refused("page_needs_fields", order=str(self._free_orders[0])[:80])
         keys = self._keys()
-        criteria = (*self._criteria, *(() if after is None else (self._beyond(keys, after),)))
+        criteria = (*self._criteria, *(() if after is None else (beyond(self.entity, keys, after),)))
         statement = self._reading()[0].where(*criteria).order_by(*(c for k in keys for c in k.clauses)).limit(size + 1)
         found = self._load(statement)
         more = len(found) > size
-        return Page(found[:size], self._cursor(keys, found[size - 1]) if more else None)
+        codec = self._session.crm.codec(self.entity)
+        return Page(found[:size], cursor(codec, self.entity, keys, found[size - 1]) if more else None)
 
     def stream(self, batch: int = 500) -> Iterator[E]:
         """Yield all records in batches, in bounded memory, each batch a statement of its own."""
@@ -264,14 +190,16 @@ class Query(Generic[E]):
         return self._session.crm.codec(self.entity).fields.get(name)
 
     def _column(self, field: FieldSpec) -> Any:
-        return logical_table(self.entity).c[field.column]
+        from .entities.columns import columns_of
 
-    def _keys(self) -> list[_Order]:
+        return columns_of(field, logical_table(self.entity))[0]
+
+    def _keys(self) -> list[Order]:
         identity = spec(self.entity).fields["id"]
         keys = list(self._orders)
         if not any(k.field is identity for k in keys):
             indexed = bool(keys) or not self._is_narrow()
-            keys.append(_Order(self._column(identity), identity, keys[-1].descending if keys else False, indexed))
+            keys.append(Order(self._column(identity), identity, keys[-1].descending if keys else False, indexed))
         return keys
 
     def _is_narrow(self) -> bool:
@@ -290,7 +218,7 @@ class Query(Generic[E]):
             return [*(c for k in self._orders for c in k.clauses), *self._free_orders]
         return [c for k in self._keys() for c in k.clauses]
 
-    def _as_order(self, key: Any) -> _Order | None:
+    def _as_order(self, key: Any) -> Order | None:
         from sqlalchemy import UnaryExpression
         from sqlalchemy.sql import operators
 
@@ -303,7 +231,7 @@ class Query(Generic[E]):
             descending, key = key.modifier is operators.desc_op, key.element
         if not isinstance(key, EntityColumn) or key.table is not logical_table(self.entity) or key.field.kind in ("json", "list"):
             return None
-        return _Order(key, key.field, descending)
+        return Order(key, key.field, descending)
 
     def _sorted(self, text: str, allowed: set[str]) -> Self:
         keys = []
@@ -312,95 +240,5 @@ class Query(Generic[E]):
             field = self._field(name)
             if field is None or not (name in allowed or field.system) or field.kind in ("money", "json", "list"):
                 raise Invalid("unknown_sort", sort=part[:60], allowed=sorted(allowed))
-            keys.append(_Order(self._column(field), field, part.startswith("-")))
+            keys.append(Order(self._column(field), field, part.startswith("-")))
         return self._with(_orders=(*self._orders, *keys))
-
-    def _criterion(self, field: FieldSpec, operator: str, text: str) -> Any:
-        column = self._column(field)
-        if operator == "isnull":
-            if text not in ("true", "false"):
-                raise Invalid("bad_filter", filter=field.name, given=text[:60])
-            return column.is_(None) if text == "true" else column.is_not(None)
-        if field.kind in ("json", "list"):
-            raise Invalid("bad_filter", filter=field.name, given=text[:60])
-        if operator == "startswith":
-            if field.kind not in ("str", "text"):
-                raise Invalid("bad_filter", filter=field.name, given=text[:60])
-            return column.startswith(self._value(field, text), autoescape=True)
-        if operator == "in":
-            parts = text.split(",", MAX_LISTED)
-            if len(parts) > MAX_LISTED:
-                raise Invalid("bad_filter", filter=field.name, given=f"a list of more than {MAX_LISTED}")
-            return column.in_([self._value(field, part) for part in parts])
-        value = self._value(field, text)
-        if field.kind == "money":
-            from .entities.columns import MoneyColumn
-
-            column = MoneyColumn(column, logical_table(self.entity).c[field.columns[1]], field, logical_table(self.entity))
-        match operator:
-            case "eq":
-                return column == value
-            case "ne":
-                return column != value
-            case "lt":
-                return column < value
-            case "lte":
-                return column <= value
-            case "gt":
-                return column > value
-            case _:
-                return column >= value
-
-    def _value(self, field: FieldSpec, text: str) -> Any:
-        from .entities.money import Money
-
-        value: Any = text
-        name = spec(self.entity).name
-        if field.kind == "money":
-            currency, colon, amount = text.partition(":")
-            if not colon:
-                raise Invalid("bad_filter", filter=field.name, given=text[:60])
-            value = Money(amount, currency)
-        elif field.kind == "int":
-            value = int(text) if _INTEGER.fullmatch(text) else text
-        elif field.kind == "bool":
-            value = {"true": True, "false": False}.get(text, text)
-        elif field.kind != "id":
-            value = structure(name, field, text)
-        wrong = [] if field.kind == "id" else list(problems(name, field, value))
-        if wrong:
-            raise Invalid("bad_filter", filter=field.name, given=text[:60], details=wrong)
-        return value
-
-    def _digest(self, keys: Sequence[_Order]) -> str:
-        described = [(k.field.name, k.descending) for k in keys]
-        return hashlib.sha256(json.dumps([spec(self.entity).name, described]).encode()).hexdigest()[:8]
-
-    def _cursor(self, keys: Sequence[_Order], last: E) -> str:
-        codec = self._session.crm.codec(self.entity)
-        values = [plain(k.field, codec.get(last, k.field.column if k.field.extension else k.field.name)) for k in keys]
-        return base64.urlsafe_b64encode(json.dumps([self._digest(keys), *values]).encode()).decode().rstrip("=")
-
-    def _beyond(self, keys: Sequence[_Order], after: str) -> Any:
-        from sqlalchemy import and_, or_
-
-        try:
-            digest, *values = json.loads(base64.urlsafe_b64decode(after + "=" * (-len(after) % 4)))
-            if digest != self._digest(keys) or len(values) != len(keys):
-                raise ValueError(after)
-        except (ValueError, TypeError, RecursionError, binascii.Error):
-            raise Invalid("bad_cursor", given=str(after)[:60]) from None
-        typed = [self._of_cursor(k.field, v, after) for k, v in zip(keys, values, strict=True)]
-        beyond = or_(
-            *(and_(*(k.same(v) for k, v in zip(keys[:i], typed[:i], strict=True)), keys[i].after(typed[i])) for i in range(len(keys)))
-        )
-        return and_(keys[0].from_(typed[0]), beyond)
-
-    def _of_cursor(self, field: FieldSpec, value: Any, after: str) -> Any:
-        """Read a value of a cursor, which anybody can write."""
-        name = spec(self.entity).name
-        typed = structure(name, field, value)
-        good = is_id(typed) if field.kind == "id" else typed is None or not any(problems(name, field, typed))
-        if not good:
-            raise Invalid("bad_cursor", given=str(after)[:60])
-        return typed

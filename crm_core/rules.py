@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .entities.meta import logical_table, spec
+from .entities.meta import spec
 from .errors import Invalid
 from .permissions.binding import bind
 from .permissions.codec import from_json, to_json
@@ -62,4 +62,4 @@ def criterion(rule: Rule, entity: type[Entity], session: Session) -> ColumnEleme
     """
     from .permissions.to_query import to_query
 
-    return to_query(check(rule, entity, session), spec(entity), logical_table(entity))
+    return to_query(check(rule, entity, session), entity, lambda e: session.crm.codec(e).fields)

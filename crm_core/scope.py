@@ -12,6 +12,7 @@ from .errors import Denied, ReadOnly
 from .hooks.dispatch import HookState
 from .permissions.actor import Actor
 from .permissions.to_python import holds
+from .storage.door import typed_errors
 from .storage.unit import Lease, Unit
 from .storage.writer import JournalRow, Origin
 
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
     from .permissions.shape import Shape
 
 
+R = TypeVar("R")
 T = TypeVar("T")
 
 
-class _once(Generic[T]):  # noqa: N801  # used like property
+class once(Generic[T]):  # noqa: N801  # used like property
     """A value computed at the first look. Before Python 3.12 ``cached_property`` holds one lock for all sessions while it computes,
     and what is computed here may wait for another session's transaction."""
 
@@ -39,6 +41,7 @@ class _once(Generic[T]):  # noqa: N801  # used like property
         return found
 
 
+@typed_errors
 class Scope:
     """One actor in one transaction.
 
@@ -80,17 +83,17 @@ class Scope:
         """
         return self._lease.unit
 
-    @_once
+    @once
     def policy(self) -> Policy:
         """What the actor's roles allow."""
         return self.crm.policy(self)
 
-    @_once
+    @once
     def shape(self) -> Shape:
         """The lens that fits the actor's rules."""
         return self.crm.shape(self.policy)
 
-    @_once
+    @once
     def facts(self) -> SessionFacts:
         """What rules need to know besides a record: the actor, the directory, related records, shares."""
         return self.crm.facts(self)
@@ -100,7 +103,7 @@ class Scope:
         """The users of the tenant by id, as the directory knows them; empty where the host gave no directory."""
         return self.crm.people(self)
 
-    @_once
+    @once
     def binds(self) -> dict[str, Any]:
         """The actor's values for the lens."""
         return self.crm.binds(self)
@@ -194,3 +197,9 @@ class Scope:
             event_id = self.crm.runtime.ids.new()
             row = JournalRow(entity, record or event_id, 0, kind, {"id": event_id, **payload})
             self.crm.writer.journal(connection, self.origin(), [row])
+
+    # -- idempotency --------------------------------------------------------------------------------------------------------------
+
+    def _keyed(self, name: str, given: Any, work: Callable[[], R], *, returns: Any = None) -> R:
+        keyed = self.unit.keyed
+        return work() if keyed is None else keyed.call(name, given, work, returns=returns)

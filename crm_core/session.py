@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple, cast, overload
-
-from sqlalchemy.exc import StatementError
 
 from .arguments import check_entity, check_record, check_record_or_ref
 from .entities.entity import Entity
 from .entities.fields import Ref
 from .entities.meta import EntityMeta, spec
-from .errors import Invalid, NotFound
+from .errors import NotFound
 from .hooks.actions import ActionInfo, list_for, perform
 from .hooks.dispatch import HookState
 from .permissions.actor import Actor
-from .permissions.money_sql import converts
 from .permissions.predicates import Rule, everything
-from .permissions.roles import role_to_json
 from .query import Query
-from .scope import Scope
 from .storage.changeset import BulkResult
-from .storage.failures import translate
-from .storage.idempotency import Keyed, Replayed
+from .storage.door import typed_errors
+from .storage.idempotency import Replayed
 from .storage.kept import returned
 from .storage.pipeline import Pipeline
 from .storage.reader import Reader
 from .storage.unit import Lease
+from .tenant_session import TenantSession
 
 if TYPE_CHECKING:
     from sqlalchemy import Executable, Result
@@ -38,7 +34,6 @@ if TYPE_CHECKING:
     from .events.event import Event
     from .hooks.measures import Rollup
     from .hooks.parts import Link
-    from .permissions.roles import Role
     from .storage.rollups import Cell
     from .timeline import Timeline
     from .view360 import View360
@@ -49,7 +44,8 @@ R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
 
-class Session(Scope):
+@typed_errors
+class Session(TenantSession):
     """What one actor does in one transaction. ``crm.session(actor)`` opens it; leaving it commits."""
 
     def __init__(
@@ -68,7 +64,6 @@ class Session(Scope):
         self.reader = Reader(self)
         self.pipeline = Pipeline(self)
         self._services: dict[type[Any], Any] = {}
-        self._settings: dict[type[Any], tuple[int | None, Any]] = {}
 
     def can(self, action: str, record: Entity | type[Entity]) -> bool:
         """Say whether the actor may do *action* to a record as it is stored (a new one as it stands), or to some record of an entity."""
@@ -247,15 +242,7 @@ class Session(Scope):
             Refused: it contains something outside the closed list (text, tables, DML, unknown functions).
             MixedCurrency: it would add amounts of unlike currencies.
         """
-        # A statement that fails halfway (a missing rate) spoils a PostgreSQL transaction: keep what is before it.
-        spoils = self.crm.bound.kind == "postgresql" and not self.unit.looks and converts(stmt)
-        keep = self.unit.savepoint() if spoils else nullcontext()
-        try:
-            with keep:
-                # Read to the end: a failing row is then an error of this call. Long results go through `stream`.
-                return self.shape.execute(self, stmt).freeze()()
-        except (StatementError, OverflowError, UnicodeEncodeError) as e:
-            raise translate(e) from e
+        return self.reader.execute(stmt)
 
     def cells(self, rollup: Rollup, where: Rule = everything) -> list[Cell] | None:
         """Return the kept sums of the records that the actor sees and for which *where* holds; None where only the records can say."""
@@ -271,12 +258,7 @@ class Session(Scope):
         Raises:
             Invalid: the reference was not preloaded.
         """
-        name = ref.field.name
-        if getattr(record, name) is None:
-            return None
-        if record._related is None or name not in record._related:
-            raise Invalid("not_preloaded", entity=spec(type(record)).name, field=name)
-        return record._related[name]
+        return self.reader.attached(record, ref.field)
 
     # -- plugins ------------------------------------------------------------------------------------------------------------------
 
@@ -313,6 +295,13 @@ class Session(Scope):
             return type(result)(s for r in result if (s := self._shown(r)) is not None or r is None)
         return self.seen(result) if isinstance(result, Entity) else result
 
+    def describe(self, entity: type[Entity]) -> dict[str, Any]:
+        """Describe an entity for a form: labels, types, options, required, what the actor may read and write; in their language."""
+        from .describe import describe
+
+        check_entity(entity)
+        return describe(self.crm, entity, self.actor, self.policy)
+
     def actions(self, record: Entity) -> list[ActionInfo]:
         """List the actions on a record, with whether the actor may use them and why not."""
         check_record(record)
@@ -346,26 +335,6 @@ class Session(Scope):
         entity = record.entity if isinstance(record, Ref) else type(record)
         return timeline(self, self.get(entity, record.id).id, size, after, at)
 
-    def settings(self, cls: type[S]) -> S:
-        """Return a plugin's settings in this tenant."""
-        epoch, found = self._settings.get(cls, (None, None))
-        if epoch != self.unit.epoch:
-            found = self.crm.settings.get(self, cls)
-            self._settings[cls] = (self.unit.epoch, found)
-        return cast("S", found)
-
-    def change_settings(self, cls: type[S], changes: Mapping[str, Any]) -> S:
-        """Change some of a plugin's settings in this tenant, given as plain JSON. Needs the permission ``<plugin>.settings``."""
-        return self._keyed("change_settings", (cls, changes), lambda: self.crm.settings.change(self, cls, changes), returns=cls)
-
-    def define_role(self, role: Role) -> None:
-        """Define a role of this tenant, as data. Needs the permission ``core.roles``; it counts from the next session on."""
-        self._keyed("define_role", role_to_json(role), lambda: self.crm.roles.put(self, role))
-
-    def remove_role(self, name: str) -> None:
-        """Take a role of this tenant away."""
-        self._keyed("remove_role", name, lambda: self.crm.roles.remove(self, name))
-
     def link(self, link: Link, a: Entity, b: Entity) -> None:
         """Relate two records, as a plugin's ``link`` declares; once related they stay so."""
         check_record(a, b)
@@ -394,13 +363,8 @@ class Session(Scope):
 
     def savepoint(self) -> AbstractContextManager[None]:
         """Undo everything inside on an error, and go on."""
-        return self.unit.savepoint()
-
-    # -- idempotency --------------------------------------------------------------------------------------------------------------
-
-    def _keyed(self, name: str, given: Any, work: Callable[[], R], *, returns: Any = Any) -> R:
-        keyed: Keyed | None = self.unit.keyed
-        return work() if keyed is None else keyed.call(self, name, given, work, returns=returns)
+        keyed = self.unit.keyed
+        return self.unit.savepoint() if keyed is None else keyed.savepoint()
 
 
 def _id(id: str | Ref[Any]) -> str:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from .crm import CRM
     from .permissions.policy import Policy
     from .scope import Scope
-    from .session import Session
 
 S = TypeVar("S")
 FRESH_SECONDS = 1.0
@@ -56,7 +55,7 @@ class TenantRoles:
             self._known[tenant] = (now, found)
         return found
 
-    def put(self, session: Session, role: Role) -> None:
+    def put(self, session: Scope, role: Role) -> None:
         """Define a role in the session's tenant, or define it anew.
 
         Raises:
@@ -74,7 +73,7 @@ class TenantRoles:
             session.note("core.role_defined.v1", {"role": definition})
         self._forget(session)
 
-    def remove(self, session: Session, name: str) -> None:
+    def remove(self, session: Scope, name: str) -> None:
         """Take a role of the tenant away; who had it loses its rights."""
         _need(session, "core.roles")
         table = self._crm.tables.system.role
@@ -84,7 +83,7 @@ class TenantRoles:
                 session.note("core.role_removed.v1", {"role": name})
         self._forget(session)
 
-    def _forget(self, session: Session) -> None:
+    def _forget(self, session: Scope) -> None:
         tenant = session.actor.tenant
         if tenant in self._known:
             self._known[tenant] = (float("-inf"), self._known[tenant][1])
@@ -96,7 +95,7 @@ class TenantSettings:
     def __init__(self, crm: CRM) -> None:
         self._crm = crm
 
-    def get(self, session: Session, cls: type[S]) -> S:
+    def get(self, session: Scope, cls: type[S]) -> S:
         """Return a plugin's settings in the session's tenant.
 
         Raises:
@@ -109,7 +108,7 @@ class TenantSettings:
         data = session.unit.connection.execute(statement).scalar()
         return load(cls, {**dump(default), **data}) if data else cast("S", default)
 
-    def change(self, session: Session, cls: type[S], changes: Mapping[str, Any]) -> S:
+    def change(self, session: Scope, cls: type[S], changes: Mapping[str, Any]) -> S:
         """Change some settings, given as plain JSON, and return all.
 
         Raises:
@@ -134,12 +133,12 @@ class TenantSettings:
         return default, owner
 
 
-def _need(session: Session, permission: str) -> None:
+def _need(session: Scope, permission: str) -> None:
     if not session.policy.permits(permission):
         raise Denied(action=permission, entity="")
 
 
-def _write(session: Session, table: Any, key: Mapping[str, str], values: Mapping[str, Any]) -> None:
+def _write(session: Scope, table: Any, key: Mapping[str, str], values: Mapping[str, Any]) -> None:
     """Write one row of the tenant, new or again."""
     tenant = session.actor.tenant
     stamped = {**values, "at": session.crm.runtime.clock.now(), "actor": session.actor.id}

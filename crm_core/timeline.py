@@ -15,7 +15,7 @@ from .entities.activity import Interaction, Note
 from .entities.meta import spec
 from .entities.validate import is_id
 from .errors import Invalid, NotReadable
-from .query import MAX_PAGE
+from .paging import MAX_PAGE
 
 if TYPE_CHECKING:
     from .query import Query

@@ -19,7 +19,7 @@ from crm_sales.api import Opportunity, Sales
 from crm_service.api import Service, Ticket
 
 from .company import SETUP, Company
-from .play import forget, play, progress
+from .play import begin, forget, play, progress
 from .report import report
 from .story import STORY, Life, life
 from .words import WORDS
@@ -66,9 +66,10 @@ def demo(db: str, lang: str, seed: int, days: int, report_file: Path | None, for
     url = db if "://" in db else f"sqlite:///{db}"
     written = report_file or Path(DEFAULT_DB if "://" in db else db).with_suffix(".html")
     steps = [*STORY, *year(days)]
+    folder = (written if "://" in db else Path(db)).with_suffix("") / "erp"
     if force:
-        _clear(url, seed, written)
-    company = _open(printer, url, seed, len(steps), written)
+        _clear(url, seed, written, folder)
+    company = _open(printer, url, seed, days, written, folder)
     try:
         company.crm.migrate()
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
@@ -81,33 +82,37 @@ def demo(db: str, lang: str, seed: int, days: int, report_file: Path | None, for
             _print_sales(printer, s)
         with company.session("eve") as s:
             _print_service(printer, s)
-        written.write_text(report(company.crm, told, lang), encoding="utf-8")
+        part = written.with_name(f".{written.name}.part")
+        part.write_text(report(company.crm, told, lang), encoding="utf-8")
+        part.replace(written)  # a report that is there is whole: the demonstration came to its end
         _print_next(printer, company.crm, db, written)
     finally:
         company.close()
 
 
-def _open(printer: Printer, url: str, seed: int, steps: int, written: Path) -> Company:
-    """Open a new company, or one whose story was interrupted.
+def _open(printer: Printer, url: str, seed: int, days: int, written: Path, folder: Path) -> Company:
+    """Open a new company, or one whose story or report was interrupted.
 
     Raises:
-        ClickException: there is a CRM, or a report, that is not ours to go on with.
+        ClickException: there is a CRM, or a report, that is not ours to go on with; or the story was begun with other options.
     """
+    if written.exists():
+        raise click.ClickException(printer.text("exists", path=written))
     came = progress(url)
-    if came.steps >= steps or (came.steps == 0 and written.exists()):
-        raise click.ClickException(printer.text("exists", path=written if written.exists() else url))
-    company = Company(url, seed, written.with_suffix("") / "erp", lives=came.steps, now=came.clock)
-    if came.steps == 0 and company.crm.migrations.current():
+    if came.lives and (came.seed, came.days) != (seed, days):
+        raise click.ClickException(printer.text("made_with", seed=came.seed, days=came.days))
+    company = Company(url, seed, folder, lives=came.lives, now=came.clock)
+    if not came.lives and company.crm.migrations.current():
         company.close()
         raise click.ClickException(printer.text("has_crm"))
+    begin(url, seed, days)
     if came.steps:
         printer.console.print(printer.text("resumed", steps=came.steps))
     return company
 
 
-def _clear(url: str, seed: int, written: Path) -> None:
+def _clear(url: str, seed: int, written: Path, folder: Path) -> None:
     written.unlink(missing_ok=True)
-    folder = written.with_suffix("") / "erp"
     shutil.rmtree(folder, ignore_errors=True)
     if url.startswith("sqlite:///"):
         path = Path(url.removeprefix("sqlite:///"))

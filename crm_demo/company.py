@@ -70,7 +70,7 @@ class Company:
     """
 
     def __init__(self, url: str, seed: int, root: Path, *, lives: int = 0, now: datetime = START) -> None:
-        """Open it; *lives* counts how often it was opened before, so that no two lives make the same ids."""
+        """Open it; *lives* counts the processes that worked on it before, so that no two of them make the same ids."""
         from .erp import bridge
 
         self.root = root

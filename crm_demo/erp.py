@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from datetime import date, timedelta
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
+from crm_core import Refused
 from crm_erp_bridge.api import Bridge, FolderDrop, FolderSettings, Sync
 
 from .company import TENANT, Company
@@ -80,12 +82,23 @@ def trade(company: Company) -> None:
     """Send what was won, let the ERP do its work, and take in what it wrote: all that is begun is brought to its end."""
     end = company.clock.now() + timedelta(hours=1)
     with Sync(company.crm, "erp", tenant=TENANT) as sync:
-        while sync.push():
+        while _alone(company, sync.push):
             _acknowledge(company.root)
             company.clock.advance(timedelta(minutes=2))
         _invoice(company.root, company.clock.now().date())
         sync.pull()
-    company.clock.advance(end - company.clock.now())  # however often it had to begin anew
+    company.clock.advance(max(end - company.clock.now(), timedelta(0)))  # however often it had to begin anew
+
+
+def _alone(company: Company, run: Callable[[], Counter[str]]) -> Counter[str]:
+    """Run the bridge; who has its lease was killed with it in hand, so its time passes first."""
+    try:
+        return run()
+    except Refused as e:
+        if e.code != "erp_bridge.busy":
+            raise
+        company.clock.advance(datetime.fromisoformat(e.params["until"]) - company.clock.now())
+        return run()
 
 
 def _acknowledge(root: Path) -> None:

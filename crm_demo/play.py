@@ -10,7 +10,9 @@ from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Ta
 
 from .company import START, Company
 
-MARKS = Table("demo_steps", MetaData(), Column("step", Integer, primary_key=True), Column("name", String(100)), Column("clock", String(40)))
+OURS = MetaData()
+MADE = Table("demo_made", OURS, Column("seed", Integer), Column("days", Integer), Column("lives", Integer))
+MARKS = Table("demo_steps", OURS, Column("step", Integer, primary_key=True), Column("name", String(100)), Column("clock", String(40)))
 
 
 @attrs.frozen
@@ -30,32 +32,65 @@ class Step:
 
 @attrs.frozen
 class Progress:
-    """How far the demonstration came: how many steps are done, and what its clock said then."""
+    """How far the demonstration came.
 
-    steps: int
-    clock: datetime
+    Attributes:
+        steps: how many are done.
+        clock: what its clock said then.
+        lives: how many processes have worked on it; none, where there is no demonstration.
+        seed, days: what the first of them was given.
+    """
+
+    steps: int = 0
+    clock: datetime = START
+    lives: int = 0
+    seed: int | None = None
+    days: int | None = None
 
 
 def progress(url: str) -> Progress:
     """Read how far a database's demonstration came; nowhere, where there is none."""
     engine = create_engine(url)
     try:
-        return _read(engine) if inspect(engine).has_table(MARKS.name) else Progress(0, START)
+        return _read(engine) if inspect(engine).has_table(MADE.name) else Progress()
+    finally:
+        engine.dispose()
+
+
+def begin(url: str, seed: int, days: int) -> Progress:
+    """Begin a life of a database's demonstration, and return how far those before it came.
+
+    It is counted before it does anything: the ids of a life follow from its number, and one that died may have left some behind.
+    """
+    engine = create_engine(url)
+    try:
+        OURS.create_all(engine)
+        came = _read(engine)
+        with engine.begin() as connection:
+            if came.lives:
+                connection.execute(MADE.update().values(lives=came.lives + 1))
+            else:
+                connection.execute(MADE.insert().values(seed=seed, days=days, lives=1))
+        return came
     finally:
         engine.dispose()
 
 
 def _read(engine: Engine) -> Progress:
     with engine.connect() as connection:
+        made = connection.execute(select(MADE.c.seed, MADE.c.days, MADE.c.lives)).one_or_none()
+        if made is None:
+            return Progress()
         done, clock = connection.execute(select(func.count(), func.max(MARKS.c.clock)).select_from(MARKS)).one()
-    return Progress(done, datetime.fromisoformat(clock) if clock else START)
+    return Progress(done, datetime.fromisoformat(clock) if clock else START, made.lives, made.seed, made.days)
 
 
 def play(company: Company, steps: Sequence[Step], after: Callable[[Step], None] = lambda step: None) -> None:
     """Do the steps that are not done yet, most in one transaction each, and deliver what each of them says; *after* hears of each."""
     MARKS.create(company.engine, checkfirst=True)
     company.crm.run_pending()
-    done = _read(company.engine).steps
+    with company.engine.connect() as connection:
+        done = connection.execute(select(func.count()).select_from(MARKS)).scalar_one()
     for number, step in list(enumerate(steps))[done:]:
         if not step.joined:
             step.run(company)
@@ -70,7 +105,7 @@ def play(company: Company, steps: Sequence[Step], after: Callable[[Step], None] 
 def forget(url: str) -> None:
     """Forget how far a database's demonstration came."""
     engine = create_engine(url)
-    MARKS.drop(engine, checkfirst=True)
+    OURS.drop_all(engine)
     engine.dispose()
 
 

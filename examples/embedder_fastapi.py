@@ -93,7 +93,7 @@ def upgrade() -> None:
     """
     from alembic import op
 
-    crm.migrations.upgrade(op.get_bind())
+    crm.migrations.upgrade(op.get_bind(), to="2026.11")
 
 
 app = FastAPI(lifespan=boot)

@@ -76,7 +76,18 @@ def database(databases: Databases) -> Iterator[Database]:
 
 
 MakeCRM = Callable[..., Any]
-_kept_plugins: list[object] = []
+
+
+def _schema_of(plugins: Any, prefix: str) -> str:
+    """Say what a migration makes for *plugins*: their tables and where their subscriptions begin. Equal texts, equal databases."""
+    from crm_core import CRM
+    from crm_core.storage.revisions.steps import declared, digest
+
+    crm = CRM("sqlite://", plugins=plugins, prefix=prefix)
+    tables = [f"{p.name} {digest(declared(crm.tables, p.name))}" for p in crm.registry.plugins]
+    subscriptions = [f"{s.name} {s.from_start}" for s in crm.subscribers]
+    crm.close()
+    return "\n".join([prefix, *tables, *subscriptions])
 
 
 @pytest.fixture
@@ -102,16 +113,13 @@ def make_crm(databases: Databases, beside: list[Any]) -> Iterator[MakeCRM]:
 
     def make(*, plugins: Any = (), prefix: str = "crm_", **options: Any) -> Any:
         plugins = [*plugins, *(p for p in beside if p.name not in {given.name for given in plugins})]
-        # Names repeat between tests, objects do not: keep them, so that an id is not used twice.
-        _kept_plugins.extend(plugins)
-        name = ",".join([prefix, *(f"{p.name}@{id(p)}" for p in plugins)])
 
         def prepare(database: Database) -> None:
             crm = CRM(database.url, plugins=plugins, prefix=prefix)
             crm.migrate()
             crm.close()
 
-        database = databases.copy_of(name, prepare)
+        database = databases.copy_of(_schema_of(plugins, prefix), prepare)
         crm = CRM(database.url, plugins=plugins, prefix=prefix, **options)
         made.append((crm, database))
         return crm

@@ -14,13 +14,14 @@ import crm_core.rules
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = """
-    Account AccountKind Actor Address Affiliation AsyncCRMSession AutomationRule AutomationRun BulkResult CRM CRMError Cell
-    Change Channel CollectHook CommitOutcomeUnknown Conflict Contact Created Ctx Deleted Denied Dimension Direction Directory
-    DryRun Email Entity Event ExchangeRate Extension Fact Field FilterHook FirstHook FixedClock Interaction Invalid Link
-    ListField LoadError Measure Metric MissingExtra MixedCurrency Money MoneyField NeedsAwait NotFound NotReadable Note
-    OptionalMoneyField Page PanelView Participant Phone Plugin PluginFailed Query ReadOnly Ref Refused Restored Role Rollup
-    RuleTrigger RunOutcome Runtime SchemaBehind Session Source Tag Tagging Timeline Unavailable Updated User VetoHook View360
-    WriteCtx after_write alias before_write check_write days_between field owner subordinates team
+    Account AccountKind Actor Address Affiliation AsyncCRMSession AutomationRule AutomationRun BulkResult CRM CRMError
+    Cell Change Channel CollectHook CommitOutcomeUnknown Conflict Contact Created Ctx Deleted Denied Dimension Direction
+    Directory DryRun Email Entity Event ExchangeRate Extension Fact Field FilterHook FirstHook FixedClock ImportRun
+    ImportState Interaction Invalid Link ListField LoadError Measure Metric MissingExtra MixedCurrency Money MoneyField
+    NeedsAwait NotFound NotReadable Note OptionalMoneyField Page PanelView Participant Phone Plugin PluginFailed Query
+    ReadOnly Ref Refused Restored Role Rollup RuleTrigger RunOutcome Runtime SchemaBehind Session Source Tag Tagging
+    Timeline Unavailable Updated User VetoHook View360 WriteCtx after_write alias before_write check_write days_between
+    field owner subordinates team valid_currency valid_zone
 """
 RULES = "F Rule actor check criterion everything from_json matches nothing owner related subordinates team to_json"
 
@@ -56,12 +57,12 @@ def test_type_checkers_know_every_public_name(tmp_path: Path, checker: list[str]
     assert '"Unknown"' not in output
 
 
-@pytest.mark.parametrize("name", crm_core.__all__)
+@pytest.mark.parametrize(
+    "name", [n for n in crm_core.__all__ if inspect.isclass(getattr(crm_core, n)) or inspect.isfunction(getattr(crm_core, n))]
+)
 def test_every_public_class_and_function_says_what_it_is(name: str) -> None:
     found = getattr(crm_core, name)
-    if inspect.isclass(found) or inspect.isfunction(found):
-        assert inspect.getdoc(found)
-        assert found.__doc__ is not None
+    assert found.__doc__, "its own, not its base's"
 
 
 @pytest.mark.parametrize("cls", [crm_core.CRM, crm_core.Session, crm_core.AsyncCRMSession, crm_core.Query, crm_core.Plugin, crm_core.Role])

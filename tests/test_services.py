@@ -73,9 +73,14 @@ def test_a_database_is_dropped_under_an_open_connection(databases: Databases) ->
     database = databases.create()
     leaked = sa.create_engine(database.url, poolclass=sa.pool.StaticPool)
     with leaked.connect() as connection:
-        connection.execute(sa.text("SELECT 1"))
+        connection.execute(sa.text("CREATE TABLE kept (n integer)"))
         databases.drop(database)
         connection.invalidate()
+    if database.kind == "sqlite":
+        assert not Path(database.url.removeprefix("sqlite:///")).exists()
+    else:
+        with pytest.raises(sa.exc.OperationalError, match="does not exist"):
+            leaked.connect()
 
 
 def test_a_durable_server_keeps_fsync_on() -> None:

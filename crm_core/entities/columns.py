@@ -1,12 +1,13 @@
 """Logical tables and columns: what ``Opportunity.stage`` is in a statement.
 
 They know no prefix, schema or database. The lens (``permissions.lens``) decides at compile time what they render to; outside a
-session they do not execute.
+session they do not execute. They know no plugin either: an extension's columns point at the table, but it does not list them, since
+two CRMs of one process may extend an entity by columns of one name and different types.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
@@ -18,7 +19,7 @@ from sqlalchemy.sql.visitors import InternalTraversal
 
 from ..errors import MixedCurrency
 from .fields import FieldSpec
-from .meta import EntitySpec, extension_fields, logical_table, snake, spec
+from .meta import EntitySpec, logical_table, snake, spec
 from .money import Money
 from .sqltypes import DecimalType, InstantType, MoneyType, type_of
 
@@ -36,16 +37,16 @@ class EntityTable(Table):
 
 
 class EntityColumn(Column[Any]):
-    """A column of a logical table. ``field`` is the field it belongs to."""
+    """A column of a logical table. ``field`` is the field it belongs to, ``extension`` whose that is where it is not the entity's own."""
 
     inherit_cache = True
     field: FieldSpec
+    extension: type[Any] | None = None
 
     def _make_proxy(self, selectable: Any, *args: Any, **kwargs: Any) -> tuple[str, Any]:
         key, column = super()._make_proxy(selectable, *args, **kwargs)
         if entity_table(selectable) is not None and isinstance(column, EntityColumn):
             column.field = self.field
-            column._omit_from_statements = self._omit_from_statements
         return key, column
 
 
@@ -54,33 +55,45 @@ def logical(entity: type[Any], facts: EntitySpec) -> EntityTable:
     name = f"{entity.__module__.replace('.', '_')}_{snake(entity.__qualname__.replace('.<locals>.', '_'))}"
     table = EntityTable(name[-63:], MetaData())
     table.entity = entity
-    append_fields(table, facts.fields.values())
-    for extension in facts.extensions:
-        append_fields(table, extension_fields(extension).values())
+    for field in facts.fields.values():
+        for column in _made(field):
+            table.append_column(column)
     return table
 
 
-def append_fields(table: EntityTable, fields: Iterable[FieldSpec]) -> None:
-    """Add the columns of *fields* to a logical table."""
-    for field in fields:
-        types = [type_of(field), String(3)]
-        for name, type_ in zip(field.columns, types, strict=False):
-            # select(Account) means the entity's own fields: an extension's exist only where its plugin does, and are asked for by name.
-            column = EntityColumn(name, type_, _omit_from_statements=field.extension is not None)
-            column.field = field
-            table.append_column(column)
+def _made(field: FieldSpec) -> Iterator[EntityColumn]:
+    for name, type_ in zip(field.columns, (type_of(field), String(3)), strict=False):
+        column = EntityColumn(name, type_)
+        column.field, column.extension = field, field.extension
+        yield column
+
+
+def columns_of(field: FieldSpec, table: Any) -> list[Any]:
+    """Return the columns of a field, of the entity's own or of an extension's, on its logical *table* or an alias of it."""
+    if field.extension is None:
+        return [table.c[name] for name in field.columns]
+    added = list(_made(field))
+    for column in added:
+        column.table = table
+    return added
+
+
+def columns_by_name(fields: Iterable[FieldSpec], table: Any) -> dict[str, Any]:
+    """Return the columns of *fields*, those of one entity in one CRM, by their names."""
+    return {column.name: column for field in fields for column in columns_of(field, table)}
 
 
 def attributes(table: Any, fields: Mapping[str, FieldSpec]) -> dict[str, Any]:
     """Return what class-level access answers for each field, on *table* or an alias of it."""
+    columns = columns_by_name(fields.values(), table)
 
     def attribute(field: FieldSpec) -> Any:
+        first = columns[field.column]
         if field.kind == "money":
-            amount, currency = (table.c[c] for c in field.columns)
-            return MoneyColumn(amount, currency, field, table)
-        if field.kind == "list":
-            return ListColumn(table.c[field.column], table.c["id"], field)
-        return table.c[field.column]
+            base = f"{field.column}_base"
+            frozen = [columns[c] for c in (base, f"{base}_currency") if c in columns]
+            return MoneyColumn(first, columns[field.columns[1]], field, frozen)
+        return ListColumn(first, table.c["id"], field) if field.kind == "list" else first
 
     return {name: attribute(field) for name, field in fields.items()}
 
@@ -199,11 +212,11 @@ class MoneyColumn:
     refused, since unlike currencies do not sort: fix the currency and order by ``.amount``.
     """
 
-    def __init__(self, amount: Any, currency: Any, field: FieldSpec, table: Any) -> None:
+    def __init__(self, amount: Any, currency: Any, field: FieldSpec, frozen: Sequence[Any] = ()) -> None:
         self.amount: ColumnElement[Any] = amount
         self.currency: ColumnElement[str] = currency
         self.field = field
-        self._table = table
+        self._frozen = frozen
         self._scale = field.options.scale
 
     def __clause_element__(self) -> ColumnElement[Money]:
@@ -234,10 +247,7 @@ class MoneyColumn:
         from .currencies import minor_units
 
         places = minor_units(currency)
-        frozen: tuple[Any, ...] = ()
-        base = f"{self.field.column}_base"
-        if isinstance(at, str) and at == "frozen" and base in self._table.c:
-            frozen = (self._table.c[base], self._table.c[f"{base}_currency"])
+        frozen = self._frozen if isinstance(at, str) and at == "frozen" else ()
         today: Any = bindparam("crm_now", type_=InstantType())
         day: Any = today if isinstance(at, str) else literal(at, InstantType()) if isinstance(at, datetime) else coalesce(at, today)
         return Converted(self.amount, self.currency, literal(currency, String(3)), literal(places, Integer()), day, self._scale, *frozen)

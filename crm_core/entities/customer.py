@@ -65,8 +65,8 @@ class Affiliation(Entity):
 class ExchangeRate(Entity):
     """How much of ``quote`` one unit of ``base`` is worth from a day on, and who says so."""
 
-    base: Field[str] = field(length=3)
-    quote: Field[str] = field(length=3)
+    base: Field[str] = field(length=3, format="currency")
+    quote: Field[str] = field(length=3, format="currency")
     valid_from: Field[date]
     rate: Field[Decimal] = field(scale=9, min=Decimal("0.000000001"))
     source: Field[str] = field(default="")

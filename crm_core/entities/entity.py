@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transf
 
 from ..errors import Invalid, LoadError, NotReadable
 from .fields import Field, Ref, field
-from .meta import EntityMeta, ExtensionMeta, spec
+from .meta import EntityMeta, ExtensionMeta
 
 X = TypeVar("X", bound="Extension")
 
@@ -96,7 +96,7 @@ class Entity(_Record, metaclass=EntityMeta):
         Raises:
             LoadError: the extension does not extend this entity.
         """
-        if extension not in spec(type(self)).extensions:
+        if extension.__dict__.get("__crm_extends__", (None,))[0] is not type(self):
             raise LoadError("not_extended", entity=type(self).__name__, extension=extension.__name__)
         if self._ext is None:
             self._ext = {}

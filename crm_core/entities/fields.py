@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 OnDelete = Literal["protect", "set_null", "cascade"]
+Format = Literal["", "currency", "zone"]
 NOTHING: Any = attrs.NOTHING
 
 
@@ -97,6 +98,7 @@ class FieldOptions:
     label: str = ""
     length: int | None = None
     text: bool = False
+    format: Format = ""
     scale: int = 6
     min: Any = None
     max: Any = None
@@ -118,6 +120,7 @@ def field(
     label: str = "",
     length: int | None = None,
     text: bool = False,
+    format: Format = "",
     scale: int = 6,
     min: Any = None,
     max: Any = None,
@@ -138,6 +141,7 @@ def field(
         init: whether the constructor takes it.
         label: what people call it; a catalogue may translate it under ``<entity>.<field>``.
         length: most characters of a ``str`` (255 where not said); ``text=True`` lifts it to 1,000,000.
+        format: what a ``str`` must be: a ``currency`` of ISO 4217, or a time ``zone`` of the IANA database.
         scale: digits after the point of a Decimal, kept exactly.
         min, max: inclusive bounds of numbers, dates and Money amounts.
         unique: no two living records of a tenant share the value; None may repeat.
@@ -156,6 +160,7 @@ def field(
         label=label,
         length=length,
         text=text,
+        format=format,
         scale=scale,
         min=min,
         max=max,

@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 
 from .fields import FieldSpec, Ref
+from .formats import FORMATS
 from .money import WIDE, Money
 from .validate import MAX_INTEGER, decimal_problem, digits, encodable, is_id, is_sound
 
@@ -77,7 +78,7 @@ _SOUND = {
     "money": "type({v}) is Money and decimal_problem({v}.amount, {s}) is None",
     "bool": "type({v}) is bool",
     "date": "type({v}) is date",
-    "datetime": "type({v}) is datetime and {v}.tzinfo is UTC",
+    "datetime": "type({v}) is datetime and {v}.tzinfo is UTC and 1 < {v}.year < 9999",
     "enum": "type({v}) is t{i}",
     "ref": "type({v}) is Ref and {v}.entity is t{i} and is_id({v}.id)",
     "json": "is_sound(f{i}, {v})",
@@ -122,6 +123,7 @@ class Generator:
         }  # fmt: skip
         for i, (_, field) in enumerate(self._fields):
             self._space |= {f"f{i}": field, f"t{i}": field.target or field.type, f"lo{i}": field.options.min, f"hi{i}": field.options.max}
+            self._space[f"fm{i}"] = FORMATS.get(field.options.format)
             self._space[f"d{i}"] = field.options.factory or field.options.default
         for n, extension in enumerate(self._extensions):
             self._space[f"x{n}"] = extension
@@ -208,6 +210,7 @@ class Generator:
             amount = "v.amount" if field.kind == "money" else "v"
             test += f" and {amount} >= lo{i}" if field.options.min is not None else ""
             test += f" and {amount} <= hi{i}" if field.options.max is not None else ""
+            test += f" and fm{i}(v)" if field.options.format else ""
             test += " and v" if field.required and field.kind in ("str", "text") else ""
             lines += [f"v = {self._at(field)}", f"if not ({'v is None or ' if field.nullable else ''}{test}): return False"]
         return self._compile("sound", [*lines, "return True"])

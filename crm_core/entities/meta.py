@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, get_origin, get_type_hints
 
 import attrs
@@ -30,14 +30,12 @@ class EntitySpec:
 
     Attributes:
         name: ``account`` for the core's, ``sales.opportunity`` for a plugin's.
-        fields: its own and the system fields by name, in column order; extensions' fields are in ``extensions``.
-        extensions: the Extension classes bound to it, of all plugins loaded into this process (a CRM picks its own).
+        fields: its own and the system fields by name, in column order. Which extensions it has, each CRM says for itself.
     """
 
     def __init__(self, entity: type[Any], fields: Mapping[str, FieldSpec]) -> None:
         self.entity = entity
         self.fields = dict(fields)
-        self.extensions: list[type[Any]] = []
         self.plugin = ""
         self._short = snake(entity.__name__)
 
@@ -49,15 +47,10 @@ class EntitySpec:
     def append_only(self) -> bool:
         return bool(self.entity.__dict__.get("__append_only__", False))
 
-    def field(self, name: str) -> FieldSpec | None:
-        """Find a field by name; an extension's is called ``<plugin>_<field>`` like its column."""
-        found = self.fields.get(name)
-        if found is None:
-            for extension in self.extensions:
-                for f in extension_fields(extension).values():
-                    if f.column == name:
-                        return f
-        return found
+    def field(self, name: str, extensions: Iterable[type[Any]] = ()) -> FieldSpec | None:
+        """Find a field by name; that of one of the CRM's *extensions* is called ``<plugin>_<field>`` like its column."""
+        added = (f for extension in extensions for f in extension_fields(extension).values() if f.column == name)
+        return self.fields.get(name) or next(added, None)
 
     def __repr__(self) -> str:
         return f"EntitySpec({self.name})"
@@ -243,21 +236,13 @@ def bind_extension(extension: type[Any], entity: type[Any], plugin: str) -> None
     """Say which entity an extension extends and for which plugin; its columns are ``<plugin>_<field>``.
 
     Raises:
-        LoadError: it extends another entity already, or another extension of the plugin has a field of that name.
+        LoadError: it extends another entity already, or belongs to another plugin.
     """
     bound = extension.__dict__.get("__crm_extends__")
     if bound == (entity, plugin):
         return
     if bound is not None:
         raise LoadError("extension_taken", extension=extension.__name__, plugin=plugin, other=bound[1])
+    spec(entity)
     type.__setattr__(extension, "__crm_extends__", (entity, plugin))
-    known = spec(entity)
-    for f in extension_fields(extension).values():
-        if known.field(f.column) is not None:
-            raise LoadError("field_taken", entity=known.name, field=f.column, plugin=plugin)
-    known.extensions.append(extension)
-    table = entity.__dict__.get("__crm_table__")
-    if table is not None:
-        from .columns import append_fields
-
-        append_fields(table, extension_fields(extension).values())
+    extension_fields(extension)

@@ -14,6 +14,7 @@ import attrs
 from ..errors import CRMError, Detail, Invalid
 from ..messages import redact
 from .fields import FieldSpec, Ref
+from .formats import wrong_format
 from .meta import EntityMeta, spec
 from .money import WIDE, Money
 
@@ -43,6 +44,8 @@ def _text(field: FieldSpec, value: Any) -> Iterator[Problem]:
         yield "too_long", {"length": len(value), "limit": limit}
     elif "\x00" in value or not (value.isascii() or encodable(value)):
         yield "control_character", {}
+    elif field.options.format:
+        yield from wrong_format(field.options.format, value)
 
 
 def encodable(value: str) -> bool:
@@ -126,18 +129,18 @@ def _datetime(field: FieldSpec, value: Any) -> Iterator[Problem]:
         yield from _wrong("datetime", value)
     elif value.tzinfo is None or value.utcoffset() is None:
         yield "naive_datetime", {}
-    elif not _has_utc(value):
-        yield "out_of_range", {"min": "0001-01-01", "max": "9999-12-31"}
+    elif not _in_every_zone(value):
+        yield "out_of_range", {"min": "0002-01-01", "max": "9998-12-31"}
     else:
         yield from _bounds(field, value)
 
 
-def _has_utc(value: datetime) -> bool:
+def _in_every_zone(value: datetime) -> bool:
+    """Say whether an instant has a date everywhere: at the ends of the calendar, half of the world has none."""
     try:
-        value.astimezone(UTC)
+        return 1 < value.astimezone(UTC).year < 9999
     except OverflowError:
         return False
-    return True
 
 
 def _enum(field: FieldSpec, value: Any) -> Iterator[Problem]:

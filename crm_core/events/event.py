@@ -194,8 +194,14 @@ class EventCodec:
         LoadError: two events have one name.
     """
 
-    def __init__(self, entities: Iterable[type[Entity]], events: Iterable[type[Event[Any]]]) -> None:
+    def __init__(
+        self,
+        entities: Iterable[type[Entity]],
+        events: Iterable[type[Event[Any]]],
+        extensions: Callable[[type[Any]], Iterable[type[Any]]] = lambda _: (),
+    ) -> None:
         self._entities = {spec(e).name: e for e in entities}
+        self._extensions = extensions
         self._events: dict[str, type[Event[Any]]] = {}
         self._hints: dict[type[Event[Any]], dict[str, Any]] = {}
         self._made: Converter | None = None
@@ -229,11 +235,12 @@ class EventCodec:
         from ..entities.validate import structure
 
         facts = spec(self._entity(entry.entity))
+        added = self._extensions(facts.entity)
         cls = _AUTOMATIC[entry.name.rpartition(".")[2]]
         _refuse_newer(entry, cls)
 
         def typed(name: str, value: Any) -> Any:
-            field = facts.field(name)
+            field = facts.field(name, added)
             return value if field is None else structure(facts.name, field, value)
 
         part = _PARTS[cls]

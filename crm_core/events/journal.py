@@ -155,6 +155,35 @@ def history(connection: Connection, tables: Tables, tenant: str, entity: str, re
     return [_entry(row) for row in connection.execute(statement.order_by(journal.c.id))]
 
 
+def histories(connection: Connection, tables: Tables, tenant: str, records: Collection[str]) -> dict[str, list[Entry]]:
+    """Return all that the journal holds of some records, by record, the oldest first."""
+    journal = tables.system.journal
+    statement, _ = _select(connection, tables, outer=True)
+    statement = statement.where(journal.c.record.in_(records), journal.c.tenant == tenant)
+    found: dict[str, list[Entry]] = {record: [] for record in records}
+    for row in connection.execute(statement.order_by(journal.c.id)):
+        entry = _entry(row)
+        found[entry.record].append(entry)
+    return found
+
+
+def of_request(
+    connection: Connection, tables: Tables, tenant: str, request: str, *, since: int, before: int | None = None, limit: int = 500
+) -> list[Entry]:
+    """Return the entries of one request, the newest first.
+
+    Args:
+        since: the first row to look at.
+        before: the row behind the last one to look at.
+    """
+    journal = tables.system.journal
+    statement, _ = _select(connection, tables, outer=True)
+    statement = statement.where(journal.c.tenant == tenant, journal.c.request == request, journal.c.id >= since)
+    if before is not None:
+        statement = statement.where(journal.c.id < before)
+    return [_entry(row) for row in connection.execute(statement.order_by(journal.c.id.desc()).limit(limit))]
+
+
 def changes(
     connection: Connection,
     tables: Tables,

@@ -9,7 +9,7 @@ from typing import Any, Never, NoReturn
 
 import attrs
 
-from ..entities.meta import spec
+from ..entities.meta import extension_fields, spec
 from ..errors import LoadError
 from ..messages import closest
 from ..versions import Version, VersionRange
@@ -117,6 +117,21 @@ def callable_as(part: Contribution) -> None:
         inspect.signature(fn).bind(*part.takes)
     except (TypeError, ValueError):
         raise LoadError("wrong_parameters", plugin=part.plugin, part=part.name, where=part.where, takes=", ".join(part.takes)) from None
+
+
+def columns_free(entity: type[Any], added: Iterable[tuple[type[Any], str]]) -> None:
+    """Check that no two fields of an entity and of what the plugins of one CRM add to it share a column.
+
+    Raises:
+        LoadError: ``field_taken``.
+    """
+    facts = spec(entity)
+    taken = {column for f in facts.fields.values() for column in f.columns}
+    for extension, plugin in added:
+        for column in (column for f in extension_fields(extension).values() for column in f.columns):
+            if column in taken:
+                raise LoadError("field_taken", entity=facts.name, field=column, plugin=plugin)
+            taken.add(column)
 
 
 def rolled_up(rollup: Rollup) -> None:

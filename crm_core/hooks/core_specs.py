@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import attrs
 
@@ -11,6 +11,7 @@ from ..entities.activity import Interaction, Note, Tag, Tagging
 from ..entities.automation import AutomationRule, AutomationRun
 from ..entities.customer import Account, Affiliation, Contact, ExchangeRate
 from ..entities.entity import Entity
+from ..entities.imports import ImportRun
 from .core_panels import contacts, tags
 from .plugin import Plugin
 from .spec import CollectHook, Ctx, FilterHook, VetoHook
@@ -54,7 +55,7 @@ after_write: CollectHook[WriteCtx, list[Change], Any] = CollectHook("after_write
 """Act on what was written, in the same transaction, after rows and journal; answers are ignored."""
 
 CORE = Plugin("core", version="0.1.0", label="Core", package="crm_core.storage")
-CORE.entities(Account, Contact, Affiliation, ExchangeRate, Interaction, Note, Tag, Tagging, AutomationRule, AutomationRun)
+CORE.entities(Account, Contact, Affiliation, ExchangeRate, Interaction, Note, Tag, Tagging, AutomationRule, AutomationRun, ImportRun)
 CORE.hooks(before_write, check_write, after_write)
 CORE.grants("automation_rule:read", "automation_run:read,create")
 
@@ -65,6 +66,15 @@ def check_rules(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
     if ctx.op != "delete":
         ctx.session.crm.automation.check(ctx.session, changes)
     return changes
+
+
+@CORE.hook(check_write, on=Affiliation)
+def check_affiliations(ctx: WriteCtx, changes: list[Change]) -> None:
+    """Refuse what ends before it begins."""
+    for change in changes:
+        dated = cast(Affiliation, change.record)
+        if ctx.op != "delete" and dated.valid_from and dated.valid_to and dated.valid_to < dated.valid_from:
+            ctx.refuse(change, "ends_before_it_begins", field="valid_to")
 
 
 CORE.panel(Account, label="core.panel.contacts", reads=[Contact])(contacts)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import attrs
 
+from ..entities.meta import spec as entity_spec
+
 if TYPE_CHECKING:
     from ..entities.entity import Entity
     from .spec import Hook
@@ -72,8 +74,9 @@ class Impl(Contribution):
 
     @property
     def can_rest(self) -> bool:
-        """All but vetoes: who may refuse goes on refusing. The core's own never rest."""
-        return self.hook.kind != "veto" and self.plugin != "core"
+        """What a plugin adds to others may rest; vetoes, and what its own entities and hooks are made of, fail closed instead."""
+        own = self.hook.name.startswith(f"{self.plugin}.") or (self.on is not None and entity_spec(self.on).plugin == self.plugin)
+        return self.hook.kind != "veto" and self.plugin != "core" and not own
 
     def call(self, ctx: Any, value: Any) -> Any:
         """Run it; the form in which pluggy knows it, with the parameter names of the hook's signature."""

@@ -193,6 +193,8 @@ class Registry:
             for impl in plugin.definitions.impls:
                 checks.implements(impl, self.hooks)
                 checks.required(plugin, self.owner(impl.hook), impl.hook.name, CORE.name)
+        for entity in self.entities:
+            checks.columns_free(entity, [(x, self._owners[x]) for x in self.extensions(entity)])
         checks.unique("role", [(r.name, self._owners[r]) for r in self.roles])
         # One function may listen to several events; they then share the position it is named after.
         listening = {s.fn: s for s in self.subscriptions}.values()

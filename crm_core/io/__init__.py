@@ -6,20 +6,24 @@ from .mapping import Mapping, Source, mapping_of, read_mappings
 from .propose import propose, to_toml
 from .readers import Row, Rows, open_rows
 from .report import Failure, Report, Unknown
+from .undo import Left, Undone, undo
 
 __all__ = [
     "Failure",
     "Form",
     "Importer",
+    "Left",
     "Mapping",
     "Report",
     "Row",
     "Rows",
     "Source",
+    "Undone",
     "Unknown",
     "mapping_of",
     "open_rows",
     "propose",
     "read_mappings",
     "to_toml",
+    "undo",
 ]

@@ -28,17 +28,19 @@ class Form:
     """How a file is written; what is not said is found out.
 
     Attributes:
-        kind: ``csv``, or ``json`` for one JSON object a line.
+        kind: ``csv``, ``json`` for one JSON object a line, or ``xlsx`` for an Excel workbook.
         encoding: a name that Python knows, like ``cp1252``.
         delimiter: one character; ``quote``: one character, or empty where quotes mean nothing.
+        sheet: of a workbook with several.
         header: whether the first line names the columns; without one they are called ``1``, ``2``, ...
     """
 
-    kind: Literal["", "csv", "json"] = ""
+    kind: Literal["", "csv", "json", "xlsx"] = ""
     encoding: str = attrs.field(default="")
     delimiter: str = attrs.field(default="")
     quote: str = attrs.field(default='"')
     header: bool = True
+    sheet: str = ""
 
     @encoding.validator
     def _is_known(self, _: object, value: str) -> None:
@@ -60,11 +62,19 @@ class Form:
             Invalid: ``import_encoding``: no encoding fits.
             MissingExtra: only the extra ``io`` could tell the encoding.
         """
+        if (self.kind or _kind(path)) == "xlsx":
+            return attrs.evolve(self, kind="xlsx")
         encoding = self.encoding or _encoding(path)
         with path.open(encoding=encoding, errors="replace", newline="") as stream:
             sample = stream.read(_SAMPLE)
         kind = self.kind or ("json" if path.suffix in (".jsonl", ".ndjson") or sample.lstrip().startswith("{") else "csv")
         return attrs.evolve(self, kind=kind, encoding=encoding, delimiter=self.delimiter or _delimiter(sample, self.quote))
+
+
+def _kind(path: Path) -> str:
+    """Tell a workbook by its first bytes: a zip, or the older container that holds what has a password."""
+    with path.open("rb") as stream:
+        return "xlsx" if stream.read(4) in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0") else ""
 
 
 def _encoding(path: Path) -> str:

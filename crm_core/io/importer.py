@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
-from ..errors import CRMError
-from .batch import Batch
-from .lookup import Lookups
+from ..entities.imports import ImportRun
+from .logbook import Logbook, Subject, going_on
 from .mapping import Mapping
-from .plan import Draft, Plan, find_entity
-from .readers import Row, Rows, open_rows
-from .report import ErrorFile, Outcome, Report, error_file
+from .passage import Passage, Progress
+from .plan import find_entity
+from .readers import open_rows
+from .report import Report, error_file
+from .sheet import Sheet
 
 if TYPE_CHECKING:
     from ..crm import CRM
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
     from ..session import Session
 
 BATCH = 1_000
-HELD = 10_000
-
-Progress = Callable[[float, Report], None]
-Open: TypeAlias = "Callable[[], AbstractContextManager[Session]]"
-
-
-class _Undo(Exception):
-    """Nothing of this is to stay."""
 
 
 class Importer:
@@ -52,7 +44,6 @@ class Importer:
         self._mapping = mapping
         self._entity = find_entity(crm.tables.entities, entity or mapping.entity)
         self._locale = locale or actor.locale
-        self._lookups = Lookups()
 
     def run(
         self,
@@ -64,8 +55,11 @@ class Importer:
         progress: Progress | None = None,
         batch: int = BATCH,
         within: Session | None = None,
+        resume: str = "",
     ) -> Report:
         """Import a file and tell what became of it.
+
+        Where the same actor's import of the same file with the same mapping broke off, it goes on: no row comes twice and none is lost.
 
         Args:
             dry_run: do everything, and undo it.
@@ -73,116 +67,44 @@ class Importer:
             errors: a CSV file for the rows that fail.
             progress: called after each batch with the part done (0 to 1) and the counts so far.
             within: write in this session of the same actor, and leave the commit to whoever opened it.
+            resume: the run that is to go on, or ``last``; what does not fit is then an error.
 
         Raises:
             Invalid: the file cannot be read, or the mapping does not fit it; nothing was written.
+            Invalid: ``import_not_broken_off``, ``import_other_file``, ``import_other_mapping``: it cannot go on so.
+            NotFound: there is no run *resume* for this actor.
+            Conflict: ``import_taken_over``: another process goes on with it, or it was undone; this one wrote nothing more.
             CRMError: the database or a plugin failed; the batches before it are written.
         """
         path = Path(path)
         with open_rows(path, self._mapping.file, wanted=self._mapping.columns) as rows:
-            plan = Plan(self._crm, self._policy(within), self._entity, self._mapping, rows.columns)
-            report = Report(plan.codec.facts.name, path.name, dry_run)
-            with error_file(Path(errors) if errors else None, rows.columns, self._crm.messages, self._locale) as bad:
-                run = _Run(lambda: self._session(path.name), plan, self._lookups, report, bad, within)
-                run.all(rows, batch, progress, together=dry_run or whole)
-            report.unmapped = [*plan.unmapped, *sorted(rows.further)]
+            sheet = Sheet(self._crm, self._policy(within), self._entity, self._mapping, rows.columns)
+            report = Report(sheet.main.codec.facts.name, path.name, dry_run)
+            together = dry_run or whole
+            run = None
+            log = None
+            if not dry_run:
+                subject = Subject.of(path, report.entity, self._mapping)
+                run = self._begun(subject, path, resume) if resume or not (together or within) else None
+                log = Logbook(subject, run)
+            if run is not None:
+                report.restore(run.id, run.position, run.report)
+            target = Path(errors) if errors else None
+            with error_file(target, rows.columns, self._crm.messages, self._locale, keep=run.errors if run else 0) as bad:
+                passage = Passage(lambda: self._session(path), sheet, report, bad, log=log, within=within, run=run)
+                passage.all(rows, batch, progress, together=together)
+            report.unmapped = [*sheet.unmapped, *sorted(rows.further)]
         return report
 
-    def _session(self, name: str) -> AbstractContextManager[Session]:
-        return self._crm.session(self._actor, reason=f"import {name}")
+    def _begun(self, subject: Subject, path: Path, resume: str) -> ImportRun | None:
+        with self._session(path) as session:
+            return going_on(session, subject, resume)
+
+    def _session(self, path: Path) -> AbstractContextManager[Session]:
+        return self._crm.session(self._actor, reason=f"import {path.name}"[:255])
 
     def _policy(self, within: Session | None) -> Policy:
         if within is not None:
             return within.policy
         with self._crm.session(self._actor, write=False) as session:
             return session.policy
-
-
-class _Run:
-    """One file on its way in."""
-
-    def __init__(self, open_session: Open, plan: Plan, lookups: Lookups, report: Report, errors: ErrorFile, within: Session | None) -> None:
-        self._open = open_session
-        self._plan = plan
-        self._lookups = lookups
-        self._report = report
-        self._errors = errors
-        self._within = within
-        self._held: list[Draft] = []
-
-    def all(self, rows: Rows, size: int, progress: Progress | None, *, together: bool) -> None:
-        """Import all rows, in one transaction or in one a batch."""
-        report = self._report
-        try:
-            with self._transaction(together) as session:
-                for batch in self._batches(rows, size):
-                    self._write(session, batch)
-                    if progress:
-                        progress(rows.done, report)
-                self._write_held(session, size)
-                if together and (report.dry_run or report.failed):
-                    raise _Undo
-                report.committed = True
-        except _Undo:
-            report.committed = False
-        if progress:
-            progress(1.0, report)
-
-    @contextmanager
-    def _transaction(self, together: bool) -> Iterator[Session | None]:
-        """Give the session of all batches; None where each has its own."""
-        if self._within is not None:
-            with self._within.savepoint() if together else nullcontext():
-                yield self._within
-        elif together:
-            with self._open() as session:
-                yield session
-        else:
-            yield None
-
-    def _batches(self, rows: Iterable[Row], size: int) -> Iterator[list[Draft]]:
-        """Cut rows into batches in which no key comes twice: of two rows of one key, the later one changes what the earlier made."""
-        report = self._report
-        batch: list[Draft] = []
-        keys: set[Any] = set()
-        for row in rows:
-            report.rows += 1
-            if row.error is not None:
-                self._fail(row, row.error)
-                continue
-            if row.blank:
-                report.blank += 1
-                continue
-            draft = self._plan.draft(row)
-            if draft.key in keys or len(batch) == size:
-                yield batch
-                batch, keys = [], set()
-            batch.append(draft)
-            if draft.key is not None:
-                keys.add(draft.key)
-        if batch:
-            yield batch
-
-    def _fail(self, row: Row, error: CRMError) -> None:
-        self._report.add(Outcome(failed=[(row, error)]))
-        self._errors.write(row, error)
-
-    def _write(self, session: Session | None, batch: Sequence[Draft], *, last: bool = False) -> None:
-        if session is None:
-            with self._open() as own:
-                outcome = Batch(own, self._plan, self._lookups, last=last or len(self._held) >= HELD).write(batch)
-        else:
-            outcome = Batch(session, self._plan, self._lookups, last=last or len(self._held) >= HELD).write(batch)
-        self._held += outcome.later
-        self._report.add(outcome)
-        for row, error in outcome.failed:
-            self._errors.write(row, error)
-
-    def _write_held(self, session: Session | None, size: int) -> None:
-        """Write the rows that waited for rows behind them, as long as that helps; then say what they lack."""
-        last = False
-        while self._held:
-            waiting, self._held = self._held, []
-            for start in range(0, len(waiting), size):
-                self._write(session, waiting[start : start + size], last=last)
-            last = len(self._held) == len(waiting)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from ..entities.columns import columns_of
 from ..entities.fields import Ref
 from ..entities.meta import logical_table, spec
 from ..errors import CRMError, Detail, Invalid
@@ -85,7 +86,7 @@ def _column(link: Link) -> tuple[EntityTable, Any]:
     assert link.target is not None
     assert link.by is not None
     table = logical_table(link.target)
-    return table, table.c[link.by.column]
+    return table, columns_of(link.by, table)[0]
 
 
 def _called(session: Session, link: Link, start: str) -> list[str]:

@@ -20,12 +20,13 @@ _PLACE = re.compile(r"\{([^{}]+)\}")
 
 @attrs.frozen
 class Source:
-    """Where a field's values come from, and how they are written there. One of ``column``, ``template`` and ``constant``.
+    """Where a field's values come from, and how they are written there. One of ``column``, ``template``, ``constant`` and ``record``.
 
     Attributes:
         column: the name of a column.
         template: text with columns in it: ``"maven:{account}"``; a value with an empty column is empty.
         constant: the same for all rows.
+        record: for a reference: the name of a related record that the same row carries.
         values: what stands for what: ``{Won = "won"}``; ``other`` is what all else stands for.
         default: what an empty value stands for. Without one, a new record takes the field's default, a known one keeps what it has.
         lookup: the field of the record a reference points at that holds the value: ``name``, ``external_ref``.
@@ -41,6 +42,7 @@ class Source:
     column: str = ""
     template: str = ""
     constant: Any = None
+    record: str = ""
     values: dict[str, str] = attrs.Factory(dict)
     other: str | None = None
     default: str | None = None
@@ -55,7 +57,7 @@ class Source:
     user: bool = False
 
     def __attrs_post_init__(self) -> None:
-        if sum((bool(self.column), bool(self.template), self.constant is not None)) != 1:
+        if sum((bool(self.column), bool(self.template), self.constant is not None, bool(self.record))) != 1:
             raise Invalid("import_one_source")
 
     @property
@@ -77,6 +79,24 @@ class Written:
 
 
 @attrs.frozen
+class Related:
+    """A record that a row carries beside its own: the customer in a row that is a deal.
+
+    Rows with the same key are about the same record; a row with nothing in its columns has none.
+
+    Attributes:
+        entity: which record it is.
+        fields: by field, as in a mapping.
+        key, match: by what it is known again; one of them must be there.
+    """
+
+    entity: str = ""
+    fields: dict[str, Source] = attrs.Factory(dict)
+    key: str = ""
+    match: str = ""
+
+
+@attrs.frozen
 class Mapping:
     """What becomes of a file's columns.
 
@@ -85,6 +105,7 @@ class Mapping:
         fields: by field; the parts of a list's items after a dot: ``addresses.city``.
         key: a template for ``external_ref``, by which a second import knows a record again.
         match: another field by which records are known again, unique or not, where there is no key.
+        records: by name, further records that a row carries; a field points at one with ``record``.
         ignore: columns that are left out on purpose.
         path: the file it is for, in a mapping of several.
         file: how the file is written.
@@ -95,6 +116,7 @@ class Mapping:
     fields: dict[str, Source] = attrs.Factory(dict)
     key: str = ""
     match: str = ""
+    records: dict[str, Related] = attrs.Factory(dict)
     ignore: list[str] = attrs.Factory(list)
     path: str = ""
     file: Form = attrs.Factory(Form)
@@ -103,8 +125,12 @@ class Mapping:
     @property
     def columns(self) -> list[str]:
         """All columns that it names, each once."""
-        used = [c for source in self.fields.values() for c in source.columns]
-        return list(dict.fromkeys([*used, *_PLACE.findall(self.key)]))
+        found: list[str] = []
+        parts: list[Mapping | Related] = [self, *self.records.values()]
+        for part in parts:
+            found += [c for source in part.fields.values() for c in source.columns]
+            found += _PLACE.findall(part.key)
+        return list(dict.fromkeys(found))
 
 
 def read_mappings(path: Path | str) -> list[Mapping]:
@@ -135,14 +161,21 @@ def mapping_of(data: Any, name: str = "mapping") -> Mapping:
     Raises:
         Invalid: ``import_bad_mapping``: the details name what is wrong.
     """
-    if isinstance(data, collections.abc.Mapping) and isinstance(data.get("fields"), collections.abc.Mapping):
-        short = {n: {"column": s} if isinstance(s, str) else s for n, s in data["fields"].items()}
-        data = {**data, "fields": short}
+    data = _in_full(data)
+    if isinstance(data, collections.abc.Mapping) and isinstance(data.get("records"), collections.abc.Mapping):
+        data = {**data, "records": {n: _in_full(part) for n, part in data["records"].items()}}
     try:
         return load(Mapping, data)
     except Invalid as e:
         details = [attrs.evolve(d, entity=name) for d in e.details]
         raise Invalid("import_bad_mapping", path=name, reason=_first(details), details=details) from e
+
+
+def _in_full(data: Any) -> Any:
+    """Write out the short form of a field: the name of its column alone."""
+    if not (isinstance(data, collections.abc.Mapping) and isinstance(data.get("fields"), collections.abc.Mapping)):
+        return data
+    return {**data, "fields": {n: {"column": s} if isinstance(s, str) else s for n, s in data["fields"].items()}}
 
 
 def _first(details: Sequence[Detail]) -> str:

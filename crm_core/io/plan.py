@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping as Pairs
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ Take = Callable[[Sequence[Any]], Any]
 Entities = Iterable[type[Any]]
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Draft:
     """A row on its way to a record.
 
@@ -35,6 +36,7 @@ class Draft:
         wanted: by field, what a reference or user is called in the file, to be looked up.
         key: by what the record is known again.
         errors: what is wrong with its cells.
+        parts: by name, the drafts of the related records that the row carries.
     """
 
     row: Row
@@ -42,6 +44,7 @@ class Draft:
     wanted: dict[str, str]
     key: Any
     errors: list[Detail]
+    parts: dict[str, Draft] = attrs.Factory(dict)
 
 
 @attrs.frozen
@@ -91,25 +94,38 @@ def plural(name: str) -> str:
 class Plan:
     """How the rows of one file become drafts.
 
+    Args:
+        related: the entities of the related records that the same row carries, by name.
+
     Attributes:
         links: the fields that are looked up.
-        unmapped: columns that nothing takes and nobody said to ignore.
+        joins: by field, the name of the related record that it points at.
 
     Raises:
         Invalid: ``import_bad_mapping``: the details name every column, field and option that does not fit.
     """
 
-    def __init__(self, crm: CRM, policy: Policy, entity: type[Any], mapping: Mapping, columns: Sequence[str]) -> None:
+    def __init__(
+        self,
+        crm: CRM,
+        policy: Policy,
+        entity: type[Any],
+        mapping: Mapping,
+        columns: Sequence[str],
+        related: Pairs[str, type[Any]] | None = None,
+    ) -> None:
         self.entity = entity
         self.codec: Codec = crm.codec(entity)
         self.mapping = mapping
         self._region = crm.region
+        self._related = related or {}
         self._name = self.codec.facts.name
         self._at = {name: n for n, name in enumerate(columns)}
         self._wrong: list[Detail] = []
-        self.unmapped = [c for c in columns if c not in {*mapping.columns, *mapping.ignore}]
+        self._own = [self._at[c] for c in mapping.columns if c in self._at]
         self.match = "external_ref" if mapping.key else mapping.match
         self.links: list[Link] = []
+        self.joins: dict[str, str] = {}
         self._link_takes: list[tuple[Link, Take]] = []
         self._cells: list[_Cell] = []
         for name, source in mapping.fields.items():
@@ -133,6 +149,9 @@ class Plan:
         if field is None or missing:
             return
         try:
+            if source.record:
+                self._join(name, field, source.record)
+                return
             take = self._take(source)
             if source.lookup or source.user:
                 self._link(name, field, source, take, policy)
@@ -171,6 +190,12 @@ class Plan:
         self.links.append(link)
         self._link_takes.append((link, take))
 
+    def _join(self, name: str, field: FieldSpec, record: str) -> None:
+        if record not in self._related or field.target is not self._related[record]:
+            fitting = [n for n, e in self._related.items() if e is field.target]
+            raise Invalid("import_no_record", record=record[:60], suggestion=closest(record, fitting))
+        self.joins[name] = record
+
     def _part(self, name: str, field: FieldSpec, part: str) -> str:
         parts = [a.name for a in attrs.fields(field.type)]
         if part and part not in parts:
@@ -181,7 +206,12 @@ class Plan:
         """Amounts whose currency stands in a column of its own come as pairs."""
         if not source.currency_column:
             return read
-        return lambda pair: read(f"{pair[0]} {pair[1]}" if isinstance(pair, tuple) else pair)
+        point = source.decimal or self.mapping.written.decimal
+
+        def amount(value: Any) -> str:
+            return value if isinstance(value, str) else str(value).replace(".", point)
+
+        return lambda pair: read(f"{amount(pair[0])} {pair[1]}" if isinstance(pair, tuple) else pair)
 
     def _take(self, source: Source) -> Take:
         """Compile where a value comes from and what it stands for."""
@@ -301,6 +331,10 @@ class Plan:
         if error.details:
             return [attrs.evolve(d, entity=self._name, field=name) for d in error.details]
         return [Detail(self._name, name, error.code, redact(value), error.params)]
+
+    def absent(self, row: Row) -> bool:
+        """Whether a row has nothing in the columns of this plan."""
+        return all(str(row.cells[n] or "").strip() == "" for n in self._own)
 
     def missing(self, values: dict[str, Any]) -> list[Detail]:
         """Say which fields a new record lacks."""

@@ -177,12 +177,19 @@ def to_toml(mapping: Mapping) -> str:
         said = _changed(getattr(mapping, table))
         if said:
             lines += ["", f"[{table}]", *(f"{n} = {_value(v)}" for n, v in said.items())]
-    lines += ["", "[fields]"]
-    for name, source in mapping.fields.items():
+    lines += ["", "[fields]", *_fields(mapping.fields)]
+    for name, part in mapping.records.items():
+        lines += ["", f"[records.{_key(name)}]"]
+        lines += [f"{n} = {_value(getattr(part, n))}" for n in ("entity", "key", "match") if getattr(part, n)]
+        lines += ["", f"[records.{_key(name)}.fields]", *_fields(part.fields)]
+    return "\n".join(lines) + "\n"
+
+
+def _fields(fields: Pairs[str, Source]) -> Iterator[str]:
+    for name, source in fields.items():
         said = _changed(source)
         shown = _value(source.column) if set(said) == {"column"} else _value(said)
-        lines.append(f"{_key(name)} = {shown}")
-    return "\n".join(lines) + "\n"
+        yield f"{_key(name)} = {shown}"
 
 
 def _changed(made: Any) -> dict[str, Any]:

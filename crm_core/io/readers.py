@@ -1,4 +1,4 @@
-"""Rows of a file, one after the other, in bounded memory: delimited text and JSON lines."""
+"""Rows of a file, one after the other, in bounded memory: delimited text, JSON lines and workbooks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ import attrs
 
 from ..errors import CRMError, Invalid
 from .form import Form, dialect
+from .spreadsheet import as_it_was
 
 LONGEST = 1 << 20
 MOST_COLUMNS = 1_000
 SAMPLE = 100
+HEAD = ("line", "reason")
 
 
 @attrs.frozen
@@ -27,8 +29,8 @@ class Row:
     """One record of a file.
 
     Attributes:
-        line: the number of the line where it begins, from 1.
-        cells: one for each column: text, or what JSON has there; as they came where *error* is set.
+        line: the number of the line where it begins, from 1; of a workbook, of the row.
+        cells: one for each column: text, or what JSON or a workbook has there; as they came where *error* is set.
         error: why it cannot be used.
     """
 
@@ -47,7 +49,7 @@ class _Raw:
     """A record before its cells are put under columns: a list of cells, a JSON object, or an error."""
 
     line: int
-    found: list[str] | dict[str, Any] | CRMError
+    found: list[Any] | dict[str, Any] | CRMError
 
 
 class _TooLong(Exception):
@@ -90,7 +92,7 @@ class Rows:
     """The records of an open file; iterate once.
 
     Attributes:
-        form: how the file is written.
+        form: how the file is written; a file of failed rows is read as the rows were before it was made safe for spreadsheets.
         columns: the names of its columns, each once.
         sample: its first rows, which are in the iteration too.
         further: names that JSON lines brought after the sample, and that *columns* does not have.
@@ -100,12 +102,13 @@ class Rows:
         self.form = form
         self.further: set[str] = set()
         self._raw = raw
+        self._wanted = frozenset(wanted)
         self._size = path.stat().st_size
         # Kept, because a wrapper that is forgotten closes the file it reads.
-        self._text = io.TextIOWrapper(raw, form.encoding, newline="")
-        lines = _Lines(self._text, path.name, form.encoding)
-        self._records = _json_records(lines) if form.kind == "json" else _csv_records(lines, form)
+        self._text = None if form.kind == "xlsx" else io.TextIOWrapper(raw, form.encoding, newline="")
+        self._records = _raw_records(raw, self._text, path.name, form)
         begun = list(islice(self._records, SAMPLE))
+        self._ours = form.kind == "csv" and bool(begun) and isinstance(begun[0].found, list) and (*begun[0].found[:2],) == HEAD
         self.columns = self._json_columns(begun, wanted) if form.kind == "json" else self._csv_columns(begun, path)
         self._width = len(self.columns)
         self.sample = [self._shaped(raw) for raw in begun]
@@ -125,7 +128,7 @@ class Rows:
         if not self.form.header:
             return _few(tuple(str(n + 1) for n in range(len(head))))
         del begun[0]
-        return _unique(_few(tuple(head)))
+        return _unique(_few(tuple(as_it_was(name) if self._ours else str(name) for name in head)))
 
     def __iter__(self) -> Iterator[Row]:
         yield from self.sample
@@ -139,6 +142,10 @@ class Rows:
     def _shaped(self, raw: _Raw) -> Row:
         found = raw.found
         if isinstance(found, list):
+            if self.form.kind == "xlsx":
+                return self._of_sheet(raw.line, found)
+            if self._ours:
+                found = list(map(as_it_was, found))
             if len(found) == self._width or not found:
                 return Row(raw.line, found)
             return Row(raw.line, found, Invalid("import_ragged", cells=len(found), columns=self._width))
@@ -147,6 +154,15 @@ class Rows:
         if len(self.further) < MOST_COLUMNS:
             self.further.update(found.keys() - self.columns)
         return Row(raw.line, [found.get(name, "") for name in self.columns])
+
+    def _of_sheet(self, line: int, found: list[Any]) -> Row:
+        """A sheet has no ends of rows: what is not there is empty."""
+        from .workbook import cell_error
+
+        if len(found) > self._width:
+            return Row(line, found, Invalid("import_ragged", cells=len(found), columns=self._width))
+        cells = [*found, *[""] * (self._width - len(found))]
+        return Row(line, cells, cell_error(cells, self.columns, self._wanted))
 
 
 @contextmanager
@@ -158,8 +174,9 @@ def open_rows(path: Path | str, form: Form | None = None, *, wanted: Iterable[st
         wanted: names of JSON keys that may come late.
 
     Raises:
-        Invalid: ``import_no_file``, ``import_empty``, ``import_encoding``, ``import_too_many_columns``.
-        MissingExtra: only the extra ``io`` could tell the encoding.
+        Invalid: ``import_no_file``, ``import_empty``, ``import_encoding``, ``import_too_many_columns``; of a workbook,
+            ``import_bad_workbook``, ``import_workbook_bomb``, ``import_which_sheet``, ``import_not_calculated``.
+        MissingExtra: only the extra ``io`` could tell the encoding, or read the workbook.
     """
     path = Path(path)
     try:
@@ -169,6 +186,15 @@ def open_rows(path: Path | str, form: Form | None = None, *, wanted: Iterable[st
         raise Invalid("import_no_file", path=str(path)[-200:], reason=e.strerror or "") from e
     with raw:
         yield Rows(path, raw, form, wanted)
+
+
+def _raw_records(raw: io.BufferedReader, text: io.TextIOWrapper | None, name: str, form: Form) -> Iterator[_Raw]:
+    if text is None:
+        from .workbook import sheet_records
+
+        return (_Raw(line, found) for line, found in sheet_records(raw, name, form.sheet))
+    lines = _Lines(text, name, form.encoding)
+    return _json_records(lines) if form.kind == "json" else _csv_records(lines, form)
 
 
 def _csv_records(lines: _Lines, form: Form) -> Iterator[_Raw]:

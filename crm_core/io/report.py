@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,10 +17,11 @@ import attrs
 
 from ..errors import CRMError, Detail, Invalid
 from ..messages import Messages
-from .readers import Row
+from .readers import HEAD, Row
+from .spreadsheet import harmless
 
 KEPT = 100
-_HEAD = ("line", "reason")
+_COUNTS = ("rows", "created", "updated", "unchanged", "failed", "blank")
 
 
 @attrs.frozen
@@ -46,10 +50,13 @@ class Report:
 
     Attributes:
         committed: whether what is counted is in the database.
+        run: the id of the record that the import left of itself; empty where it changed nothing.
+        resumed: the line behind which it went on; 0 where it began at the beginning.
         failures: the first hundred rows that failed; the error file has all.
         unknown: names that were looked up and not found, the first hundred.
         empty: by reference, how many rows are kept without one.
         references: by entity, how many records were created because a row names them.
+        related: by name and entity, how many related records were created and updated.
         unmapped: columns that the mapping does not mention.
     """
 
@@ -57,6 +64,8 @@ class Report:
     path: str
     dry_run: bool = False
     committed: bool = False
+    run: str = ""
+    resumed: int = 0
     rows: int = 0
     created: int = 0
     updated: int = 0
@@ -67,7 +76,28 @@ class Report:
     unknown: list[Unknown] = attrs.Factory(list)
     empty: Counter[str] = attrs.Factory(Counter)
     references: Counter[str] = attrs.Factory(Counter)
+    related: dict[tuple[str, str], Counter[str]] = attrs.Factory(dict)
     unmapped: list[str] = attrs.Factory(list)
+
+    def kept(self) -> dict[str, Any]:
+        """Return the counts as plain JSON, for an import that may have to go on later."""
+        return {
+            **{n: getattr(self, n) for n in _COUNTS},
+            "empty": dict(self.empty),
+            "references": dict(self.references),
+            "related": [[*key, dict(found)] for key, found in self.related.items()],
+            "unknown": [[u.field, u.value, u.proposal, u.rows] for u in self.unknown],
+        }
+
+    def restore(self, run: str, line: int, kept: Mapping[str, Any]) -> None:
+        """Go on counting where an import broke off."""
+        self.run, self.resumed = run, line
+        for name in _COUNTS:
+            setattr(self, name, kept[name])
+        self.empty.update(kept["empty"])
+        self.references.update(kept["references"])
+        self.related = {(name, entity): Counter(found) for name, entity, found in kept["related"]}
+        self.unknown = [Unknown(*facts) for facts in kept["unknown"]]
 
     def add(self, outcome: Outcome) -> None:
         """Count what became of a batch."""
@@ -77,14 +107,9 @@ class Report:
         self.failed += len(outcome.failed)
         self.empty.update(outcome.empty)
         self.references.update(outcome.references)
+        _add(self.related, outcome.related)
         self.failures += [Failure(row.line, e) for row, e in outcome.failed[: KEPT - len(self.failures)]]
-        known = {(u.field, u.value): u for u in self.unknown}
-        for unknown in outcome.unknown:
-            same = known.get((unknown.field, unknown.value))
-            if same is not None:
-                same.rows += unknown.rows
-            elif len(self.unknown) < KEPT:
-                self.unknown.append(unknown)
+        _join(self.unknown, outcome.unknown)
 
 
 @attrs.define
@@ -99,6 +124,47 @@ class Outcome:
     unknown: list[Unknown] = attrs.Factory(list)
     empty: Counter[str] = attrs.Factory(Counter)
     references: Counter[str] = attrs.Factory(Counter)
+    related: dict[tuple[str, str], Counter[str]] = attrs.Factory(dict)
+
+    @property
+    def wrote(self) -> bool:
+        """Whether anything was created or changed."""
+        counts = (self.references, *self.related.values())
+        return bool(self.created or self.updated or any(found[how] for found in counts for how in found if how != "unchanged"))
+
+    def count(self, name: str, entity: str, how: str) -> None:
+        """Count a record that was kept: a row's own, or the related one of *name*."""
+        if name:
+            self.related.setdefault((name, entity), Counter())[how] += 1
+        else:
+            setattr(self, how, getattr(self, how) + 1)
+
+    def add(self, other: Outcome) -> None:
+        """Count what became of another part of the batch."""
+        self.created += other.created
+        self.updated += other.updated
+        self.unchanged += other.unchanged
+        self.failed += other.failed
+        self.later += other.later
+        self.empty.update(other.empty)
+        self.references.update(other.references)
+        _add(self.related, other.related)
+        _join(self.unknown, other.unknown)
+
+
+def _add(counts: dict[tuple[str, str], Counter[str]], more: Mapping[tuple[str, str], Counter[str]]) -> None:
+    for key, found in more.items():
+        counts.setdefault(key, Counter()).update(found)
+
+
+def _join(unknown: list[Unknown], more: Iterable[Unknown]) -> None:
+    known = {(u.field, u.value): u for u in unknown}
+    for other in more:
+        same = known.get((other.field, other.value))
+        if same is not None:
+            same.rows += other.rows
+        elif len(unknown) < KEPT:
+            unknown.append(other)
 
 
 def said(messages: Messages, error: CRMError, locale: str) -> str:
@@ -116,25 +182,41 @@ class ErrorFile(Protocol):
     def write(self, row: Row, error: CRMError) -> None:
         """Add a row with its reason."""
 
+    def size(self) -> int:
+        """How many bytes are in the file, all that was written included."""
+
 
 class _Nowhere:
     def write(self, row: Row, error: CRMError) -> None:
         """Nobody asked for the rows."""
 
+    def size(self) -> int:
+        return 0
+
 
 class _File:
     def __init__(self, stream: Any, messages: Messages, locale: str) -> None:
+        self._stream = stream
         self._rows = csv.writer(stream)
         self._messages = messages
         self._locale = locale
 
     def write(self, row: Row, error: CRMError) -> None:
-        self._rows.writerow([row.line, said(self._messages, error, self._locale), *map(_cell, row.cells)])
+        self._rows.writerow([row.line, *(harmless(c) for c in (said(self._messages, error, self._locale), *map(_cell, row.cells)))])
+
+    def size(self) -> int:
+        self._stream.flush()
+        return os.fstat(self._stream.fileno()).st_size
 
 
 @contextmanager
-def error_file(path: Path | None, columns: Sequence[str], messages: Messages, locale: str) -> Iterator[ErrorFile]:
+def error_file(path: Path | None, columns: Sequence[str], messages: Messages, locale: str, *, keep: int = 0) -> Iterator[ErrorFile]:
     """Open the file of failed rows: line, reason, and the row as it came, so that it can be put right and imported.
+
+    A cell that a spreadsheet would run as a formula has an apostrophe before it, which importing the file again takes away.
+
+    Args:
+        keep: how many bytes of a file that is there already stay: what an import wrote that goes on now.
 
     Raises:
         Invalid: ``import_errors_exist``: a file that is not one of ours is there already.
@@ -144,10 +226,20 @@ def error_file(path: Path | None, columns: Sequence[str], messages: Messages, lo
         return
     if path.exists() and path.stat().st_size and not _is_ours(path):
         raise Invalid("import_errors_exist", path=str(path)[-200:])
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        found = _File(stream, messages, locale)
-        csv.writer(stream).writerow([*_HEAD, *columns])
-        yield found
+    goes_on = keep > 0 and path.exists() and _ends_a_row(path, keep)
+    with path.open("r+" if goes_on else "w", encoding="utf-8", newline="") as stream:
+        if goes_on:
+            stream.truncate(keep)
+            stream.seek(0, os.SEEK_END)
+        else:
+            csv.writer(stream).writerow([*HEAD, *map(harmless, columns)])
+        yield _File(stream, messages, locale)
+
+
+def _ends_a_row(path: Path, size: int) -> bool:
+    with path.open("rb") as stream:
+        stream.seek(size - 1)
+        return stream.read(1) == b"\n"
 
 
 def _is_ours(path: Path) -> bool:
@@ -156,4 +248,6 @@ def _is_ours(path: Path) -> bool:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, date | Decimal):
+        return str(value)
     return value if isinstance(value, str) else "" if value is None else json.dumps(value, default=str, ensure_ascii=False)

@@ -32,14 +32,17 @@ _CURRENCY = re.compile(r"([A-Z]{3})? ?(.*?) ?([A-Z]{3})?", re.DOTALL)
 def reader(entity: str, field: FieldSpec, source: Source, written: Written) -> Read:
     """Return the function that reads one value of a field; it raises Invalid for what cannot be read.
 
-    A value that is not text, as JSON has them, must be what the field's plain form is.
+    A value that is not text, as JSON has them, must be what the field's plain form is; a workbook has dates too.
     """
     from_text = _from_text(field, source, written)
     currency = source.currency or written.currency
+    zone = zone_of(source.zone or written.zone) if field.kind == "datetime" else None
 
     def read(value: Any) -> Any:
         if type(value) is str:
             return from_text(value)
+        if isinstance(value, date):
+            return _from_date(field.kind, value, zone) or from_text(value.isoformat())
         if field.kind == "money" and isinstance(value, int | Decimal):
             return _money(str(value), currency, ".")
         return _from_json(entity, field, value)
@@ -79,6 +82,15 @@ def _from_json(entity: str, field: FieldSpec, value: Any) -> Any:
     if field.kind == "str" and isinstance(value, int | Decimal) and not isinstance(value, bool):
         return str(value)[:_LONGEST_NUMBER]
     return structure(entity, field, value)
+
+
+def _from_date(kind: str, value: date, zone: ZoneInfo | None) -> date | None:
+    """Read what a workbook has as a date; None where the field is no date."""
+    if kind == "date":
+        return value.date() if isinstance(value, datetime) else value
+    if kind == "datetime":
+        return value.replace(tzinfo=zone) if isinstance(value, datetime) else datetime(value.year, value.month, value.day, tzinfo=zone)
+    return None
 
 
 def _cached(read: Read) -> Read:

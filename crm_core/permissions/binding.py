@@ -64,8 +64,8 @@ _ATTRIBUTE_KINDS: Final[dict[str, AttributeKind]] = {
 }
 
 
-def _every_extension(entity: type[Any]) -> Collection[type[Any]]:
-    return spec(entity).extensions
+def _no_extension(_: type[Any]) -> Collection[type[Any]]:
+    return ()
 
 
 def bind(
@@ -73,13 +73,13 @@ def bind(
     entity: EntitySpec,
     *,
     error: type[CRMError] = LoadError,
-    extensions: Callable[[type[Any]], Collection[type[Any]]] = _every_extension,
+    extensions: Callable[[type[Any]], Collection[type[Any]]] = _no_extension,
 ) -> Rule:
     """Check *rule* against *entity* and fill in what only the entity knows: the targets of references, the types of actor values.
 
     Args:
         error: what to raise; Invalid for rules that are data.
-        extensions: which extensions of an entity exist in this CRM.
+        extensions: which extensions of an entity exist in this CRM; none where not said.
 
     Raises:
         LoadError: (or *error*) ``rule_too_deep``, ``rule_unknown_field``, ``rule_operator``, ``rule_constant``, ``rule_needs_owner``.
@@ -103,14 +103,6 @@ def _inner(node: Rule) -> Sequence[Rule]:
     if isinstance(node, And | Or):
         return node.rules
     return (node.rule,) if isinstance(node, Not | Related) else ()
-
-
-def find_field(entity: EntitySpec, name: str, extensions: Callable[[type[Any]], Collection[type[Any]]]) -> FieldSpec | None:
-    """Find a field by its name, an extension's as ``<plugin>_<field>``; None where the CRM has not loaded the extension."""
-    field = entity.field(name)
-    if field is not None and field.extension is not None and field.extension not in extensions(entity.entity):
-        return None
-    return field
 
 
 @attrs.frozen
@@ -145,7 +137,7 @@ class _Binder:
                 return rule
 
     def _field(self, name: str, operator: str | None = None) -> FieldSpec:
-        field = find_field(self.entity, name, self.extensions)
+        field = self.entity.field(name, self.extensions(self.entity.entity))
         if field is None:
             suggestion = closest(name, self.entity.fields)
             raise self.error("rule_unknown_field", entity=self.entity.name, field=name[:60], suggestion=suggestion)

@@ -15,7 +15,7 @@ from ..entities.meta import EntitySpec, spec
 from ..errors import CRMError, Invalid, LoadError
 from ..messages import closest
 from .actor import Actor
-from .binding import bind, find_field
+from .binding import bind
 from .predicates import Rule, Shared, all_of, any_of, everything, nothing
 from .roles import ACTIONS, LEVELS, FieldLevel, Role, entity_name
 
@@ -273,7 +273,7 @@ class Policies:
         for grant in role.grants:
             entity = self._entity(role.name, grant.entity, error)
             for name, level in grant.fields.items():
-                field = find_field(entity, name, self._declared.extensions)
+                field = entity.field(name, self._declared.extensions(entity.entity))
                 if field is None or name in _ALWAYS_READABLE:
                     raise error("role_field", role=role.name, entity=entity.name, field=name[:60])
                 if level == "masked" and field.kind not in ("str", "text"):

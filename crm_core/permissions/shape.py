@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from sqlalchemy import Select, bindparam, select
 
+from ..entities.columns import columns_by_name
 from ..entities.meta import logical_table
 from ..entities.sqltypes import IdType
 from .lens import Lens
@@ -51,7 +52,7 @@ class Shape:
         readable = {c for n, f in codec.fields.items() if levels.get(n, "write") != "none" for c in f.columns}
         masked = {c for n, f in codec.fields.items() if levels.get(n) == "masked" for c in f.columns}
         lists = {column: t for (e, column), t in crm.tables.lists.items() if e is entity}
-        return View(table, condition, frozenset(readable), frozenset(masked), lists, sets)
+        return View(table, condition, frozenset(readable), frozenset(masked), lists, sets, frozenset(codec.extensions))
 
     def execute(self, session: Session, statement: Any) -> Result[Any]:
         """Run a statement as the session's actor may see it."""
@@ -77,6 +78,6 @@ class Shape:
         known = self._readings.get(entity)
         if known is None:
             columns, load = self._crm.codec(entity).loader(session.reader.readable(entity))
-            table = logical_table(entity)
-            known = self._readings[entity] = (select(*(table.c[c] for c in columns)), load)
+            here = columns_by_name(self._crm.codec(entity).fields.values(), logical_table(entity))
+            known = self._readings[entity] = (select(*(here[c] for c in columns)), load)
         return known

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 from sqlalchemy import (
@@ -33,6 +33,7 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType, TypeEngine
@@ -80,6 +81,9 @@ _KINDS_OF: Final[Mapping[type, tuple[AttributeKind, ...]]] = {
     datetime: ("datetime",),
     tuple: ("list",),
 }
+
+
+Columns: TypeAlias = Mapping[str, ColumnElement[Any]] | ReadOnlyColumnCollection[str, Any]
 
 
 @attrs.frozen(eq=False)
@@ -172,7 +176,7 @@ def to_sql(rule: Rule, env: SqlEnv) -> ColumnElement[bool]:
         case Related(ref, inner, target):
             return _related(ref, inner, target, env)
         case _:
-            return of_field(rule, env.table)
+            return of_field(rule, env.table.c)
 
 
 def _of_owner(rule: Rule, env: SqlEnv) -> ColumnElement[bool]:
@@ -212,22 +216,22 @@ def _related(ref: str, inner: Rule, target: str, env: SqlEnv) -> ColumnElement[b
     return _in_set(env.table.c[ref], other.c.id, other.c.tenant, living, env)
 
 
-def of_field(rule: Rule, table: FromClause) -> ColumnElement[bool]:
-    """Return a bound rule on one field as a condition on *table*."""
+def of_field(rule: Rule, columns: Columns) -> ColumnElement[bool]:
+    """Return a bound rule on one field as a condition on the *columns* of its entity, by name."""
     match rule:
         case IsNull(field):
-            return table.c[field].is_(None)
+            return columns[field].is_(None)
         case Compare(field, operator, Money() as money):
-            return _of_money(table.c[field], table.c[f"{field}_currency"], operator, money)
+            return _of_money(columns[field], columns[f"{field}_currency"], operator, money)
         case Compare(field, operator, value):
-            return _compare(table.c[field], operator, _value(table.c[field], value))
+            return _compare(columns[field], operator, _value(columns[field], value))
         case Within(field, values):
-            column = table.c[field]
+            column = columns[field]
             if isinstance(values, ActorValue):
                 return _among(column, _value(column, values))
             return column.in_([_value(column, v) for v in values])
         case StartsWith(field, prefix):
-            return _starts_with(table.c[field], prefix)
+            return _starts_with(columns[field], prefix)
         case _:
             raise TypeError(f"{type(rule).__name__} is no rule")
 

@@ -33,6 +33,7 @@ class View:
         readable: names of the physical columns that can be read, masked ones included.
         masked: those of them that show as ``***`` where they are not NULL. Only text can be masked.
         lists: index tables of the embedded lists, by column.
+        extensions: those that this CRM has.
     """
 
     physical: Table
@@ -41,6 +42,7 @@ class View:
     masked: frozenset[str] = frozenset()
     lists: Mapping[str, Table] = attrs.field(factory=dict)
     sets: ColumnElement[bool] | None = None
+    extensions: frozenset[type[Any]] = frozenset()
 
     def rows(self, form: Form, statement: Any, *, include_deleted: bool) -> Select[Any]:
         """Select what is seen: of the actor's tenant alone, living, and as the policy says; *statement* is what it is read for."""
@@ -123,14 +125,14 @@ class Views:
         # side of the join and read the whole set again for each row; behind OFFSET they are found first.
         return rows.offset(0) if driven and fenced else rows
 
-    def column(self, table: EntityTable, name: str) -> Column[Any]:
-        """Return the physical column behind a logical one.
+    def column(self, table: EntityTable, column: EntityColumn) -> Column[Any]:
+        """Return the physical column behind a logical one of *table*.
 
         Raises:
             NotReadable: it is hidden, or belongs to a plugin that this CRM does not have.
         """
-        view = self[table]
-        if name not in view.readable or name not in view.physical.c:
+        view, name = self[table], column.name
+        if name not in view.readable or name not in view.physical.c or column.extension not in (None, *view.extensions):
             raise NotReadable(entity=entity_name(table), field=name)
         return view.physical.c[name]
 
@@ -202,5 +204,5 @@ def _render_column(column: EntityColumn, compiler: SQLCompiler, **kw: Any) -> st
     if table is not None:
         views = views_of(compiler, f"{table.name}.{column.name}")
         if views is not None:
-            views.column(table, column.name)
+            views.column(table, column)
     return compiler.visit_column(column, **kw)

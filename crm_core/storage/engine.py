@@ -13,9 +13,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.util import greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
 
-from ..errors import CommitOutcomeUnknown, LoadError, MissingExtra, NeedsAwait, ReadOnly
+from ..errors import CommitOutcomeUnknown, LoadError, MissingExtra, NeedsAwait
 from . import sqlite
-from .failures import is_database_error, translate
+from .failures import typed
 from .limits import checked, limited
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Bound:
             NeedsAwait: the engine is asynchronous and an event loop runs.
         """
         here = self._reachable()
-        with _translated(write), here._turn(write), here._opened(write, None if unlimited else here._seconds) as connection:
+        with typed(write=write), here._turn(write), here._opened(write, None if unlimited else here._seconds) as connection:
             yield connection
 
     @contextmanager
@@ -165,7 +165,7 @@ class Bound:
             with self.begin(write=False) as connection:
                 yield connection
             return
-        with _translated(write=False), here._looking.connect() as connection:
+        with typed(write=False), here._looking.connect() as connection:
             here._check(connection)
             prepared = here._prepared(connection, write=False) if here.kind == "sqlite" else nullcontext()
             with prepared, limited(connection, here._seconds, looking=True):
@@ -275,17 +275,6 @@ class Bound:
             if tuple(version) < OLDEST[self.kind]:
                 raise LoadError("database_too_old", database=self.kind, version=_dotted(version), needed=_dotted(OLDEST[self.kind]))
             self._checked = True
-
-
-@contextmanager
-def _translated(write: bool) -> Iterator[None]:
-    try:
-        yield
-    except Exception as e:
-        if not is_database_error(e):
-            raise
-        error = translate(e)
-        raise (ReadOnly("read_only_session") if error.code == "database_read_only" and not write else error) from e
 
 
 def _permit_writes(connection: Connection, dbapi: Any, write: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import MetaData, Table
@@ -90,6 +91,23 @@ _MISSING_RATE = re.compile(r"missing_rate:(\w{3}):(\w{3}):([\d-]+)")
 def is_database_error(error: BaseException) -> bool:
     """Say whether *error* comes from the database, its driver or its pool, and so is for :func:`translate`."""
     return isinstance(error, SQLAlchemyError | sqlite3.Error) or type(error).__module__.partition(".")[0] in ("psycopg", "asyncpg")
+
+
+@contextmanager
+def typed(*, write: bool) -> Iterator[None]:
+    """Let a database's error leave the block as what it means for a session that writes or only reads."""
+    try:
+        yield
+    except Exception as e:
+        if not is_database_error(e):
+            raise
+        raise meaning(e, write=write) from e
+
+
+def meaning(error: BaseException, *, write: bool) -> CRMError:
+    """Say what a database's error means for a session that writes or only reads; see :func:`translate`."""
+    found = translate(error)
+    return ReadOnly("read_only_session") if found.code == "database_read_only" and not write else found
 
 
 def translate(error: BaseException, *, tables: Tables | None = None, entity: type[Any] | None = None) -> CRMError:

@@ -5,11 +5,16 @@ The key's row is written in the session's own transaction, so key and effects co
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import json
-from collections.abc import Callable, Iterable
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from datetime import date, datetime, time, timedelta, tzinfo
+from decimal import Decimal
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_origin
+from uuid import UUID
 
 import attrs
 from sqlalchemy import insert, select, update
@@ -18,74 +23,148 @@ from sqlalchemy.exc import IntegrityError
 from ..entities.entity import Entity
 from ..entities.fields import Ref
 from ..entities.meta import spec
-from ..errors import Conflict, CRMError, Invalid, ReadOnly
-from .kept import keep, keep_error, restore, restore_error, returned
+from ..errors import Conflict, CRMError, Invalid, ReadOnly, Refused, WrongArgument
+from .door import at_the_door
+from .kept import Asked, NotKept, keep, keep_error, keep_items, restore, restore_error, returned
 from .stages import SYSTEM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ..session import Session
 
 R = TypeVar("R")
 
 
-def describe(value: Any) -> Any:
-    """Turn what a call was given, or returned, into plain JSON."""
+# Whose text tells one value from another, in any process.
+_PLAIN = (Decimal, date, datetime, time, timedelta, tzinfo, UUID, PurePath, bytes)
+
+
+def describe(value: Any, other: Callable[[Any], Any] = lambda value: type(value).__qualname__) -> Any:
+    """Turn what a call was given into plain JSON, by which a second run is known for the same; *other* says what the rest becomes."""
     if isinstance(value, Entity):
-        added = {x.__name__: {k: describe(v) for k, v in part._items()} for x, part in (value._ext or {}).items()}
-        fields = {k: describe(v) for k, v in value._items() if k not in SYSTEM}
+        added = {x.__name__: {k: describe(v, other) for k, v in part._items()} for x, part in (value._ext or {}).items()}
+        fields = {k: describe(v, other) for k, v in value._items() if k not in SYSTEM}
         return {"entity": spec(type(value)).name, "fields": fields, **({"extensions": added} if added else {})}
+    if isinstance(value, enum.Enum):
+        return describe(value.value, other)
+    if isinstance(value, str | int | float | bool | None):
+        return value
     if isinstance(value, Ref):
         return {"ref": value.id}
+    if isinstance(value, Asked):
+        return describe([spec(value.entity).name, *value.described()], other)
     if isinstance(value, type):
         return value.__qualname__
     if attrs.has(type(value)):
-        return {type(value).__qualname__: {a.name: describe(getattr(value, a.name)) for a in attrs.fields(type(value))}}
-    if isinstance(value, dict):
-        return {str(k): describe(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [describe(v) for v in value]
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
+        return {type(value).__qualname__: {a.name: describe(getattr(value, a.name), other) for a in attrs.fields(type(value))}}
+    if isinstance(value, Mapping):
+        return {str(k): describe(v, other) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [describe(v, other) for v in value]
+    if isinstance(value, set | frozenset):
+        return sorted((describe(v, other) for v in value), key=json.dumps)
+    return str(value) if isinstance(value, _PLAIN) else other(value)
 
 
 class Keyed:
-    """The calls of one session under one key: recorded in a first run, answered from the record in a later one."""
+    """The calls of one session under one key: recorded in a first run, answered from the record in a later one.
 
-    def __init__(self, key: str, past: list[dict[str, Any]] | None) -> None:
+    What a savepoint undid is recorded, too, since the second run comes by it again: there it is done anew, and must be undone again.
+    """
+
+    def __init__(self, session: Session, key: str, past: list[dict[str, Any]] | None) -> None:
+        self._session = session
         self.key = key
         self.replaying = past is not None
         self.calls: list[dict[str, Any]] = past or []
         self._next = 0
         self._depth = 0
+        self._savepoints = 0
+        self._redone: set[int] = set()
 
-    def call(self, session: Session, name: str, given: Any, work: Callable[[], R], *, returns: Any = Any) -> R:
+    def call(self, name: str, given: Any, work: Callable[[], R], *, returns: Any = None) -> R:
         """Run *work* and keep its result, or return what the first run's call at this place returned, as *returns* says.
+
+        Args:
+            returns: the annotation of what a plugin's code returns, which may be anything; None for what the core returns.
 
         Raises:
             CRMError: what the first run's call at this place raised.
             Conflict: ``idempotency_mismatch``: the key was used for something else.
+            Refused: ``idempotency_result``: the result could not be given to a second run; nothing was written.
         """
         if self._depth:
             return work()
+        if _is_asked(returns):
+            return self._looked(name, work)
         digest = hashlib.sha256(json.dumps([name, describe(given)], sort_keys=True).encode()).hexdigest()
+        unit = self._session.unit
         if self.replaying:
-            if self._next >= len(self.calls) or self.calls[self._next]["digest"] != digest:
-                raise Conflict("idempotency_mismatch", key=self.key, call=name)
-            past = self.calls[self._next]
-            self._next += 1
-            if "error" in past:
-                raise restore_error(past["error"])
-            return cast("R", restore(past["result"], returns, session))
+            return self._replay(name, digest, work, returns)
         try:
-            with self.nested():
-                result = work()
+            with at_the_door(unit), self.nested(), nullcontext() if returns is None else unit.savepoint():
+                result, kept = _kept(name, work(), returns)
         except CRMError as e:
             # The caller may catch it and go on; the second run is to meet it at the same place.
             self.calls.append({"call": name, "digest": digest, "error": keep_error(e)})
             raise
-        self.calls.append({"call": name, "digest": digest, "result": keep(result)})
+        self.calls.append({"call": name, "digest": digest, "result": kept})
         return result
+
+    def _replay(self, name: str, digest: str, work: Callable[[], R], returns: Any) -> R:
+        at = self._next
+        past: dict[str, Any] = self.calls[at] if at < len(self.calls) else {"call": ""}
+        # What is done anew has ids anew.
+        if past["call"] != name or (past["digest"] != digest and "undone" not in past):
+            raise self._mismatch(name)
+        self._next += 1
+        if "error" in past:
+            raise restore_error(past["error"])
+        if "undone" not in past:
+            return cast("R", restore(past["result"], Any if returns is None else returns, self._session))
+        if not self._savepoints:
+            raise self._mismatch(name)
+        self._redone.add(at)
+        with self.nested():
+            return _kept(name, work(), returns)[0]
+
+    def _looked(self, name: str, work: Callable[[], R]) -> R:
+        """Return a query: it is asked when its caller asks it, in the second run as in the first."""
+        unit = self._session.unit
+        with self.nested(), unit.savepoint():
+            before = unit.epoch
+            query = work()
+            if unit.epoch != before:
+                raise Refused("idempotency_result", call=name, given="Query")
+            return query
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo everything inside on an error, in the second run as in the first."""
+        start = self._next if self.replaying else len(self.calls)
+        self._savepoints += 1
+        try:
+            with self._session.unit.savepoint():
+                yield
+                if any(self.calls[at]["undone"] >= start for at in self._redone):
+                    raise self._mismatch("savepoint")
+        except BaseException:
+            self._undo(start)
+            raise
+        finally:
+            self._savepoints -= 1
+
+    def _undo(self, start: int) -> None:
+        """Note that the calls from *start* on were undone; in a second run, go on behind those that were in the first."""
+        if not self.replaying:
+            for call in self.calls[start:]:
+                call["undone"] = start
+            return
+        self._redone = {at for at in self._redone if at < start}
+        while self._next < len(self.calls) and self.calls[self._next].get("undone") == start:
+            self._next += 1
+
+    def _mismatch(self, call: str) -> Conflict:
+        return Conflict("idempotency_mismatch", key=self.key, call=call)
 
     @contextmanager
     def nested(self) -> Iterator[None]:
@@ -95,6 +174,22 @@ class Keyed:
             yield
         finally:
             self._depth -= 1
+
+
+def _is_asked(hint: Any) -> bool:
+    cls = get_origin(hint) or hint
+    return isinstance(cls, type) and issubclass(cls, Asked)
+
+
+def _kept(name: str, result: R, returns: Any) -> tuple[R, Any]:
+    """Return a call's result and what is kept of it. An iterator is read to its end, since a second run has nothing else to read."""
+    try:
+        if isinstance(result, Iterator):
+            items = list(result)
+            return cast("R", iter(items)), keep_items(items, returns)
+        return result, keep(result, Any if returns is None else returns)
+    except NotKept as e:
+        raise Refused("idempotency_result", call=name, given=e.kind) from e
 
 
 class Replayed:
@@ -108,14 +203,40 @@ class Replayed:
         member = getattr(self._service, name)
         if not callable(member):
             return member
+        title = f"{type(self._service).__qualname__}.{name}"
+
+        def unclear(value: Any) -> Any:
+            raise WrongArgument("idempotency_argument", call=title, given=type(value).__qualname__)
 
         def call(*args: Any, **kwargs: Any) -> Any:
             keyed = self._session.unit.keyed
             assert keyed is not None
-            title = f"{type(self._service).__qualname__}.{name}"
-            return keyed.call(self._session, title, [args, kwargs], lambda: member(*args, **kwargs), returns=returned(member))
+            taken = [_read(each) for each in args], {key: _read(each) for key, each in kwargs.items()}
+            given = describe(taken, unclear)
+
+            def work() -> Any:
+                positional, named = taken
+                return member(*map(_again, positional), **{key: _again(each) for key, each in named.items()})
+
+            return keyed.call(title, given, work, returns=returned(member))
 
         return call
+
+
+@attrs.frozen
+class _Items:
+    """What an iterator yielded."""
+
+    items: list[Any]
+
+
+def _read(given: Any) -> Any:
+    """Read an argument that can be read but once, to tell it from another."""
+    return _Items(list(given)) if isinstance(given, Iterator) and not hasattr(given, "read") else given
+
+
+def _again(given: Any) -> Any:
+    return iter(given.items) if isinstance(given, _Items) else given
 
 
 def begin(session: Session, key: str) -> Keyed:
@@ -132,12 +253,12 @@ def begin(session: Session, key: str) -> Keyed:
                 connection.execute(
                     insert(table).values(tenant=session.actor.tenant, key=key, actor=session.actor.id, at=session.crm.runtime.clock.now())
                 )
-            return Keyed(key, None)
+            return Keyed(session, key, None)
         except IntegrityError:
             past = outcome(session.unit.connection, table, session.actor.tenant, key)
     if past is None or past["actor"] != session.actor.id:
         raise Conflict("idempotency_mismatch", key=key, call="session")
-    return Keyed(key, past["calls"])
+    return Keyed(session, key, past["calls"])
 
 
 def finish(session: Session, keyed: Keyed) -> None:

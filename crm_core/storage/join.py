@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, StaticPool
 
 from ..errors import Refused
 from . import sqlite
+from .failures import typed
 
 if TYPE_CHECKING:
     from .engine import Bound
@@ -34,8 +35,9 @@ def joined(bound: Bound, on: Any, *, write: bool = True) -> Iterator[Connection]
     """
     if isinstance(on, Connection):
         _require_kind(bound, on.dialect.name)
-        begin_on(on, write=write)
-        _require_foreign_keys(on)
+        with typed(write=write):
+            begin_on(on, write=write)
+            _require_foreign_keys(on)
         yield on
     elif isinstance(on, sqlite3.Connection) or _is_psycopg(on):
         _require_kind(bound, "sqlite" if isinstance(on, sqlite3.Connection) else "postgresql")

@@ -177,8 +177,7 @@ class Pipeline:
             )
         if not session.permitted("update", old):
             return Denied(action="update", entity=name)
-        amendable = codec.entity.__dict__.get("__amendable__", frozenset())
-        if codec.facts.append_only and not amendable.issuperset(changes) and not session.actor.is_system:
+        if codec.facts.append_only and not session.actor.is_system and not _amends(codec, old, changes):
             return Denied("append_only", entity=name)
         return None
 
@@ -330,6 +329,14 @@ def _differ(one: Any, other: Any) -> bool:
         return bool(one != other)
     except (ArithmeticError, RecursionError):
         return True
+
+
+def _amends(codec: Codec, old: Entity, changes: Mapping[str, Any]) -> bool:
+    """Say whether changes only add to what is written once: in the fields that may be amended, and of a list nothing goes."""
+    if not codec.entity.__dict__.get("__amendable__", frozenset()).issuperset(changes):
+        return False
+    lists = [name for name in changes if codec.fields[name].kind == "list"]
+    return all(item in (changes[name] or ()) for name in lists for item in codec.get(old, name))
 
 
 def _check_version(codec: Codec, version: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import bindparam, select
@@ -10,13 +11,17 @@ from sqlalchemy.exc import DBAPIError, StatementError
 
 from ..entities.entity import Entity
 from ..entities.fields import FieldSpec
-from ..entities.meta import logical_table
+from ..entities.meta import logical_table, spec
 from ..entities.validate import is_id
+from ..errors import Invalid
 from ..events.journal import history
+from ..permissions.money_sql import converts
 from .failures import translate
 from .writer import chunks
 
 if TYPE_CHECKING:
+    from sqlalchemy import Result
+
     from ..entities.codec import Codec
     from ..session import Session
 
@@ -117,6 +122,27 @@ class Reader:
             return self._session.shape.rows(self._session, statement)
         except (StatementError, OverflowError, UnicodeEncodeError) as e:
             raise translate(e) from e
+
+    def execute(self, statement: Any) -> Result[*tuple[Any, ...]]:
+        """Run a statement of the caller's as the actor may see it."""
+        unit = self._session.unit
+        # A statement that fails halfway (a missing rate) spoils a PostgreSQL transaction: keep what is before it.
+        spoils = self._crm.bound.kind == "postgresql" and not unit.looks and converts(statement)
+        try:
+            with unit.savepoint() if spoils else nullcontext():
+                # Read to the end: a failing row is then an error of this call. Long results go through `stream`.
+                return self._session.shape.execute(self._session, statement).freeze()()
+        except (StatementError, OverflowError, UnicodeEncodeError) as e:
+            raise translate(e) from e
+
+    def attached(self, record: Entity, field: FieldSpec) -> Any:
+        """Return what :meth:`attach` read for a reference of a record."""
+        name = field.name
+        if getattr(record, name) is None:
+            return None
+        if record._related is None or name not in record._related:
+            raise Invalid("not_preloaded", entity=spec(type(record)).name, field=name)
+        return record._related[name]
 
     def targets(self, entity: Any, ids: Sequence[str], *, attach: bool) -> dict[str, Any]:
         """Return which of *ids* exist for the actor, and will until the end: with their records where *attach*, else with None."""

@@ -147,7 +147,8 @@ class Rollups:
             Invalid: what is wrong with the rule.
         """
         codec = self._crm.codec(rollup.entity)
-        rule = bind(where, codec.facts, error=Invalid) & session.policy.rule("read", rollup.entity)
+        asked = bind(where, codec.facts, error=Invalid, extensions=self._crm.registry.extensions)
+        rule = asked & session.policy.rule("read", rollup.entity)
         if not _answers(session, rollup, rule) or any(_level(session, codec, n) for n in (*rollup.by, *filter(None, [rollup.of]))):
             return None
         table = self._table

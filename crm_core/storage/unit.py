@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ..errors import ReadOnly
 from ..permissions.prepared import send
+from .failures import typed
 
 if TYPE_CHECKING:
     from .idempotency import Keyed
@@ -33,6 +34,7 @@ class Unit:
         begun: whether the transaction has begun.
         epoch: grows with every write and every undoing, so what was read before may be out of date.
         undone: what to call when something of this transaction is undone.
+        hosts_failure: the database's error at what the host's ORM session had to flush first.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Unit:
         self.closed = False
         self._depth = 0
         self.keyed: Keyed | None = None
+        self.hosts_failure: BaseException | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +84,7 @@ class Unit:
         if self._connection is None:
             if self.closed:
                 raise ReadOnly("session_closed")
-            self._connection = self._stack.enter_context((self._look or self._begin)())
+            self._connection = self._open(self._look or self._begin)
             self.begun = self._look is None
         return self._connection
 
@@ -99,10 +102,17 @@ class Unit:
         """Return the connection of the transaction; what was read before it may be out of date."""
         if self.looks and not self.closed:
             self._stack.close()
-            self._connection = self._stack.enter_context(self._begin())
+            self._connection = self._open(self._begin)
             self.begun = True
             self.epoch += 1
         return self.connection
+
+    def _open(self, begin: Callable[[], AbstractContextManager[Connection]]) -> Connection:
+        try:
+            return self._stack.enter_context(begin())
+        except DBAPIError as e:
+            self.hosts_failure = e
+            raise
 
     @contextmanager
     def atomic(self) -> Iterator[Connection]:
@@ -148,10 +158,12 @@ class Unit:
         # Told to the driver: SQLAlchemy compiles both statements anew each time, which costs more than a record does.
         self._depth += 1
         name = f"crm_{self._depth}"
-        send(connection, f"SAVEPOINT {name}", [()])
+        with typed(write=self.write):
+            send(connection, f"SAVEPOINT {name}", [()])
         try:
             yield
-            send(connection, f"RELEASE SAVEPOINT {name}", [()])
+            with typed(write=self.write):
+                send(connection, f"RELEASE SAVEPOINT {name}", [()])
         except BaseException:
             self._undo()
             if not connection.invalidated:

@@ -19,7 +19,25 @@ from crm_analytics.api import Calendar, RebuildRollups
 from crm_analytics.parts import Asked, Part
 from crm_analytics.reading import Selection
 from crm_analytics.rolledup import rolled_up
-from crm_core import CRM, Account, Actor, Denied, Entity, Field, LoadError, MoneyField, Plugin, Ref, Role, Session, User, field, owner, team
+from crm_core import (
+    CRM,
+    Account,
+    Actor,
+    Denied,
+    Entity,
+    Field,
+    LoadError,
+    Money,
+    MoneyField,
+    Plugin,
+    Ref,
+    Role,
+    Session,
+    User,
+    field,
+    owner,
+    team,
+)
 from crm_core.rules import F, related
 from crm_sales.api import Opportunity, Sales
 
@@ -145,21 +163,27 @@ def deals(crm: CRM) -> None:
 
 
 @pytest.mark.parametrize(
-    ("actor", "used"),
+    ("actor", "seen"),
     [
-        (Actor("7", roles={"sales.manager"}), True),
-        (Actor("7", roles={"own"}), True),
-        (Actor("7", roles={"sales.rep"}), True),
-        (Actor("7", roles={"team"}, teams={"north"}), True),
-        (Actor("6", roles={"own"}), True),
-        (Actor("7", roles={"big"}), False),
-        (Actor("7", roles={"theirs"}), False),
+        (Actor("7", roles={"sales.manager"}), 4),
+        (Actor("7", roles={"own"}), 1),
+        (Actor("7", roles={"sales.rep"}), 1),
+        (Actor("7", roles={"team"}, teams={"north"}), 2),
+        (Actor("6", roles={"own"}), 0),
+        (Actor("7", roles={"big"}), None),  # by a field that no cell has
+        (Actor("7", roles={"theirs"}), None),
     ],
 )
-def test_rollups_answer_whom_they_tell_the_same_as_the_records(crm: CRM, actor: Actor, used: bool) -> None:
+def test_rollups_answer_whom_they_tell_the_same_as_the_records(crm: CRM, actor: Actor, seen: int | None) -> None:
     deals(crm)
     with crm.session(actor, write=False) as s:
-        assert_equal(s, used=used)
+        assert_equal(s, used=seen is not None)
+        measure: Any = crm.registry.figures["sales.deals_value"]
+        kept = rolled_up(s, measure, asked(crm))
+        if seen is None:
+            assert kept is None
+        else:
+            assert summed(kept or []) == ({((), "EUR"): Money(10 * seen, "EUR")} if seen else {})
 
 
 def test_rollups_do_not_answer_where_a_deal_is_shared_or_a_field_is_hidden(crm: CRM) -> None:

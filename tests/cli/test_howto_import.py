@@ -30,3 +30,12 @@ def _follow(text: str, crm: Run) -> int:
     for command, expected in steps:
         assert (command, crm(*shlex.split(command)).stdout) == (command, expected)
     return len(steps)
+
+
+MORE = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "import-more.md").read_text("utf-8")
+
+
+def test_the_page_on_importing_more_can_be_typed_along(folder: Path, crm: Run) -> None:
+    for name, content in FILES.findall(MORE):
+        (folder / name).write_text(content, "utf-8")
+    assert _follow(MORE, crm) == 4

@@ -1,4 +1,4 @@
-"""The demonstration survives power cuts: killed after each step and in the middle of some, it goes on to the same end."""
+"""The demonstration survives power cuts: killed after each step and within some, it goes on to the same end."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner
 from sqlalchemy import inspect, select
 
 from crm_core import CRM
 from crm_core.entities.meta import spec
+from crm_demo.command import demo, journal_rows
 from crm_demo.company import Company
-from crm_demo.play import play, progress
+from crm_demo.play import begin, play, progress
 from crm_demo.story import STORY
 from crm_demo.year import year
 from crm_erp_bridge.api import Invoice, Order, Payment
@@ -28,21 +30,33 @@ CUT = """
 import os, sys
 from pathlib import Path
 from crm_demo.company import Company
-from crm_demo.play import Step, play, progress
+from crm_demo.play import Step, begin, play
 from crm_demo.story import STORY
 from crm_demo.year import year
-url, days, early, root = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "early", Path(sys.argv[4])
-came = progress(url)
-company = Company(url, 7, root, lives=came.steps + 100 * early, now=came.clock)
+from crm_erp_bridge.api import FolderDrop
+url, days, when, root = sys.argv[1], int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
+came = begin(url, 7, days)
+company = Company(url, 7, root, lives=came.lives, now=came.clock)
 company.crm.migrate()
 steps = [*STORY, *year(days)]
 step = steps[came.steps]
 def cut(company):
     step.run(company)
     os._exit(9)
-if early:
+if when == "before its mark":
     steps[came.steps] = Step(step.name, cut, step.joined)
+if when == "at the ERP":
+    FolderDrop.apply = lambda self, ops: os._exit(9)
 play(company, steps, lambda step: os._exit(9))
+"""
+# Dies where a name says, in the command itself.
+COMMAND = """
+import os, sys
+import crm_demo.command
+from crm_erp_bridge.api import FolderDrop
+owner, name = {"ERP": (FolderDrop, "apply"), "report": (crm_demo.command, "report")}[sys.argv[1]]
+setattr(owner, name, lambda *_: os._exit(9))
+crm_demo.command.demo(["--days", "1", "--db", sys.argv[2]])
 """
 
 
@@ -54,12 +68,15 @@ def test_killed_after_each_step_and_in_some_it_comes_to_the_same_end(databases: 
     play(undisturbed, steps)
     kills = 0
     for done, step in enumerate(steps):
-        if done % 4 == 1 or not step.joined:
-            kills += _run_until_the_cut(database.url, "early", tmp_path / "cut")
+        cuts = ["before its mark"] if done % 4 == 1 or not step.joined else []
+        for when in ["at the ERP", *cuts] if step.name == "invoice" else cuts:
+            kills += _run_until_the_cut(CUT, database.url, str(DAYS), when, str(tmp_path / "cut"))
             assert progress(database.url).steps == done, "a step that was cut off left nothing"
-        kills += _run_until_the_cut(database.url, "late", tmp_path / "cut")
+        kills += _run_until_the_cut(CUT, database.url, str(DAYS), "after it", str(tmp_path / "cut"))
         assert progress(database.url).steps == done + 1
-    resumed = Company(database.url, 7, tmp_path / "cut", lives=99, now=progress(database.url).clock)
+    came = begin(database.url, 7, DAYS)
+    assert came.lives == kills, "each life is counted, so that no two make the same ids"
+    resumed = Company(database.url, 7, tmp_path / "cut", lives=came.lives, now=came.clock)
     play(resumed, steps)
     print(f"\n{resumed.crm.bound.kind}: {len(steps)} steps, {kills} kills, {len(_journal(resumed.crm))} journal rows, seed 7")
     assert _journal(resumed.crm) == _journal(undisturbed.crm)
@@ -70,9 +87,42 @@ def test_killed_after_each_step_and_in_some_it_comes_to_the_same_end(databases: 
     databases.drop(other)
 
 
-def _run_until_the_cut(url: str, when: str, root: Path) -> int:
+def test_killed_while_it_trades_with_the_erp_it_goes_on_once_the_dead_lease_is_over(tmp_path: Path) -> None:
+    db = tmp_path / "shop.db"
+    _run_until_the_cut(COMMAND, "ERP", str(db))
+    for options, words in ((["--days", "2"], "--days 1"), (["--days", "1", "--seed", "8"], "--seed 7")):
+        other = CliRunner().invoke(demo, [*options, "--db", str(db)])
+        assert (other.exit_code, words in other.output) == (1, True), "it says what it was begun with"
+    done = CliRunner().invoke(demo, ["--days", "1", "--db", str(db)])
+    assert done.exit_code == 0, done.output
+    assert "Going on after step 5" in done.output
+    assert db.with_suffix(".html").exists()
+
+
+def test_killed_before_its_report_it_writes_the_report_and_nothing_else(tmp_path: Path) -> None:
+    db = tmp_path / "shop.db"
+    _run_until_the_cut(COMMAND, "report", str(db))
+    report, rows = db.with_suffix(".html"), _rows(db)
+    assert not report.exists()
+    done = CliRunner().invoke(demo, ["--days", "1", "--db", str(db)])
+    assert done.exit_code == 0, done.output
+    assert report.read_text(encoding="utf-8").endswith("</html>\n")
+    assert _rows(db) == rows
+    again = CliRunner().invoke(demo, ["--days", "1", "--db", str(db)])
+    assert (again.exit_code, "--force" in again.output) == (1, True)
+
+
+def _rows(db: Path) -> int:
+    company = Company(f"sqlite:///{db}", 7, db.with_suffix("") / "erp")
+    try:
+        return journal_rows(company.crm)
+    finally:
+        company.close()
+
+
+def _run_until_the_cut(program: str, *args: str) -> int:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", CUT, url, str(DAYS), when, str(root)],
+        [sys.executable, "-W", "ignore", "-c", program, *args],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,

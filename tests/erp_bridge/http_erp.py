@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -31,6 +32,7 @@ from crm_erp_bridge.api import (
     OpResult,
     Page,
     Remote,
+    SchemaField,
     Throttled,
     Unavailable,
 )
@@ -38,6 +40,17 @@ from crm_erp_bridge.api import (
 KEY = "s3cret-of-the-erp"
 _TABLE = """CREATE TABLE IF NOT EXISTS record (
     entity TEXT, id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT, version INTEGER, modified TEXT, data TEXT, UNIQUE (entity, key))"""
+_SHOWN = """CREATE VIEW IF NOT EXISTS shown AS SELECT entity, id, key, version + count(line.record) AS version,
+    max(record.modified, coalesce(max(line.modified), '')) AS modified, data,
+    json_group_array(text) FILTER (WHERE text IS NOT NULL) AS lines
+    FROM record LEFT JOIN line ON line.record = id GROUP BY id"""
+_SELECT = "SELECT id, key, version, modified, data, lines FROM shown"
+_FIELDS = {
+    "customer": ["name", "web", "branch", "note", "price", "day", "at"],
+    "order": ["no", "customer", "date", "total", "tax", "net"],
+    "invoice": ["order", "total", "open"],
+    "payment": ["invoice", "amount"],
+}
 
 
 class _Server(ThreadingHTTPServer):
@@ -57,6 +70,10 @@ class HttpErp:
         self.now = datetime(2026, 3, 2, 9, tzinfo=UTC)
         with closing(self.connect()) as db:
             db.execute(_TABLE)
+            db.execute("CREATE TABLE IF NOT EXISTS line (record INTEGER, modified TEXT, text TEXT)")
+            db.execute(_SHOWN)
+        self.fields = {entity: {name: {"type": "text"} for name in names} for entity, names in _FIELDS.items()}
+        self.stock = {"P-1": "12.5"}
         handler = type("Bound", (_Handler,), {"erp": self})
         self._server = _Server(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -89,6 +106,24 @@ class HttpErp:
             made = [str(db.execute(insert, (entity, at, json.dumps(r))).lastrowid) for r in records]
             db.execute("COMMIT")
         return made
+
+    def sell(self, price: str, quantity: int, *, included: bool) -> dict[str, tuple[str, dict[str, str]]]:
+        """Sell with 19 % tax, upon the price or included in it: an order, its invoice, its payment: ids and amounts."""
+        cent, rate = Decimal("0.01"), Decimal("1.19")
+        given = Decimal(price) * quantity
+        total = given if included else (given * rate).quantize(cent, ROUND_HALF_UP)
+        net = (total / rate).quantize(cent, ROUND_HALF_UP) if included else given
+        amounts = {"total": str(total), "net": str(net), "tax": str(total - net)}
+        (order,) = self.write("order", [{"no": "S-1", **amounts}])
+        (invoice,) = self.write("invoice", [{"order": order, "total": str(total), "open": "0.00"}])
+        (payment,) = self.write("payment", [{"invoice": invoice, "amount": str(total)}])
+        paid = {"total": str(total), "open": "0.00"}
+        return {"order": (order, amounts), "invoice": (invoice, paid), "payment": (payment, {"amount": str(total)})}
+
+    def change_line(self, id: str, text: str) -> None:
+        """Change a line of a record in its table of lines; the record itself is not touched, as in many an ERP."""
+        with closing(self.connect()) as db:
+            db.execute("INSERT INTO line (record, modified, text) VALUES (?, ?, ?)", (id, self.tick(), text))
 
     def change(self, id: str, data: Mapping[str, Any]) -> None:
         with closing(self.connect()) as db:
@@ -143,23 +178,38 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _records(self, db: sqlite3.Connection, asked: dict[str, str]) -> Any:
         rows = db.execute(
-            "SELECT id, key, version, modified, data FROM record WHERE entity = ? AND (modified > ? OR (modified = ? AND id > ?))"
-            " AND modified <= ? ORDER BY modified, id LIMIT ?",
+            f"{_SELECT} WHERE entity = ? AND (modified > ? OR (modified = ? AND id > ?)) AND modified <= ? ORDER BY modified, id LIMIT ?",
             (asked["entity"], asked["since"], asked["since"], int(asked["after"]), asked["until"], int(asked["limit"])),
         )
         return [_shown(row) for row in rows]
 
     def _made(self, db: sqlite3.Connection, asked: dict[str, str]) -> Any:
-        select = "SELECT id, key, version, modified, data FROM record WHERE entity = ? AND key = ?"
-        return [_shown(row) for row in db.execute(select, (asked["entity"], asked["key"]))]
+        return [_shown(row) for row in db.execute(f"{_SELECT} WHERE entity = ? AND key = ?", (asked["entity"], asked["key"]))]
+
+    def _schema(self, db: sqlite3.Connection, asked: dict[str, str]) -> Any:
+        return self.erp.fields[asked["entity"]]
+
+    def _stock(self, db: sqlite3.Connection, asked: dict[str, str]) -> Any:
+        return {"quantity": self.erp.stock[asked["product"]]}
 
     def _ids(self, db: sqlite3.Connection, asked: dict[str, str]) -> Any:
-        select = "SELECT id, version FROM record WHERE entity = ? AND id > ? ORDER BY id LIMIT ?"
+        select = "SELECT id, version FROM shown WHERE entity = ? AND id > ? ORDER BY id LIMIT ?"
         return {str(i): str(v) for i, v in db.execute(select, (asked["entity"], int(asked["after"]), int(asked["limit"])))}
 
 
 def _shown(row: tuple[Any, ...]) -> dict[str, Any]:
-    return {"id": str(row[0]), "key": row[1] or "", "version": str(row[2]), "modified": row[3], "data": json.loads(row[4])}
+    return {
+        "id": str(row[0]),
+        "key": row[1] or "",
+        "version": str(row[2]),
+        "modified": row[3],
+        "data": {**json.loads(row[4]), **_lines(row[5])},
+    }
+
+
+def _lines(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    return {"lines": found} if found else {}
 
 
 def _write(db: sqlite3.Connection, op: dict[str, Any], at: str) -> dict[str, Any]:
@@ -170,7 +220,7 @@ def _write(db: sqlite3.Connection, op: dict[str, Any], at: str) -> dict[str, Any
         db.execute(insert, (op["entity"], op["key"], at, json.dumps(op["data"])))
         id, version = db.execute("SELECT id, version FROM record WHERE entity = ? AND key = ?", (op["entity"], op["key"])).fetchone()
         return {"id": str(id), "version": str(version)}
-    row = db.execute("SELECT id, key, version, modified, data FROM record WHERE id = ?", (op["id"],)).fetchone()
+    row = db.execute(f"{_SELECT} WHERE id = ?", (op["id"],)).fetchone()
     if row is None:
         return {"fatal": "it is gone"}
     if op["expect"] and op["expect"] != str(row[2]):
@@ -184,7 +234,7 @@ class HttpConnector(Connector):
     """Its connector, as an integrator would write it."""
 
     entities: Mapping[str, EntityCaps] = dict.fromkeys(
-        ("customer", "order"), EntityCaps(cursor="time", id_listing=True, optimistic_lock=True, bulk_read=500)
+        _FIELDS, EntityCaps(cursor="time", id_listing=True, optimistic_lock=True, bulk_read=500)
     )
 
     def __init__(self, address: tuple[str, int], key: str = KEY, patience: float = 2.0) -> None:
@@ -229,6 +279,15 @@ class HttpConnector(Connector):
     def list_ids(self, entity: str, after: str | None, limit: int, scope: str) -> IdPage:
         found = self._call("GET", "/ids", {"entity": entity, "after": after or 0, "limit": limit})
         return IdPage(found, list(found)[-1] if len(found) == limit else None)
+
+    def schema(self, entity: str) -> Mapping[str, SchemaField]:
+        return {name: SchemaField(**given) for name, given in self._call("GET", "/schema", {"entity": entity}).items()}
+
+    def ask(self, question: str, args: dict[str, Any], *, timeout: timedelta) -> dict[str, Any]:
+        if question != "stock":
+            return super().ask(question, args, timeout=timeout)
+        found: dict[str, Any] = self._call("GET", "/stock", args)
+        return found
 
     def _call(self, method: str, path: str, asked: dict[str, Any] | None = None, body: Any = None) -> Any:
         query = "&".join(f"{k}={quote(str(v))}" for k, v in (asked or {}).items())

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
 from crm_erp_bridge.api import Connector, FolderDrop, FolderSettings
-from crm_erp_bridge.conformance import Subject
+from crm_erp_bridge.conformance import Document, Subject
 from crm_erp_bridge.folder import write_whole
 from tests.erp_bridge.http_erp import KEY, HttpConnector, HttpErp
 
@@ -62,6 +62,21 @@ class HttpSubject(Subject):
     def living(self) -> Mapping[str, Mapping[str, Any]]:
         return self.erp.rows(self.entity)
 
+    def begin(self, record: Mapping[str, Any]) -> Callable[[], str]:
+        at = self.erp.tick()
+        return lambda: self.erp.write(self.entity, [record], at=at)[0]
+
+    def change_line(self, id: str) -> bool:
+        self.erp.change_line(id, "Another address")
+        return True
+
+    def documents(self) -> Sequence[Document]:
+        sold = [self.erp.sell("33.33", 3, included=included) for included in (False, True)]
+        return [Document(entity, id, amounts) for sale in sold for entity, (id, amounts) in sale.items()]
+
+    def questions(self) -> Sequence[tuple[str, dict[str, Any], dict[str, Any]]]:
+        return [("stock", {"product": "P-1"}, {"quantity": self.erp.stock["P-1"]})]
+
     def close(self) -> None:
         self.erp.close()
 
@@ -77,7 +92,7 @@ class FolderSubject(Subject):
         self._numbers = itertools.count(1)
 
     def connector(self, address: tuple[str, int] | None = None) -> Connector:
-        return FolderDrop(FolderSettings(root=self.root, entities=[self.entity]))
+        return FolderDrop(FolderSettings(root=self.root, entities=[self.entity, "order"]))
 
     def sample(self, n: int) -> dict[str, Any]:
         return {"name": f"Customer {n}"}
@@ -104,6 +119,19 @@ class FolderSubject(Subject):
 
     def living(self) -> Mapping[str, Mapping[str, Any]]:
         return self._records
+
+    def change_line(self, id: str) -> bool:
+        self._records[id]["addresses"] = [{"city": "Another one"}]
+        self._drop(id)
+        return True
+
+    def documents(self) -> Sequence[Document]:
+        """What the ERP exports: amounts in its own decimals, as text and as JSON's numbers."""
+        upon = {"total": "118.99", "net": "99.99", "tax": "19.00"}
+        included = {"total": "99.99", "net": "84.03", "tax": "15.96"}
+        numbers = ", ".join(f'"{name}": {amount}' for name, amount in included.items())
+        write_whole(self.root / "incoming" / "order-000001.json", f'[{json.dumps({"id": "O1", **upon})}, {{"id": "O2", {numbers}}}]')
+        return [Document("order", "O1", upon), Document("order", "O2", included)]
 
     def approve(self) -> None:
         for path in sorted((self.root / "outgoing").rglob("*.json")):

@@ -9,6 +9,7 @@ from typing import ClassVar
 import attrs
 import pytest
 
+from crm_core import Account
 from crm_erp_bridge.api import Binding, EntityCaps, ErpBridge, Ok, Op, OpResult, Page, Pending, Remote, Run, RunKind, Unavailable
 from crm_erp_bridge.conformance import TcpProxy
 from crm_erp_bridge.conformance.proxy import cut_reply
@@ -53,6 +54,43 @@ def test_c63_what_waits_for_approval_is_bound_at_once_and_done_when_approved(
     desk.later(minutes=10)
     assert desk.sync.push() == {"customer.done": 1}
     assert desk.there() == ["Acme"]
+
+
+class Changing(HttpConnector):
+    """An ERP in which we may change customers, and make none."""
+
+    entities: Mapping[str, EntityCaps] = {n: attrs.evolve(c, create=False) for n, c in HttpConnector.entities.items()}
+    tried: ClassVar[list[str]] = []
+
+    def apply(self, ops: Sequence[Op]) -> list[OpResult]:
+        self.tried.extend(op.kind for op in ops)
+        return super().apply(ops)
+
+
+class Making(Changing):
+    """The other way round."""
+
+    entities: Mapping[str, EntityCaps] = {n: attrs.evolve(c, update=False) for n, c in HttpConnector.entities.items()}
+
+
+@pytest.mark.parametrize(("connector", "tried", "refused"), [(Changing, ["update"], "create"), (Making, ["create"], "update")])
+def test_what_the_erp_cannot_write_is_not_tried_and_is_a_dead_letter(
+    make_http_desk: MakeHttpDesk, connector: type[Changing], tried: list[str], refused: str
+) -> None:
+    connector.tried.clear()
+    desk = make_http_desk(connector=connector)
+    desk.erp.write("customer", [{"name": "Beta"}])
+    desk.later(minutes=1)
+    desk.sync.pull()
+    with desk.crm.session(SYSTEM) as s:
+        s.update(Account, s.query(Account).one().id, {"website": "https://beta.example"})
+    desk.make("Acme")
+    desk.sync.push()
+    with desk.crm.session(OPERATOR) as s:
+        (letter,) = s.use(ErpBridge).dead_letters("http")
+        assert letter.error["code"] == "erp_bridge.not_offered"
+        assert letter.error["params"] == {"what": f"{refused} customer"}
+    assert connector.tried == tried
 
 
 class Merging(HttpConnector):

@@ -11,16 +11,17 @@ from types import ModuleType
 import click.testing
 import pytest
 
-from crm_core import Money
-from crm_erp_bridge.api import Order
+from crm_core import CRM, Money
+from crm_erp_bridge import plugin
+from crm_erp_bridge.api import Bridge, FolderDrop, Order
 from tests.erp_bridge.conftest import SYSTEM, Desk, customer, order
 
 Run = Callable[..., click.testing.Result]
 
 
 @pytest.fixture
-def run(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run ``crm --app host:crm erp`` with arguments, on the desk's CRM."""
+def run_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[CRM], Run]:
+    """Give what runs ``crm --app host:crm erp`` with arguments, on a CRM."""
     folder = tmp_path / "site" / "some_vendor-1.0.dist-info"
     folder.mkdir(parents=True)
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: some-vendor\nVersion: 1.0\n")
@@ -28,7 +29,6 @@ def run(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.syspath_prepend(folder.parent)
     importlib.invalidate_caches()
     host = ModuleType("host_of_the_desk")
-    host.crm = desk.crm  # type: ignore[attr-defined]  # what a host's module has
     monkeypatch.setitem(sys.modules, "host_of_the_desk", host)
     from crm_core.cli.app import app
 
@@ -36,7 +36,17 @@ def run(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         given = ["--app", "host_of_the_desk:crm", "--lang", lang, "erp", *arguments]
         return click.testing.CliRunner().invoke(app, given, prog_name="crm")
 
-    return called
+    def on(crm: CRM) -> Run:
+        host.crm = crm  # type: ignore[attr-defined]  # what a host's module has
+        return called
+
+    return on
+
+
+@pytest.fixture
+def run(desk: Desk, run_on: Callable[[CRM], Run]) -> Run:
+    """Run it on the desk's CRM."""
+    return run_on(desk.crm)
 
 
 def test_c63_plan_pull_and_reconcile_from_the_command_line(desk: Desk, run: Run) -> None:
@@ -62,10 +72,10 @@ def test_c63_dead_letters_from_the_command_line_in_the_readers_language(desk: De
     listed = run("dead", "files", lang="zh").output.splitlines()
     assert [line.split("  ", 1)[1] for line in listed] == ["order  等待中  正在等待尚未到达的 customer C9。"] * 2
     one, two = (line.split()[0] for line in listed)
-    assert run("discard", one, "--reason", "a test").exit_code == 0
-    assert run("replay", two).exit_code == 0
+    assert run("discard", "files", one, "--reason", "a test").exit_code == 0
+    assert run("replay", "files", two).exit_code == 0
     assert [line.split()[0] for line in run("dead", "files").output.splitlines()] == [two]
-    failed = run("replay", one)
+    failed = run("replay", "files", one)
     assert (failed.exit_code, failed.output) == (1, "Error: This is no dead letter any more: it is on its way, done or discarded.\n")
 
 
@@ -73,4 +83,21 @@ def test_c63_a_push_from_the_command_line_and_an_unknown_bridge(desk: Desk, run:
     assert run("push", "files").output == "nothing to do\n"
     failed = run("push", "flies")
     assert (failed.exit_code, failed.output) == (1, "Error: There is no bridge flies. There are: files.\n")
-    assert "no dead letter nobody" in run("replay", "nobody").output
+    assert "no dead letter nobody" in run("replay", "files", "nobody").output
+
+
+def test_without_a_tenant_letters_are_those_of_the_bridge_s_first_scope(
+    desk: Desk, make_crm: Callable[..., CRM], run_on: Callable[[CRM], Run]
+) -> None:
+    mapping, scopes = desk.root / "erp.toml", {"100": "cn-head", "101": "cn-east"}
+    bridges = [Bridge(name, FolderDrop, mapping=mapping, scopes=scopes, settings=desk.settings) for name in ("a", "b")]
+    run = run_on(make_crm(plugins=[plugin.configured(bridges=bridges)]))
+    desk.drop("order-1.json", order("O1", "C9"), scope="100")
+    assert run("pull", "a").exit_code == 0
+    (letter,) = (line.split()[0] for line in run("dead", "a").output.splitlines())
+    assert run("dead", "a", "--tenant", "cn-east").output == ""
+    assert "no dead letter" in run("discard", "b", letter, "--reason", "of another bridge").output
+    assert "no dead letter" in run("replay", "a", letter, "--tenant", "cn-east").output
+    assert run("replay", "a", letter).exit_code == 0
+    assert run("discard", "a", letter, "--reason", "a test").exit_code == 0
+    assert run("dead", "a").output == ""

@@ -11,7 +11,7 @@ from threading import Barrier, Thread
 import pytest
 
 from crm_core import Account, Refused
-from crm_erp_bridge.api import Binding, Cursor, OpState, Order, Outbound, Parked, Sync, Throttled, Unavailable
+from crm_erp_bridge.api import Binding, Cursor, OpState, Order, Outbound, Parked, Run, SchemaChanged, Sync, Throttled, Unavailable
 from crm_erp_bridge.conformance import TcpProxy
 from crm_erp_bridge.conformance.proxy import answer, cut_reply, cut_request, silent
 from tests.erp_bridge.conftest import MakeHttpDesk
@@ -218,3 +218,18 @@ def test_c63_four_runs_at_once_write_each_op_once(desk: HttpDesk) -> None:
         thread.join()
     assert (len(desk.erp.rows("customer")), len(desk.there()), open_writes(desk)) == (20, 20, 0)
     assert set(codes) <= {"erp_bridge.busy"}
+
+
+def test_c63_a_mapped_field_that_the_erp_has_no_more_stops_its_stream_alone(make_http_desk: MakeHttpDesk) -> None:
+    desk = make_http_desk()
+    desk.erp.write("customer", [{"name": "Acme"}])
+    del desk.erp.fields["order"]["total"]
+    desk.later(minutes=1)
+    with pytest.raises(SchemaChanged) as error:
+        desk.sync.pull()
+    assert (error.value.code, error.value.params) == ("erp_bridge.schema_changed", {"fields": "order.total"})
+    assert desk.names() == ["Acme"], "what is not touched by it was taken in"
+    with desk.crm.session(SYSTEM) as s:
+        assert [(r.ok, r.error) for r in s.query(Run).all()] == [(False, "erp_bridge.schema_changed")]
+    desk.erp.fields["order"]["total"] = {"type": "text"}
+    desk.sync.pull()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from hypothesis import strategies as st
 import crm_erp_bridge
 from crm_core import CRM, Actor, CRMError, Denied, Invalid, LoadError, Role
 from crm_erp_bridge import api, plugin
-from crm_erp_bridge.api import Bridge, Connector, ErpBridge, FolderDrop, NotOffered, Sync
+from crm_erp_bridge.api import Bridge, CheckResult, Connector, ErpBridge, FolderDrop, NotOffered, Op, OpResult, Page, Sync
 from crm_erp_bridge.codecs import CODECS, Options
 from crm_erp_bridge.deals import plugin as deals
 from crm_erp_bridge.mapping import ErpMapping
 from crm_erp_bridge.messages import _EN
 from crm_erp_bridge.settings import Settings
 from tests.erp_bridge.conftest import OPERATOR, SYSTEM, Desk, order
+from tests.erp_bridge.http_desk import START
 
 HOW_TO = (Path(__file__).parents[2] / "docs" / "how-to" / "erp.md").read_text(encoding="utf-8")
 FILES = [p for p in Path(crm_erp_bridge.__file__).parent.glob("*.py") if p.name not in ("labels.py", "messages.py")]
@@ -108,12 +110,27 @@ def test_two_bridges_of_one_name_are_refused(desk: Desk, make_crm: Callable[...,
 
 def test_what_a_connector_does_not_write_it_does_not_offer() -> None:
     class Least(Connector):
-        pass
+        def check(self) -> CheckResult:
+            return CheckResult(version="1", server_time=START, scopes=())
+
+        def read(self, entity: str, cursor: str | None, until: datetime, limit: int, scope: str) -> Page:
+            return Page([], complete=True)
+
+        def apply(self, ops: Sequence[Op]) -> list[OpResult]:
+            return []
 
     least = Least()
     assert least.capabilities()["offers"] == []
     with pytest.raises(NotOffered):
         least.find("customer", "k")
+
+
+def test_a_connector_that_lacks_what_is_needed_is_not_made() -> None:
+    class Unfinished(Connector):
+        pass
+
+    with pytest.raises(TypeError, match=r"apply.*check.*read"):
+        Unfinished()  # type: ignore[abstract]  # the mistake
 
 
 def test_a_live_question_goes_to_the_connector_and_no_further(desk: Desk) -> None:

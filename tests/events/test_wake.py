@@ -40,10 +40,11 @@ class Log:
             self.names.append(name)
             self._more.notify_all()
 
-    def wait(self, *names: str) -> None:
-        """Wait until all of *names* were noted."""
+    def until(self, *names: str) -> list[str]:
+        """Wait until all of *names* were noted, or too long; return what was."""
         with self._more:
-            assert self._more.wait_for(lambda: set(names) <= set(self.names), timeout=20), f"{names} in {self.names}"
+            self._more.wait_for(lambda: set(names) <= set(self.names), timeout=20)
+            return list(self.names)
 
 
 @pytest.fixture
@@ -72,11 +73,11 @@ def worker(w: World, closing: ExitStack) -> Iterator[Worker]:
 def test_a_commit_wakes_the_worker(w: World, worker: Worker, log: Log) -> None:
     w.boxes(["before"])
     worker.start()
-    log.wait("before")
+    assert log.until("before") == ["before"]
     began = time.monotonic()
     for n in range(10):
         w.boxes([f"b{n}"])
-        log.wait(f"b{n}")
+        assert log.until(f"b{n}")[-1] == f"b{n}"
     print(f"{w.crm.bound.kind}: {(time.monotonic() - began) * 100:.0f} ms from commit to delivery, mean of 10")
     worker.stop(timeout=20)
     w.boxes(["after"])
@@ -90,7 +91,7 @@ def test_a_commit_of_another_process_wakes_the_worker(
     worker.start()
     elsewhere = new_world(plugin, seed=99)
     elsewhere.boxes(["theirs"])
-    log.wait("theirs")
+    assert log.until("theirs") == ["theirs"]
 
 
 def test_nothing_committed_is_missed_between_two_waits(w: World, worker: Worker, log: Log) -> None:
@@ -98,7 +99,7 @@ def test_nothing_committed_is_missed_between_two_waits(w: World, worker: Worker,
     names = [f"b{n}" for n in range(60)]
     for name in names:
         w.boxes([name])
-    log.wait(*names)
+    assert log.until(*names) == names
 
 
 def test_a_started_worker_starts_once_and_stops_once(w: World, worker: Worker, log: Log) -> None:
@@ -111,13 +112,13 @@ def test_a_started_worker_starts_once_and_stops_once(w: World, worker: Worker, l
     assert threading.active_count() == before
     worker.start()
     w.boxes(["again"])
-    log.wait("again")
+    assert log.until("again") == ["again"]
 
 
 def test_no_connection_goes_on_listening_after_a_stop(w: World, worker: Worker, log: Log, database: Database) -> None:
     worker.start()
     w.boxes(["a"])
-    log.wait("a")
+    assert log.until("a") == ["a"]
     worker.stop(timeout=20)
     assert w.crm.bound.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a QueuePool
     if database.kind == "postgresql":
@@ -142,7 +143,7 @@ def test_a_failing_run_is_logged_and_tried_again(
     worker = Worker(Delivery(), w.crm.bound.engine, w.crm.tables, w.crm.runtime, poll=NEVER)
     w.boxes(["a"])
     worker.start()
-    log.wait("a")
+    assert log.until("a") == ["a"]
     worker.stop(timeout=20)
     assert "delivery failed; next try in" in caplog.text
     assert "the database is away" in caplog.text
@@ -152,11 +153,14 @@ def test_a_failing_run_is_logged_and_tried_again(
 def test_a_connection_that_the_server_ends_is_replaced(w: World, worker: Worker, log: Log, database: Database) -> None:
     worker.start()
     w.boxes(["a"])
-    log.wait("a")
+    assert log.until("a") == ["a"]
+    listening = "FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
     with database.engine().begin() as connection:
-        connection.execute(sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"))
+        assert connection.scalars(sa.text(f"SELECT pg_terminate_backend(pid) {listening}")).all() == [True]
     w.boxes(["b"])
-    log.wait("b")
+    assert log.until("b") == ["a", "b"]  # by the look that follows a new connection
+    w.boxes(["c"])
+    assert log.until("c") == ["a", "b", "c"]  # by what the new connection heard
 
 
 def test_the_worker_wakes_for_a_parked_event_that_is_due(w: World, database: Database) -> None:
@@ -184,7 +188,7 @@ def test_the_callers_own_thread_can_do_it(w: World, worker: Worker, log: Log) ->
     w.boxes(["a"])
 
     def stop() -> None:
-        log.wait("a")
+        log.until("a")
         worker.stop()
 
     stopper = threading.Thread(target=stop)
@@ -199,8 +203,10 @@ def test_a_database_in_memory_is_polled(plugin: Plugin, log: Log) -> None:
     made = world(memory, plugin)
     worker = Worker(made.crm.delivery, made.crm.bound.engine, made.crm.tables, made.crm.runtime, poll=timedelta(milliseconds=20))
     worker.start()
-    made.boxes(["a"])
-    log.wait("a")
+    for name in ("a", "b"):
+        made.boxes([name])
+        assert log.until(name)[-1] == name
+        time.sleep(0.1)  # so that the next comes while the worker waits
     worker.stop(timeout=20)
     made.crm.close()
 
@@ -209,8 +215,9 @@ def test_a_crm_gives_its_worker(w: World, log: Log) -> None:
     worker = w.crm.worker()
     worker.start()
     w.boxes(["a"])
-    log.wait("a")
+    assert log.until("a") == ["a"]
     worker.stop(timeout=20)
+    assert w.crm.run_pending() == 0
 
 
 def test_a_crm_on_an_async_engine_delivers_too(database: Database, plugin: Plugin, log: Log) -> None:

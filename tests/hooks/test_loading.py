@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from itertools import combinations, permutations
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -17,12 +15,12 @@ from crm_core.entities.customer import Account, Contact
 from crm_core.entities.entity import Entity, Extension
 from crm_core.entities.fields import Field, field
 from crm_core.entities.meta import spec
-from crm_core.errors import Invalid, LoadError
+from crm_core.errors import Invalid
 from crm_core.events.event import Created, Event
 from crm_core.hooks.core_specs import CORE, before_write
 from crm_core.hooks.measures import Fact
 from crm_core.hooks.plugin import Plugin
-from crm_core.hooks.registry import Registry, discover
+from crm_core.hooks.registry import Registry
 from crm_core.hooks.spec import Ctx, FilterHook
 from crm_core.permissions.roles import Role
 from tests.hooks.host import refused
@@ -41,6 +39,11 @@ def test_plugins_load_after_those_they_require_and_else_as_given() -> None:
     assert names(Registry([a, b, c, d])) == ["c", "b", "a", "d"]
     assert names(Registry([d, a, c, b])) == ["d", "c", "b", "a"]
     assert Registry([a, b, c]).plugins[0] is CORE
+
+
+def test_permutations_of_the_list_give_the_same_plugins() -> None:
+    made = [plugin("a"), plugin("b", a=""), plugin("c", b="")]
+    assert {tuple(names(Registry(p))) for p in permutations(made)} == {("a", "b", "c")}
 
 
 @given(st.data())
@@ -394,54 +397,3 @@ def test_every_load_error_is_worded_in_both_languages() -> None:
     for error in errors:
         assert error.message("zh") != error.message("en")
         assert error.code not in error.message("zh")
-
-
-# Installed plugins
-
-
-@pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Two installed distributions: one with a good plugin and a broken one, one with something else."""
-    for name, body in {
-        "crm_good_x": "from crm_core.hooks.plugin import Plugin\nplugin = Plugin('good', version='1')\n",
-        "crm_broken_x": "raise RuntimeError('no licence')\n",
-        "crm_other_x": "plugin = 'not one'\n",
-    }.items():
-        (tmp_path / f"{name}.py").write_text(body)
-    info = tmp_path / "x-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: x\nVersion: 1\n")
-    lines = [f"{n} = crm_{n}_x:plugin" for n in ("good", "broken", "other")]
-    (info / "entry_points.txt").write_text("[crm.plugins]\n" + "\n".join(lines) + "\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield
-    for name in ("good", "broken", "other"):
-        sys.modules.pop(f"crm_{name}_x", None)
-
-
-@pytest.mark.usefixtures("installed")
-def test_only_the_plugins_that_were_picked_are_imported() -> None:
-    (good,) = discover(["good"])
-    assert names(Registry([good])) == ["good"]
-    assert "crm_good_x" in sys.modules
-    assert "crm_broken_x" not in sys.modules
-
-
-@pytest.mark.usefixtures("installed")
-@pytest.mark.parametrize(
-    ("name", "code", "said"),
-    [
-        ("goot", "plugin_not_installed", "Did you mean good"),
-        ("broken", "plugin_import_failed", "no licence"),
-        ("other", "not_a_plugin", "crm_other_x"),
-    ],
-)
-def test_a_plugin_that_cannot_be_loaded_says_why(name: str, code: str, said: str) -> None:
-    with pytest.raises(LoadError, match=said) as caught:
-        discover([name])
-    assert caught.value.code == code
-
-
-def test_permutations_of_the_list_give_the_same_plugins() -> None:
-    made = [plugin("a"), plugin("b", a=""), plugin("c", b="")]
-    assert {tuple(names(Registry(p))) for p in permutations(made)} == {("a", "b", "c")}

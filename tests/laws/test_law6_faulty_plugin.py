@@ -17,6 +17,8 @@ from crm_core import (
     Created,
     CRMError,
     Denied,
+    Entity,
+    Field,
     FixedClock,
     LoadError,
     NotReadable,
@@ -29,6 +31,7 @@ from crm_core import (
     after_write,
     before_write,
     check_write,
+    field,
 )
 from crm_core.hooks.core_specs import Change, WriteCtx
 from crm_core.hooks.health import QUARANTINE_AFTER
@@ -138,6 +141,34 @@ def test_the_host_works_again_when_the_hooks_of_a_broken_plugin_rest(make_crm: M
     assert crm.plugins_health()[0].since is None
 
 
+def test_what_a_plugins_own_records_are_made_of_never_rests(make_crm: MakeCRM) -> None:
+    """Else a deal would be won without its status, its history and its event, and nobody would hear of it."""
+    plugin, broken = Plugin("acme", version="1"), [True]
+
+    class Claim(Entity):
+        name: Field[str]
+        state: Field[str] = field(default="")
+
+    plugin.entities(Claim)
+
+    @plugin.hook(before_write, on=Claim)
+    def enter(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
+        for change in changes:
+            if broken:
+                raise ZeroDivisionError
+            change.record.state = "entered"  # type: ignore[attr-defined]  # on=Claim
+        return changes
+
+    crm = make_crm(plugins=[plugin])
+    for tenant in ["a"] * (QUARANTINE_AFTER + 5) + ["b"]:
+        with pytest.raises(PluginFailed, match="acme"), crm.session(Actor.system("test", tenant=tenant)) as s:
+            s.create(Claim(name="lost"))
+    broken.clear()
+    with crm.session(Actor.system("test", tenant="b")) as s:
+        s.create(Claim(name="kept"))
+        assert [(c.name, c.state) for c in s.query(Claim).all()] == [("kept", "entered")]
+
+
 def test_vetoes_restrictions_and_field_policies_of_a_plugin_in_quarantine_stay_in_force(make_crm: MakeCRM) -> None:
     crm = make_crm(plugins=[Acme({"greet"}).plugin])
     fail(crm, QUARANTINE_AFTER)
@@ -235,9 +266,11 @@ def test_a_quarantine_is_of_one_crm_alone(make_crm: MakeCRM) -> None:
 def test_a_host_may_choose_the_number_or_that_nothing_rests(make_crm: MakeCRM) -> None:
     strict = make_crm(plugins=[Acme({"greet"}).plugin], quarantine_after=1)
     fail(strict, 1)
-    create(strict, "one")
+    assert [account.name for account in create(strict, "one")] == ["one"]
     patient = make_crm(plugins=[Acme({"greet"}).plugin], quarantine_after=None)
     fail(patient, 2 * QUARANTINE_AFTER)
+    assert [crm.plugins_health()[0].since is not None for crm in (strict, patient)] == [True, False]
+    assert (accounts(strict), accounts(patient)) == (["one"], [])
 
 
 def test_the_quarantine_is_logged_once_with_the_plugin_s_name(make_crm: MakeCRM, caplog: pytest.LogCaptureFixture) -> None:

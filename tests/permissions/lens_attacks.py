@@ -18,11 +18,13 @@ from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.types import TypeDecorator, UserDefinedType
 
-from crm_core.entities.columns import EntityColumn, EntityTable, MoneySum, alias
-from crm_core.entities.meta import logical_table
+from crm_core.entities.columns import EntityColumn, EntityTable, MoneySum, alias, columns_of
+from crm_core.entities.meta import extension_fields, logical_table
 from crm_core.entities.sqltypes import DecimalType, InstantType
 from crm_core.errors import CRMError, MixedCurrency, NotReadable, Refused
 from tests.permissions.lens_world import Absent, Company, Deal, Firm
+
+ABSENT = extension_fields(Absent)["points"]
 
 Attack = tuple[str, Callable[[], Any], type[CRMError]]
 SECRET = "(SELECT max(salary) FROM crm_firm)"
@@ -147,12 +149,18 @@ def disguised_column(company: Company) -> Any:
     return select(column)
 
 
-def attacks(company: Company, kind: str) -> Iterator[Attack]:
+def attacks(company: Company) -> Iterator[Attack]:
     """Yield what must be refused for a user who cannot read ``Firm.salary`` and sees ``Firm.phone`` masked."""
+    yield from ((name, build, Refused) for name, build in refused(company))
+    yield from ((name, build, NotReadable) for name, build in hidden())
+    yield from ((name, build, MixedCurrency) for name, build in mixed())
+
+
+def refused(company: Company) -> list[tuple[str, Callable[[], Any]]]:
+    """Return forms that no lens lets through."""
     physical = company.tables.entities[Deal]
     journal = company.tables.system.journal
-    f2 = alias(Firm, "f2")
-    refused: list[tuple[str, Callable[[], Any]]] = [
+    return [
         ("text", lambda: sa.text("SELECT * FROM crm_deal")),
         ("text columns", lambda: sa.text("SELECT id FROM crm_deal").columns(sa.column("id"))),
         ("text in columns", lambda: select(sa.text("* FROM crm_deal"))),
@@ -285,8 +293,12 @@ def attacks(company: Company, kind: str) -> Iterator[Attack]:
         ("money filter", lambda: select(Deal.amount.total().filter(Deal.open)).where(Deal.amount.currency == "EUR")),
         ("no select", lambda: "SELECT 1"),
     ]
-    yield from ((name, build, Refused) for name, build in refused)
-    hidden: list[tuple[str, Callable[[], Any]]] = [
+
+
+def hidden() -> list[tuple[str, Callable[[], Any]]]:
+    """Return questions that a hidden or masked field would answer."""
+    f2 = alias(Firm, "f2")
+    return [
         ("hidden column", lambda: select(Firm.salary)),
         ("hidden column of an alias", lambda: select(f2.salary)),
         ("hidden column in where", lambda: select(Firm.id).where(Firm.salary > 1)),
@@ -301,7 +313,7 @@ def attacks(company: Company, kind: str) -> Iterator[Attack]:
         ("whole entity with a hidden column", lambda: select(Firm)),
         ("whole alias with a hidden column", lambda: select(f2)),
         ("column of an absent plugin", lambda: select(Absent.points)),
-        ("column of an absent plugin by name", lambda: select(logical_table(Firm).c.absent_points)),
+        ("column of an absent plugin in an alias", lambda: select(*columns_of(ABSENT, logical_table(Firm).alias()))),
         ("masked column in where", lambda: select(Firm.id).where(Firm.phone == "+491")),
         ("masked column in like", lambda: select(Firm.id).where(Firm.phone.startswith("+4"))),
         ("masked column in order by", lambda: select(Firm.id).order_by(Firm.phone)),
@@ -311,10 +323,13 @@ def attacks(company: Company, kind: str) -> Iterator[Attack]:
         ("masked column in a subquery's where", lambda: select(Deal.id).where(Deal.firm.in_(select(Firm.id).where(Firm.phone == "+491")))),
         ("forged entity", forged_table),
     ]
-    yield from ((name, build, NotReadable) for name, build in hidden)
+
+
+def mixed() -> list[tuple[str, Callable[[], Any]]]:
+    """Return sums and comparisons of unlike currencies."""
     pair, amount = Deal.amount.__clause_element__(), Deal.amount.amount
     d2 = alias(Deal, "d2")
-    mixed: list[tuple[str, Callable[[], Any]]] = [
+    return [
         ("sum over currencies", lambda: select(Deal.amount.sum())),
         ("sum grouped by another column", lambda: select(Deal.owner, Deal.amount.sum()).group_by(Deal.owner)),
         ("sum grouped by another alias", lambda: select(Deal.amount.sum()).join(d2, d2.id == Deal.id).group_by(d2.amount.currency)),
@@ -355,4 +370,3 @@ def attacks(company: Company, kind: str) -> Iterator[Attack]:
         ("money in a case", lambda: select(case((Deal.open, pair)))),
         ("money method asc", lambda: select(Deal.id).order_by(Deal.amount.asc())),
     ]
-    yield from ((name, build, MixedCurrency) for name, build in mixed)

@@ -50,7 +50,20 @@ def again(entity: Any, name: str | None = None) -> Any:
 
 def read_forms(f: Any, d: Any, kind: str) -> Iterator[Form]:
     """Yield selects on firms *f* and deals *d*; those whose name begins with "ordered" answer in order."""
-    f2, d2 = again(f, "f2"), again(d)
+    yield from plain(f, d)
+    yield from joins(f, d)
+    yield from nested(f, d)
+    yield from grouped(f, d)
+    yield from computed(f, d)
+    yield from arranged(f, d)
+    yield from of_money(f, d)
+    if kind == "postgresql":
+        yield from of_postgresql(f, d)
+
+
+def plain(f: Any, d: Any) -> Iterator[Form]:
+    """Columns and conditions."""
+    d2 = again(d)
     yield "columns", select(d.id, d.name)
     yield "whole entity", select(d)
     yield "whole entities joined", select(d, f.id).join(f, f.id == d.firm)
@@ -74,6 +87,12 @@ def read_forms(f: Any, d: Any, kind: str) -> Iterator[Form]:
     yield "json item", select(d.id).where(d.facts["source"].as_string() == "web")
     yield "json number", select(func.sum(d.facts["n"].as_integer()))
     yield "alias", select(d2.id)
+
+
+def joins(f: Any, d: Any) -> Iterator[Form]:
+    """Joins and subqueries of every kind."""
+    f2 = again(f, "f2")
+    d2 = again(d)
     yield "self join", select(f2.id, f.name).join(f, f2.parent == f.id)
     yield "self outer join", select(f.id, f2.name).outerjoin(f2, f2.id == f.parent)
     yield "join", select(d.id, f.name).join(f, f.id == d.firm)
@@ -96,6 +115,11 @@ def read_forms(f: Any, d: Any, kind: str) -> Iterator[Form]:
     yield "scalar subquery of itself", select(f.id, select(func.count(f2.id)).where(f2.parent == f.id).scalar_subquery())
     yield "scalar subquery in where", select(d.id).where(d.chance == select(func.max(d2.chance)).scalar_subquery())
     yield "explicit correlation", select(f.id).where(select(d.id).where(d.firm == f.id).correlate(f.__clause_element__()).exists())
+
+
+def nested(f: Any, d: Any) -> Iterator[Form]:
+    """Selects within selects: subqueries, CTEs and sets."""
+    d2 = again(d)
     yield "subquery", select(select(d.id, d.chance).subquery().c.id)
     inner = select(d).subquery()
     yield "subquery of a whole entity", select(inner.c.id, inner.c.amount_currency)
@@ -113,6 +137,10 @@ def read_forms(f: Any, d: Any, kind: str) -> Iterator[Form]:
     yield "union all in from", select(func.count()).select_from(union_all(select(d.id), select(d2.id)).subquery())
     yield "except", except_(select(f.id), select(d.firm))
     yield "intersect", intersect(select(f.id), select(d.firm))
+
+
+def grouped(f: Any, d: Any) -> Iterator[Form]:
+    """Windows, groups and aggregates."""
     yield "window", select(d.id, func.row_number().over(partition_by=d.owner, order_by=(d.chance, d.id)))
     yield "window frame", select(d.id, func.sum(d.chance).over(order_by=d.id, rows=(-2, 0)))
     yield "lag", select(d.id, func.lag(d.stage).over(order_by=d.id))
@@ -128,6 +156,10 @@ def read_forms(f: Any, d: Any, kind: str) -> Iterator[Form]:
     yield "count distinct", select(func.count(d.stage.distinct()))
     yield "count from", select(func.count()).select_from(d)
     yield "min and max", select(func.min(d.closes), func.max(d.signed), func.min(d.discount), func.sum(d.discount))
+
+
+def computed(f: Any, d: Any) -> Iterator[Form]:
+    """Expressions."""
     yield "case", select(d.id, case((d.stage == "won", d.chance), else_=0))
     yield "case of decimals", select(d.id, case((d.open, d.discount)))
     yield "coalesce", select(d.id, func.coalesce(d.signed, d.created_at))
@@ -137,6 +169,11 @@ def read_forms(f: Any, d: Any, kind: str) -> Iterator[Form]:
     yield "concat", select(d.stage + ":" + d.owner)
     yield "cast", select(cast(d.chance, String), cast(d.stage, Text))
     yield "type_coerce", select(type_coerce(d.version, Integer))
+
+
+def arranged(f: Any, d: Any) -> Iterator[Form]:
+    """What is in order, locked or bound."""
+    d2 = again(d)
     yield "ordered limit", select(d.id).order_by(d.chance.desc(), d.id).limit(7)
     yield "ordered offset", select(d.id).order_by(d.created_at, d.id).limit(7).offset(3)
     yield "ordered nulls", select(d.id).order_by(d.signed.desc().nulls_last(), d.id)
@@ -152,6 +189,11 @@ def read_forms(f: Any, d: Any, kind: str) -> Iterator[Form]:
     yield "named bind", select(d.id).where(d.chance > bindparam("least", type_=Integer)).params(least=40)
     yield "bind with a value", select(d.id).where(d.chance > bindparam("given", 40))
     yield "column set of a join", select(func.count()).select_from(select(d, f.name).join(f, f.id == d.firm).subquery())
+
+
+def of_money(f: Any, d: Any) -> Iterator[Form]:
+    """Amounts with their currencies."""
+    d2 = again(d)
     yield "money pair", select(d.id, d.amount)
     yield "money optional", select(d.id, d.amount_base)
     yield "money labelled", select(d.amount.__clause_element__().label("total"))
@@ -175,7 +217,10 @@ def read_forms(f: Any, d: Any, kind: str) -> Iterator[Form]:
     )
     yield "amount arithmetic", select(d.id, d.amount.amount * 2, d.amount.amount - Decimal("1.5")).where(d.amount.currency == "EUR")
     yield "joined money", select(f.name, d.amount.sum()).join(d, d.firm == f.id).group_by(f.name, d.amount.currency)
-    if kind == "postgresql":
-        last = lateral(select(d.id).where(d.firm == f.id).order_by(d.id).limit(1), "last")
-        yield "lateral", select(f.id, last.c.id).join(last, true())
-        yield "for update of", select(d.id).join(f, f.id == d.firm).with_for_update(of=d.__clause_element__())
+
+
+def of_postgresql(f: Any, d: Any) -> Iterator[Form]:
+    """What SQLite does not know."""
+    last = lateral(select(d.id).where(d.firm == f.id).order_by(d.id).limit(1), "last")
+    yield "lateral", select(f.id, last.c.id).join(last, true())
+    yield "for update of", select(d.id).join(f, f.id == d.firm).with_for_update(of=d.__clause_element__())

@@ -291,6 +291,7 @@ class Company:
             kind.masked if entity is Firm else frozenset(),
             {column: t for (e, column), t in self.tables.lists.items() if e is entity},
             None if rule is everything else to_sql(bound, attrs.evolve(env, form="in")),
+            frozenset({Loyalty}),
         )
 
     def lens(self, kind: Kind, **options: Any) -> Lens:

@@ -174,5 +174,7 @@ def test_someone_elses_tenant_with_the_same_ids_and_teams_sees_nothing(crm: CRM)
     for tenant in ("main", "other"):
         crm.policies.set_tenant_roles(tenant, [role])
     for id in USERS:
+        with crm.session(user(id)) as s:
+            assert s.query(Account).count() > 0
         with crm.session(user(id, tenant="other")) as s:
             assert s.query(Account).count() == 0

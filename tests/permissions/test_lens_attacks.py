@@ -19,7 +19,7 @@ def test_every_attack_is_refused_with_its_error(database: Database) -> None:
     count = 0
     with company.engine.connect() as connection, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name, build, expected in attacks(company, database.kind):
+        for name, build, expected in attacks(company):
             count += 1
             try:
                 rows = lens.execute(connection, build(), actor("u1")).all()

@@ -18,6 +18,7 @@ from crm_sales.api import (
     Pipeline,
     Reopen,
     Sales,
+    Settings,
     Stage,
     StageDraft,
     StageHistory,
@@ -271,6 +272,36 @@ def test_an_old_deal_is_closed_on_its_own_day_in_the_tenants_zone(make_crm: Any)
     with crm.session(BOSS) as s:
         d = deal(s, stage="won", won_reason="old", closed_at=datetime(2017, 3, 31, 20, tzinfo=UTC))
         assert d.closed_on == date(2017, 4, 1)
+
+
+def test_an_old_deal_has_the_rate_of_its_day_in_the_tenants_zone(make_crm: Any) -> None:
+    """[C78] It closed on 1 April in Shanghai, and its day, its month in the forecast and its rate agree on that."""
+    from crm_sales import plugin
+
+    crm = make_crm(plugins=[plugin.configured(timezone="Asia/Shanghai", base_currency="BRL")])
+    with crm.session(BOSS) as s:
+        rate(s, "EUR", date(2017, 3, 1), "3")
+        rate(s, "EUR", date(2017, 4, 1), "4")
+        d = deal(s, stage="won", won_reason="old", amount=Money("10", "EUR"), closed_at=datetime(2017, 3, 31, 20, tzinfo=UTC))
+        assert (d.closed_on, d.base_rate, d.amount_base) == (date(2017, 4, 1), Decimal(4), Money("40", "BRL"))
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T20:00:00+00:00", "0001-01-01T03:00:00+00:00"])
+def test_a_deal_closed_at_the_end_of_time_is_refused_by_its_field(make_crm: Any, at: str) -> None:
+    """Such an instant has no day in half of the world's zones."""
+    from crm_sales import plugin
+
+    crm = make_crm(plugins=[plugin.configured(timezone="Asia/Shanghai" if at > "5" else "America/Bogota")])
+    with crm.session(BOSS) as s, pytest.raises(Invalid) as raised:
+        deal(s, stage="won", won_reason="old", closed_at=datetime.fromisoformat(at))
+    assert [(d.field, d.code) for d in raised.value.details] == [("closed_at", "out_of_range")]
+
+
+@pytest.mark.parametrize("name", ["base_currency", "currency", "timezone"])
+def test_settings_name_currencies_and_zones_that_exist(crm: CRM, name: str) -> None:
+    with crm.session(BOSS) as s, pytest.raises(Invalid) as raised:
+        s.change_settings(Settings, {name: "Mars/Olympus" if name == "timezone" else "ZZZ"})
+    assert [(d.field, d.code) for d in raised.value.details] == [(name, "bad_value")]
 
 
 def test_time_in_a_stage_can_be_told(make_crm: Any) -> None:

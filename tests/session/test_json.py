@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crm_core import CRM, Account, AccountKind, Actor, Address, Email, Entity, Extension, Field, Invalid, Plugin, field
+from crm_core import CRM, Account, AccountKind, Actor, Address, Email, Entity, Extension, Field, Invalid, LoadError, Plugin, field
 
 SYSTEM = Actor.system("test", tenant="main")
 SYSTEM_FIELDS = {"id", "version", "created_at", "created_by", "updated_at", "updated_by", "deleted_at"}
@@ -60,5 +60,6 @@ def test_an_entity_of_no_plugin_is_named(crm: CRM) -> None:
     class Stray(Entity):
         name: Field[str]
 
-    with pytest.raises(Exception, match="Stray"):
+    with pytest.raises(LoadError, match="Stray") as raised:
         crm.from_json(Stray, {"name": "x"})
+    assert raised.value.code == "entity_not_loaded"

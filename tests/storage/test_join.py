@@ -118,6 +118,7 @@ def test_a_sqlite_transaction_without_foreign_keys_is_refused(bound: Bound, data
         else:
             with joined(bound, theirs) as connection:
                 ours(connection)
+    assert names(bound) == (["theirs"] if database.kind == "sqlite" else ["theirs", "ours"])
 
 
 def test_schema_changes_on_a_joined_connection_vanish_with_it(bound: Bound, host: sa.Engine) -> None:

@@ -99,7 +99,7 @@ def test_a_hosts_transaction_is_not_limited(crm: CRM, make_crm: Any) -> None:
         began = perf_counter()
         count = 1_000_000
         while perf_counter() - began < 0.4:
-            connection.exec_driver_sql(numbers.format(count)).all()
+            assert connection.exec_driver_sql(numbers.format(count)).scalar_one() == count
             count *= 2
     engine.dispose()
 
@@ -127,9 +127,13 @@ def test_an_asynchronous_session_is_limited(crm: CRM) -> None:
             async with other.asession(SYSTEM, write=False) as s:
                 await s.run(lambda inner: inner.execute(endless()).all())
         finally:
+            async with other.asession(SYSTEM, write=False) as s:
+                counted.append(await s.run(lambda inner: inner.query(Account).count()))
             await other.run(lambda c: c.close())
 
-    ended(lambda: asyncio.run(run()))
+    counted: list[int] = []
+    assert ended(lambda: asyncio.run(run())).code == "statement_timeout"
+    assert counted == [1], "the next session works"
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), 1e9, "5", True])

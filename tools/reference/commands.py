@@ -20,11 +20,7 @@ def page() -> list[str]:
     """Return the lines of the page."""
     lines = ["# The command `crm`", "", f"It comes with the extra `cli`. {prose(app.help)}", *_options(app)]
     for name, command in sorted(commands().items()):
-        arguments = " ".join(p.make_metavar(click.Context(command)) for p in command.params if isinstance(p, click.Argument))
-        lines += ["", f"## {code(f'crm {name} {arguments}'.strip())}"]
-        for paragraph in (command.help or "").split("\n\n"):
-            lines += ["", prose(paragraph)]
-        lines += _options(command)
+        lines += _described(f"crm {name}", command, "##")
     return lines
 
 
@@ -38,6 +34,18 @@ def commands() -> dict[str, click.Command]:
         module, _, attribute = point.partition(":")
         found[name] = getattr(import_module(module), attribute)
     return found
+
+
+def _described(name: str, command: click.Command, heading: str) -> list[str]:
+    """Return what is said of a command, and below it of its subcommands."""
+    arguments = " ".join(p.make_metavar(click.Context(command)) for p in command.params if isinstance(p, click.Argument))
+    lines = ["", f"{heading} {code(f'{name} {arguments}'.strip())}"]
+    for paragraph in (command.help or "").split("\n\n"):
+        lines += ["", prose(paragraph)]
+    lines += _options(command)
+    for below, subcommand in sorted(command.commands.items()) if isinstance(command, click.Group) else ():
+        lines += _described(f"{name} {below}", subcommand, f"{heading}#")
+    return lines
 
 
 def _options(command: click.Command) -> list[str]:

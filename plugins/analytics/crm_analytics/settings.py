@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from crm_core import valid_currency, valid_zone
+
 
 @attrs.define
 class Settings:
@@ -18,9 +20,9 @@ class Settings:
         grades: the least sum of the scores R, F and M (3 to 15) for each grade; the worst is given below all.
     """
 
-    zone: str = "UTC"
+    zone: str = attrs.field(default="UTC", validator=valid_zone)
     fiscal_start: int = attrs.field(default=1, validator=[attrs.validators.ge(1), attrs.validators.le(12)])
     purchases: str = "sales.won_value"
     customer: str = "sales.account"
-    grade_currency: str | None = None
+    grade_currency: str | None = attrs.field(default=None, validator=valid_currency)
     grades: dict[str, int] = attrs.field(factory=lambda: {"A": 12, "B": 8, "C": 3}, validator=attrs.validators.min_len(1))

@@ -22,6 +22,7 @@ from .connector import (
     Remote,
     Retry,
     SchemaChanged,
+    SchemaField,
     Throttled,
     Unavailable,
 )
@@ -83,6 +84,7 @@ __all__ = [
     "Run",
     "RunKind",
     "SchemaChanged",
+    "SchemaField",
     "SeenFile",
     "Settings",
     "StreamReport",

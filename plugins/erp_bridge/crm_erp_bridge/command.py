@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import click
 
-from crm_core import CRM, Actor, Invalid
+from crm_core import CRM, Actor, Invalid, Session
 
 from .ledger import Outbound, Parked
 from .plugin import plugin
 from .reconcile import StreamReport
 from .service import ErpBridge
-from .sync import Sync
+from .sync import Sync, bridge_of
 
 
 class Shell(Protocol):
@@ -106,41 +107,49 @@ def _report(shell: Shell, stream: StreamReport) -> None:
 @click.pass_obj
 def dead(shell: Shell, bridge: str, tenant: str | None) -> None:
     """List them."""
-    crm = shell.open()
-    with crm.session(Actor.service(plugin.name, tenant=tenant or "main")) as session:
-        letters = session.use(ErpBridge).dead_letters(bridge, limit=1000)
-        for letter in letters:
+    with _session(shell, bridge, tenant) as session:
+        for letter in session.use(ErpBridge).dead_letters(bridge, limit=1000):
             kind = "outbound" if isinstance(letter, Outbound) else "parked"
             state = _text(shell, f"erp_bridge.{kind}.state.{letter.state.value}")
             click.echo(f"{letter.id}  {letter.stream}  {state}  {_error(shell, letter.error)}")
 
 
 @erp.command("replay", help="Try a dead letter once more; of a conflict, take the ERP's values.")
+@_bridge
 @click.argument("letter")
-@click.option("--tenant", default="main", show_default=True)
+@_tenant
 @click.pass_obj
-def replay(shell: Shell, letter: str, tenant: str) -> None:
+def replay(shell: Shell, bridge: str, letter: str, tenant: str | None) -> None:
     """Replay one."""
-    with shell.open().session(Actor.service(plugin.name, tenant=tenant)) as session:
-        session.use(ErpBridge).replay(_letter(session, letter))
+    with _session(shell, bridge, tenant) as session:
+        session.use(ErpBridge).replay(_letter(session, bridge, letter))
 
 
 @erp.command("discard", help="Give a dead letter up; of a conflict, keep our values.")
+@_bridge
 @click.argument("letter")
 @click.option("--reason", required=True, help="Why.")
-@click.option("--tenant", default="main", show_default=True)
+@_tenant
 @click.pass_obj
-def discard(shell: Shell, letter: str, reason: str, tenant: str) -> None:
+def discard(shell: Shell, bridge: str, letter: str, reason: str, tenant: str | None) -> None:
     """Discard one."""
-    with shell.open().session(Actor.service(plugin.name, tenant=tenant)) as session:
-        session.use(ErpBridge).discard(_letter(session, letter), reason=reason)
+    with _session(shell, bridge, tenant) as session:
+        session.use(ErpBridge).discard(_letter(session, bridge, letter), reason=reason)
 
 
-def _letter(session: Any, id: str) -> Outbound | Parked:
+@contextmanager
+def _session(shell: Shell, bridge: str, tenant: str | None) -> Iterator[Session]:
+    crm = shell.open()
+    _, owner = bridge_of(crm, bridge, tenant)
+    with crm.session(Actor.service(plugin.name, tenant=owner)) as session:
+        yield session
+
+
+def _letter(session: Session, bridge: str, id: str) -> Outbound | Parked:
     found = session.find(Outbound, id) or session.find(Parked, id)
-    if found is None:
+    if found is None or found.bridge != bridge:
         raise Invalid("erp_bridge.unknown_letter", given=id[:60])
-    return found  # type: ignore[no-any-return]  # one of the two
+    return found
 
 
 def _counts(shell: Shell, counts: Mapping[str, int]) -> None:

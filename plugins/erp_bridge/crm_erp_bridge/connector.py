@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
@@ -199,7 +200,7 @@ class EntityCaps:
         id_listing: ``list_ids`` is offered, so deletions are found without tombstones.
         optimistic_lock: ``expect_version`` is honoured.
         idempotency_key: the ERP itself keeps ``Op.key``.
-        create, update: whether ``apply`` may.
+        create, update: whether ``apply`` takes such ops; a write that it does not take is a dead letter (``erp_bridge.not_offered``).
     """
 
     cursor: CursorKind = "none"
@@ -217,6 +218,16 @@ class EntityCaps:
     update: bool = True
 
 
+@attrs.frozen(kw_only=True)
+class SchemaField:
+    """What the ERP says of one field: its own word for the type, whether it must be given, its length, its values if they are a list."""
+
+    type: str
+    required: bool = False
+    max_length: int | None = None
+    values: Sequence[str] = ()
+
+
 class Memory(Protocol):
     """What the bridge remembers for a connector: the marks of the pages that were kept."""
 
@@ -232,7 +243,7 @@ class NoMemory:
         return frozenset()
 
 
-class Connector:
+class Connector(ABC):
     """A way to one ERP. Write ``check``, ``read`` and ``apply``; override the rest where the ERP can do it.
 
     One instance serves one thread at a time. ``memory`` is set by the bridge before ``read``.
@@ -244,14 +255,15 @@ class Connector:
     def __init__(self, settings: Any = None) -> None:
         self.settings = settings
 
+    @abstractmethod
     def check(self) -> CheckResult:
         """Log in and say who answered.
 
         Raises:
             AuthFailed, Unavailable: it did not work; the message holds no secret.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, entity: str, cursor: str | None, until: datetime, limit: int, scope: str) -> Page:
         """Return a page of what changed from *cursor* on (inclusive; None: from the beginning) and not after *until*.
 
@@ -259,8 +271,8 @@ class Connector:
             CursorExpired: the cursor is not one to go on from.
             AuthFailed, Throttled, Unavailable, SchemaChanged: as they say.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def apply(self, ops: Sequence[Op]) -> list[OpResult]:
         """Write, and return one result for each op, in order; an op that fails is a result and no exception.
 
@@ -270,7 +282,6 @@ class Connector:
             AuthFailed, Throttled: nothing was done.
             Unavailable: nobody knows what was done.
         """
-        raise NotImplementedError
 
     def find(self, entity: str, key: str) -> list[Remote]:
         """Return the records made under an idempotency key: did the create that timed out happen?
@@ -304,14 +315,22 @@ class Connector:
         """
         raise NotOffered(what="get")
 
+    def schema(self, entity: str) -> Mapping[str, SchemaField]:
+        """Return the ERP's fields by path, ``address.city``; a mapped field that is not among them stops its stream.
+
+        Raises:
+            NotOffered: the ERP cannot tell.
+        """
+        raise NotOffered(what="schema")
+
     def capabilities(self) -> Mapping[str, Any]:
         """Say what this connector offers, for people and for the conformance suite."""
-        offered = [name for name in ("find", "ask", "list_ids", "get") if self.offers(name)]
+        offered = [name for name in ("find", "ask", "list_ids", "get", "schema") if self.offers(name)]
         return {"api": 1, "entities": dict(self.entities), "offers": offered}
 
     def offers(self, name: str) -> bool:
         """Say whether an optional method is written."""
         return getattr(type(self), name) is not getattr(Connector, name)
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  # not every connector holds something
         """Let go of what is held: connections, files."""

@@ -114,6 +114,12 @@ class Stream:
         """The fields that we write there."""
         return [f for f in self.fields.values() if f.owner != "erp"]
 
+    @property
+    def paths(self) -> list[str]:
+        """The paths in the ERP's data that it reads or writes."""
+        currencies = [f.options.currency for f in self.fields.values() if f.codec == "money" and not f.options.currency.startswith("=")]
+        return [*(f.erp for f in self.fields.values()), *currencies]
+
     def read(self, data: Mapping[str, Any]) -> Values:
         """Return the canonical values in the ERP's data; a reference is still the ERP's id.
 

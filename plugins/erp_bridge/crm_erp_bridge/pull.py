@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from crm_core import Refused, Session
 
 from .channel import Channel, Remembered
-from .connector import CursorExpired, Page
+from .connector import CursorExpired, Page, SchemaChanged
 from .intake import Verdict, judge
 from .ledger import Binding, Cursor, Parked, ParkedState, SeenFile
 from .mapping import Stream
@@ -19,13 +19,18 @@ from .taking import from_plain, gone, take_in
 
 
 def pull(channel: Channel) -> Counter[str]:
-    """Take in what changed in the ERP, parents first; return how many records of each verdict, by ``stream.verdict``."""
+    """Take in what changed in the ERP, parents first; return how many records of each verdict, by ``stream.verdict``.
+
+    Raises:
+        SchemaChanged: a stream's mapped fields are gone from the ERP; it was left alone, and the other streams were taken in.
+    """
     counts: Counter[str] = Counter()
     with channel.leased():
         settle(channel)
         channel.connector.memory = Remembered(channel)
         until = horizon(channel)
-        for stream in (s for s in channel.streams if s.from_erp != "never"):
+        changed = {s.name: _lost(channel, s) for s in channel.streams if s.from_erp != "never"}
+        for stream in (s for s in channel.streams if changed.get(s.name) == []):
             for scope in channel.scopes:
                 for page in read(channel, stream, scope, until):
                     with channel.session("pull") as session:
@@ -33,7 +38,18 @@ def pull(channel: Channel) -> Counter[str]:
                         _keep(channel, session, stream, scope, page)
                 counts += _named(stream, _deletions(channel, stream, scope))
         counts += _retry_waiting(channel)
+        lost = [f"{name}.{path}" for name, paths in changed.items() for path in paths]
+        if lost:
+            raise SchemaChanged(fields=", ".join(lost))
     return counts
+
+
+def _lost(channel: Channel, stream: Stream) -> list[str]:
+    """Return the mapped paths that the ERP says it does not have; none where it cannot tell."""
+    if not channel.connector.offers("schema"):
+        return []
+    there = channel.call(channel.connector.schema, stream.entity)
+    return [path for path in stream.paths if path not in there]
 
 
 def horizon(channel: Channel) -> datetime:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from crm_core import CRMError, Session
 
@@ -106,9 +106,13 @@ def _heads(channel: Channel, session: Session, stream: Stream) -> list[Outbound]
 
 
 def _op(channel: Channel, session: Session, stream: Stream, row: Outbound, binding: Binding | None) -> Op | None:
-    """Make the op, or put it off where what it points at is not in the ERP yet, or end it where its values cannot be written."""
+    """Make the op, or put it off where what it points at is not in the ERP yet, or end it where it cannot be written."""
+    # A create that is repeated stays one, also where a pending answer has told its id already.
+    kind: Literal["create", "update"] = "create" if row.kind == "create" or binding is None else "update"
     data: dict[str, Any] = {}
     try:
+        if not getattr(channel.caps(stream), kind):
+            raise NotOffered(what=f"{kind} {stream.entity}")
         for field in stream.sent:
             value = row.values.get(field.field)
             if field.codec == "ref" and value is not None:
@@ -122,11 +126,9 @@ def _op(channel: Channel, session: Session, stream: Stream, row: Outbound, bindi
     except CRMError as e:
         session.update(Outbound, row.id, {"state": OpState.DEAD, "error": problem_of(e)})
         return None
-    # A create that is repeated stays one, also where a pending answer has told its id already.
-    creating = row.kind == "create" or binding is None
-    version = binding.remote_version if binding and not creating and channel.caps(stream).optimistic_lock else None
+    version = binding.remote_version if binding and kind == "update" and channel.caps(stream).optimistic_lock else None
     remote_id = binding.remote_id if binding else None
-    return Op(row.key, "create" if creating else "update", stream.entity, row.scope, remote_id, data, version or None)
+    return Op(row.key, kind, stream.entity, row.scope, remote_id, data, version or None)
 
 
 def _write(channel: Channel, stream: Stream, rows: Sequence[Outbound], ops: Sequence[Op]) -> Counter[str]:

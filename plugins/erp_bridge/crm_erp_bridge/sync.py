@@ -11,6 +11,7 @@ from typing import Any
 from crm_core import CRM, Actor, CRMError
 
 from .breaker import Breaker
+from .bridge import Bridge
 from .channel import Channel
 from .ledger import Run, RunKind
 from .letters import bridge_named
@@ -19,6 +20,17 @@ from .plugin import plugin
 from .pull import pull
 from .push import push
 from .reconcile import Reconciliation, reconcile
+
+
+def bridge_of(crm: CRM, name: str, tenant: str | None) -> tuple[Bridge, str]:
+    """Return a bridge, and for whom it works: a tenant, that of its first scope where none is given.
+
+    Raises:
+        Invalid: ``erp_bridge.unknown_bridge``.
+    """
+    with crm.session(Actor.service(plugin.name, tenant=tenant or "main"), write=False) as session:
+        found = bridge_named(session, name)
+    return found, tenant or next(iter(found.scopes.values()))
 
 
 class Sync:
@@ -35,9 +47,7 @@ class Sync:
     """
 
     def __init__(self, crm: CRM, bridge: str, *, tenant: str | None = None) -> None:
-        with crm.session(Actor.service(plugin.name, tenant=tenant or "main"), write=False) as session:
-            found = bridge_named(session, bridge)
-        owner = tenant or next(iter(found.scopes.values()))
+        found, owner = bridge_of(crm, bridge, tenant)
         self._channel = Channel(crm, found, found.connect(), owner, Breaker())
 
     def __enter__(self) -> Sync:

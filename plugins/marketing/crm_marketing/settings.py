@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from crm_core import valid_currency
+
 from .attribution import AttributionModel
 
 
@@ -17,6 +19,6 @@ class Settings:
         model: how reports share won money among campaigns, for attributed revenue and ROI.
     """
 
-    currency: str = "EUR"
+    currency: str = attrs.field(default="EUR", validator=valid_currency)
     half_life_days: int = attrs.field(default=7, validator=attrs.validators.gt(0))
     model: AttributionModel = AttributionModel.LINEAR

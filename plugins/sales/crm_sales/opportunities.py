@@ -180,9 +180,9 @@ class _Closing:
             deal.closed_at = self._now
         if old is None or old.closed_at != deal.closed_at or deal.closed_on is None:
             deal.closed_on = deal.closed_at.astimezone(self._zone).date()
-            self._freeze(deal, deal.closed_at.date())
+            self._freeze(deal, deal.closed_on)
         elif deal.amount_base is None or deal.base_rate is None or old.amount.currency != deal.amount.currency:
-            self._freeze(deal, deal.closed_at.date())
+            self._freeze(deal, deal.closed_on)
         elif old.amount != deal.amount:
             deal.amount_base = convert(deal.amount, deal.base_rate, deal.amount_base.currency)
 

@@ -67,7 +67,7 @@ class Quote(Entity):
     opportunity: Field[Ref[Opportunity] | None] = field(default=None)
     contact: Field[Ref[Contact] | None] = field(default=None, on_delete="set_null")
     owner: Field[str | None] = field(default=None)
-    currency: Field[str] = field(length=3)
+    currency: Field[str] = field(length=3, format="currency")
     book: Field[Ref[PriceBook] | None] = field(default=None)
     rounding: Field[Rounding | None] = field(default=None)
     status: Field[QuoteStatus] = field(default=QuoteStatus.DRAFT)

@@ -30,7 +30,7 @@ class Rates:
         self._known: dict[tuple[str, date], Decimal | None] = {}
 
     def convert(self, amount: Money, day: date) -> Rated | None:
-        """Convert at the newest rate on or before *day* (UTC), rounded half-up to the minor unit; None where there is no rate."""
+        """Convert at the newest rate on or before *day*, rounded half-up to the minor unit; None where there is no rate."""
         if amount.currency == self._base:
             return Rated(amount, Decimal(1), day)
         key = (amount.currency, day)

@@ -6,6 +6,8 @@ from enum import Enum
 
 import attrs
 
+from crm_core import valid_currency, valid_zone
+
 
 class Rounding(Enum):
     """Where the tax of a document is rounded half-up to the minor unit: on each line, or once a rate on the document."""
@@ -26,8 +28,8 @@ class Settings:
         lead_pool: ids of the users who get new leads in turn; empty leaves leads without an owner, for whoever claims them.
     """
 
-    base_currency: str | None = None
-    currency: str = "USD"
+    base_currency: str | None = attrs.field(default=None, validator=valid_currency)
+    currency: str = attrs.field(default="USD", validator=valid_currency)
     rounding: Rounding = Rounding.LINE
-    timezone: str = "UTC"
+    timezone: str = attrs.field(default="UTC", validator=valid_zone)
     lead_pool: list[str] = attrs.Factory(list)

@@ -11,6 +11,6 @@ pytest.register_assert_rewrite("crm_erp_bridge.conformance.rules")
 
 from .proxy import TcpProxy  # noqa: E402  # after the line above, which must come first
 from .rules import Rules  # noqa: E402
-from .subject import Subject  # noqa: E402
+from .subject import Document, Subject  # noqa: E402
 
-__all__ = ["Rules", "Subject", "TcpProxy"]
+__all__ = ["Document", "Rules", "Subject", "TcpProxy"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -26,6 +27,8 @@ from ..connector import (
 )
 from .proxy import TcpProxy, answer, cut_reply, cut_request, silent, trickle
 from .subject import FOREVER, Subject, following
+
+OVERLAP = timedelta(minutes=5)  # what the bridge reads again
 
 
 def hold(number: int, holds: object, reason: str) -> None:
@@ -59,6 +62,15 @@ class Rules:
         else:
             hold(1, False, "a wrong password must raise AuthFailed, and check() let it in")
 
+    def test_rule_02_the_fields_are_the_same_twice_and_cover_what_is_written(self, subject: Subject) -> None:
+        connector = subject.connector()
+        if not connector.offers("schema"):
+            pytest.skip("the connector does not tell the ERP's fields")
+        for name in connector.entities:
+            hold(2, connector.schema(name) == subject.connector().schema(name), f"schema({name!r}) said two things in two calls")
+        missing = subject.sample(0).keys() - connector.schema(subject.entity).keys()
+        hold(2, not missing, f"schema() must name every field, and not {', '.join(sorted(missing))}")
+
     def test_rule_03_what_is_written_comes_back_as_it_was(self, subject: Subject) -> None:
         connector = subject.connector()
         for n, fields in enumerate(subject.tricky()):
@@ -84,6 +96,20 @@ class Rules:
         made = subject.put([subject.sample(n) for n in range(50)])
         found = [r.id for r in subject.read(subject.connector(), limit=7)]
         hold(5, set(found) == set(made), "records written in one transaction share an instant, and some were lost at the edge of a page")
+
+    def test_rule_06_what_is_committed_late_arrives_after_all(self, subject: Subject) -> None:
+        connector = subject.connector()
+        end = subject.begin(subject.sample(0))
+        if end is None:
+            pytest.skip("the ERP has no transactions that can be held open")
+        subject.put([subject.sample(1)])
+        cursor = following(subject.pages(connector)[-1], OVERLAP)
+        late = end()
+        hold(
+            6,
+            late in {r.id for r in subject.read(connector, cursor)},
+            "a record that was committed after a later one was read is lost for ever",
+        )
 
     def test_rule_07_what_changes_during_a_read_is_in_this_run_or_the_next(self, subject: Subject) -> None:
         connector = subject.connector()
@@ -118,6 +144,18 @@ class Rules:
         except Exception as e:
             hold(9, False, f"a cursor that makes no sense must raise CursorExpired, not {type(e).__name__}")
         hold(9, False, "a cursor that makes no sense must raise CursorExpired; silence loses changes for ever")
+
+    def test_rule_10_a_changed_line_or_address_changes_its_record(self, subject: Subject) -> None:
+        connector = subject.connector()
+        id, _ = subject.put([subject.sample(0), subject.sample(1)])
+        before = {r.id: r for page in subject.pages(connector) for r in page.records}
+        cursor = following(subject.pages(subject.connector())[-1])
+        if not subject.change_line(id):
+            pytest.skip("the ERP's records have no parts that it keeps apart")
+        found = [r for r in subject.read(connector, cursor) if r.id == id]
+        hold(10, found, "the change of a line or address was not read: its record must come again")
+        hold(10, found[-1].version != before[id].version, "the record came with its old version, and would be taken for an echo")
+        hold(10, found[-1].data != before[id].data, "the record came without what changed")
 
     def test_rule_11_what_is_deleted_is_seen(self, subject: Subject) -> None:
         connector = subject.connector()
@@ -201,6 +239,42 @@ class Rules:
                 _unavailable(16, lambda c=connector: c.apply([subject.op(1)]), what)  # type: ignore[misc]
             hold(16, len(ids(subject.applied(connector, subject.op(1)))) == 1, "when the ERP is back, the op must go through")
         hold(16, len(subject.living()) == 1, "after all this there must be one record")
+
+    def test_rule_18_amounts_are_the_erps_to_the_cent(self, subject: Subject) -> None:
+        documents = subject.documents()
+        if not documents:
+            pytest.skip("the ERP has no orders, invoices or payments")
+        read = {name: {r.id: r for r in subject.read(subject.connector(), entity=name)} for name in {d.entity for d in documents}}
+        for document in documents:
+            record = read[document.entity].get(document.id)
+            hold(18, record is not None, f"{document.entity} {document.id} was not read")
+            for path, amount in document.amounts.items():
+                got = record.data.get(path) if record else None
+                hold(18, not isinstance(got, float), f"{path} of {document.entity} is a float, which holds no cents: give text or Decimal")
+                hold(18, str(got) == amount, f"{path} of {document.entity} is {amount} in the ERP, and {got} was read")
+
+    def test_rule_19_live_questions_have_the_erps_own_answer(self, subject: Subject) -> None:
+        questions = subject.questions()
+        if not questions:
+            pytest.skip("no live question is asked")
+        for question, args, expected in questions:
+            got = subject.connector().ask(question, args, timeout=timedelta(seconds=10))
+            hold(19, got == expected, f"{question} {args} is {expected} in the ERP, and the answer was {got}")
+
+    def test_rule_20_memory_stays_flat_however_much_is_read(self, subject: Subject) -> None:
+        connector = subject.connector()
+        for start in range(0, subject.many, 500):
+            subject.put([subject.sample(n) for n in range(start, min(start + 500, subject.many))])
+        tracemalloc.start()
+        try:
+            pages = subject.turn(connector, limit=connector.entities[subject.entity].bulk_read)
+            next(pages)
+            _, first = tracemalloc.get_traced_memory()
+            read = sum(len(page.records) for page in pages)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        hold(20, peak < 3 * first + 1_000_000, f"reading {read} records took {peak:,} bytes, and a page of them {first:,}")
 
     def test_rule_21_readers_and_writers_at_once_do_not_disturb_each_other(self, subject: Subject) -> None:
         made = subject.put([subject.sample(n) for n in range(20)])

@@ -1,0 +1,24 @@
+"""Cells that a spreadsheet would run as formulas, made harmless in files we write, and as they were in files we read again."""
+
+from __future__ import annotations
+
+# What begins a formula in one spreadsheet or another, full-width forms included.
+_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
+_CONTROLS = frozenset("\t\r\n")
+_MARK = "'"
+
+
+def harmless(text: str) -> str:
+    """Put an apostrophe, the spreadsheets' own mark of text, before what one of them would run."""
+    return _MARK + text if _runs(text) else text
+
+
+def as_it_was(text: str) -> str:
+    """Take the apostrophe away that :func:`harmless` put there."""
+    return text[1:] if text.startswith(_MARK) and _runs(text[1:]) else text
+
+
+def _runs(text: str) -> bool:
+    """Whether a formula begins, or would with the apostrophes before it taken away."""
+    begun = text.lstrip(_MARK)
+    return begun[:1] in _CONTROLS or begun.lstrip(" '")[:1] in _STARTS if begun else False

@@ -1,0 +1,61 @@
+"""How a session is opened: in a transaction of its own or in the host's, under a key or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection
+
+from .errors import Invalid
+from .messages import redact
+from .permissions.actor import Actor
+from .session import Session
+from .storage import idempotency
+from .storage.door import at_the_door
+from .storage.join import joined
+from .storage.unit import Lease, Unit
+
+if TYPE_CHECKING:
+    from .crm import CRM
+
+LONGEST_REASON = 255
+
+
+@contextmanager
+def opened(
+    crm: CRM, actor: Actor, *, on: Any, idempotency_key: str | None, reason: str | None, request: str | None, write: bool
+) -> Iterator[Session]:
+    """Open a session; the arguments are those of :meth:`CRM.session`."""
+    _check_text(reason=reason, request=request)
+    begin: Callable[[], AbstractContextManager[Connection]]
+    begin = (lambda: crm.bound.begin(write)) if on is None else (lambda: joined(crm.bound, on, write=write))
+    with Unit(begin, write=write, joined=on is not None) as unit:
+        session = Session(crm, actor, Lease(unit), reason=reason, request=request)
+        # A key that the host commits without its calls' results could never be run again.
+        with unit.savepoint() if idempotency_key is not None and unit.joined else nullcontext():
+            if idempotency_key is not None:
+                with at_the_door(unit):
+                    unit.keyed = idempotency.begin(session, idempotency_key)
+            yield session
+            with at_the_door(unit):
+                _finish(session)
+
+
+def _finish(session: Session) -> None:
+    unit = session.unit
+    if unit.keyed is not None:
+        idempotency.finish(session, unit.keyed)
+    if unit.wrote:
+        from .events.wake import notify
+
+        notify(unit.connection, session.crm.tables)
+
+
+def _check_text(**texts: str | None) -> None:
+    """Check what goes into every row of the journal."""
+    wrong = [n for n, t in texts.items() if t is not None and not (isinstance(t, str) and len(t) <= LONGEST_REASON and t.isprintable())]
+    if wrong:
+        expected = f"a printable text of at most {LONGEST_REASON} characters"
+        raise Invalid("wrong_type", field=wrong[0], given=redact(texts[wrong[0]]), expected=expected)

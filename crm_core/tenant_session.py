@@ -1,0 +1,45 @@
+"""What a session does with its tenant's settings and roles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from .permissions.roles import role_to_json
+from .scope import Scope, once
+from .storage.door import typed_errors
+
+if TYPE_CHECKING:
+    from .permissions.roles import Role
+
+S = TypeVar("S")
+
+
+@typed_errors
+class TenantSession(Scope):
+    """The part of a session that deals with what its tenant decided."""
+
+    @once
+    def _kept_settings(self) -> dict[type[Any], tuple[int | None, Any]]:
+        """What was read, and at which epoch of the transaction."""
+        return {}
+
+    def settings(self, cls: type[S]) -> S:
+        """Return a plugin's settings in this tenant."""
+        epoch, found = self._kept_settings.get(cls, (None, None))
+        if epoch != self.unit.epoch:
+            found = self.crm.settings.get(self, cls)
+            self._kept_settings[cls] = (self.unit.epoch, found)
+        return cast("S", found)
+
+    def change_settings(self, cls: type[S], changes: Mapping[str, Any]) -> S:
+        """Change some of a plugin's settings in this tenant, given as plain JSON. Needs the permission ``<plugin>.settings``."""
+        return self._keyed("change_settings", (cls, changes), lambda: self.crm.settings.change(self, cls, changes), returns=cls)
+
+    def define_role(self, role: Role) -> None:
+        """Define a role of this tenant, as data. Needs the permission ``core.roles``; it counts from the next session on."""
+        self._keyed("define_role", role_to_json(role), lambda: self.crm.roles.put(self, role))
+
+    def remove_role(self, name: str) -> None:
+        """Take a role of this tenant away."""
+        self._keyed("remove_role", name, lambda: self.crm.roles.remove(self, name))
