@@ -74,6 +74,14 @@ def test_every_message_that_a_module_raises_has_its_words_in_both_languages(modu
         assert list(language) == sorted(language)
 
 
+def test_the_demonstration_says_all_in_both_languages() -> None:
+    from crm_demo.words import EN, ZH
+
+    assert EN.keys() == ZH.keys()
+    assert [code for code in EN if placeholders(EN[code]) != placeholders(ZH[code])] == []
+    assert [code for code, said in ZH.items() if not CHINESE.search(said) and re.search("[a-z]{3}", re.sub(r"{\w+}", "", EN[code]))] == []
+
+
 class Boat(Entity):
     """Something without a catalogue."""
 

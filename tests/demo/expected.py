@@ -99,6 +99,7 @@ def win_over() -> list[Row]:
         *updated("sales", *("interaction" for _ in said)),
         *elevated("sales", "a converted lead is locked"),
         *updated("sales", "lead"),
+        *elevated("first_touch", "what is kept of a converted lead"),
         *told("sales", "lead_converted"),
         *created("bob", "commitment"),
     ]

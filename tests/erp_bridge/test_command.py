@@ -57,6 +57,7 @@ def test_c63_plan_pull_and_reconcile_from_the_command_line(desk: Desk, run: Run)
     assert "industry: null -> Steel" in planned.output
     assert run("pull", "files").output == "customer.create  1\norder.create  1\n"
     assert run("pull", "files").output == "nothing to do\n"
+    assert run("pull", "files", lang="zh").output == "没有要做的事\n"
     clean = run("reconcile", "files")
     assert (clean.exit_code, "order  there 1, here 1, clean" in clean.output) == (0, True)
     with desk.crm.session(SYSTEM) as s:
@@ -69,7 +70,7 @@ def test_c63_dead_letters_from_the_command_line_in_the_readers_language(desk: De
     desk.drop("order-1.json", order("O1", "C9"), order("O2", "C9"))
     run("pull", "files")
     listed = run("dead", "files", lang="zh").output.splitlines()
-    assert [line.split("  ", 1)[1] for line in listed] == ["order  waiting  正在等待尚未到达的 customer C9。"] * 2
+    assert [line.split("  ", 1)[1] for line in listed] == ["order  等待中  正在等待尚未到达的 customer C9。"] * 2
     one, two = (line.split()[0] for line in listed)
     assert run("discard", "files", one, "--reason", "a test").exit_code == 0
     assert run("replay", "files", two).exit_code == 0

@@ -43,7 +43,7 @@ _tenant = click.option("--tenant", help="Whose; that of the bridge's first scope
 def pull(shell: Shell, bridge: str, tenant: str | None) -> None:
     """Pull."""
     with Sync(shell.open(), bridge, tenant=tenant) as sync:
-        _counts(sync.pull())
+        _counts(shell, sync.pull())
 
 
 @erp.command("push", help="Write to the ERP what is queued.")
@@ -53,7 +53,7 @@ def pull(shell: Shell, bridge: str, tenant: str | None) -> None:
 def push(shell: Shell, bridge: str, tenant: str | None) -> None:
     """Push."""
     with Sync(shell.open(), bridge, tenant=tenant) as sync:
-        _counts(sync.push())
+        _counts(shell, sync.push())
 
 
 @erp.command("plan", help="Say what a pull and a push would do, and do nothing.")
@@ -64,7 +64,7 @@ def plan(shell: Shell, bridge: str, tenant: str | None) -> None:
     """Plan."""
     with Sync(shell.open(), bridge, tenant=tenant) as sync:
         found = sync.plan()
-    _counts(found.counts)
+    _counts(shell, found.counts)
     for difference in found.differences:
         fields = ", ".join(f"{n}: {_short(ours)} -> {_short(theirs)}" for n, (ours, theirs) in difference.fields.items())
         click.echo(f"  {difference.stream} {difference.remote_id} {difference.kind}  {fields or _error(shell, difference.error)}")
@@ -79,19 +79,26 @@ def reconcile(shell: Shell, bridge: str, tenant: str | None) -> None:
     with Sync(shell.open(), bridge, tenant=tenant) as sync:
         found = sync.reconcile()
     for stream in found.streams:
-        _report(stream)
+        _report(shell, stream)
     raise SystemExit(found.exit_code)
 
 
-def _report(stream: StreamReport) -> None:
-    click.echo(f"{stream.stream}  there {stream.there}, here {stream.here}, {'clean' if stream.clean else 'NOT CLEAN'}")
+def _report(shell: Shell, stream: StreamReport) -> None:
+    code = "erp_bridge.cli_clean" if stream.clean else "erp_bridge.cli_not_clean"
+    click.echo(_text(shell, code, stream=stream.stream, there=stream.there, here=stream.here))
     for name, (there, here) in stream.sums.items():
-        click.echo(f"  {name}  there {there}, here {here}" + ("" if there == here else f", difference {there - here}"))
-    for what, count, ids in (("only there", stream.missing_here, stream.only_there), ("only here", stream.missing_there, stream.only_here)):
+        difference = None if there == here else there - here
+        click.echo("  " + _text(shell, "erp_bridge.cli_sum", name=name, there=there, here=here, difference=difference))
+    missing = (
+        ("erp_bridge.cli_only_there", stream.missing_here, stream.only_there),
+        ("erp_bridge.cli_only_here", stream.missing_there, stream.only_here),
+    )
+    for code, count, ids in missing:
         if count:
-            click.echo(f"  {what}: {count} ({', '.join(ids)})")
+            click.echo("  " + _text(shell, code, count=count, ids=ids))
     for id, fields in stream.sample:
-        click.echo(f"  {id}  " + ", ".join(f"{n}: here {_short(ours)}, there {_short(theirs)}" for n, (ours, theirs) in fields.items()))
+        pairs = [_text(shell, "erp_bridge.cli_pair", field=n, ours=_short(o), theirs=_short(t)) for n, (o, t) in fields.items()]
+        click.echo(f"  {id}  " + ", ".join(pairs))
 
 
 @erp.command("dead", help="List dead letters.")
@@ -102,7 +109,9 @@ def dead(shell: Shell, bridge: str, tenant: str | None) -> None:
     """List them."""
     with _session(shell, bridge, tenant) as session:
         for letter in session.use(ErpBridge).dead_letters(bridge, limit=1000):
-            click.echo(f"{letter.id}  {letter.stream}  {letter.state.value}  {_error(shell, letter.error)}")
+            kind = "outbound" if isinstance(letter, Outbound) else "parked"
+            state = _text(shell, f"erp_bridge.{kind}.state.{letter.state.value}")
+            click.echo(f"{letter.id}  {letter.stream}  {state}  {_error(shell, letter.error)}")
 
 
 @erp.command("replay", help="Try a dead letter once more; of a conflict, take the ERP's values.")
@@ -143,8 +152,12 @@ def _letter(session: Session, bridge: str, id: str) -> Outbound | Parked:
     return found
 
 
-def _counts(counts: Mapping[str, int]) -> None:
-    click.echo("\n".join(f"{name}  {n}" for name, n in sorted(counts.items())) or "nothing to do")
+def _counts(shell: Shell, counts: Mapping[str, int]) -> None:
+    click.echo("\n".join(f"{name}  {n}" for name, n in sorted(counts.items())) or _text(shell, "erp_bridge.cli_nothing"))
+
+
+def _text(shell: Shell, code: str, **params: Any) -> str:
+    return shell.open().messages.text(code, params, shell.lang)
 
 
 def _error(shell: Shell, error: Mapping[str, Any]) -> str:

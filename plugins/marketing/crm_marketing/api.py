@@ -2,6 +2,7 @@
 
 from .actions import AskConsent, EnrolSegment, GiveConsent, RefreshSegment, SendCampaign, WithdrawConsent
 from .attribution import AttributionModel, credits
+from .behaviour import Behaviour
 from .campaigns import Campaign, CampaignCost, CampaignKind, CampaignStatus
 from .consent import Consent, ConsentGiven, ConsentWithdrawn, SendAnswer
 from .figures import Figures
@@ -19,6 +20,7 @@ __all__ = [
     "AskConsent",
     "Attribution",
     "AttributionModel",
+    "Behaviour",
     "Campaign",
     "CampaignCost",
     "CampaignKind",

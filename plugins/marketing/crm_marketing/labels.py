@@ -87,6 +87,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "marketing.permission.settings": ("Change the settings", "修改设置"),
     "marketing.permission.work": ("Work with people's consents", "处理联系人的同意"),
     "marketing.segment": ("Segment", "客群"),
+    "marketing.segment.behaviour": ("Behaviour", "行为条件"),
     "marketing.segment.description": ("Description", "描述"),
     "marketing.segment.entity": ("Records of", "记录类型"),
     "marketing.segment.kind": ("Kind", "类型"),

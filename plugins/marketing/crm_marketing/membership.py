@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -55,7 +55,7 @@ def refresh(session: Session, segment: Ref[Segment]) -> Refreshed:
 
     def work(reader: Session, entity: type[Any]) -> Refreshed:
         locked = reader.lock(Segment, segment.id)
-        holds = condition(reader, entity, locked.rule)
+        holds = condition(reader, entity, locked.rule, locked.behaviour)
         left = _leave(reader, locked, ~there(entity, entity.id == as_id(entity, SegmentMember.record), holds))
         entered = sum(_enter(reader, locked, page) for page in _pages(reader.query(entity).where(holds, ~_inside(entity, [segment]))))
         reader.update(Segment, segment.id, {"refreshed_at": reader.crm.runtime.clock.now()})
@@ -159,13 +159,13 @@ def _inside(entity: Any, segments: Iterable[Ref[Segment]]) -> ColumnElement[bool
 # What the actor sees of them
 
 
-def preview(session: Session, entity: str, rule: dict[str, Any]) -> int:
-    """Count the records that a rule finds and the actor sees; nothing is stored.
+def preview(session: Session, entity: str, rule: dict[str, Any], behaviour: Sequence[Any]) -> int:
+    """Count the records that a rule, and what people did, finds and the actor sees; nothing is stored.
 
     Raises:
         Invalid: the rule cannot be a query of the entity.
     """
-    counted: int = ask(session, Task(entity, lambda s, found: s.query(found).where(condition(s, found, rule)).count()))
+    counted: int = ask(session, Task(entity, lambda s, found: s.query(found).where(condition(s, found, rule, behaviour)).count()))
     return counted
 
 

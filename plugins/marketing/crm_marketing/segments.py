@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
 from functools import partial
 from typing import Any, ClassVar, cast
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, and_
 
 from crm_core import Change, Entity, Event, Field, Invalid, Ref, Session, WriteCtx, after_write, check_write, field
 from crm_core.rules import criterion, from_json, nothing, to_json
 
+from .behaviour import did
 from .people import Task, ask, knows
 from .plugin import plugin
 
@@ -27,6 +29,7 @@ class Segment(Entity):
     """A named group of the records of one entity: ``contact``, ``account``, or what other modules open, such as ``sales.lead``.
 
     ``rule`` is a rule as JSON (``crm_core.rules.to_json``) that means the same for everybody: it may not speak of the actor.
+    ``behaviour`` says what its people did in the last days, as JSON of :class:`Behaviour`; rule and each behaviour must hold.
     ``refreshed_at`` is kept by the module.
     """
 
@@ -34,6 +37,7 @@ class Segment(Entity):
     entity: Field[str] = field(default="contact", length=127)
     kind: Field[SegmentKind] = field(default=SegmentKind.DYNAMIC)
     rule: Field[dict[str, Any]] = field(factory=lambda: to_json(nothing))
+    behaviour: Field[list[Any]] = field(factory=list)
     description: Field[str] = field(default="", text=True)
     owner: Field[str | None] = field(default=None)
     refreshed_at: Field[datetime | None] = field(default=None)
@@ -80,9 +84,9 @@ def check_segments(ctx: WriteCtx, changes: list[Change]) -> None:
             ctx.refuse(change, "marketing.segment_fixed", field="entity" if "entity" in change.fields else "kind")
         elif not knows(ctx.session, segment.entity):
             ctx.refuse(change, "marketing.no_audience", field="entity", entity=segment.entity)
-        elif segment.kind is SegmentKind.DYNAMIC and (change.old is None or "rule" in change.fields):
+        elif segment.kind is SegmentKind.DYNAMIC and (change.old is None or change.fields & {"rule", "behaviour"}):
             try:
-                ask(ctx.session, Task(segment.entity, partial(condition, rule=segment.rule)))
+                ask(ctx.session, Task(segment.entity, partial(condition, rule=segment.rule, behaviour=segment.behaviour)))
             except Invalid as e:
                 ctx.refuse(change, "marketing.bad_rule", field="rule", reason=e.message())
 
@@ -100,13 +104,13 @@ def _check_keeper(ctx: WriteCtx, change: Change, name: str) -> None:
         ctx.refuse(change, "marketing.kept_by_module", field=name)
 
 
-def condition(session: Session, entity: type[Entity], rule: dict[str, Any]) -> ColumnElement[bool]:
-    """Return a stored rule as a condition for queries over its entity.
+def condition(session: Session, entity: type[Entity], rule: dict[str, Any], behaviour: Sequence[Any] = ()) -> ColumnElement[bool]:
+    """Return a stored rule, and what people did, as a condition for queries over its entity.
 
     Raises:
         Invalid: it cannot be one.
     """
-    return criterion(from_json(rule), entity, session)
+    return and_(criterion(from_json(rule), entity, session), *(did(session, entity, each) for each in behaviour))
 
 
 @plugin.hook(after_write, on=SegmentMember)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -93,9 +93,9 @@ class Marketing:
 
     # Segments
 
-    def preview(self, entity: str, rule: dict[str, Any]) -> int:
-        """Count the records that a rule (as JSON) finds and the actor sees; nothing is stored."""
-        return membership.preview(self._session, entity, rule)
+    def preview(self, entity: str, rule: dict[str, Any], behaviour: Sequence[dict[str, Any]] = ()) -> int:
+        """Count the records that a rule and behaviour (as JSON) find and the actor sees; nothing is stored."""
+        return membership.preview(self._session, entity, rule, behaviour)
 
     def refresh(self, segment: SegmentLike) -> Refreshed:
         """Bring a dynamic segment up to date now; the module's job does it every 15 minutes."""
