@@ -44,7 +44,7 @@ def opened(
 
 
 def _finish(session: Session) -> None:
-    unit = session.unit
+    unit = session._unit
     if unit.keyed is not None:
         idempotency.finish(session, unit.keyed)
     if unit.wrote:

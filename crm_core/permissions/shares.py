@@ -34,7 +34,7 @@ class Shares:
                 raise Invalid("bad_share_action", given=str(action)[:60], allowed=list(SHAREABLE))
         self._check(session, record, ("update", *actions))
         table, tenant, entity = session.crm.tables.system.share, session.actor.tenant, spec(type(record)).name
-        with session.unit.atomic() as connection:
+        with session._unit.atomic() as connection:
             mine = (table.c.tenant == tenant, table.c.entity == entity, table.c.record == record.id, table.c.grantee == grantee)
             known = set(connection.execute(select(table.c.action).where(*mine)).scalars())
             now = session.crm.runtime.clock.now()
@@ -61,7 +61,7 @@ class Shares:
         """Take back all that was shared of a record with someone."""
         self._check(session, record, ("update",))
         table, entity = session.crm.tables.system.share, spec(type(record)).name
-        with session.unit.atomic() as connection:
+        with session._unit.atomic() as connection:
             gone = connection.execute(
                 delete(table).where(
                     table.c.tenant == session.actor.tenant,

@@ -30,9 +30,9 @@ def _typed(method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return method(self, *args, **kwargs)
         except Exception as e:
-            if not _is_ours(e, self.unit):
+            if not _is_ours(e, self._unit):
                 raise
-            raise meaning(e, write=self.unit.write) from e
+            raise meaning(e, write=self._unit.write) from e
 
     return call
 
