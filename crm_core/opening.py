@@ -64,7 +64,7 @@ def transacted(crm: CRM, actor: Actor, work: Callable[[Session], R], retries: in
 
 
 def _finish(session: Session) -> None:
-    unit = session.unit
+    unit = session._unit
     if unit.keyed is not None:
         idempotency.finish(session, unit.keyed)
     if unit.wrote:

@@ -37,9 +37,9 @@ def _typed(method: Callable[..., Any]) -> Callable[..., Any]:
             e.params.setdefault("call", f"Session.{method.__name__}")
             raise
         except Exception as e:
-            if not _is_ours(e, self.unit):
+            if not _is_ours(e, self._unit):
                 raise
-            raise explained(e, self.unit) from e
+            raise explained(e, self._unit) from e
 
     return call
 

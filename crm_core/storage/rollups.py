@@ -108,7 +108,7 @@ class Rollups:
         if not session.policy.permits("core.rollups"):
             raise Denied(action="core.rollups", entity="")
         tenant, table = session.actor.tenant, self._table
-        with session.unit.atomic() as connection, unlimited(connection):
+        with session._unit.atomic() as connection, unlimited(connection):
             if self._crm.bound.kind == "postgresql":
                 # Who wrote records has added to the cells by now, or will after us.
                 name = connection.dialect.identifier_preparer.format_table(table)
@@ -157,7 +157,7 @@ class Rollups:
         mine = select(table.c.cell, table.c.key, table.c.records, table.c.amount).where(
             table.c.tenant == session.actor.tenant, table.c.rollup == rollup.name
         )
-        rows = session.unit.connection.execute(mine).all()
+        rows = session._unit.connection.execute(mine).all()
         if not any(row.cell == BUILT and row.key == _definition(rollup) for row in rows):
             return None
         found = _cells(codec, rollup, [row for row in rows if row.cell != BUILT and row.records])

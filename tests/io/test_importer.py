@@ -162,10 +162,10 @@ def test_what_differs_is_changed_with_a_journal_row_each_and_an_empty_cell_takes
     with crm.session(IMPORT, write=False) as s:
         journal = crm.tables.system.journal
         kinds = select(journal.c.kind, func.count()).where(journal.c.entity == "trade.deal").group_by(journal.c.kind)
-        rows = dict(s.unit.connection.execute(kinds).all())
+        rows = dict(s._unit.connection.execute(kinds).all())
         assert rows == {"trade.deal.created.v1": 3, "trade.deal.updated.v1": 2}
         reasons = select(journal.c.reason).where(journal.c.entity == "trade.deal").distinct()
-        assert list(s.unit.connection.execute(reasons).scalars()) == ["import rows.csv"]
+        assert list(s._unit.connection.execute(reasons).scalars()) == ["import rows.csv"]
 
 
 def test_every_wrong_row_is_reported_with_its_line_and_all_its_reasons_and_the_rest_is_kept(crm: Any, bring: Import) -> None:
