@@ -8,7 +8,7 @@ from functools import wraps
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .failures import is_database_error, meaning
+from .failures import is_database_error, located, meaning
 
 if TYPE_CHECKING:
     from .unit import Unit
@@ -31,8 +31,9 @@ def _typed(method: Callable[..., Any]) -> Callable[..., Any]:
             return method(self, *args, **kwargs)
         except Exception as e:
             if not _is_ours(e, self.unit):
+                located(e, self.unit.url)
                 raise
-            raise meaning(e, write=self.unit.write) from e
+            raise located(meaning(e, write=self.unit.write), self.unit.url) from e
 
     return call
 
@@ -44,8 +45,9 @@ def at_the_door(unit: Unit) -> Iterator[None]:
         yield
     except Exception as e:
         if not _is_ours(e, unit):
+            located(e, unit.url)
             raise
-        raise meaning(e, write=unit.write) from e
+        raise located(meaning(e, write=unit.write), unit.url) from e
 
 
 def _is_ours(error: BaseException, unit: Unit) -> bool:
