@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .entities.entity import Entity
 from .entities.fields import Ref
-from .entities.meta import EntityMeta
+from .entities.meta import EntityMeta, spec
 from .errors import WrongArgument
 
 
@@ -30,11 +30,43 @@ def check_record_or_ref(given: Any) -> None:
         raise _wrong(given, "a record or a reference")
 
 
+def check(given: Any, kind: type[Any] | tuple[type[Any], ...], expected: str) -> None:
+    """Raise ``WrongArgument`` where *given* is not of a kind."""
+    if not isinstance(given, kind):
+        raise _wrong(given, expected)
+
+
+def check_text(*given: Any) -> None:
+    """Raise ``WrongArgument`` where one is not text."""
+    for each in given:
+        check(each, str, "a text")
+
+
+def check_many(given: Any, expected: str) -> None:
+    """Raise ``WrongArgument`` where *given* does not hold many: one of them, or text, which holds letters."""
+    if isinstance(given, str | bytes | Mapping | Entity | type) or not isinstance(given, Iterable):
+        raise _wrong(given, expected)
+
+
+def check_one_of(given: Any, *known: str) -> None:
+    """Raise ``WrongArgument`` where *given* is none of the words that are known."""
+    if not isinstance(given, str) or given not in known:
+        raise _wrong(given, " or ".join(map(repr, known)))
+
+
 def check_expressions(given: Sequence[Any]) -> None:
     """Raise ``WrongArgument`` where one is nothing that SQL can compute: text, or a comparison that Python made."""
     for each in given:
         if isinstance(each, type) or not (hasattr(each, "__clause_element__") or hasattr(each, "__visit_name__")):
             raise _wrong(each, "an expression like Account.name == 'Acme'")
+
+
+def check_reference(given: Any, entity: type[Any]) -> None:
+    """Raise ``WrongArgument`` where *given* is not a reference field of an entity: ``Contact.account``."""
+    name = getattr(getattr(given, "field", None), "name", None)
+    field = spec(entity).fields.get(name) if isinstance(name, str) else None
+    if field is None or field.kind != "ref":
+        raise _wrong(given, f"a reference of {entity.__name__}")
 
 
 def _wrong(given: Any, expected: str) -> WrongArgument:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import cached_property
+from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Engine, Table
 
+from .arguments import check, check_entity, check_many, check_text
 from .asession import AsyncCRMSession
 from .automation.engine import Automation
 from .entities.codec import Codec
@@ -24,7 +25,7 @@ from .hooks.health import QUARANTINE_AFTER, PluginHealth
 from .hooks.plugin import Plugin
 from .hooks.registry import Registry
 from .messages import Messages
-from .opening import opened
+from .opening import opened, transacted
 from .permissions.actor import Actor, Directory, User
 from .permissions.facts import SessionFacts
 from .permissions.mirror import Mirror
@@ -37,7 +38,6 @@ from .runtime import Runtime
 from .session import Session
 from .storage import idempotency
 from .storage.engine import open_engine
-from .storage.failures import retryable
 from .storage.join import joined
 from .storage.links import Links
 from .storage.migrations import Migrations
@@ -79,8 +79,9 @@ class CRM:
             None: none do.
         refuse_affected_sqlite: refuse, rather than warn of, a SQLite whose WAL files can lose commits (before 3.51.3).
         statement_timeout: seconds that each statement of a session's own transaction may take before the database ends it with
-            ``Unavailable``, code ``statement_timeout``; None: any. Transactions that a session joins keep the host's limits, migrations
-            have none. SQLite is asked by the connection's progress handler, which is taken off afterwards.
+            ``Unavailable``, code ``statement_timeout``; None: any. Transactions that a session joins keep the host's limits; migrations,
+            delivery and the rebuilding of rollups have none. SQLite is asked by the connection's progress handler, which is taken
+            off afterwards.
 
     Raises:
         LoadError: a plugin, role or entity does not fit; the message says which and what to do.
@@ -101,6 +102,13 @@ class CRM:
         refuse_affected_sqlite: bool = False,
         statement_timeout: float | None = None,
     ) -> None:
+        check_many(plugins, "a list of plugins")
+        check_many(roles, "a list of roles")
+        for role in roles:
+            check(role, Role, "a Role")
+        check_text(prefix, region)
+        check(runtime, (Runtime, NoneType), "a Runtime")
+        check(quarantine_after, (int, NoneType), "a number or None")
         self.bound = open_engine(bind, refuse_affected_sqlite=refuse_affected_sqlite, statement_timeout=statement_timeout)
         self.runtime = runtime or Runtime.system()
         self.region = region
@@ -203,18 +211,11 @@ class CRM:
         Args:
             retries: how many times more, with growing pauses that start at 50 ms.
         """
-        for attempt in range(retries + 1):
-            try:
-                with self.session(actor, idempotency_key=idempotency_key) as session:
-                    return work(session)
-            except Exception as e:
-                if attempt == retries or not retryable(e):
-                    raise
-                time.sleep(0.05 * 2**attempt * (0.5 + self.runtime.random.random()))
-        raise AssertionError("unreachable")
+        return transacted(self, actor, work, retries, idempotency_key)
 
     def outcome(self, idempotency_key: str, *, tenant: str = "main") -> dict[str, Any] | None:
         """Tell after a broken commit what is committed under a key: who, when, and each call's result; None where nothing is."""
+        check_text(idempotency_key, tenant)
         with self.bound.begin(write=False) as connection:
             return idempotency.outcome(connection, self.tables.system.idempotency, tenant, idempotency_key)
 
@@ -226,7 +227,7 @@ class CRM:
 
     def table(self, entity: type[Entity]) -> Table:
         """Return the physical table, for the host's own SQL: joins, foreign keys. It is outside the lens."""
-        return self.tables.entities[entity]
+        return self.tables.entities[self.codec(entity).entity]
 
     def entity(self, name: str) -> type[Any]:
         """Return an entity by its name.
@@ -234,7 +235,7 @@ class CRM:
         Raises:
             Invalid: this CRM has none of that name.
         """
-        found = self._entities.get(name)
+        found = self._entities.get(name) if isinstance(name, str) else None
         if found is None:
             raise Invalid("unknown_entity", given=str(name)[:60])
         return found
@@ -245,8 +246,9 @@ class CRM:
         Raises:
             LoadError: no loaded plugin declares it.
         """
-        found = self._codecs.get(entity)
+        found = self._codecs.get(entity) if isinstance(entity, type) else None
         if found is None:
+            check_entity(entity)
             if entity not in self.tables.entities:
                 raise LoadError("entity_not_loaded", entity=getattr(entity, "__name__", repr(entity)))
             found = self._codecs[entity] = Codec(entity, self.registry.extensions(entity), self.bound.kind)
@@ -254,6 +256,7 @@ class CRM:
 
     def references(self, entity: type[Any]) -> Sequence[tuple[type[Any], FieldSpec]]:
         """Return the fields that point at an entity."""
+        check_entity(entity)
         if entity not in self._references:
             self._references[entity] = [
                 (e, f) for e in self.registry.entities for f in self.codec(e).fields.values() if f.kind == "ref" and f.target is entity
@@ -290,6 +293,7 @@ class CRM:
 
     def directory_changed(self, tenant: str) -> None:
         """Say that the directory's answer for a tenant changed; the next session asks again."""
+        check_text(tenant)
         self._mirror.changed(tenant)
 
     # -- for people and screens ---------------------------------------------------------------------------------------------------
@@ -305,6 +309,7 @@ class CRM:
         """
         from .describe import describe
 
+        check(actor, Actor, "an Actor")
         if self.bound.shared:
             return describe(self, entity, actor, self.policies.resolve(actor))
         with self.session(actor, write=False) as session:
@@ -326,6 +331,7 @@ class CRM:
         """Turn records, or a view of one, into plain JSON; references named in *expand* become what they point at, where it was loaded."""
         from .describe import to_json
 
+        check_many(expand, "a list of references")
         return to_json(self, record, expand)
 
     def from_json(self, entity: type[E], data: Mapping[str, Any]) -> E:
@@ -343,7 +349,10 @@ class CRM:
         """Tell which rules let an actor do something to a record, or which failed."""
         from .permissions.explain import explain_record
 
-        return explain_record(self, actor, action, entity, id)
+        check(actor, Actor, "an Actor")
+        check_entity(entity)
+        check_text(action)
+        return explain_record(self, actor, action, entity, str(id))
 
     # -- plugins that fail --------------------------------------------------------------------------------------------------------
 
@@ -362,6 +371,7 @@ class CRM:
         Raises:
             LoadError: no such plugin is loaded.
         """
+        check_text(plugin)
         self.registry.health.release(self.registry.plugin(plugin).name)
 
     # -- delivery -----------------------------------------------------------------------------------------------------------------
@@ -373,6 +383,7 @@ class CRM:
             limit: stop after this many.
             on: deliver inside the host's open transaction, what it wrote itself included; for tests that roll back.
         """
+        check(limit, (int, NoneType), "a number or None")
         if on is None:
             return self.delivery.run_pending(limit=limit)
         with joined(self.bound, on) as connection:

@@ -39,7 +39,7 @@ class Host:
 
     def begin(self, *, write: bool = True) -> AbstractContextManager[Connection]:
         """Open a transaction of its own."""
-        return self._crm.bound.begin(write)
+        return self._crm.bound.begin(write, unlimited=True)
 
     def listening(self, connection: Connection) -> Sequence[Subscriber]:
         """Return the subscribers; automation waits for what its active rules are about."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from .arguments import check_many
 from .entities.entity import Entity
 from .entities.fields import FieldSpec, Ref
 from .entities.meta import spec
@@ -74,6 +75,7 @@ def _value_to_json(crm: CRM, value: Any, expand: Sequence[str]) -> Any:
             return {key: to_json(crm, each, expand) for key, each in value.items()}
     if attrs.has(type(value)) and not isinstance(value, Page):
         return {a.name: to_json(crm, getattr(value, a.name), expand) for a in attrs.fields(type(value))}
+    check_many(value, "a record, a page, a list or plain values")
     return [to_json(crm, each, expand) for each in value]
 
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection
 
+from .arguments import check
 from .errors import Invalid
 from .messages import redact
 from .permissions.actor import Actor
 from .session import Session
 from .storage import idempotency
 from .storage.door import at_the_door
+from .storage.failures import retryable
 from .storage.join import joined
 from .storage.unit import Lease, Unit
 
 if TYPE_CHECKING:
     from .crm import CRM
 
+R = TypeVar("R")
 LONGEST_REASON = 255
 
 
@@ -28,6 +32,7 @@ def opened(
     crm: CRM, actor: Actor, *, on: Any, idempotency_key: str | None, reason: str | None, request: str | None, write: bool
 ) -> Iterator[Session]:
     """Open a session; the arguments are those of :meth:`CRM.session`."""
+    check(actor, Actor, "an Actor")
     _check_text(reason=reason, request=request)
     begin: Callable[[], AbstractContextManager[Connection]]
     begin = (lambda: crm.bound.begin(write)) if on is None else (lambda: joined(crm.bound, on, write=write))
@@ -41,6 +46,21 @@ def opened(
             yield session
             with at_the_door(unit):
                 _finish(session)
+
+
+def transacted(crm: CRM, actor: Actor, work: Callable[[Session], R], retries: int, idempotency_key: str | None) -> R:
+    """Run *work* in a session, again as a whole where that may help; the arguments are those of :meth:`CRM.transact`."""
+    check(work, Callable, "a function of a session")  # type: ignore[arg-type]  # isinstance takes it
+    check(retries, int, "a number")
+    for attempt in range(retries + 1):
+        try:
+            with crm.session(actor, idempotency_key=idempotency_key) as session:
+                return work(session)
+        except Exception as e:
+            if attempt == retries or not retryable(e):
+                raise
+            time.sleep(0.05 * 2**attempt * (0.5 + crm.runtime.random.random()))
+    raise AssertionError("unreachable")
 
 
 def _finish(session: Session) -> None:

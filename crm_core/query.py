@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from .arguments import check_expressions
+from .arguments import check, check_expressions
 from .entities.entity import Entity
 from .entities.meta import logical_table, spec
 from .errors import Invalid, NotFound, Refused
@@ -56,6 +56,7 @@ class Query(Asked, Generic[E]):
         Raises:
             Invalid: ``unknown_filter`` names what is not allowed, not readable or not a field; ``bad_filter`` what cannot be read.
         """
+        check(params, Mapping, "a mapping from names to texts")
         query: Self = self
         readable = self._session.reader.readable(self.entity)
         for key, text in params.items():

@@ -183,6 +183,17 @@ class Scope:
         values = self.facts.related(spec(type(record)).name, record.id)
         return values is not None and holds(self.policy.rule(action, type(record)), values, self.facts)
 
+    def permitted_among(self, action: str, records: Sequence[Entity]) -> list[Entity]:
+        """Return those of some stored records of one entity that the actor may do *action* to."""
+        if not records:
+            return []
+        entity = type(records[0])
+        rule = self.policy.rule(action, entity)
+        if self.policy.is_everything(rule):
+            return list(records)
+        stored = self.facts.stored(rule, spec(entity).name, [record.id for record in records])
+        return [record for record in records if record.id in stored and holds(rule, stored[record.id], self.facts)]
+
     def check_action(self, permission: str, record: Entity | None) -> Denied | None:
         """Say why the actor may not use an action, or None where they may."""
         if record is None:

@@ -5,15 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple, cast, overload
 
-from .arguments import check_entity, check_record, check_record_or_ref
+from .arguments import (
+    check,
+    check_entity,
+    check_many,
+    check_one_of,
+    check_record,
+    check_record_or_ref,
+    check_reference,
+    check_text,
+)
 from .entities.entity import Entity
 from .entities.fields import Ref
 from .entities.meta import EntityMeta, spec
 from .errors import NotFound
 from .hooks.actions import ActionInfo, list_for, perform
 from .hooks.dispatch import HookState
+from .hooks.measures import Rollup
+from .hooks.parts import Link
 from .permissions.actor import Actor
 from .permissions.predicates import Rule, everything
 from .query import Query
@@ -21,7 +33,7 @@ from .storage.changeset import BulkResult
 from .storage.door import typed_errors
 from .storage.idempotency import Replayed
 from .storage.kept import returned
-from .storage.pipeline import Pipeline
+from .storage.pipeline import Pipeline, check_changes
 from .storage.reader import Reader
 from .storage.unit import Lease
 from .tenant_session import TenantSession
@@ -32,8 +44,6 @@ if TYPE_CHECKING:
 
     from .crm import CRM
     from .events.event import Event
-    from .hooks.measures import Rollup
-    from .hooks.parts import Link
     from .storage.rollups import Cell
     from .timeline import Timeline
     from .view360 import View360
@@ -67,6 +77,7 @@ class Session(TenantSession):
 
     def can(self, action: str, record: Entity | type[Entity]) -> bool:
         """Say whether the actor may do *action* to a record as it is stored (a new one as it stands), or to some record of an entity."""
+        check_text(action)
         if isinstance(record, EntityMeta):
             return not self.policy.is_nothing(self.policy.rule(action, record))
         check_record(record)
@@ -93,7 +104,8 @@ class Session(TenantSession):
             records: any iterable; it is read in chunks of 1,000.
             on_error: ``raise`` fails whole; ``collect`` leaves out what is wrong and says why by index.
         """
-
+        check_many(records, "an iterable of records")
+        check_one_of(on_error, "raise", "collect")
         if self.unit.keyed is None:
             return self.pipeline.create_many(records, collect=on_error == "collect")
         records = list(records)
@@ -127,6 +139,8 @@ class Session(TenantSession):
         Raises:
             Denied, Invalid, Refused, Conflict: nothing was changed.
         """
+        check(query, Query, "a query")
+        check_changes(self.crm.codec(query.entity), changes)
 
         def work() -> int:
             count = 0
@@ -149,6 +163,7 @@ class Session(TenantSession):
             Conflict: the value belongs to a record that this actor does not see.
         """
         check_record(record)
+        check_text(on)
         return self._keyed("upsert", (record, on), lambda: self.pipeline.upsert(record, on))
 
     def delete(self, record: Entity | Ref[Any]) -> None:
@@ -218,6 +233,7 @@ class Session(TenantSession):
     def get_many(self, entity: type[E], ids: Iterable[str | Ref[E]]) -> list[E]:
         """Return the records of *ids* in that order, without duplicates, leaving out what is not there for this actor."""
         check_entity(entity)
+        check_many(ids, "an iterable of ids or references")
         wanted = list(dict.fromkeys(_id(i) for i in ids))
         found = self.reader.many(entity, wanted)
         return [found[i] for i in wanted if i in found]
@@ -234,8 +250,7 @@ class Session(TenantSession):
     def execute(self, stmt: Any) -> Result[*tuple[Any, ...]]:
         """Run any SQLAlchemy Core select over entities, as this actor may see them.
 
-        ``func.avg`` of an integer is what the driver makes of it: a float on SQLite, a Decimal on PostgreSQL. With
-        ``func.avg(column, type_=Float())`` it is a float on both.
+        The mean of whole numbers is ``func.avg(column, type_=Float())``: without the type, each database would answer in another.
 
         Raises:
             NotReadable: it names a field the actor may not read.
@@ -246,10 +261,13 @@ class Session(TenantSession):
 
     def cells(self, rollup: Rollup, where: Rule = everything) -> list[Cell] | None:
         """Return the kept sums of the records that the actor sees and for which *where* holds; None where only the records can say."""
+        check(rollup, Rollup, "a Rollup")
+        check(where, Rule, "a rule like F('stage') == 'won'")
         return self.crm.rollups.cells(self, rollup, where)
 
     def rebuild(self, rollup: Rollup) -> int:
         """Add a rollup up anew in this tenant, and return how many cells it has. Needs the permission ``core.rollups``."""
+        check(rollup, Rollup, "a Rollup")
         return self._keyed("rebuild", rollup.name, lambda: self.crm.rollups.rebuild(self, rollup))
 
     def related(self, record: Entity, ref: Any) -> Any:
@@ -258,6 +276,8 @@ class Session(TenantSession):
         Raises:
             Invalid: the reference was not preloaded.
         """
+        check_record(record)
+        check_reference(ref, type(record))
         return self.reader.attached(record, ref.field)
 
     # -- plugins ------------------------------------------------------------------------------------------------------------------
@@ -268,7 +288,7 @@ class Session(TenantSession):
         Raises:
             Invalid: no loaded plugin offers it.
         """
-        if service not in self._services:
+        if not isinstance(service, type) or service not in self._services:
             owner = self.crm.registry.service_owner(service)
             make: Callable[[Session], S] = service
             found = make(self.derive(plugin=owner))
@@ -321,6 +341,8 @@ class Session(TenantSession):
         """
         from .view360 import view360
 
+        check_record_or_ref(record)
+        check(at, (datetime, NoneType), "a datetime")
         return view360(self, record.entity if isinstance(record, Ref) else type(record), record.id, size, at)
 
     def timeline(self, record: Entity | Ref[Any], *, size: int = 20, after: str | None = None, at: datetime | None = None) -> Timeline:
@@ -332,21 +354,26 @@ class Session(TenantSession):
         """
         from .timeline import timeline
 
+        check_record_or_ref(record)
+        check(at, (datetime, NoneType), "a datetime")
         entity = record.entity if isinstance(record, Ref) else type(record)
         return timeline(self, self.get(entity, record.id).id, size, after, at)
 
     def link(self, link: Link, a: Entity, b: Entity) -> None:
         """Relate two records, as a plugin's ``link`` declares; once related they stay so."""
+        check(link, Link, "a link of a plugin")
         check_record(a, b)
         self._keyed("link", (link.name, a.id, b.id), lambda: self.crm.links.add(self, link, a, b))
 
     def unlink(self, link: Link, a: Entity, b: Entity) -> None:
         """End a relation."""
+        check(link, Link, "a link of a plugin")
         check_record(a, b)
         self._keyed("unlink", (link.name, a.id, b.id), lambda: self.crm.links.remove(self, link, a, b))
 
     def linked(self, link: Link, record: Entity) -> list[Any]:
         """Return the records on the other side of a relation that this actor may see."""
+        check(link, Link, "a link of a plugin")
         check_record(record)
         return self.crm.links.of(self, link, record)
 
@@ -368,4 +395,6 @@ class Session(TenantSession):
 
 
 def _id(id: str | Ref[Any]) -> str:
-    return id.id if isinstance(id, Ref) else id
+    # An id may come from outside: what cannot be one names nothing.
+    found = id.id if isinstance(id, Ref) else id
+    return found if isinstance(found, str) else ""

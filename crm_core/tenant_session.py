@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from .permissions.roles import role_to_json
+from .arguments import check, check_text
+from .errors import Invalid
+from .messages import redact
+from .permissions.roles import Role, role_to_json
 from .scope import Scope, once
 from .storage.door import typed_errors
-
-if TYPE_CHECKING:
-    from .permissions.roles import Role
 
 S = TypeVar("S")
 
@@ -26,6 +26,7 @@ class TenantSession(Scope):
 
     def settings(self, cls: type[S]) -> S:
         """Return a plugin's settings in this tenant."""
+        check(cls, type, "a class of settings")
         epoch, found = self._kept_settings.get(cls, (None, None))
         if epoch != self.unit.epoch:
             found = self.crm.settings.get(self, cls)
@@ -34,12 +35,17 @@ class TenantSession(Scope):
 
     def change_settings(self, cls: type[S], changes: Mapping[str, Any]) -> S:
         """Change some of a plugin's settings in this tenant, given as plain JSON. Needs the permission ``<plugin>.settings``."""
+        check(cls, type, "a class of settings")
+        if not isinstance(changes, Mapping):
+            raise Invalid("wrong_type", field="changes", given=redact(changes), expected="object")
         return self._keyed("change_settings", (cls, changes), lambda: self.crm.settings.change(self, cls, changes), returns=cls)
 
     def define_role(self, role: Role) -> None:
         """Define a role of this tenant, as data. Needs the permission ``core.roles``; it counts from the next session on."""
+        check(role, Role, "a Role")
         self._keyed("define_role", role_to_json(role), lambda: self.crm.roles.put(self, role))
 
     def remove_role(self, name: str) -> None:
         """Take a role of this tenant away."""
+        check_text(name)
         self._keyed("remove_role", name, lambda: self.crm.roles.remove(self, name))

@@ -13,6 +13,7 @@ from ..errors import CRMError
 from .shell import Shell, connected
 
 COMMANDS = {
+    "export": ("export", "export_"),
     "import": ("import_", "import_"),
     "migrate": ("migrate", "migrate"),
     "plugins": ("plugins", "plugins"),

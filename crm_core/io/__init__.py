@@ -1,5 +1,6 @@
-"""Files in: reading, mapping and rejecting rows."""
+"""Files in and out: reading, mapping and rejecting rows; writing what an actor may export."""
 
+from .exporter import Exported, export
 from .form import Form
 from .importer import Importer
 from .mapping import Mapping, Source, mapping_of, read_mappings
@@ -9,6 +10,7 @@ from .report import Failure, Report, Unknown
 from .undo import Left, Undone, undo
 
 __all__ = [
+    "Exported",
     "Failure",
     "Form",
     "Importer",
@@ -20,6 +22,7 @@ __all__ = [
     "Source",
     "Undone",
     "Unknown",
+    "export",
     "mapping_of",
     "open_rows",
     "propose",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..scope import Scope
 
 CHUNK = 1_000
+MOST = 10_000  # facts kept of one session
 
 
 class SessionFacts:
@@ -47,7 +48,24 @@ class SessionFacts:
             return
         self._forget_old()
         values = [self._session.crm.codec(type(record)).values(record) for record in records]
-        for ref, target in sorted(followed):
+        self._follow(followed, values)
+
+    def stored(self, rule: Rule, entity: str, ids: Iterable[str]) -> dict[str, Values]:
+        """Return the values of living records by id, and read what *rule* will ask about them; both at once, however many they are.
+
+        They are not remembered: whoever asks about all records of a table goes through them once.
+        """
+        self._forget_old()
+        if len(self._related) > MOST:
+            self._related.clear()
+        ids = list(ids)
+        self._load(entity, ids)
+        found = {id: values for id in ids if (values := self._related.pop((entity, id))) is not None}
+        self._follow({(node.ref, node.target) for node in walk(rule) if isinstance(node, Related)}, list(found.values()))
+        return found
+
+    def _follow(self, references: Iterable[tuple[str, str]], values: Sequence[Values]) -> None:
+        for ref, target in sorted(references):
             self._load(target, {plain(each.get(ref)) for each in values} - {None})
 
     def related(self, entity: str, id: str) -> Values | None:

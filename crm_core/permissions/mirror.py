@@ -61,7 +61,7 @@ class Mirror:
     @contextmanager
     def _connection(self, unit: Unit) -> Iterator[Connection]:
         if not self._is_within(unit):
-            with self._crm.bound.begin(write=True) as connection:
+            with self._crm.bound.begin(write=True, unlimited=True) as connection:
                 yield connection
         elif unit.joined or (unit.begun and unit.write):
             yield unit.connection

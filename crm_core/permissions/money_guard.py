@@ -158,7 +158,7 @@ def check_decimals(element: Any) -> None:
     """Refuse arithmetic that differs between the databases: SQLite keeps decimals as integers of a declared scale.
 
     Raises:
-        Refused: ``decimal_arithmetic``, ``untyped_function``.
+        Refused: ``decimal_arithmetic``, ``untyped_function``, ``untyped_mean``.
         MixedCurrency: an aggregate of a plain function over amounts; ``Opportunity.amount.sum()`` is the one that knows the currency.
     """
     if isinstance(element, elements.BinaryExpression):
@@ -214,6 +214,8 @@ def _check_function(function: Any) -> None:
             raise Refused("decimal_arithmetic", operator=function.name)
         if function.name in ("coalesce", "nullif"):
             _check_like(parts, function.name)
+    if function.name == "avg" and isinstance(function.type, NullType):
+        raise Refused("untyped_mean")
     if isinstance(function.type, NullType) and any(isinstance(t, _CONVERTED_TYPES) for t in types):
         raise Refused("untyped_function", function=function.name)
 

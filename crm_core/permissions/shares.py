@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select
 
@@ -26,9 +26,7 @@ class Shares:
             Invalid: the grantee or an action is none.
             Denied: the actor may not change the record, or not do what is shared.
         """
-        kind, _, name = grantee.partition(":") if isinstance(grantee, str) else ("", "", "")
-        if kind not in ("user", "team") or not 0 < len(name) <= 255 or not name.isprintable():
-            raise Invalid("bad_grantee", given=str(grantee)[:60])
+        _check_grantee(grantee)
         for action in actions:
             if action not in SHAREABLE:
                 raise Invalid("bad_share_action", given=str(action)[:60], allowed=list(SHAREABLE))
@@ -59,6 +57,7 @@ class Shares:
 
     def remove(self, session: Session, record: Entity, grantee: str) -> None:
         """Take back all that was shared of a record with someone."""
+        _check_grantee(grantee)
         self._check(session, record, ("update",))
         table, entity = session.crm.tables.system.share, spec(type(record)).name
         with session.unit.atomic() as connection:
@@ -79,3 +78,9 @@ class Shares:
         for action in actions:
             if not session.permitted_stored(action, record):
                 raise Denied(action=action, entity=spec(type(record)).name)
+
+
+def _check_grantee(grantee: Any) -> None:
+    kind, _, name = grantee.partition(":") if isinstance(grantee, str) else ("", "", "")
+    if kind not in ("user", "team") or not 0 < len(name) <= 255 or not name.isprintable():
+        raise Invalid("bad_grantee", given=str(grantee)[:60])

@@ -1,4 +1,7 @@
-"""The door of a session: what the database says leaves each call as a typed error, in the host's transaction as in one of our own."""
+"""The door of a session: what the database says leaves each call as a typed error, in the host's transaction as in one of our own.
+
+A wrong argument leaves it with the name of the call.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from functools import wraps
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..errors import CRMError, WrongArgument
 from .failures import is_database_error, meaning
 
 if TYPE_CHECKING:
@@ -29,12 +33,20 @@ def _typed(method: Callable[..., Any]) -> Callable[..., Any]:
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return method(self, *args, **kwargs)
+        except WrongArgument as e:
+            e.params.setdefault("call", f"Session.{method.__name__}")
+            raise
         except Exception as e:
             if not _is_ours(e, self.unit):
                 raise
-            raise meaning(e, write=self.unit.write) from e
+            raise explained(e, self.unit) from e
 
     return call
+
+
+def explained(error: BaseException, unit: Unit) -> CRMError:
+    """Say what a database's error means in this transaction."""
+    return meaning(error, write=unit.write, overdue=unit.overdue)
 
 
 @contextmanager
@@ -45,7 +57,7 @@ def at_the_door(unit: Unit) -> Iterator[None]:
     except Exception as e:
         if not _is_ours(e, unit):
             raise
-        raise meaning(e, write=unit.write) from e
+        raise explained(e, unit) from e
 
 
 def _is_ours(error: BaseException, unit: Unit) -> bool:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.util import greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
 
+from ..arguments import check
 from ..errors import CommitOutcomeUnknown, LoadError, MissingExtra, NeedsAwait
 from . import sqlite
 from .failures import typed
@@ -42,6 +43,8 @@ def open_engine(bind: str | Engine | AsyncEngine, *, refuse_affected_sqlite: boo
         MissingExtra: the URL's driver is not installed.
     """
     seconds = checked(statement_timeout)
+    if not hasattr(bind, "sync_engine"):
+        check(bind, (str, Engine), "a URL or an engine")
     owned = isinstance(bind, str)
     bound = Bound(_own_engine(bind) if isinstance(bind, str) else bind, owned=owned, statement_timeout=seconds)
     if bound.kind == "sqlite":

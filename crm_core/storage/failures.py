@@ -104,8 +104,19 @@ def typed(*, write: bool) -> Iterator[None]:
         raise meaning(e, write=write) from e
 
 
-def meaning(error: BaseException, *, write: bool) -> CRMError:
-    """Say what a database's error means for a session that writes or only reads; see :func:`translate`."""
+def is_cancelled(error: BaseException) -> bool:
+    """Say whether PostgreSQL ended a statement, by its time limit or because somebody asked; the SQLSTATE is one for both."""
+    return _sqlstate(_driver_error(error)) == "57014"
+
+
+def meaning(error: BaseException, *, write: bool, overdue: bool = False) -> CRMError:
+    """Say what a database's error means for a session that writes or only reads; see :func:`translate`.
+
+    Args:
+        overdue: the statement has had all the time it may take.
+    """
+    if overdue and is_cancelled(error):
+        return Unavailable("statement_timeout")
     found = translate(error)
     return ReadOnly("read_only_session") if found.code == "database_read_only" and not write else found
 
@@ -185,8 +196,6 @@ def _meaning(error: BaseException, driver: BaseException) -> CRMError:
     code = getattr(driver, "sqlite_errorcode", None)
     make = _SQLITE.get(code, _SQLITE.get(code & 0xFF)) if code is not None else None
     state = _sqlstate(driver) or ""
-    if state == "57014" and "statement timeout" in str(driver):
-        make = _SQLITE[sqlite3.SQLITE_INTERRUPT]
     if make is None:
         make = next((_POSTGRESQL[state[:n]] for n in (5, 2) if state[:n] in _POSTGRESQL), None)
     if make is None:

@@ -100,7 +100,7 @@ class Migrations:
 
     def current(self) -> dict[str, str]:
         """Return the revision of each plugin in the database, also of plugins that this CRM does not have."""
-        with self._bound.begin(write=False) as connection:
+        with self._bound.begin(write=False, unlimited=True) as connection:
             return self._current(connection)
 
     def plan(self, to: str = HEADS) -> list[str]:
@@ -109,7 +109,7 @@ class Migrations:
         Raises:
             SchemaBehind, Invalid: as :meth:`upgrade`.
         """
-        with self._bound.begin(write=False) as connection:
+        with self._bound.begin(write=False, unlimited=True) as connection:
             lines = [] if self._has_schema(connection) else [f"create schema {self._tables.schema}"]
             for branch, revision, steps in self._pending(connection, to):
                 lines += [f"{branch.name} {revision.id}: {self._place.describe(step)}" for step in steps]
@@ -124,7 +124,7 @@ class Migrations:
             SchemaBehind: ``schema_missing`` (nothing is there), ``schema_not_ours`` (tables of our names without our version table),
                 ``schema_behind``, ``schema_newer`` (made by later code), ``schema_damaged`` (tables are gone).
         """
-        with self._bound.begin(write=False) as connection:
+        with self._bound.begin(write=False, unlimited=True) as connection:
             if not self._current(connection):
                 self._refuse_strangers(connection)
                 raise SchemaBehind("schema_missing", prefix=self._tables.prefix)

@@ -141,8 +141,7 @@ class Pipeline:
         Raises:
             Invalid: names that are not fields, are not readable, or may not be set.
         """
-        if not isinstance(changes, Mapping):
-            raise Invalid(details=[_wrong_type(codec, "", "object", changes)])
+        check_changes(codec, changes)
         levels = self._session.policy.fields(codec.entity)
         found: dict[str, Any] = {}
         wrong: list[Detail] = []
@@ -342,6 +341,12 @@ def _amends(codec: Codec, old: Entity, changes: Mapping[str, Any]) -> bool:
 def _check_version(codec: Codec, version: object) -> None:
     if version is not None and type(version) is not int:
         raise Invalid(details=[_wrong_type(codec, "version", "int", version)])
+
+
+def check_changes(codec: Codec, changes: object) -> None:
+    """Raise ``Invalid`` where *changes*, which may come from outside, are not fields with values."""
+    if not isinstance(changes, Mapping):
+        raise Invalid(details=[_wrong_type(codec, "", "object", changes)])
 
 
 def _wrong_type(codec: Codec, field: str, expected: str, given: object) -> Detail:

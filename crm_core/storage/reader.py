@@ -16,7 +16,7 @@ from ..entities.validate import is_id
 from ..errors import Invalid
 from ..events.journal import history
 from ..permissions.money_sql import converts
-from .failures import translate
+from .door import explained
 from .writer import chunks
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Reader:
         try:
             found: E | None = self._session.shape.get(self._session, entity, id_)
         except DBAPIError as e:
-            raise translate(e) from e
+            raise explained(e, self._session.unit) from e
         return found
 
     def many(self, entity: type[E], ids: Sequence[str]) -> dict[str, E]:
@@ -121,7 +121,7 @@ class Reader:
         try:
             return self._session.shape.rows(self._session, statement)
         except (StatementError, OverflowError, UnicodeEncodeError) as e:
-            raise translate(e) from e
+            raise explained(e, self._session.unit) from e
 
     def execute(self, statement: Any) -> Result[*tuple[Any, ...]]:
         """Run a statement of the caller's as the actor may see it."""
@@ -133,7 +133,7 @@ class Reader:
                 # Read to the end: a failing row is then an error of this call. Long results go through `stream`.
                 return self._session.shape.execute(self._session, statement).freeze()()
         except (StatementError, OverflowError, UnicodeEncodeError) as e:
-            raise translate(e) from e
+            raise explained(e, self._session.unit) from e
 
     def attached(self, record: Entity, field: FieldSpec) -> Any:
         """Return what :meth:`attach` read for a reference of a record."""

@@ -38,6 +38,7 @@ from ..permissions.predicates import (
     walk,
 )
 from ..permissions.to_python import holds
+from .limits import unlimited
 
 if TYPE_CHECKING:
     from ..crm import CRM
@@ -106,7 +107,7 @@ class Rollups:
         if not session.policy.permits("core.rollups"):
             raise Denied(action="core.rollups", entity="")
         tenant, table = session.actor.tenant, self._table
-        with session.unit.atomic() as connection:
+        with session.unit.atomic() as connection, unlimited(connection):
             if self._crm.bound.kind == "postgresql":
                 # Who wrote records has added to the cells by now, or will after us.
                 name = connection.dialect.identifier_preparer.format_table(table)

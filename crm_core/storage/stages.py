@@ -15,6 +15,7 @@ from ..hooks.core_specs import Change, WriteCtx, after_write, before_write, chec
 from ..hooks.refusals import as_details, by_position
 from ..messages import redact
 from .changeset import Changeset
+from .door import explained
 from .failures import translate
 from .writer import JournalRow, created_row, deleted_row, updated_row
 
@@ -244,7 +245,8 @@ class Stages:
         return Changeset(work.entity, work.op, left.changes + right.changes, left.rows + right.rows)
 
     def _explained(self, codec: Codec, e: DBAPIError) -> CRMError:
-        return translate(e, tables=self._crm.tables, entity=codec.entity)
+        unit = self._session.unit
+        return explained(e, unit) if unit.overdue else translate(e, tables=self._crm.tables, entity=codec.entity)
 
     def _rows_and_journal(self, codec: Codec, work: Changeset) -> None:
         session = self._session

@@ -11,11 +11,12 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import ReadOnly
-from ..permissions.prepared import send
+from ..permissions.prepared import CLOCK, send
 from .failures import typed
 
 if TYPE_CHECKING:
     from .idempotency import Keyed
+    from .limits import Clock
 
 
 class Unit:
@@ -58,6 +59,7 @@ class Unit:
         self.closed = False
         self._depth = 0
         self.keyed: Keyed | None = None
+        self._clock: Clock | None = None
         self.hosts_failure: BaseException | None = None
 
     def __enter__(self) -> Self:
@@ -94,6 +96,11 @@ class Unit:
         return self._connection is not None
 
     @property
+    def overdue(self) -> bool:
+        """Whether the statement that ran last has had all the time it may take."""
+        return self._clock is not None and self._clock.is_over()
+
+    @property
     def looks(self) -> bool:
         """Whether what is read now is read outside of a transaction."""
         return self._look is not None and not self.begun
@@ -109,7 +116,9 @@ class Unit:
 
     def _open(self, begin: Callable[[], AbstractContextManager[Connection]]) -> Connection:
         try:
-            return self._stack.enter_context(begin())
+            opened = self._stack.enter_context(begin())
+            self._clock = opened.info.get(CLOCK)
+            return opened
         except DBAPIError as e:
             self.hosts_failure = e
             raise

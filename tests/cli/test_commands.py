@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ import pytest
 
 import crm_core
 import crm_sales
-from crm_core import CRM, Account, Actor
+from crm_core import CRM, Account, Actor, PluginFailed
 from crm_sales.api import Opportunity, Sales
 from tests.cli.conftest import Run
 from tests.databases import Database
@@ -44,12 +45,26 @@ def stored(url: str) -> list[tuple[str, str | None]]:
 def test_the_version_and_the_commands_are_listed(crm: Run) -> None:
     assert crm("--version").stdout == f"crm, version {crm_core.__version__}\n"
     shown = crm("--help").stdout
-    assert all(f"  {name} " in shown for name in ("import", "migrate", "plugins", "worker"))
+    assert all(f"  {name} " in shown for name in ("export", "import", "migrate", "plugins", "worker"))
 
 
 def test_importing_the_entry_point_imports_neither_click_nor_the_database_library() -> None:
     program = "import sys, crm_core.cli.main; print(sorted({'click', 'rich', 'sqlalchemy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_records_are_written_to_a_file_that_is_not_overwritten_unasked(crm: Run, folder: Path, accounts: str) -> None:
+    crm("import", accounts, "--map", "map.toml")
+    done = crm("export", "accounts", "out.csv", "--fields", "name,industry", "--where", "industry=tea", "--sort", "-name")
+    assert (done.exit_code, done.stdout) == (0, "out.csv: 1 rows.\n")
+    assert (folder / "out.csv").read_text() == "name,industry\nBest,tea\n"
+    again = crm("export", "accounts", "out.csv")
+    assert (again.exit_code, again.stderr) == (1, "Error: out.csv is there already. Choose another name, or give --force.\n")
+    assert crm("export", "accounts", "out.csv", "--fields", "name", "--force").stdout == "out.csv: 2 rows.\n"
+    assert (folder / "out.csv").read_text() == "name\nAcme\nBest\n"
+    for wrong in (["--where", "nonsense=1"], ["--fields", "nonsense"], ["--sort", "emails"]):
+        refused = crm("export", "accounts", "other.csv", *wrong)
+        assert (refused.exit_code, (folder / "other.csv").exists()) == (1, False)
 
 
 @pytest.mark.parametrize("absent", ["click", "rich"])
@@ -220,6 +235,50 @@ def app(folder: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> st
     (folder / f"{name}.py").write_text(APP.format(url=database.url))
     monkeypatch.syspath_prepend(folder)
     return name
+
+
+FAULTY = """
+sick = Plugin("sick", version="2.1")
+
+@sick.hook(before_write, on=Account)
+def fill(ctx, changes):
+    raise KeyError("secret")
+
+@sick.on(Created[Account])
+def told(s, event):
+    raise OSError("secret")
+
+crm = CRM({url!r}, plugins=[plugin, sick], quarantine_after=2)
+"""
+
+
+def test_the_plugins_of_an_application_are_listed_with_their_quarantine(crm: Run, app: str, folder: Path, database: Database) -> None:
+    source = (folder / f"{app}.py").read_text()
+    (folder / f"{app}.py").write_text(source.replace("Created, Plugin", "Created, Plugin, before_write") + FAULTY.format(url=database.url))
+    fresh = crm("plugins", "--app", f"{app}:crm")
+    assert [line.split()[-1] for line in fresh.stdout.splitlines()] == ["state", "runs.", "runs."]
+    assert crm("migrate", "--app", f"{app}:crm").exit_code == 0
+    ours = importlib.import_module(app).crm
+    for state in ("It fails: sick.fill, 1 times", "It is in quarantine since 20"):
+        with pytest.raises(PluginFailed), ours.session(IMPORT) as s:
+            s.create(Account(name="Acme"))
+        shown = " ".join(crm("plugins", "--app", f"{app}:crm").stdout.split())
+        assert state in shown
+        assert "last with KeyError" in shown
+        assert "secret" not in shown
+    assert "隔离" in crm("plugins", "--app", f"{app}:crm", "--lang", "zh").stdout
+    ours.release("sick")
+    assert "quarantine" not in crm("plugins", "--app", f"{app}:crm").stdout
+
+
+def test_the_plugins_of_a_database_are_listed_with_what_waits_for_them(crm: Run, app: str, accounts: str, folder: Path) -> None:
+    assert crm("migrate", "--app", f"{app}:crm").exit_code == 0
+    assert crm("import", accounts, "--map", "map.toml", "--app", f"{app}:make").exit_code == 3
+    (folder / "told.txt").mkdir()  # so that telling fails
+    crm("worker", "--once", "--app", f"{app}:crm")
+    shown = " ".join(crm("plugins", "--app", f"{app}:crm").stdout.split())
+    assert "It fails: shop.told, 2 times in a row" in shown
+    assert shown.endswith(" 2 records wait for its subscribers.")
 
 
 def test_an_application_with_a_schema_behind_is_told_to_migrate(crm: Run, app: str, accounts: str) -> None:

@@ -11,7 +11,23 @@ import pytest
 from sqlalchemy import Float, func, select
 from sqlalchemy.exc import DBAPIError
 
-from crm_core import CRM, Account, Actor, Conflict, CRMError, Invalid, Money, Plugin, ReadOnly, Role, Session, User, owner, subordinates
+from crm_core import (
+    CRM,
+    Account,
+    Actor,
+    Conflict,
+    CRMError,
+    Invalid,
+    Money,
+    Plugin,
+    ReadOnly,
+    Refused,
+    Role,
+    Session,
+    User,
+    owner,
+    subordinates,
+)
 from tests.laws.shop import Deal, Shop, plugin
 from tests.laws.tricks import SYSTEM, Sizes, trick
 from tests.state import state_hash
@@ -253,4 +269,7 @@ def test_a_mean_of_integers_is_a_float_on_both_databases_where_it_is_asked_for(m
         account = s.create(Account(name="a"))
         s.create_many([Deal(name="d", account=account.ref, amount=Money(i, "EUR"), salary=i) for i in (1, 2)])
         mean = s.execute(select(func.avg(Deal.salary, type_=Float()))).scalar_one()
+        with pytest.raises(Refused) as caught:
+            s.execute(select(func.avg(Deal.salary)))
+    assert caught.value.code == "untyped_mean"
     assert (type(mean), mean) == (float, 1.5)

@@ -178,7 +178,7 @@ def test_a_column_that_is_not_there_is_a_schema_behind(bound: Bound) -> None:
     ("sql", "code", "again"),
     [
         ("SELECT CAST('many' AS int)", "bad_value", False),
-        ("SET LOCAL statement_timeout = 20; SELECT pg_sleep(5)", "statement_timeout", False),
+        ("SET LOCAL statement_timeout = 20; SELECT pg_sleep(5)", "statement_cancelled", True),
         ("SET LOCAL transaction_read_only = on; CREATE TABLE t (n int)", "database_read_only", False),
         ("SELECT pg_terminate_backend(pg_backend_pid())", "connection_lost", True),
         ("SELECT * FROM nowhere.t", "schema_behind", False),

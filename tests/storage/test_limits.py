@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from threading import Thread
 from time import perf_counter, sleep
 from typing import Any
 
@@ -10,8 +12,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import func, select
 
-from crm_core import CRM, Account, Actor
-from crm_core.errors import Conflict, LoadError, Unavailable
+from crm_core import CRM, Account, Actor, Created, Plugin, Session
+from crm_core.errors import Conflict, CRMError, LoadError, Unavailable
 from crm_core.messages import Messages
 from crm_core.storage.failures import retryable
 from crm_core.storage.limits import Clock
@@ -136,6 +138,114 @@ def test_an_asynchronous_session_is_limited(crm: CRM) -> None:
     assert counted == [1], "the next session works"
 
 
+def slow(session: Session) -> None:
+    """Take longer than any statement of a user may."""
+    numbers = "WITH RECURSIVE n(g) AS (SELECT 1 UNION ALL SELECT g + 1 FROM n WHERE g < {}) SELECT count(*) FROM n"
+    took, count = 0.0, 1_000_000
+    while took < 0.5:
+        began = perf_counter()
+        session.unit.connection.exec_driver_sql(numbers.format(count)).all()
+        took, count = perf_counter() - began, count * 3
+
+
+def test_delivery_takes_the_time_it_needs(make_crm: Any) -> None:
+    plugin = Plugin("slow", version="1.0")
+    plugin.grants("account:read")
+    heard: list[str] = []
+
+    @plugin.on(Created[Account], batch=True)
+    def hear(session: Session, events: list[Created[Account]]) -> None:
+        slow(session)
+        heard.extend(str(event.new["name"]) for event in events)
+
+    crm = make_crm(plugins=[plugin], statement_timeout=0.3)
+    with crm.session(SYSTEM) as s:
+        s.create(Account(name="a"))
+    crm.run_pending()
+    assert heard == ["a"]
+
+    def run() -> None:
+        with crm.session(SYSTEM) as s:
+            slow(s)
+
+    ended(run)
+
+
+def test_a_rollup_is_rebuilt_in_the_time_it_needs_and_the_limit_holds_again_after_it(make_crm: Any) -> None:
+    plugin = Plugin("slow", version="1.0")
+    kept = plugin.rollup("kept", Account, by=["industry"])
+    crm = make_crm(plugins=[plugin], statement_timeout=0.3)
+    with crm.session(SYSTEM) as s:
+        s.create(Account(name="a"))
+    if crm.bound.kind == "postgresql":
+        with crm.bound.begin(unlimited=True) as connection:
+            connection.exec_driver_sql(
+                "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN NEW; END $$"
+            )
+            connection.exec_driver_sql(
+                f"CREATE TRIGGER slow BEFORE INSERT ON {crm.tables.system.rollup.name} FOR EACH ROW EXECUTE FUNCTION slow()"
+            )
+
+    def run() -> None:
+        with crm.session(SYSTEM) as s:
+            assert s.rebuild(kept) == 1
+            s.execute(endless()).all()
+
+    ended(run)
+
+
+def test_a_statement_that_somebody_cancels_in_time_is_not_called_too_long(postgres_databases: Any) -> None:
+    database = postgres_databases.create()
+    crm = CRM(database.url, statement_timeout=30)
+    crm.migrate()
+    with crm.session(SYSTEM) as s:
+        s.create(Account(name="a"))
+    backend: list[int] = []
+
+    def cancel() -> None:
+        engine = sa.create_engine(crm.url)
+        sleep(0.5)
+        with engine.connect() as c:
+            c.exec_driver_sql(f"SELECT pg_cancel_backend({backend[0]})")
+        engine.dispose()
+
+    other = Thread(target=cancel)
+    with pytest.raises(Unavailable) as caught, crm.session(SYSTEM) as s:
+        backend.append(s.unit.connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+        other.start()
+        s.execute(endless()).all()
+    other.join()
+    assert caught.value.code == "statement_cancelled"
+    assert retryable(caught.value)
+    crm.close()
+    postgres_databases.drop(database)
+
+
+@pytest.mark.parametrize("where", ["in execute", "in a query", "in a write"])
+def test_a_statement_that_took_too_long_says_so_where_it_was_called(postgres_databases: Any, where: str) -> None:
+    database = postgres_databases.create()
+    crm = CRM(database.url, statement_timeout=0.3)
+    crm.migrate()
+    with crm.session(SYSTEM) as s:
+        s.create(Account(name="a"))
+    if where == "in a write":
+        with crm.bound.begin(unlimited=True) as connection:
+            connection.exec_driver_sql(
+                "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(5); RETURN NEW; END $$"
+            )
+            connection.exec_driver_sql("CREATE TRIGGER slow BEFORE INSERT ON crm_account FOR EACH ROW EXECUTE FUNCTION slow()")
+    calls = {
+        "in execute": lambda s: s.execute(endless()),
+        "in a query": lambda s: s.query(Account).where(endless().scalar_subquery() > 0).all(),
+        "in a write": lambda s: s.create(Account(name="b")),
+    }
+    with suppress(CRMError), crm.session(SYSTEM) as s, pytest.raises(Unavailable) as caught:
+        calls[where](s)
+    assert caught.value.code == "statement_timeout"
+    crm.close()
+    postgres_databases.drop(database)
+
+
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), 1e9, "5", True])
 def test_a_time_that_cannot_be_kept_is_refused(seconds: Any) -> None:
     with pytest.raises(LoadError) as caught:
@@ -145,7 +255,7 @@ def test_a_time_that_cannot_be_kept_is_refused(seconds: Any) -> None:
 
 def test_on_sqlite_only_reads_are_limited() -> None:
     """An interrupted write would roll the whole transaction back, savepoints included, and what follows would commit by itself."""
-    clock = Clock(0.001)
+    clock = Clock(0.001, writes=False)
     for statement, limited in (
         ("INSERT INTO a VALUES (1)", False),
         ("UPDATE a SET b = 1", False),
