@@ -54,7 +54,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _round(given: argparse.Namespace) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-    wanted = given.workloads or [*NAMES, "w8_hooks", "w11_import", "growth"]
+    wanted = given.workloads or [*NAMES, "w7_report", "w8_hooks", "w10_csv", "w11_import", "growth"]
     stored = [name for name in NAMES if name in wanted]
     own, foreign = sys.executable, "" if given.no_peers else peers(given.environment)
     jobs: list[tuple[str, str, str, list[str]]] = [
@@ -62,8 +62,8 @@ def _round(given: argparse.Namespace) -> Iterator[tuple[str, str, str, dict[str,
         ("ours", own, "bench.systems.ours:Ours", stored),
         ("django", foreign, "bench.systems.django_orm:DjangoORM", stored),
         ("sqlalchemy", foreign, "bench.systems.sqlalchemy_orm:SQLAlchemyORM", stored),
-        ("limit", own, "loop", ["w8_hooks"]),
-        ("ours", own, "ours", ["w8_hooks", "w11_import"]),
+        ("limit", own, "loop", ["w8_hooks", "w10_csv"]),
+        ("ours", own, "ours", ["w7_report", "w8_hooks", "w10_csv", "w11_import"]),
         ("pluggy", foreign, "pluggy", ["w8_hooks"]),
         ("blinker", foreign, "blinker", ["w8_hooks"]),
         ("django", foreign, "django", ["w11_import"]),

@@ -280,15 +280,15 @@ class CRM:
 
     def facts(self, session: Scope) -> SessionFacts:
         """Return what rules may ask in a session."""
-        return SessionFacts(session, self._mirror.members(session.actor.tenant, session.unit))
+        return SessionFacts(session, self._mirror.members(session.actor.tenant, session._unit))
 
     def people(self, session: Scope) -> Mapping[str, User]:
         """Return the users of a session's tenant, by id."""
-        return self._mirror.members(session.actor.tenant, session.unit).users
+        return self._mirror.members(session.actor.tenant, session._unit).users
 
     def binds(self, session: Scope) -> dict[str, Any]:
         """Return an actor's values for the lens, with the directory's mirror in place."""
-        self._mirror.members(session.actor.tenant, session.unit)
+        self._mirror.members(session.actor.tenant, session._unit)
         return {**binds(session.actor), "crm_now": self.runtime.clock.now()}
 
     def directory_changed(self, tenant: str) -> None:

@@ -67,7 +67,7 @@ class Host:
             return self.begin() if connection is None else nullcontext(connection)
 
         look = self._crm.bound.looking if connection is None else None
-        with Unit(begin, write=True, joined=connection is not None, look=look) as unit:
+        with Unit(begin, write=True, joined=connection is not None, url=self._crm.bound.url, look=look) as unit:
             session = Session(self._crm, actor, Lease(unit), plugin=actor.plugin, chain=chain)
             yield session
             if unit.wrote:

@@ -36,7 +36,7 @@ def opened(
     _check_text(reason=reason, request=request)
     begin: Callable[[], AbstractContextManager[Connection]]
     begin = (lambda: crm.bound.begin(write)) if on is None else (lambda: joined(crm.bound, on, write=write))
-    with Unit(begin, write=write, joined=on is not None) as unit:
+    with Unit(begin, write=write, joined=on is not None, url=crm.bound.url) as unit:
         session = Session(crm, actor, Lease(unit), reason=reason, request=request)
         # A key that the host commits without its calls' results could never be run again.
         with unit.savepoint() if idempotency_key is not None and unit.joined else nullcontext():
@@ -64,7 +64,7 @@ def transacted(crm: CRM, actor: Actor, work: Callable[[Session], R], retries: in
 
 
 def _finish(session: Session) -> None:
-    unit = session.unit
+    unit = session._unit
     if unit.keyed is not None:
         idempotency.finish(session, unit.keyed)
     if unit.wrote:

@@ -75,7 +75,7 @@ class Scope:
     # -- who ----------------------------------------------------------------------------------------------------------------------
 
     @property
-    def unit(self) -> Unit:
+    def _unit(self) -> Unit:
         """The transaction.
 
         Raises:
@@ -151,7 +151,7 @@ class Scope:
 
     @contextmanager
     def _elevate(self, plugin: str, reason: str) -> Iterator[Self]:
-        if not self.unit.write:
+        if not self._unit.write:
             raise ReadOnly("elevated_needs_write", plugin=plugin)
         service = Actor.service(plugin, tenant=self.actor.tenant, on_behalf_of=self.actor)
         with self._lease.inner() as lease:
@@ -160,7 +160,7 @@ class Scope:
             yield inner
 
     @contextmanager
-    def elevated_core(self, reason: str) -> Iterator[Self]:
+    def _elevated_core(self, reason: str) -> Iterator[Self]:
         """Open a session with full rights in the tenant for the core's own cascades."""
         with self._lease.inner() as lease:
             yield self.derive(actor=Actor.system("core", tenant=self.actor.tenant, on_behalf_of=self.actor), reason=reason, lease=lease)
@@ -204,7 +204,7 @@ class Scope:
 
     def note(self, kind: str, payload: Mapping[str, Any], *, entity: str = "core", record: str | None = None) -> None:
         """Append a row of the core's own to the journal: an elevation, a share, an export."""
-        with self.unit.atomic() as connection:
+        with self._unit.atomic() as connection:
             event_id = self.crm.runtime.ids.new()
             row = JournalRow(entity, record or event_id, 0, kind, {"id": event_id, **payload})
             self.crm.writer.journal(connection, self.origin(), [row])
@@ -212,5 +212,5 @@ class Scope:
     # -- idempotency --------------------------------------------------------------------------------------------------------------
 
     def _keyed(self, name: str, given: Any, work: Callable[[], R], *, returns: Any = None) -> R:
-        keyed = self.unit.keyed
+        keyed = self._unit.keyed
         return work() if keyed is None else keyed.call(name, given, work, returns=returns)

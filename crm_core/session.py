@@ -106,7 +106,7 @@ class Session(TenantSession):
         """
         check_many(records, "an iterable of records")
         check_one_of(on_error, "raise", "collect")
-        if self.unit.keyed is None:
+        if self._unit.keyed is None:
             return self.pipeline.create_many(records, collect=on_error == "collect")
         records = list(records)
         return self._keyed("create_many", records, lambda: self.pipeline.create_many(records, collect=on_error == "collect"))
@@ -144,7 +144,7 @@ class Session(TenantSession):
 
         def work() -> int:
             count = 0
-            with self.unit.atomic():
+            with self._unit.atomic():
                 ids = query.ids()
                 for start in range(0, len(ids), 1000):
                     done, _ = self.pipeline.update(query.entity, [(i, changes) for i in ids[start : start + 1000]])
@@ -217,7 +217,7 @@ class Session(TenantSession):
             ReadOnly: the session was opened with ``write=False``.
         """
         check_entity(entity)
-        with self.unit.atomic():
+        with self._unit.atomic():
             found = self.reader.locked(entity, [_id(id)]).get(_id(id))
         if found is None or not self.permitted("read", found):
             raise NotFound(entity=spec(entity).name)
@@ -292,7 +292,7 @@ class Session(TenantSession):
             owner = self.crm.registry.service_owner(service)
             make: Callable[[Session], S] = service
             found = make(self.derive(plugin=owner))
-            self._services[service] = found if self.unit.keyed is None else Replayed(found, self)
+            self._services[service] = found if self._unit.keyed is None else Replayed(found, self)
         return cast("S", self._services[service])
 
     def perform(self, command: Any) -> Any:
@@ -303,7 +303,7 @@ class Session(TenantSession):
         """
 
         def work() -> Any:
-            with self.unit.atomic():
+            with self._unit.atomic():
                 result = perform(self, command)
             return self._shown(result)
 
@@ -390,8 +390,8 @@ class Session(TenantSession):
 
     def savepoint(self) -> AbstractContextManager[None]:
         """Undo everything inside on an error, and go on."""
-        keyed = self.unit.keyed
-        return self.unit.savepoint() if keyed is None else keyed.savepoint()
+        keyed = self._unit.keyed
+        return self._unit.savepoint() if keyed is None else keyed.savepoint()
 
 
 def _id(id: str | Ref[Any]) -> str:

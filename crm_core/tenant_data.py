@@ -47,10 +47,10 @@ class TenantRoles:
         if known is not None and now - known[0] < FRESH_SECONDS:
             return known[1]
         table = self._crm.tables.system.role
-        rows = session.unit.connection.execute(select(table.c.name, table.c.definition).where(table.c.tenant == tenant))
+        rows = session._unit.connection.execute(select(table.c.name, table.c.definition).where(table.c.tenant == tenant))
         found: dict[str, Any] = {row.name: row.definition for row in rows}
         # What a transaction wrote and may yet undo is its own sessions' alone.
-        uncertain = session.unit.joined or session.unit.wrote
+        uncertain = session._unit.joined or session._unit.wrote
         if not uncertain or found == (known[1] if known else {}):
             self._known[tenant] = (now, found)
         return found
@@ -65,7 +65,7 @@ class TenantRoles:
         _need(session, "core.roles")
         definition = role_to_json(role)
         table, tenant = self._crm.tables.system.role, session.actor.tenant
-        with session.unit.atomic() as connection:
+        with session._unit.atomic() as connection:
             rows = connection.execute(select(table.c.name, table.c.definition).where(table.c.tenant == tenant))
             roles = {row.name: row.definition for row in rows} | {role.name: definition}
             self._crm.policies.check_tenant_roles([role_from_json(d) for d in roles.values()])
@@ -77,7 +77,7 @@ class TenantRoles:
         """Take a role of the tenant away; who had it loses its rights."""
         _need(session, "core.roles")
         table = self._crm.tables.system.role
-        with session.unit.atomic() as connection:
+        with session._unit.atomic() as connection:
             gone = connection.execute(delete(table).where(table.c.tenant == session.actor.tenant, table.c.name == name))
             if gone.rowcount:
                 session.note("core.role_removed.v1", {"role": name})
@@ -105,7 +105,7 @@ class TenantSettings:
         default, owner = self._of(cls)
         table = self._crm.tables.system.setting
         statement = select(table.c.data).where(table.c.tenant == session.actor.tenant, table.c.plugin == owner)
-        data = session.unit.connection.execute(statement).scalar()
+        data = session._unit.connection.execute(statement).scalar()
         return load(cls, {**dump(default), **data}) if data else cast("S", default)
 
     def change(self, session: Scope, cls: type[S], changes: Mapping[str, Any]) -> S:
@@ -118,7 +118,7 @@ class TenantSettings:
         default, owner = self._of(cls)
         _need(session, f"{owner}.settings")
         table = self._crm.tables.system.setting
-        with session.unit.atomic() as connection:
+        with session._unit.atomic() as connection:
             statement = select(table.c.data).where(table.c.tenant == session.actor.tenant, table.c.plugin == owner)
             data = {**(connection.execute(statement).scalar() or {}), **changes}
             settings = load(cls, {**dump(default), **data})
@@ -143,6 +143,6 @@ def _write(session: Scope, table: Any, key: Mapping[str, str], values: Mapping[s
     tenant = session.actor.tenant
     stamped = {**values, "at": session.crm.runtime.clock.now(), "actor": session.actor.id}
     mine = [table.c.tenant == tenant, *(table.c[n] == v for n, v in key.items())]
-    connection = session.unit.connection
+    connection = session._unit.connection
     if not connection.execute(update(table).where(*mine).values(**stamped)).rowcount:
         connection.execute(insert(table).values(tenant=tenant, **key, **stamped))

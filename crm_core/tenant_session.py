@@ -28,9 +28,9 @@ class TenantSession(Scope):
         """Return a plugin's settings in this tenant."""
         check(cls, type, "a class of settings")
         epoch, found = self._kept_settings.get(cls, (None, None))
-        if epoch != self.unit.epoch:
+        if epoch != self._unit.epoch:
             found = self.crm.settings.get(self, cls)
-            self._kept_settings[cls] = (self.unit.epoch, found)
+            self._kept_settings[cls] = (self._unit.epoch, found)
         return cast("S", found)
 
     def change_settings(self, cls: type[S], changes: Mapping[str, Any]) -> S:

@@ -105,7 +105,7 @@ def _as_of(session: Session, record: Entity, at: datetime) -> Entity:
     crm, entity = session.crm, type(record)
     codec = crm.codec(entity)
     name = codec.facts.name
-    entries = history(session.unit.connection, crm.tables, session.actor.tenant, name, record.id)
+    entries = history(session._unit.connection, crm.tables, session.actor.tenant, name, record.id)
     values = reconstruct(entries, at=at)
     if values is None:
         raise NotFound(entity=name)
@@ -154,9 +154,9 @@ def _run(session: Session, panel: Panel, record: Entity) -> PanelView | None:
 def _apart(session: Session) -> Iterator[None]:
     """Keep a panel's failing statement from ending PostgreSQL's transaction, and its calls from being kept under the session's key."""
     with ExitStack() as stack:
-        if session.unit.keyed is not None:
-            stack.enter_context(session.unit.keyed.nested())
-        if not session.unit.looks:
+        if session._unit.keyed is not None:
+            stack.enter_context(session._unit.keyed.nested())
+        if not session._unit.looks:
             stack.enter_context(session.savepoint())
         yield
 

@@ -84,7 +84,7 @@ def _records(session: Session, definition: Definition) -> Iterator[Match | None]
 def _happened(session: Session, definition: Definition, since: datetime | None, until: datetime | None) -> Iterator[Match | None]:
     """Yield a match, or None, for each change in history that the rule is about and whose record the actor sees today."""
     crm, tenant, codec = session.crm, session.actor.tenant, definition.codec
-    name, connection = codec.facts.name, session.unit.connection
+    name, connection = codec.facts.name, session._unit.connection
 
     read = lru_cache(100)(partial(history, connection, crm.tables, tenant, name))
     after = 0

@@ -109,12 +109,12 @@ class Automation:
         authors: dict[str, Author] = {}
         begun: dict[str, int] = {}
         happened: dict[int, Occurrence] = {}
-        read = lru_cache(100)(partial(history, session.unit.connection, self._crm.tables, session.actor.tenant))
+        read = lru_cache(100)(partial(history, session._unit.connection, self._crm.tables, session.actor.tenant))
         runs: list[AutomationRun] = []
         for entry, rule in pairs:
             if rule.id not in authors:
                 authors[rule.id] = Author(session, rule)
-                begun[rule.id] = self._woken(session.unit.connection, rule.tenant, rule.id).id
+                begun[rule.id] = self._woken(session._unit.connection, rule.tenant, rule.id).id
             if entry.id <= begun[rule.id] or f"{rule.id}:{entry.event_id}" in known:
                 continue
             author, log = authors[rule.id], Log(rule, self._now(), entry.event_id, entry.event_id)

@@ -59,7 +59,7 @@ def import_(
     runs: bool,
     tenant: str,
 ) -> None:
-    """Import PATH, a file of records (CSV, JSON lines, Excel), or a folder with the files of a mapping of several.
+    """Import PATH, a file of records (CSV, JSON lines, Excel, vCard), or a folder with the files of a mapping of several.
 
     Importing again changes only what differs; an import that broke off goes on. The exit code is 3 where rows failed, or where records
     could not be taken back.

@@ -27,7 +27,7 @@ _SCHEMAS: Mapping[str, Mapping[str, Any]] = {
         "required": ["amount", "currency"],
         "additionalProperties": False,
     },
-    "json": {},
+    "json": {"type": ["object", "array", "string", "number", "boolean"]},
 }
 
 
@@ -43,6 +43,8 @@ def field_schema(field: FieldSpec) -> dict[str, Any]:
         schema["x-entity"] = spec(field.target).name
     if field.length is not None:
         schema["maxLength"] = field.length
+    if field.kind == "int":
+        schema |= {n: bound for n, bound in (("minimum", field.options.min), ("maximum", field.options.max)) if bound is not None}
     return _nullable(schema) if field.nullable else schema
 
 

@@ -105,6 +105,9 @@ class _Attempt:
 
     def _good(self, rows: Sequence[_Row]) -> Iterator[_Row]:
         """Sort out rows that fail, or wait, because one of their records does."""
+        if not any(step.failed or step.waiting for step in self._steps.values()):
+            yield from rows
+            return
         for row in rows:
             wrong = {name: error for name, part in row.parts.items() if (error := self._steps[name].failed.get(part)) is not None}
             if wrong:

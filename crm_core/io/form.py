@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_MARKS_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @attrs.frozen
@@ -28,14 +30,14 @@ class Form:
     """How a file is written; what is not said is found out.
 
     Attributes:
-        kind: ``csv``, ``json`` for one JSON object a line, or ``xlsx`` for an Excel workbook.
+        kind: ``csv``, ``json`` for one JSON object a line, ``xlsx`` for an Excel workbook, or ``vcard`` for an address book.
         encoding: a name that Python knows, like ``cp1252``.
         delimiter: one character; ``quote``: one character, or empty where quotes mean nothing.
         sheet: of a workbook with several.
         header: whether the first line names the columns; without one they are called ``1``, ``2``, ...
     """
 
-    kind: Literal["", "csv", "json", "xlsx"] = ""
+    kind: Literal["", "csv", "json", "xlsx", "vcard"] = ""
     encoding: str = attrs.field(default="")
     delimiter: str = attrs.field(default="")
     quote: str = attrs.field(default='"')
@@ -65,10 +67,16 @@ class Form:
         if (self.kind or _kind(path)) == "xlsx":
             return attrs.evolve(self, kind="xlsx")
         encoding = self.encoding or _encoding(path)
-        with path.open(encoding=encoding, errors="replace", newline="") as stream:
+        with path.open("rb") as raw, opened_text(raw, encoding, "replace") as stream:
             sample = stream.read(_SAMPLE)
-        kind = self.kind or ("json" if path.suffix in (".jsonl", ".ndjson") or sample.lstrip().startswith("{") else "csv")
+        kind = self.kind or _kind_of(sample, path.suffix.lower())
         return attrs.evolve(self, kind=kind, encoding=encoding, delimiter=self.delimiter or _delimiter(sample, self.quote))
+
+
+def _kind_of(sample: str, suffix: str) -> Literal["csv", "json", "vcard"]:
+    if suffix in (".vcf", ".vcard") or sample.lstrip()[:11].upper() == "BEGIN:VCARD":
+        return "vcard"
+    return "json" if suffix in (".jsonl", ".ndjson") or sample.lstrip().startswith("{") else "csv"
 
 
 def _kind(path: Path) -> str:
@@ -82,11 +90,26 @@ def _encoding(path: Path) -> str:
         start = stream.read(_SAMPLE)
     for mark, name in _MARKS:
         if start.startswith(mark):
-            return name
+            return _of_32_bits(start) or name
     if b"\x00" in start:
         return _wide(start, path)
     wrong = _not_utf8(path)
     return "utf-8" if wrong is None else _guess(path, start, wrong)
+
+
+def _of_32_bits(start: bytes) -> str:
+    """Tell UTF-32 behind the mark of UTF-16, as some programs write it, by where its zeros are."""
+    if start[:2] not in _MARKS_16 or start[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+        return ""
+    zeros = [start[2 + n :: 4].count(0) * 8 > len(start) for n in range(4)]
+    return "utf-32-be" if zeros == [True, True, True, False] else "utf-32-le" if zeros == [False, True, True, True] else ""
+
+
+def opened_text(raw: io.BufferedReader, encoding: str, errors: str = "strict") -> io.TextIOWrapper:
+    """Read a file as text from behind a mark that its encoding does not know."""
+    if encoding.startswith("utf-32-"):
+        raw.seek(2 if raw.read(2) in _MARKS_16 else 0)
+    return io.TextIOWrapper(raw, encoding, errors=errors, newline="")
 
 
 def _wide(start: bytes, path: Path) -> str:

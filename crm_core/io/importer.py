@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..entities.imports import ImportRun
+from ..errors import Invalid
 from .logbook import Logbook, Subject, going_on
 from .mapping import Mapping
 from .passage import Passage, Progress
@@ -90,6 +91,8 @@ class Importer:
             if run is not None:
                 report.restore(run.id, run.position, run.report)
             target = Path(errors) if errors else None
+            if target is not None and target.exists() and target.samefile(path):
+                raise Invalid("import_onto_itself", path=target.name)
             with error_file(target, rows.columns, self._crm.messages, self._locale, keep=run.errors if run else 0) as bad:
                 passage = Passage(lambda: self._session(path), sheet, report, bad, log=log, within=within, run=run)
                 passage.all(rows, batch, progress, together=together)

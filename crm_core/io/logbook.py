@@ -73,7 +73,7 @@ class Logbook:
         try:
             with session.savepoint() if fresh else nullcontext():
                 if self._run is None:
-                    with session.elevated_core(_WHY) as core:
+                    with session._elevated_core(_WHY) as core:
                         facts = attrs.asdict(self._subject)
                         self._run = core.create(ImportRun(**facts, actor=session.actor.id, owner=_owner(session)))
                 inner = session.derive()
@@ -99,7 +99,7 @@ def _owner(session: Session) -> str | None:
 
 
 def _changed(session: Session, run: ImportRun, facts: dict[str, Any]) -> ImportRun:
-    with session.elevated_core(_WHY) as core:
+    with session._elevated_core(_WHY) as core:
         try:
             return core.update(ImportRun, run.id, facts, version=run.version)
         except Conflict as e:
@@ -115,7 +115,7 @@ def find(session: Session, run: str) -> ImportRun:
         NotFound: there is none for this actor.
     """
     mine = ImportRun.actor == session.actor.id
-    with session.elevated_core(_WHY) as core:
+    with session._elevated_core(_WHY) as core:
         if run == LAST:
             runs = core.query(ImportRun).where(mine, ImportRun.state != ImportState.UNDONE)
             found = runs.order_by(ImportRun.created_at.desc(), ImportRun.id.desc()).first()
@@ -149,7 +149,7 @@ def _asked_for(run: ImportRun, subject: Subject) -> ImportRun:
 
 def _broken_off(session: Session, subject: Subject) -> ImportRun | None:
     same = (ImportRun.checksum == subject.checksum, ImportRun.mapping == subject.mapping)
-    with session.elevated_core(_WHY) as core:
+    with session._elevated_core(_WHY) as core:
         runs = core.query(ImportRun).where(ImportRun.actor == session.actor.id, *same, ImportRun.state == ImportState.RUNNING)
         return runs.order_by(ImportRun.created_at.desc(), ImportRun.id.desc()).first()
 

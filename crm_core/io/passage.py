@@ -100,14 +100,15 @@ class Passage:
                 if row.line in self._waiting:
                     self._held.append(self._sheet.draft(row))
                 continue
-            draft = None if row.error is not None or row.blank else self._sheet.draft(row)
+            blank = row.blank
+            draft = None if row.error is not None or blank else self._sheet.draft(row)
             if draft is not None and not batch.takes(draft):
                 yield batch.drafts
                 batch = Gathering(self._sheet, size)
                 batch.takes(draft)
             self._position = row.line
             report.rows += 1
-            report.blank += row.blank
+            report.blank += blank
             if row.error is not None:
                 self._take(Outcome(failed=[(row, row.error)]))
         if batch.drafts:

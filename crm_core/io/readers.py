@@ -1,4 +1,4 @@
-"""Rows of a file, one after the other, in bounded memory: delimited text, JSON lines and workbooks."""
+"""Rows of a file, one after the other, in bounded memory: delimited text, JSON lines, workbooks and address books."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from typing import Any
 import attrs
 
 from ..errors import CRMError, Invalid
-from .form import Form, dialect
+from .form import Form, dialect, opened_text
 from .spreadsheet import as_it_was
+from .vcards import card_records
 
 LONGEST = 1 << 20
 MOST_COLUMNS = 1_000
@@ -105,11 +106,11 @@ class Rows:
         self._wanted = frozenset(wanted)
         self._size = path.stat().st_size
         # Kept, because a wrapper that is forgotten closes the file it reads.
-        self._text = None if form.kind == "xlsx" else io.TextIOWrapper(raw, form.encoding, newline="")
+        self._text = None if form.kind == "xlsx" else opened_text(raw, form.encoding)
         self._records = _raw_records(raw, self._text, path.name, form)
         begun = list(islice(self._records, SAMPLE))
         self._ours = form.kind == "csv" and bool(begun) and isinstance(begun[0].found, list) and (*begun[0].found[:2],) == HEAD
-        self.columns = self._json_columns(begun, wanted) if form.kind == "json" else self._csv_columns(begun, path)
+        self.columns = self._json_columns(begun, wanted) if form.kind in ("json", "vcard") else self._csv_columns(begun, path)
         self._width = len(self.columns)
         self.sample = [self._shaped(raw) for raw in begun]
 
@@ -194,6 +195,8 @@ def _raw_records(raw: io.BufferedReader, text: io.TextIOWrapper | None, name: st
 
         return (_Raw(line, found) for line, found in sheet_records(raw, name, form.sheet))
     lines = _Lines(text, name, form.encoding)
+    if form.kind == "vcard":
+        return _card_records(lines)
     return _json_records(lines) if form.kind == "json" else _csv_records(lines, form)
 
 
@@ -207,6 +210,19 @@ def _csv_records(lines: _Lines, form: Form) -> Iterator[_Raw]:
 
 def _json_records(lines: _Lines) -> Iterator[_Raw]:
     return _records(lines, lambda: map(_object, lines))
+
+
+def _card_records(lines: _Lines) -> Iterator[_Raw]:
+    def numbered() -> Iterator[tuple[int, str]]:
+        for line in lines:
+            lines.room = LONGEST
+            yield lines.number, line
+
+    try:
+        for number, found in card_records(numbered()):
+            yield _Raw(number, found)
+    except (_TooLong, Invalid) as e:
+        yield _Raw(lines.number, e if isinstance(e, Invalid) else _unreadable(e, lines.number, lines.number))
 
 
 def _records(lines: _Lines, reader: Callable[[], Iterator[Any]]) -> Iterator[_Raw]:

@@ -119,7 +119,7 @@ class _Work:
 
     def page(self, session: Session) -> None:
         """Take the next changes back."""
-        connection, tables, tenant = session.unit.connection, self._crm.tables, self._actor.tenant
+        connection, tables, tenant = session._unit.connection, self._crm.tables, self._actor.tenant
         if not self._since:
             [own] = histories(connection, tables, tenant, [self._run.id]).values()
             self._since, self._before = own[0].id, own[-1].id
@@ -141,7 +141,7 @@ class _Work:
             self._leave(name, ids, e)
             return
         session.reader.locked(entity, ids)  # nobody changes them between our look and our change
-        told = histories(session.unit.connection, self._crm.tables, self._actor.tenant, ids)
+        told = histories(session._unit.connection, self._crm.tables, self._actor.tenant, ids)
         here = {e.id for e in entries}
         traces = [t for i in ids if (t := self._trace(i, [e for e in told[i] if e.is_automatic], here)) is not None]
         self._leave(name, [t.record for t in traces if t.changed_since], Conflict("import_changed_since", entity=name))

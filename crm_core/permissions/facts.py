@@ -29,7 +29,7 @@ class SessionFacts:
         self._people = people
         self._related: dict[tuple[str, str], Values | None] = {}
         self._shares: set[tuple[str, str, str]] | None = None
-        self._epoch = session.unit.epoch
+        self._epoch = session._unit.epoch
 
     @property
     def actor(self) -> Actor:
@@ -86,7 +86,7 @@ class SessionFacts:
             statement = select(*(table.c[c] for c in columns)).where(
                 table.c.tenant == self.actor.tenant, table.c.id.in_(wanted[start : start + CHUNK]), table.c.deleted_at.is_(None)
             )
-            for record in map(load, driver_rows(self._session.unit.connection.execute(statement))):
+            for record in map(load, driver_rows(self._session._unit.connection.execute(statement))):
                 found[record.id] = codec.values(record)
         self._related.update({(entity, id): values for id, values in found.items()})
 
@@ -98,7 +98,7 @@ class SessionFacts:
             statement = select(table.c.entity, table.c.record, table.c.action).where(
                 table.c.tenant == self.actor.tenant, table.c.grantee.in_(self.actor.grantees)
             )
-            self._shares = {tuple(row) for row in self._session.unit.connection.execute(statement)}
+            self._shares = {tuple(row) for row in self._session._unit.connection.execute(statement)}
         return (entity, id, action) in self._shares
 
     def has_shares(self, entity: str, action: str) -> bool:
@@ -108,7 +108,7 @@ class SessionFacts:
 
     def _forget_old(self) -> None:
         """Ask again after anything was written or undone."""
-        if self._epoch != self._session.unit.epoch:
-            self._epoch = self._session.unit.epoch
+        if self._epoch != self._session._unit.epoch:
+            self._epoch = self._session._unit.epoch
             self._related.clear()
             self._shares = None

@@ -56,11 +56,11 @@ class Shape:
 
     def execute(self, session: Session, statement: Any) -> Result[Any]:
         """Run a statement as the session's actor may see it."""
-        return self.lens.execute(session.unit.connection, statement, session.binds)
+        return self.lens.execute(session._unit.connection, statement, session.binds)
 
     def rows(self, session: Session, statement: Any) -> list[Any]:
         """Run a statement as the session's actor may see it and return the driver's rows."""
-        return self.lens.raw(session.unit.connection, statement, session.binds)
+        return self.lens.raw(session._unit.connection, statement, session.binds)
 
     def get(self, session: Session, entity: type[Any], id_: str) -> Any:
         """Read one record by id."""
@@ -70,7 +70,7 @@ class Shape:
             by_id = statement.where(logical_table(entity).c.id == bindparam("record_id", type_=IdType()))
             known = self._gets[entity] = (self.lens.prepare(by_id), load)
         prepared, load = known
-        rows = prepared.fetch(session.unit.connection, {**session.binds, "record_id": id_})
+        rows = prepared.fetch(session._unit.connection, {**session.binds, "record_id": id_})
         return load(rows[0]) if rows else None
 
     def reading(self, session: Session, entity: type[Any]) -> tuple[Select[Any], Loader]:

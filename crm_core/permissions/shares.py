@@ -32,7 +32,7 @@ class Shares:
                 raise Invalid("bad_share_action", given=str(action)[:60], allowed=list(SHAREABLE))
         self._check(session, record, ("update", *actions))
         table, tenant, entity = session.crm.tables.system.share, session.actor.tenant, spec(type(record)).name
-        with session.unit.atomic() as connection:
+        with session._unit.atomic() as connection:
             mine = (table.c.tenant == tenant, table.c.entity == entity, table.c.record == record.id, table.c.grantee == grantee)
             known = set(connection.execute(select(table.c.action).where(*mine)).scalars())
             now = session.crm.runtime.clock.now()
@@ -60,7 +60,7 @@ class Shares:
         _check_grantee(grantee)
         self._check(session, record, ("update",))
         table, entity = session.crm.tables.system.share, spec(type(record)).name
-        with session.unit.atomic() as connection:
+        with session._unit.atomic() as connection:
             gone = connection.execute(
                 delete(table).where(
                     table.c.tenant == session.actor.tenant,

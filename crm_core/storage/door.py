@@ -12,7 +12,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import CRMError, WrongArgument
-from .failures import is_database_error, meaning
+from .failures import is_database_error, located, meaning
 
 if TYPE_CHECKING:
     from .unit import Unit
@@ -37,9 +37,10 @@ def _typed(method: Callable[..., Any]) -> Callable[..., Any]:
             e.params.setdefault("call", f"Session.{method.__name__}")
             raise
         except Exception as e:
-            if not _is_ours(e, self.unit):
+            if not _is_ours(e, self._unit):
+                located(e, self._unit.url)
                 raise
-            raise explained(e, self.unit) from e
+            raise located(explained(e, self._unit), self._unit.url) from e
 
     return call
 
@@ -56,8 +57,9 @@ def at_the_door(unit: Unit) -> Iterator[None]:
         yield
     except Exception as e:
         if not _is_ours(e, unit):
+            located(e, unit.url)
             raise
-        raise explained(e, unit) from e
+        raise located(explained(e, unit), unit.url) from e
 
 
 def _is_ours(error: BaseException, unit: Unit) -> bool:

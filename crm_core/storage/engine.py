@@ -138,6 +138,11 @@ class Bound:
         self._checked = False
         self._sync_twin: Bound | None = None
 
+    @property
+    def url(self) -> URL:
+        """Where the database is."""
+        return self._given.url
+
     @contextmanager
     def begin(self, write: bool = True, *, unlimited: bool = False) -> Iterator[Connection]:
         """Open a connection and a transaction of our own: commit on leaving, roll back on an exception.
@@ -151,7 +156,7 @@ class Bound:
             NeedsAwait: the engine is asynchronous and an event loop runs.
         """
         here = self._reachable()
-        with typed(write=write), here._turn(write), here._opened(write, None if unlimited else here._seconds) as connection:
+        with typed(write=write, at=here.url), here._turn(write), here._opened(write, None if unlimited else here._seconds) as connection:
             yield connection
 
     @contextmanager
@@ -168,7 +173,7 @@ class Bound:
             with self.begin(write=False) as connection:
                 yield connection
             return
-        with typed(write=False), here._looking.connect() as connection:
+        with typed(write=False, at=here.url), here._looking.connect() as connection:
             here._check(connection)
             prepared = here._prepared(connection, write=False) if here.kind == "sqlite" else nullcontext()
             with prepared, limited(connection, here._seconds, looking=True):

@@ -6,9 +6,10 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import MetaData, Table
+from sqlalchemy import URL, MetaData, Table
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .tables import Tables
 
 Make = Callable[[], CRMError]
+E = TypeVar("E", bound=Exception)
 
 
 def _again(code: str) -> CRMError:
@@ -85,6 +87,12 @@ _WORDS: Mapping[str, Make] = {
     "no such column": lambda: SchemaBehind("schema_behind"),
     "has no column named": lambda: SchemaBehind("schema_behind"),
 }
+_LOCATED = frozenset(
+    {
+        *("cannot_open", "connection_lost", "database_damaged", "database_locked", "database_overloaded", "database_read_only"),
+        *("database_rights", "disk_failed", "disk_full", "not_a_database", "pool_exhausted", "unavailable"),
+    }
+)
 _MISSING_RATE = re.compile(r"missing_rate:(\w{3}):(\w{3}):([\d-]+)")
 
 
@@ -94,14 +102,28 @@ def is_database_error(error: BaseException) -> bool:
 
 
 @contextmanager
-def typed(*, write: bool) -> Iterator[None]:
-    """Let a database's error leave the block as what it means for a session that writes or only reads."""
+def typed(*, write: bool, at: URL | None = None) -> Iterator[None]:
+    """Let a database's error leave the block as what it means for a session that writes or only reads, with the name of the database."""
     try:
         yield
     except Exception as e:
         if not is_database_error(e):
+            located(e, at)
             raise
-        raise meaning(e, write=write) from e
+        raise located(meaning(e, write=write), at) from e
+
+
+def located(error: E, at: URL | None) -> E:
+    """Let an error that is about the database itself name it: its file, or its host and name; never its user or password."""
+    if at is not None and isinstance(error, Unavailable | ReadOnly) and error.code in _LOCATED:
+        error.params.setdefault("database", _name(at))
+    return error
+
+
+def _name(url: URL) -> str:
+    if url.get_backend_name() != "sqlite":
+        return f"{url.host or url.query.get('host') or 'localhost'}/{url.database}"
+    return PurePath((url.database or ":memory:").removeprefix("file:")).name
 
 
 def is_cancelled(error: BaseException) -> bool:

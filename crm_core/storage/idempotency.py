@@ -97,7 +97,7 @@ class Keyed:
         if _is_asked(returns):
             return self._looked(name, work)
         digest = hashlib.sha256(json.dumps([name, describe(given)], sort_keys=True).encode()).hexdigest()
-        unit = self._session.unit
+        unit = self._session._unit
         if self.replaying:
             return self._replay(name, digest, work, returns)
         try:
@@ -129,7 +129,7 @@ class Keyed:
 
     def _looked(self, name: str, work: Callable[[], R]) -> R:
         """Return a query: it is asked when its caller asks it, in the second run as in the first."""
-        unit = self._session.unit
+        unit = self._session._unit
         with self.nested(), unit.savepoint():
             before = unit.epoch
             query = work()
@@ -143,7 +143,7 @@ class Keyed:
         start = self._next if self.replaying else len(self.calls)
         self._savepoints += 1
         try:
-            with self._session.unit.savepoint():
+            with self._session._unit.savepoint():
                 yield
                 if any(self.calls[at]["undone"] >= start for at in self._redone):
                     raise self._mismatch("savepoint")
@@ -209,7 +209,7 @@ class Replayed:
             raise WrongArgument("idempotency_argument", call=title, given=type(value).__qualname__)
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            keyed = self._session.unit.keyed
+            keyed = self._session._unit.keyed
             assert keyed is not None
             taken = [_read(each) for each in args], {key: _read(each) for key, each in kwargs.items()}
             given = describe(taken, unclear)
@@ -241,21 +241,21 @@ def _again(given: Any) -> Any:
 
 def begin(session: Session, key: str) -> Keyed:
     """Take a key, or find what was done under it. A concurrent first run is waited for."""
-    if not session.unit.write:
+    if not session._unit.write:
         raise ReadOnly("read_only_session")
     if not isinstance(key, str) or not 0 < len(key) <= 255 or not key.isprintable():
         raise Invalid("bad_idempotency_key", given=str(key)[:60])
     table = session.crm.tables.system.idempotency
-    past = outcome(session.unit.connection, table, session.actor.tenant, key)
+    past = outcome(session._unit.connection, table, session.actor.tenant, key)
     if past is None:
         try:
-            with session.unit.atomic() as connection:
+            with session._unit.atomic() as connection:
                 connection.execute(
                     insert(table).values(tenant=session.actor.tenant, key=key, actor=session.actor.id, at=session.crm.runtime.clock.now())
                 )
             return Keyed(session, key, None)
         except IntegrityError:
-            past = outcome(session.unit.connection, table, session.actor.tenant, key)
+            past = outcome(session._unit.connection, table, session.actor.tenant, key)
     if past is None or past["actor"] != session.actor.id:
         raise Conflict("idempotency_mismatch", key=key, call="session")
     return Keyed(session, key, past["calls"])
@@ -267,7 +267,7 @@ def finish(session: Session, keyed: Keyed) -> None:
         return
     table = session.crm.tables.system.idempotency
     mine: Iterable[Any] = (table.c.tenant == session.actor.tenant, table.c.key == keyed.key)
-    session.unit.connection.execute(update(table).where(*mine).values(result={"calls": keyed.calls}))
+    session._unit.connection.execute(update(table).where(*mine).values(result={"calls": keyed.calls}))
 
 
 def outcome(connection: Any, table: Any, tenant: str, key: str) -> dict[str, Any] | None:

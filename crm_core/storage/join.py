@@ -35,7 +35,7 @@ def joined(bound: Bound, on: Any, *, write: bool = True) -> Iterator[Connection]
     """
     if isinstance(on, Connection):
         _require_kind(bound, on.dialect.name)
-        with typed(write=write):
+        with typed(write=write, at=bound.url):
             begin_on(on, write=write)
             _require_foreign_keys(on)
         yield on

@@ -27,7 +27,7 @@ class Links:
         """
         table = self._table(session, link)
         self._check(session, a, b)
-        with session.unit.atomic() as connection:
+        with session._unit.atomic() as connection:
             known = set(connection.execute(select(table.c.b).where(table.c.tenant == session.actor.tenant, table.c.a == a.id)).scalars())
             if b.id in known:
                 return
@@ -40,7 +40,7 @@ class Links:
         """End a relation; one that is not there is none."""
         table = self._table(session, link)
         self._check(session, a, b)
-        with session.unit.atomic() as connection:
+        with session._unit.atomic() as connection:
             gone = connection.execute(delete(table).where(table.c.tenant == session.actor.tenant, table.c.a == a.id, table.c.b == b.id))
             if gone.rowcount:
                 session.note("core.unlinked.v1", {"link": link.name, "a": a.id, "b": b.id}, entity=spec(type(a)).name, record=a.id)
@@ -50,7 +50,7 @@ class Links:
         table = self._table(session, link)
         mine, theirs, other = (table.c.a, table.c.b, link.b) if type(record) is link.a else (table.c.b, table.c.a, link.a)
         statement = select(theirs).where(table.c.tenant == session.actor.tenant, mine == record.id).order_by(theirs)
-        return session.get_many(other, list(session.unit.connection.execute(statement).scalars()))
+        return session.get_many(other, list(session._unit.connection.execute(statement).scalars()))
 
     def _table(self, session: Session, link: Link) -> Any:
         found = session.crm.tables.links.get(link)

@@ -58,7 +58,7 @@ class Pipeline:
         changes = [Change(record=r, old=None, fields=codec.given(r, me)) for r in records]
         work = Changeset(entity, "create", changes, list(range(len(records))))
         try:
-            with self._session.unit.atomic():
+            with self._session._unit.atomic():
                 done = self._stages.run(codec, work, failed if collect else None)
         except BaseException:
             for record, owner in zip(records, given, strict=True):
@@ -86,7 +86,7 @@ class Pipeline:
     def create_many(self, records: Iterable[E], *, collect: bool) -> BulkResult[E]:
         """Create records of one entity, a thousand at a time, and return them as the actor may see them."""
         result: BulkResult[E] = BulkResult([], [])
-        with self._session.unit.atomic():
+        with self._session._unit.atomic():
             source, start = iter(records), 0
             while batch := list(islice(source, BATCH)):
                 check_record(*batch)
@@ -111,7 +111,7 @@ class Pipeline:
         codec = self._crm.codec(entity)
         _check_version(codec, version)
         structured = [(id_, self.structure(codec, changes)) for id_, changes in asked]
-        with self._session.unit.atomic():
+        with self._session._unit.atomic():
             olds = self._session.reader.locked(entity, [id_ for id_, _ in structured])
             self._session.foresee(list(olds.values()), "read", "update")
             work = Changeset(entity, "update", [], [])
@@ -242,7 +242,7 @@ class Pipeline:
             Conflict: ``protected``: living records still point at one.
         """
         codec = self._crm.codec(entity)
-        with self._session.unit.atomic():
+        with self._session._unit.atomic():
             self._session.reader.hold(entity, ids, alone=True)
             olds = self._session.reader.locked(entity, ids)
             self._session.foresee(list(olds.values()), "read", "delete")
@@ -261,7 +261,7 @@ class Pipeline:
             Conflict: a unique value was taken meanwhile.
         """
         codec = self._crm.codec(entity)
-        with self._session.unit.atomic():
+        with self._session._unit.atomic():
             old = self._session.reader.locked(entity, [id_], deleted=True).get(id_)
             self._require("delete", entity, old)
             done = self._stages.run(codec, self._dated(codec, "restore", [old], None), None)
@@ -289,7 +289,7 @@ class Pipeline:
                 continue
             if field.options.on_delete == "protect":
                 raise Conflict("protected", entity=spec(entity).name, **self._named(child, field, pointing))
-            with self._session.elevated_core(f"on_delete:{spec(entity).name}") as core:
+            with self._session._elevated_core(f"on_delete:{spec(entity).name}") as core:
                 if field.options.on_delete == "cascade":
                     core.pipeline.delete(child, pointing, within=going)
                 else:
@@ -318,7 +318,7 @@ class Pipeline:
             payload = {"id": id_, "data": self._crm.events.encode(event)}
             rows.append(JournalRow(spec(event.record.entity).name, event.record.id, 0, event_kind(type(event)), payload))
         if rows:
-            with session.unit.atomic() as connection:
+            with session._unit.atomic() as connection:
                 self._crm.writer.journal(connection, origin, rows)
 
 

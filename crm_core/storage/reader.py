@@ -43,7 +43,7 @@ class Reader:
         """Read whole records for a write, locked until the transaction ends."""
         session, codec = self._session, self._crm.codec(entity)
         wanted = [i for i in ids if is_id(i)]
-        rows = self._crm.writer.locked(session.unit.connection, codec, session.actor.tenant, wanted, deleted=deleted)
+        rows = self._crm.writer.locked(session._unit.connection, codec, session.actor.tenant, wanted, deleted=deleted)
         _, load = codec.loader(codec.every)
         return {record.id: record for record in map(load, rows)}
 
@@ -55,7 +55,7 @@ class Reader:
             statement = select(table.c.id).where(
                 table.c.tenant == self._session.actor.tenant, table.c[field.column].in_(part), table.c.deleted_at.is_(None)
             )
-            found += self._session.unit.connection.execute(statement).scalars()
+            found += self._session._unit.connection.execute(statement).scalars()
         return found
 
     def hold(self, entity: type[Any], ids: Sequence[str], *, alone: bool = False) -> None:
@@ -68,12 +68,12 @@ class Reader:
         table = self._crm.tables.entities[entity]
         for part in chunks(sorted(i for i in ids if is_id(i))):
             statement = select(table.c.id).where(table.c.tenant == self._session.actor.tenant, table.c.id.in_(part)).order_by(table.c.id)
-            self._session.unit.connection.execute(statement.with_for_update(read=not alone, key_share=not alone))
+            self._session._unit.connection.execute(statement.with_for_update(read=not alone, key_share=not alone))
 
     def base(self, codec: Codec, current: Any, version: int, theirs: dict[str, Any]) -> dict[str, Any]:
         """Return the values that the fields of *theirs* had at *version*, undoing the journal's changes from the newest back."""
         base = dict(theirs)
-        entries = history(self._session.unit.connection, self._crm.tables, self._session.actor.tenant, codec.facts.name, current.id)
+        entries = history(self._session._unit.connection, self._crm.tables, self._session.actor.tenant, codec.facts.name, current.id)
         for entry in sorted(entries, key=lambda e: -e.version):
             if entry.version > version:
                 base |= {n: pair[0] for n, pair in entry.changes.items() if n in base}
@@ -93,7 +93,7 @@ class Reader:
         try:
             found: E | None = self._session.shape.get(self._session, entity, id_)
         except DBAPIError as e:
-            raise explained(e, self._session.unit) from e
+            raise explained(e, self._session._unit) from e
         return found
 
     def many(self, entity: type[E], ids: Sequence[str]) -> dict[str, E]:
@@ -121,11 +121,11 @@ class Reader:
         try:
             return self._session.shape.rows(self._session, statement)
         except (StatementError, OverflowError, UnicodeEncodeError) as e:
-            raise explained(e, self._session.unit) from e
+            raise explained(e, self._session._unit) from e
 
     def execute(self, statement: Any) -> Result[*tuple[Any, ...]]:
         """Run a statement of the caller's as the actor may see it."""
-        unit = self._session.unit
+        unit = self._session._unit
         # A statement that fails halfway (a missing rate) spoils a PostgreSQL transaction: keep what is before it.
         spoils = self._crm.bound.kind == "postgresql" and not unit.looks and converts(statement)
         try:
@@ -133,7 +133,7 @@ class Reader:
                 # Read to the end: a failing row is then an error of this call. Long results go through `stream`.
                 return self._session.shape.execute(self._session, statement).freeze()()
         except (StatementError, OverflowError, UnicodeEncodeError) as e:
-            raise explained(e, self._session.unit) from e
+            raise explained(e, self._session._unit) from e
 
     def attached(self, record: Entity, field: FieldSpec) -> Any:
         """Return what :meth:`attach` read for a reference of a record."""
@@ -164,7 +164,7 @@ class Reader:
             table.c[column] == bindparam("value", value, table.c[column].type),
             table.c.deleted_at.is_(None),
         )
-        return self._session.unit.connection.execute(statement).scalar()
+        return self._session._unit.connection.execute(statement).scalar()
 
     def revealed(self, record: E) -> E:
         """Return a record, just written, as the actor may see it: hidden fields unset, masked ones masked."""

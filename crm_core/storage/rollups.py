@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +108,7 @@ class Rollups:
         if not session.policy.permits("core.rollups"):
             raise Denied(action="core.rollups", entity="")
         tenant, table = session.actor.tenant, self._table
-        with session.unit.atomic() as connection, unlimited(connection):
+        with session._unit.atomic() as connection, unlimited(connection):
             if self._crm.bound.kind == "postgresql":
                 # Who wrote records has added to the cells by now, or will after us.
                 name = connection.dialect.identifier_preparer.format_table(table)
@@ -156,16 +157,19 @@ class Rollups:
         mine = select(table.c.cell, table.c.key, table.c.records, table.c.amount).where(
             table.c.tenant == session.actor.tenant, table.c.rollup == rollup.name
         )
-        rows = session.unit.connection.execute(mine).all()
+        rows = session._unit.connection.execute(mine).all()
         if not any(row.cell == BUILT and row.key == _definition(rollup) for row in rows):
             return None
-        found = (self._cell(codec, rollup, row) for row in rows if row.cell != BUILT and row.records)
-        return [c for c in found if rule == everything or holds(rule, c.values, session.facts)]
+        found = _cells(codec, rollup, [row for row in rows if row.cell != BUILT and row.records])
+        return list(found) if rule == everything else [c for c in found if holds(rule, c.values, session.facts)]
 
-    def _cell(self, codec: Codec, rollup: Rollup, row: Any) -> Cell:
-        *values, currency = json.loads(row.key)
-        typed = {n: structure(codec.facts.name, codec.fields[n], v) for n, v in zip(rollup.by, values, strict=True)}
-        return Cell(typed, currency, row.records, row.amount)
+
+def _cells(codec: Codec, rollup: Rollup, rows: Sequence[Any]) -> Iterator[Cell]:
+    """Read rows as cells. Keys are parsed at once, and each value once for all cells that have it: they are few, the cells thousands."""
+    read = lru_cache(maxsize=None)(lambda name, value: structure(codec.facts.name, codec.fields[name], value))
+    keys = json.loads(f"[{','.join(row.key for row in rows)}]")
+    for row, (*values, currency) in zip(rows, keys, strict=True):
+        yield Cell({n: read(n, v) for n, v in zip(rollup.by, values, strict=True)}, currency, row.records, row.amount)
 
 
 def _level(session: Session, codec: Codec, name: str) -> bool:

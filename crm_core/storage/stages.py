@@ -206,7 +206,7 @@ class Stages:
         """Return which of *ids* exist; a read-only reference was set by a plugin, which may point at what the actor does not see."""
         if not (field.options.read_only or core):
             return self._session.reader.targets(field.target, ids, attach=attach)
-        with self._session.elevated_core("references that plugins set") as system:
+        with self._session._elevated_core("references that plugins set") as system:
             return system.reader.targets(field.target, ids, attach=False)
 
     def _above(self, codec: Codec, field: FieldSpec, id_: str | None, wanted: str) -> bool:
@@ -228,7 +228,7 @@ class Stages:
             if failed is None:
                 self._rows_and_journal(codec, work)
             else:
-                with self._session.unit.savepoint():
+                with self._session._unit.savepoint():
                     self._rows_and_journal(codec, work)
             return work
         except DBAPIError as e:
@@ -245,12 +245,12 @@ class Stages:
         return Changeset(work.entity, work.op, left.changes + right.changes, left.rows + right.rows)
 
     def _explained(self, codec: Codec, e: DBAPIError) -> CRMError:
-        unit = self._session.unit
+        unit = self._session._unit
         return explained(e, unit) if unit.overdue else translate(e, tables=self._crm.tables, entity=codec.entity)
 
     def _rows_and_journal(self, codec: Codec, work: Changeset) -> None:
         session = self._session
-        connection = session.unit.connection
+        connection = session._unit.connection
         writer = self._crm.writer
         if work.op != "create":
             now = self._crm.runtime.clock.now()
@@ -265,7 +265,7 @@ class Stages:
             writer.update(connection, codec, records, set().union(*(c.fields for c in work.changes)))
         writer.journal(connection, session.origin(), self._journal_rows(codec, work))
         self._crm.rollups.keep(connection, session.actor.tenant, codec, work)
-        session.unit.changed()
+        session._unit.changed()
 
     def _journal_rows(self, codec: Codec, work: Changeset) -> Iterable[JournalRow]:
         ids = self._crm.runtime.ids.many(len(work.changes))

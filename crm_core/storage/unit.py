@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from sqlalchemy import Connection
+from sqlalchemy import URL, Connection
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import ReadOnly
@@ -29,6 +29,7 @@ class Unit:
         begin: opens the connection; leaving it commits, or rolls back on an error.
         write: False refuses every write.
         joined: the transaction is the host's.
+        url: where the database is, for errors to name it.
         look: opens what is read on before the first write; None to read in the transaction from the first statement on.
 
     Attributes:
@@ -44,10 +45,12 @@ class Unit:
         *,
         write: bool,
         joined: bool,
+        url: URL,
         look: Callable[[], AbstractContextManager[Connection]] | None = None,
     ) -> None:
         self._begin = begin
         self._look = look
+        self.url = url
         self.begun = False
         self._stack = ExitStack()
         self._connection: Connection | None = None

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import crm_sales
 from crm_analytics import plugin
 from crm_analytics.api import Analytics, Calendar, Grain, Report
-from crm_core import CRM, Actor, ExchangeRate, FixedClock, Invalid, MixedCurrency, Money, NotReadable, Role, Runtime
+from crm_core import CRM, Account, Actor, ExchangeRate, FixedClock, Invalid, MixedCurrency, Money, NotReadable, Role, Runtime
 from crm_core.rules import F, subordinates
 from crm_sales.api import Opportunity, Sales
 
@@ -24,7 +24,7 @@ BOSS = Actor.system("boss", tenant="main")
 REP = Actor("7", roles={"sales.rep"})
 OTHER = Actor("8", roles={"sales.rep"})
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
-BLIND = Role("blind").allow(Opportunity, "read", fields={"amount": "none"})
+BLIND = Role("blind").allow(Opportunity, "read", fields={"amount": "none"}).allow(Account, "read", fields={"name": "none"})
 
 
 @pytest.fixture
@@ -62,6 +62,16 @@ def test_c55_a_field_that_may_not_be_read_is_not_reported(crm: CRM) -> None:
         assert s.use(Analytics).run(Report(metrics=["sales.won_deals"])).total["sales.won_deals"] == 1
         with pytest.raises(NotReadable):
             s.use(Analytics).run(Report(metrics=["sales.won_value"]))
+
+
+def test_c55_an_account_whose_name_may_not_be_read_is_shown_by_its_id(crm: CRM) -> None:
+    with crm.session(REP) as s:
+        account = s.create(Account(name="Secret Ltd"))
+    sell(crm, REP, 100, account=account.ref)
+    report = Report(metrics=["sales.won_deals"], by=["sales.account"])
+    for actor, shown in ((BOSS, "Secret Ltd"), (Actor("9", roles={"blind"}), account.id)):
+        with crm.session(actor, write=False) as s:
+            assert s.use(Analytics).csv(report).splitlines()[1] == f"{shown},1"
 
 
 def test_c57_velocity_and_forecast_follow_their_formulas(crm: CRM) -> None:

@@ -33,6 +33,13 @@ def test_hooks_are_called(system: str, capsys: pytest.CaptureFixture[str]) -> No
     assert [f["case"] for f in figures] == [f"{n} implementations" for n in (0, 1, 5, 20)]
 
 
+@pytest.mark.parametrize("system", ["loop", "ours"])
+def test_a_csv_file_is_imported(system: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(system, json.dumps({"rows": 20}), "w10_csv")
+    (figure,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (figure["workload"], figure["case"], figure["wall"] > 0) == ("W10", "CSV import", True)
+
+
 def test_the_user_who_sees_one_record_gets_a_page_of_one(tmp_path: Path) -> None:
     ours = Ours(tmp_path, "NORMAL")
     ours.fill(20, 400)

@@ -26,7 +26,7 @@ def offered() -> Iterator[tuple[str, str, str]]:
     for plugin in modules():
         yield from _of(plugin)
     yield from (("permission", action, action) for action in ACTIONS)
-    yield from (("command", f"crm {name}", name) for name in commands())
+    yield from (("command", f"crm {name}", name.rpartition(" ")[2]) for name in commands())
 
 
 def _of(plugin: Plugin) -> Iterator[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""The module as a whole: what it declares is documented, worded in both languages, and nothing besides."""
+"""The module as a whole: its words, its roles, its settings and its codecs. What holds for every module: tests/test_modules.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +17,6 @@ from crm_core import CRM, Actor, CRMError, Denied, Invalid, LoadError, Role
 from crm_erp_bridge import api, plugin
 from crm_erp_bridge.api import Bridge, CheckResult, Connector, ErpBridge, FolderDrop, NotOffered, Op, OpResult, Page, Sync
 from crm_erp_bridge.codecs import CODECS, Options
-from crm_erp_bridge.deals import plugin as deals
 from crm_erp_bridge.mapping import ErpMapping
 from crm_erp_bridge.messages import _EN
 from crm_erp_bridge.settings import Settings
@@ -28,28 +26,6 @@ from tests.erp_bridge.http_desk import START
 HOW_TO = (Path(__file__).parents[2] / "docs" / "how-to" / "erp.md").read_text(encoding="utf-8")
 FILES = [p for p in Path(crm_erp_bridge.__file__).parent.glob("*.py") if p.name not in ("labels.py", "messages.py")]
 SOURCES = "\n".join(p.read_text(encoding="utf-8") for p in FILES)
-
-
-def declared() -> list[Any]:
-    d = plugin.definitions
-    return [*d.entities, *d.events, *d.services, *(a.command for a in d.actions)]
-
-
-def names() -> set[str]:
-    """Return what the module declares, by the names that people write."""
-    d = plugin.definitions
-    found = {each.__name__ for each in declared()}
-    found |= {role.name for role in d.roles} | {a.permission for a in d.actions} | {j.name for j in d.jobs}
-    return found | {f.name for f in attrs.fields(Settings)} | {deals.name}
-
-
-def test_everything_the_module_declares_is_in_its_how_to() -> None:
-    assert {name for name in names() if f"`{name}`" not in HOW_TO} == set()
-
-
-def test_everything_the_module_declares_for_others_is_in_its_api() -> None:
-    assert {each.__name__ for each in declared()} <= set(api.__all__)
-    assert sorted(api.__all__) == api.__all__
 
 
 def test_every_code_that_the_module_uses_has_its_words_and_no_words_are_left_over() -> None:

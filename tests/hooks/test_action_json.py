@@ -112,7 +112,7 @@ def test_the_json_schema_says_all_that_a_form_must_know() -> None:
     assert properties["parts"]["items"]["required"] == ["sku", "price"]
     assert properties["best"]["anyOf"][0]["properties"]["count"] == {"type": "integer"}
     assert properties["tags"] == {"type": "array", "items": {"type": "string", "maxLength": 1_000_000}, "maxItems": 1000}
-    assert properties["rest"] == {"anyOf": [{}, {"type": "null"}]}
+    assert properties["rest"] == {"anyOf": [{"type": ["object", "array", "string", "number", "boolean"]}, {"type": "null"}]}
 
 
 def test_an_entity_s_embedded_list_is_described_like_a_list_of_a_command() -> None:

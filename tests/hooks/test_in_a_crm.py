@@ -51,7 +51,7 @@ def vendor(name: str = "acme") -> Plugin:
 def counts(crm: Any) -> tuple[int, int]:
     """How many accounts and journal rows there are."""
     with crm.session(SYSTEM, write=False) as s:
-        journal = s.unit.connection.execute(select(func.count()).select_from(crm.tables.system.journal)).scalar()
+        journal = s._unit.connection.execute(select(func.count()).select_from(crm.tables.system.journal)).scalar()
         return s.query(Account).count(), journal
 
 
@@ -207,7 +207,7 @@ def test_what_a_hook_writes_is_in_the_same_transaction_and_journalled_as_the_plu
     with crm.session(SYSTEM) as s:
         s.create(Account(name="Acme"))
         journal = crm.tables.system.journal
-        rows = s.unit.connection.execute(select(journal.c.entity, journal.c.plugin).order_by(journal.c.id)).all()
+        rows = s._unit.connection.execute(select(journal.c.entity, journal.c.plugin).order_by(journal.c.id)).all()
     assert [(entity, plugin or "") for entity, plugin in rows] == [("account", ""), ("contact", "acme")]
 
 
@@ -236,7 +236,7 @@ def test_elevated_code_sees_what_its_plugin_was_granted_and_the_journal_says_why
         s.create(Account(name="Acme"))
         assert s.find(Account, hidden.id) is None
         journal = crm.tables.system.journal
-        rows = s.unit.connection.execute(
+        rows = s._unit.connection.execute(
             select(journal.c.plugin, journal.c.reason, journal.c.on_behalf_of).where(journal.c.kind == "core.elevated.v1")
         ).all()
     assert seen == [hidden.id]
@@ -335,7 +335,7 @@ def test_a_list_that_a_filter_changes_in_place_is_written_on_create_and_update(m
     with crm.session(SYSTEM) as s:
         assert [e.address for e in s.get(Account, account.id).emails] == ["create@x.de", "update@x.de"]
         journal = crm.tables.system.journal
-        payload = s.unit.connection.execute(select(journal.c.personal).where(journal.c.kind == "account.updated.v1")).scalar()
+        payload = s._unit.connection.execute(select(journal.c.personal).where(journal.c.kind == "account.updated.v1")).scalar()
     assert "create@x.de" in str(payload)
     assert "update@x.de" in str(payload)
 
@@ -362,5 +362,5 @@ def test_json_that_a_filter_changes_deep_inside_is_written_and_the_journal_has_b
     with crm.session(SYSTEM) as s:
         assert s.get(Form, form.id).data == {"a": {"b": 3}}
         journal = crm.tables.system.journal
-        payload = s.unit.connection.execute(select(journal.c.payload).where(journal.c.kind == "acme.form.updated.v1")).scalar()
+        payload = s._unit.connection.execute(select(journal.c.payload).where(journal.c.kind == "acme.form.updated.v1")).scalar()
     assert payload["changes"]["data"] == [{"a": {"b": 2}}, {"a": {"b": 3}}]

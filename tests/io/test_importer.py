@@ -162,10 +162,10 @@ def test_what_differs_is_changed_with_a_journal_row_each_and_an_empty_cell_takes
     with crm.session(IMPORT, write=False) as s:
         journal = crm.tables.system.journal
         kinds = select(journal.c.kind, func.count()).where(journal.c.entity == "trade.deal").group_by(journal.c.kind)
-        rows = dict(s.unit.connection.execute(kinds).all())
+        rows = dict(s._unit.connection.execute(kinds).all())
         assert rows == {"trade.deal.created.v1": 3, "trade.deal.updated.v1": 2}
         reasons = select(journal.c.reason).where(journal.c.entity == "trade.deal").distinct()
-        assert list(s.unit.connection.execute(reasons).scalars()) == ["import rows.csv"]
+        assert list(s._unit.connection.execute(reasons).scalars()) == ["import rows.csv"]
 
 
 def test_every_wrong_row_is_reported_with_its_line_and_all_its_reasons_and_the_rest_is_kept(crm: Any, bring: Import) -> None:
@@ -228,6 +228,15 @@ def test_a_file_that_is_not_of_failed_rows_is_not_overwritten(bring: Import, tmp
     with pytest.raises(Invalid) as raised:
         bring("id,name,account,amount\n", errors=mine)
     assert (raised.value.code, mine.read_text()) == ("import_errors_exist", "dear,diary\n")
+
+
+def test_a_file_is_not_imported_onto_itself(crm: Any, bring: Import, tmp_path: Path) -> None:
+    bring("id,name,account,amount\n1,One,,x\n", errors=tmp_path / "errors.csv")
+    before = (tmp_path / "errors.csv").read_bytes()
+    mapping = mapping_of({**DEALS, "ignore": ["line", "reason"]})
+    with pytest.raises(Invalid) as raised:
+        Importer(crm, IMPORT, mapping, entity="deals").run(tmp_path / "errors.csv", errors=tmp_path / "errors.csv")
+    assert (raised.value.code, (tmp_path / "errors.csv").read_bytes()) == ("import_onto_itself", before)
 
 
 @pytest.mark.parametrize("options", [{"dry_run": True}, {"whole": True}])

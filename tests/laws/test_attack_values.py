@@ -117,7 +117,7 @@ ATTACKS: dict[str, Callable[[Session, Any], Any]] = {
     "a grantee of 5 MB": lambda s, d: s.share(d, "user:" + "x" * 5_000_000),
     "a grantee that is none": lambda s, d: s.share(d, None),  # type: ignore[arg-type]  # the attack
     "an action that is a list": lambda s, d: s.share(d, "user:1", ["read"]),  # type: ignore[arg-type]  # the attack
-    "a key with NUL": lambda s, d: s.crm.session(SYSTEM, on=s.unit.connection, idempotency_key="\x00").__enter__(),
+    "a key with NUL": lambda s, d: s.crm.session(SYSTEM, on=s._unit.connection, idempotency_key="\x00").__enter__(),
     "a reason with half a surrogate": lambda s, d: s.crm.session(SYSTEM, reason="\ud800").__enter__(),
     "a request id of 5 MB": lambda s, d: s.crm.session(SYSTEM, request="x" * 5_000_000).__enter__(),
     "a surrogate where": lambda s, d: s.query(Deal).where(Deal.name == "\ud800").all(),

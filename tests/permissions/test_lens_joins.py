@@ -109,7 +109,7 @@ def test_what_sqlite_joins_is_looked_up_by_the_join_and_not_by_the_set(crm: Any)
     if crm.bound.kind != "sqlite":
         pytest.skip("PostgreSQL chooses by costs")
     with crm.session(Actor("boss", roles={"rep"}), write=False) as s:
-        lens, connection = s.shape.lens, s.unit.connection
+        lens, connection = s.shape.lens, s._unit.connection
         context: Any = lens.execute(connection, JOINS["join"], s.binds).context
         rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {context.statement}", tuple(context.parameters[0])).all()
     steps = [row[3] for row in rows if row[1] == 0 and "SUBQUERY" not in row[3]]

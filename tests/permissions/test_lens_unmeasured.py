@@ -54,7 +54,7 @@ def test_sums_lists_and_pages_take_a_moment_before_the_first_analyze(crm: Any) -
     print(f"postgresql, {ROWS} accounts, no statistics")
     for user in ("boss", "u5", "x1"):
         with crm.session(Actor(user, roles={"rep"}), write=False) as s:
-            s.unit.connection.exec_driver_sql("SET LOCAL statement_timeout = 5000")
+            s._unit.connection.exec_driver_sql("SET LOCAL statement_timeout = 5000")
             began = perf_counter()
             seen = s.query(Account).count()
             groups = s.execute(select(Account.owner, func.count().label("n")).group_by(Account.owner)).all()
@@ -68,7 +68,7 @@ def test_sums_lists_and_pages_take_a_moment_before_the_first_analyze(crm: Any) -
 def test_with_statistics_the_sets_are_driven_by_indexes_again(crm: Any) -> None:
     def forms() -> str:
         with crm.session(Actor("u5", roles={"rep"}), write=False) as s:
-            form: str = s.shape.lens._planner.sets(s.unit.connection).value
+            form: str = s.shape.lens._planner.sets(s._unit.connection).value
             return form
 
     assert forms() == "scan"

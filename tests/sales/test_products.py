@@ -73,7 +73,7 @@ def test_many_prices_take_three_statements(crm: CRM) -> None:
         shelf(s)
     statements: list[str] = []
     with crm.session(BOSS) as s:
-        listen = (s.unit.connection, "before_cursor_execute", lambda c, cur, sql, *rest: statements.append(sql))
+        listen = (s._unit.connection, "before_cursor_execute", lambda c, cur, sql, *rest: statements.append(sql))
         event.listen(*listen)
         answers = s.use(Sales).prices([Asked(p.ref, Decimal(1), date(2026, 1, 1), "EUR") for p in products])
         event.remove(*listen)

@@ -205,7 +205,9 @@ def _log(drawn: list[tuple[int, TicketStatus, Priority]]) -> list[Step]:
 @given(LOGS, st.integers(0, 20 * 24 * 60))
 def test_c40_consumed_time_is_the_working_time_outside_of_pauses(drawn: list[tuple[int, TicketStatus, Priority]], minutes: int) -> None:
     log, now = _log(drawn), at("mon 00:00") + timedelta(minutes=minutes)
-    for clock in clocks(TARGETS, OFFICE, log, [], now):
+    found = clocks(TARGETS, OFFICE, log, [], now)
+    assert bool(found) is (log[0].at <= now)
+    for clock in found:
         end = clock.stopped or now
         running = [(s.at, min(f.at, end)) for s, f in zip(log, [*log[1:], Step(end, OPEN, NORMAL)], strict=True) if s.status in RUNNING]
         expected = sum((OFFICE.between(since, till) for since, till in running), timedelta(0))

@@ -78,7 +78,7 @@ def test_a_failed_session_leaves_nothing(crm: Any) -> None:
         raise ZeroDivisionError
     with crm.session(SYSTEM) as s:
         assert s.query(Account).count() == 0
-        assert s.unit.connection.execute(select(func.count()).select_from(crm.tables.system.journal)).scalar() == 0
+        assert s._unit.connection.execute(select(func.count()).select_from(crm.tables.system.journal)).scalar() == 0
 
 
 def test_a_failed_call_leaves_what_was_before_it_and_the_session_usable(crm: Any) -> None:

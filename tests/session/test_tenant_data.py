@@ -59,7 +59,7 @@ def test_a_role_that_cannot_be_is_refused_and_changes_nothing(make_crm: Any) -> 
         for wrong in (Role("boss").allow(Account, "read"), Role("x").allow("nothing", "read"), Role("x", extends=["y"])):
             with pytest.raises(Invalid):
                 s.define_role(wrong)
-        assert s.unit.connection.execute(crm.tables.system.role.select()).all() == []
+        assert s._unit.connection.execute(crm.tables.system.role.select()).all() == []
 
 
 def test_a_tenant_changes_settings_over_what_the_host_configured(make_crm: Any) -> None:

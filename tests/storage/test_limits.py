@@ -144,7 +144,7 @@ def slow(session: Session) -> None:
     took, count = 0.0, 1_000_000
     while took < 0.5:
         began = perf_counter()
-        session.unit.connection.exec_driver_sql(numbers.format(count)).all()
+        session._unit.connection.exec_driver_sql(numbers.format(count)).all()
         took, count = perf_counter() - began, count * 3
 
 
@@ -211,7 +211,7 @@ def test_a_statement_that_somebody_cancels_in_time_is_not_called_too_long(postgr
 
     other = Thread(target=cancel)
     with pytest.raises(Unavailable) as caught, crm.session(SYSTEM) as s:
-        backend.append(s.unit.connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+        backend.append(s._unit.connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
         other.start()
         s.execute(endless()).all()
     other.join()

@@ -204,7 +204,7 @@ def raises(s: Session, account: Account) -> dict[str, Any]:
 
 
 def breaks_the_database(s: Session, account: Account) -> dict[str, Any]:
-    s.unit.connection.execute(text("SELECT nothing FROM nowhere"))
+    s._unit.connection.execute(text("SELECT nothing FROM nowhere"))
     return {}
 
 

@@ -20,32 +20,31 @@ def page() -> list[str]:
     """Return the lines of the page."""
     lines = ["# The command `crm`", "", f"It comes with the extra `cli`. {prose(app.help)}", *_options(app)]
     for name, command in sorted(commands().items()):
-        lines += _described(f"crm {name}", command, "##")
+        arguments = " ".join(p.make_metavar(click.Context(command)) for p in command.params if isinstance(p, click.Argument))
+        lines += ["", f"{'#' * (2 + name.count(' '))} {code(f'crm {name} {arguments}'.strip())}"]
+        for paragraph in (command.help or "").split("\n\n"):
+            lines += ["", prose(paragraph)]
+        lines += _options(command)
     return lines
 
 
 def commands() -> dict[str, click.Command]:
-    """Return the subcommands of this distribution, whatever else is installed."""
+    """Return the subcommands of this distribution, and those below them, whatever else is installed."""
     project: dict[str, Any] = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
     points = {name: f"crm_core.cli.{module}:{attribute}" for name, (module, attribute) in COMMANDS.items()}
     points |= project.get("entry-points", {}).get("crm.commands", {})
-    found = {}
+    found: dict[str, click.Command] = {}
     for name, point in points.items():
         module, _, attribute = point.partition(":")
-        found[name] = getattr(import_module(module), attribute)
+        found |= _with_those_below(name, getattr(import_module(module), attribute))
     return found
 
 
-def _described(name: str, command: click.Command, heading: str) -> list[str]:
-    """Return what is said of a command, and below it of its subcommands."""
-    arguments = " ".join(p.make_metavar(click.Context(command)) for p in command.params if isinstance(p, click.Argument))
-    lines = ["", f"{heading} {code(f'{name} {arguments}'.strip())}"]
-    for paragraph in (command.help or "").split("\n\n"):
-        lines += ["", prose(paragraph)]
-    lines += _options(command)
-    for below, subcommand in sorted(command.commands.items()) if isinstance(command, click.Group) else ():
-        lines += _described(f"{name} {below}", subcommand, f"{heading}#")
-    return lines
+def _with_those_below(name: str, command: click.Command) -> dict[str, click.Command]:
+    found = {name: command}
+    for below, subcommand in command.commands.items() if isinstance(command, click.Group) else ():
+        found |= _with_those_below(f"{name} {below}", subcommand)
+    return found
 
 
 def _options(command: click.Command) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import attrs
 
-from crm_core import Entity, Measure, Metric, MixedCurrency, Money, Ref, Session
+from crm_core import Entity, Measure, Metric, MixedCurrency, Money, NotReadable, Ref, Session
 from crm_core.rules import Rule, everything
 
 from .definitions import Additive, dimensions, figures, labels, parts
@@ -213,8 +213,13 @@ def _names(session: Session, groups: Iterable[Group]) -> dict[str, str]:
             if isinstance(key, Ref):
                 wanted.setdefault(key.entity, set()).add(key.id)
     named = (e for e in wanted if hasattr(e, "name") and session.can("read", e))
-    return {r.id: r.name for entity in named for r in session.get_many(entity, sorted(wanted[entity])) if _is_named(r)}
+    records = (r for entity in named for r in session.get_many(entity, sorted(wanted[entity])))
+    return {r.id: name for r in records if (name := _name(r)) is not None}
 
 
-def _is_named(record: Any) -> bool:
-    return "name" in dict(record._items())
+def _name(record: Any) -> str | None:
+    try:
+        name: str | None = record.name
+    except NotReadable:
+        return None
+    return name
