@@ -135,4 +135,4 @@ def queue_changes(session: Session, events: list[Any]) -> None:
     """Queue customers and people as their mappings say; what the bridge itself just took over is known by its hash, and left out."""
     for entity in (Account, Contact):
         sources = {e.record.id: e.id for e in events if e.record.entity is entity}
-        offer(session, session, [(record, sources[record.id]) for record in session.get_many(entity, sources)])
+        offer(session, session, [(record, sources[record.id]) for record in session.get_many(entity, list(sources))])
