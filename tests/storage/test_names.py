@@ -50,7 +50,7 @@ asked = plugin.link(One, Two)
 def test_long_names_are_cut_to_what_postgresql_keeps_and_stay_apart(make_crm: MakeCRM) -> None:
     crm: CRM = make_crm(plugins=[plugin])
     tables = crm.tables.metadata.tables.values()
-    names = [str(named.name) for table in tables for named in (table, *table.indexes)]
+    names = [table.name for table in tables] + [str(index.name) for table in tables for index in table.indexes]
     parts = [str(key.name) for table in tables for key in table.foreign_key_constraints]
     parts += [column.name for table in tables for column in table.columns]
     assert max(len(name.encode()) for name in [*names, *parts]) == 63
