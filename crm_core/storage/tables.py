@@ -18,11 +18,16 @@ from .system import SystemTables, system_tables
 LIVING = text("deleted_at IS NULL")
 
 
+LONGEST = 63  # bytes of a name that PostgreSQL keeps
+LONGEST_COLUMN = LONGEST - 6  # SQLAlchemy gives what is longer another label, which the lens would not find
+
+
 def shortened(name: str) -> str:
     """Keep a name within PostgreSQL's 63 bytes, with a hash of the whole where it is cut."""
-    if len(name.encode()) <= 63:
+    whole = name.encode()
+    if len(whole) <= LONGEST:
         return name
-    return f"{name[:54]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{whole[: LONGEST - 9].decode(errors='ignore')}_{hashlib.sha256(whole).hexdigest()[:8]}"
 
 
 class Tables:
@@ -89,6 +94,9 @@ class Tables:
                 self._add_list(entity, table, field)
 
     def _columns(self, field: FieldSpec, plugin: str, names: Mapping[type[Any], str]) -> Iterable[Column[Any]]:
+        for name in field.columns:
+            if len(name.encode()) > LONGEST_COLUMN:
+                raise LoadError("column_too_long", column=name, plugin=plugin or "crm_core", limit=LONGEST_COLUMN)
         keys: list[Any] = []
         if field.kind == "ref" and field.target is not None:
             target = names.get(field.target)
