@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def crm(make_crm: MakeCRM) -> Iterator[CRM]:
+def crm(make_crm: MakeCRM) -> CRM:
     made: CRM = make_crm()
     with made.session(SYSTEM) as s:
         s.create(Account(name="Acme"))
-    yield made
+    return made
 
 
 def name_of(crm: CRM) -> str:
