@@ -35,7 +35,7 @@ def opened(
     check(actor, Actor, "an Actor")
     _check_text(reason=reason, request=request)
     begin: Callable[[], AbstractContextManager[Connection]]
-    begin = (lambda: crm.bound.begin(write)) if on is None else (lambda: joined(crm.bound, on, write=write))
+    begin = (lambda: _begun(crm, write)) if on is None else (lambda: joined(crm.bound, on, write=write))
     with Unit(begin, write=write, joined=on is not None, url=crm.bound.url) as unit:
         session = Session(crm, actor, Lease(unit), reason=reason, request=request)
         # A key that the host commits without its calls' results could never be run again.
@@ -46,6 +46,13 @@ def opened(
             yield session
             with at_the_door(unit):
                 _finish(session)
+
+
+@contextmanager
+def _begun(crm: CRM, write: bool) -> Iterator[Connection]:
+    with crm.bound.begin(write) as connection:
+        crm.migrations.refuse_newer(connection)
+        yield connection
 
 
 def transacted(crm: CRM, actor: Actor, work: Callable[[Session], R], retries: int, idempotency_key: str | None) -> R:

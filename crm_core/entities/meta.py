@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_origin, get_type_hints
 import attrs
 
 from ..errors import LoadError
+from .construct import constructor
 from .fields import NOTHING, FieldOptions, FieldSpec, read_field
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class RecordMeta(type):
             cls,
             these=these,
             slots=False,
+            init=False,
             kw_only=True,
             eq=False,
             repr=False,
@@ -93,6 +95,7 @@ class RecordMeta(type):
             auto_detect=False,
             on_setattr=attrs.setters.NO_OP,
         )
+        type.__setattr__(cls, "__init__", constructor(cls))
         return cls
 
     if not TYPE_CHECKING:  # a type checker would take it for the permission to read any name

@@ -70,9 +70,10 @@ def _own_engine(text: str) -> Engine | AsyncEngine:
 
 def _async_engine(url: URL, options: Mapping[str, Any]) -> AsyncEngine:
     # It brings SQLAlchemy's ORM along, half a second that a synchronous host need not pay.
+    # First greenlet: without it SQLAlchemy's import fails in words of its own.
+    import_module("greenlet")
     from sqlalchemy.ext.asyncio import create_async_engine
 
-    import_module("greenlet")
     return create_async_engine(url, **options)
 
 

@@ -17,7 +17,7 @@ from ..entities.sqltypes import text_type
 from ..errors import Conflict, Invalid, SchemaBehind
 from .engine import Bound
 from .join import begin_on
-from .revisions.history import Revision, frozen, order
+from .revisions.history import Revision, frozen, names, order
 from .revisions.place import Place
 from .revisions.steps import AddColumn, CreateTable, Step, declared, digest
 from .tables import Tables
@@ -89,6 +89,7 @@ class Migrations:
             Column("revision", text_type(63), nullable=False),
         )
         self._branches_made: list[Branch] | None = None
+        self._compared = False
 
     @property
     def _branches(self) -> list[Branch]:
@@ -135,6 +136,25 @@ class Migrations:
             gone = sorted(self._names() - there)
             if gone:
                 raise SchemaBehind("schema_damaged", tables=gone)
+
+    def refuse_newer(self, connection: Connection) -> None:
+        """Refuse a database that later code made; asked once, at the first session of a process.
+
+        Older ones are not refused: what lacks there is an error where it is used, and :meth:`check` at boot says so before.
+
+        Raises:
+            SchemaBehind: ``schema_newer``.
+        """
+        if self._compared:
+            return
+        current = self._current(connection)
+        for plugin in self._registry.plugins:
+            # The files' names are enough where all is well; reading them takes longer than a session.
+            known = names(plugin.package) if plugin.package else set()
+            revision = current.get(plugin.name)
+            if revision is not None and revision not in known and (known or not revision.startswith("declared.")):
+                self._position(next(b for b in self._branches if b.name == plugin.name), current)
+        self._compared = True
 
     def include_name(self, name: str | None, type_: str, parent_names: Mapping[str, Any]) -> bool:
         """Keep the host's ``alembic revision --autogenerate`` off our tables: ``context.configure(include_name=...)`` in its env.py.

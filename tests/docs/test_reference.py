@@ -22,7 +22,7 @@ DOCS = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "do
 
 
 @cache
-def tests_of(owner: str) -> str:
+def its_tests(owner: str) -> str:
     """Return the text of a module's own tests and of those of sessions, which try each permission; for the core, of all tests."""
     folders = [ROOT / "tests" / name for name in ((owner, "session") if owner else ("",))]
     paths = sorted(path for folder in folders for path in folder.rglob("*.py") if path != Path(__file__))
@@ -61,4 +61,4 @@ def test_the_reference_is_what_the_code_says_now() -> None:
 @pytest.mark.parametrize(("kind", "said", "used", "owner"), list(offered()), ids=lambda part: part)
 def test_everything_offered_is_documented_and_tested(kind: str, said: str, used: str, owner: str) -> None:
     assert re.search(rf"`{re.escape(said)}[ `]", DOCS), f"no page of docs/ mentions the {kind} {said}"
-    assert re.search(rf"(?<!\w)({used})(?!\w)", tests_of(owner)), f"no test of tests/{owner} uses the {kind} {used}"
+    assert re.search(rf"(?<!\w)({used})(?!\w)", its_tests(owner)), f"no test of tests/{owner} uses the {kind} {used}"

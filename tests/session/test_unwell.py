@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from crm_core import CRM, Account, Actor, CRMError, ReadOnly, Unavailable
+from crm_core import CRM, Account, Actor, CRMError, ReadOnly, SchemaBehind, Unavailable
 from crm_core.storage import sqlite
 from crm_core.storage.failures import located
 from tests.conftest import MakeCRM
@@ -147,3 +147,43 @@ def test_a_database_that_is_not_there_is_named_without_user_and_password() -> No
 def test_an_error_that_is_not_about_the_database_names_none() -> None:
     assert located(Unavailable("deadlock"), sa.make_url("sqlite:///shop.db")).params == {}
     assert located(Unavailable("disk_full"), sa.make_url("sqlite://")).params == {"database": ":memory:"}
+
+
+def test_a_database_that_later_code_made_is_refused_at_the_first_session(crm: CRM) -> None:
+    with crm.bound.begin() as connection:
+        connection.exec_driver_sql("UPDATE crm_version SET revision = '2999.1' WHERE plugin = 'core'")
+    before = state_hash(crm)
+    older = CRM(crm.url)
+    for write in (True, False):
+        with pytest.raises(SchemaBehind) as raised, older.session(SYSTEM, write=write) as s:
+            s.create(Account(name="into newer")) if write else s.query(Account).all()
+        assert raised.value.code == "schema_newer"
+        assert raised.value.params["found"] == "2999.1"
+    older.close()
+    assert state_hash(crm) == before
+    with crm.bound.begin() as connection:
+        connection.exec_driver_sql("UPDATE crm_version SET revision = 'nonsense' WHERE plugin = 'core'")
+    other = CRM(crm.url)
+    with pytest.raises(SchemaBehind), other.session(SYSTEM) as s:
+        s.create(Account(name="into newer"))
+    other.close()
+
+
+def test_the_revisions_are_compared_at_the_first_session_alone(crm: CRM) -> None:
+    fresh = CRM(crm.url)
+    counts = []
+    for _ in range(3):
+        said: list[str] = []
+
+        def note(*given: Any, said: list[str] = said) -> None:
+            said.append(given[2])
+
+        sa.event.listen(sa.Engine, "before_cursor_execute", note)
+        with fresh.session(SYSTEM, write=False) as s:
+            s.query(Account).all()
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+        counts.append(sum("crm_version" in sql for sql in said))
+        print(f"{crm.bound.kind}: {len(said)} statements")
+    fresh.close()
+    assert counts[0] > 0
+    assert counts[1:] == [0, 0]

@@ -38,9 +38,17 @@ def order(id: str) -> tuple[int, ...]:
     return tuple(int(part) for part in id.split("."))
 
 
-def frozen(package: str) -> list[Revision]:
-    """Read the revisions of a package, oldest first; a package without any has none."""
+def names(package: str) -> set[str]:
+    """Return the revisions of a package without reading them; a package without any has none."""
     folder = files(package) / "revisions"
-    found = [f for f in folder.iterdir() if f.name.endswith(".json")] if package and folder.is_dir() else []
-    made = [Revision(f.name.removesuffix(".json"), [from_plain(step) for step in json.loads(f.read_text("utf-8"))]) for f in found]
-    return sorted(made, key=lambda r: r.order)
+    found = folder.iterdir() if package and folder.is_dir() else ()
+    return {f.name.removesuffix(".json") for f in found if f.name.endswith(".json")}
+
+
+def frozen(package: str) -> list[Revision]:
+    """Read the revisions of a package, oldest first."""
+    folder = files(package) / "revisions"
+    return [
+        Revision(id, [from_plain(step) for step in json.loads((folder / f"{id}.json").read_text("utf-8"))])
+        for id in sorted(names(package), key=order)
+    ]
