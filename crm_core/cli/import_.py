@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from ..errors import Invalid
 from ..io import Form, Importer, Mapping, Report, open_rows, propose, read_mappings, to_toml, undo
-from ..io.logbook import find
+from ..io.logbook import Subject, find
 from ..io.passage import Progress as Tell
 from ..io.plan import find_entity
 from ..permissions.actor import Actor
@@ -137,10 +137,12 @@ def _proposal(shell: Shell, path: Path, entity: str, sheet: str) -> str:
 
 
 def _from(crm: CRM, actor: Actor, chosen: Chosen, resume: str) -> Chosen:
-    """Leave out the files before the one whose import broke off."""
+    """Leave out the files, and sheets, before the one whose import broke off."""
     with crm.session(actor, write=False) as session:
-        name = find(session, resume).file
-    return next((chosen[n:] for n, (_, file) in enumerate(chosen) if file.name == name), chosen)
+        run = find(session, resume)
+    named = [n for n, (_, file) in enumerate(chosen) if file.name == run.file]
+    same = [n for n in named if Subject.of(chosen[n][1], run.entity, chosen[n][0]).mapping == run.mapping]
+    return chosen[(same or named or [0])[0] :]
 
 
 def _of_sheet(mappings: list[Mapping], sheet: str) -> list[Mapping]:

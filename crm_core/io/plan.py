@@ -336,6 +336,13 @@ class Plan:
         """Whether a row has nothing in the columns of this plan."""
         return all(str(row.cells[n] or "").strip() == "" for n in self._own)
 
+    def completes(self, part: Draft, known: Draft) -> bool:
+        """Whether a draft has a field that a new record needs, and that what is known of it so far does not have."""
+        return not self._required.isdisjoint(self._given(part) - self._given(known))
+
+    def _given(self, draft: Draft) -> set[str]:
+        return {*draft.values, *draft.wanted, *(field for field, to in self.joins.items() if to in draft.parts)}
+
     def missing(self, values: dict[str, Any]) -> list[Detail]:
         """Say which fields a new record lacks."""
         return [Detail(self._name, n, "required") for n in sorted(self._required - values.keys())]

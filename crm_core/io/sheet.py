@@ -74,13 +74,14 @@ class Shared:
         self._known: dict[tuple[str, Any], Draft] = {}
 
     def agrees(self, row: Draft) -> bool:
-        """Whether a row says nothing else of a record than the rows before it."""
+        """Whether a row says nothing else of a record than the rows before it, and nothing that they failed for want of."""
         return all((known := self._known.get((n, part.key))) is None or self._same(n, known, row) for n, part in row.parts.items())
 
     def _same(self, name: str, known: Draft, row: Draft) -> bool:
         part = row.parts[name]
         joined = (to for to in self._sheet.related[name].joins.values() if to in known.parts and to in row.parts)
         same = all(known.parts[to].key == row.parts[to].key for to in joined)
+        same = same and not self._sheet.related[name].completes(attrs.evolve(part, parts=row.parts), known)
         return same and _agree(known.values, part.values) and _agree(known.wanted, part.wanted)
 
     def add(self, row: Draft) -> dict[str, Draft]:

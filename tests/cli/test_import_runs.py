@@ -104,6 +104,16 @@ def test_sheets_of_one_workbook_are_imported_as_files_are(folder: Path, crm: Run
         "2 rows of account: 1 created, 0 updated, 0 unchanged, 1 failed, 0 blank.",
     ]
     assert sorted(p.name for p in folder.glob("failed*")) == ["failed-book-Firms.csv", "failed-book-New_firms.csv"]
+    opened = CRM(f"sqlite:///{folder}/crm.db")
+
+    def stop(done: float, report: Report) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Importer(opened, Actor.system("import", tenant="main"), read_mappings("book.toml")[1]).run("book.xlsx", progress=stop)
+    opened.close()
+    went_on = crm("import", "book.xlsx", "--map", "book.toml", "--resume", "last")
+    assert went_on.stdout.count("rows of account: 1 created") == 1
     one = crm("import", "book.xlsx", "--map", "book.toml", "--sheet", "New firms", "--dry-run")
     assert one.stdout.count("rows of account") == 1
     proposal = crm("import", "book.xlsx", "--as", "accounts", "--sheet", "Firms", "--propose").stdout

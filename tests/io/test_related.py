@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crm_core import Account, Actor, Change, Contact, Entity, Field, Invalid, Plugin, Ref, Role, WriteCtx, check_write, field
@@ -139,6 +139,13 @@ def test_what_rows_say_of_one_record_is_put_together_and_where_they_disagree_the
         assert [a.industry for a in s.query(Account).all()] == ["toys"]
 
 
+@pytest.mark.parametrize("batch", [1, 1000])
+def test_what_a_row_lacks_no_row_behind_it_makes_good(crm: Any, bring: Import, batch: int) -> None:
+    report = bring("1,tea,,,,ann@x.com\n2,cups,,,Ann,ann@x.com\n3,pots,,,,ann@x.com\n", batch=batch)
+    assert (counts(report), codes(report)) == ((2, 0, 0, 1), [(2, "person.name", "required")])
+    assert talks(crm) == {"cups": (None, "Ann", None), "pots": (None, "Ann", None)}
+
+
 def test_a_dry_run_tells_of_related_records_and_leaves_no_trace(crm: Any, bring: Import) -> None:
     before = state_hash(crm)
     report = bring("1,tea,Acme,food,Ann,ann@x.com\n2,cups,Acme,,,\n", dry_run=True)
@@ -203,6 +210,8 @@ row = st.tuples(
 
 
 @given(st.lists(row, max_size=10), st.integers(1, 5))
+@settings(max_examples=40)
+@example([("tea", "Acme", "", "", "b@x.com"), ("tea", "Acme", "", "Ann", "b@x.com")], 2)
 def test_whatever_the_rows_say_each_record_is_there_once_and_as_if_rows_came_one_by_one(
     crm: Any, tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, ...]], size: int
 ) -> None:

@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 from crm_core import Account, Actor, Conflict, ImportRun, Invalid, NotFound
-from crm_core.io import Importer, Report, mapping_of
+from crm_core.io import Importer, Report, mapping_of, undo
 from crm_core.io.report import KEPT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +49,25 @@ crm = CRM(url, plugins=[plugin])
 importer = Importer(crm, Actor.system("import", tenant="main"), mapping_of(json.loads(mapping)))
 report = importer.run(path, errors=errors, batch=7, progress=after_a_commit)
 print(json.dumps([report.kept(), report.resumed]))
+"""
+
+
+UNDO = """
+import os, signal, sys
+from crm_core import CRM, Account, Actor, Plugin, check_write
+from crm_core.io import undo
+
+left = 700
+plugin = Plugin("killer", version="1.0.0")
+
+@plugin.hook(check_write, on=Account)
+def in_a_transaction(ctx, changes):
+    global left
+    left -= len(changes)
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+undo(CRM(sys.argv[1], plugins=[plugin]), Actor.system("import", tenant="main"), "last")
 """
 
 
@@ -97,6 +116,18 @@ def run(crm: Any, path: Path, errors: Path, how: str, after: int) -> subprocess.
 
     arguments = [crm.url, str(path), str(errors), json.dumps(MAPPING), how, str(after)]
     return subprocess.run([sys.executable, "-c", PROGRAM, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_an_undo_that_is_killed_is_finished_by_doing_it_again(make_crm: Any, tmp_path: Path) -> None:
+    crm, path = make_crm(), tmp_path / "rows.csv"
+    path.write_text("name,branch,parent\n" + "".join(f"Company {n},food,\n" for n in range(1_200)), "utf-8")
+    report = Importer(crm, IMPORT, mapping_of(MAPPING)).run(path)
+    killed = subprocess.run([sys.executable, "-c", UNDO, crm.url], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    still = len(there(crm))
+    assert 0 < still < 1_200
+    found = undo(crm, IMPORT, report.run)
+    assert (found.deleted, found.left, there(crm)) == (still, 0, [])
 
 
 class _Break(Exception):
