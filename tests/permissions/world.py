@@ -126,6 +126,17 @@ class World:
     members: Mapping[str, Members]
     shares: frozenset[tuple[str, str, str, str, str]]
 
+    def put(self, connection: sa.Connection, place: int, deal: dict[str, Any]) -> dict[str, Any]:
+        """Replace a deal in the database and here, and return what was there."""
+        table, old = self.tables.entities[Deal], self.deals[place]
+        connection.execute(table.update().where(table.c.id == old["id"]).values(_row(deal)))
+        self.deals[place] = deal
+        return old
+
+    def drawn(self, place: int, seed: int) -> dict[str, Any]:
+        """Make another deal for a place: other NULLs, another owner, perhaps one whom nobody knows, perhaps deleted."""
+        return _deal(random.Random(seed), self.deals[place]["id"])
+
     def env(self, form: Any) -> SqlEnv:
         system = self.tables.system
         physical = {spec(e).name: t for e, t in self.tables.entities.items()}
