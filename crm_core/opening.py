@@ -38,8 +38,8 @@ def opened(
     begin = (lambda: _begun(crm, write)) if on is None else (lambda: joined(crm.bound, on, write=write))
     with Unit(begin, write=write, joined=on is not None, url=crm.bound.url) as unit:
         session = Session(crm, actor, Lease(unit), reason=reason, request=request)
-        # A key that the host commits without its calls' results could never be run again.
-        with unit.savepoint() if idempotency_key is not None and unit.joined else nullcontext():
+        # What a failed session wrote is undone, whether the host goes on or not.
+        with unit.savepoint() if write and unit.joined else nullcontext():
             if idempotency_key is not None:
                 with at_the_door(unit):
                     unit.keyed = idempotency.begin(session, idempotency_key)

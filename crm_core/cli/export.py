@@ -29,7 +29,7 @@ def export_(shell: Shell, entity: str, path: Path, fields: str, filters: tuple[s
     """
     if path.exists() and not force:
         raise Invalid("export_exists", path=path.name)
-    crm = shell.open()
+    crm = shell.existing()
     kind = find_entity(crm.tables.entities, entity)
     asked = dict(each.partition("=")[::2] for each in filters)
     known = list(crm.codec(kind).fields)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,6 +63,17 @@ class Shell:
                 self._crm.migrate()
             self._crm.migrations.check()
         return self._crm
+
+    def existing(self) -> CRM:
+        """Open the CRM as :meth:`open` does, and make no database of a name that was mistyped.
+
+        Raises:
+            Invalid: ``cli_no_database``.
+        """
+        file = (self.db or DEFAULT_DB).removeprefix("sqlite:///")
+        if not self.app and "://" not in file and not Path(file).exists():
+            raise Invalid("cli_no_database", path=file[:200])
+        return self.open()
 
     def close(self) -> None:
         """Close the database, where it is our own."""

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, Self
 
 import attrs
 
+from ..arguments import check
 from ..entities.meta import spec
 from ..errors import Invalid, LoadError
 from ..messages import closest
@@ -68,18 +69,20 @@ class Role:
         ``assign`` lets an update give a record away to an owner whose records the actor may not change. Fields not listed are writable
         where the action is allowed; the levels listed hold for the whole role, whichever grant lists them.
         """
+        check(where, Rule, "a rule like owner, or F('owner') == '3'")
         self._check(actions, fields or {})
         self.grants.append(Grant(entity, tuple(actions), where, dict(fields or {})))
         return self
 
     def restrict(self, entity: type[Any] | str, *actions: str, where: Rule) -> Self:
         """Narrow *actions* on *entity* to the records where *where* holds, whatever this and other roles allow."""
+        check(where, Rule, "a rule like owner, or F('owner') == '3'")
         self._check(actions, {})
         self.restrictions.append(Restriction(entity, tuple(actions), where))
         return self
 
     def permit(self, *permissions: str) -> Self:
-        """Allow what is about no record in particular: ``sales.run_forecast``."""
+        """Allow an action or another permission, whichever record it is about: ``sales.win``, ``sales.settings``."""
         for permission in permissions:
             if "." not in permission:
                 raise LoadError("role_action", role=self.name, action=permission, suggestion="")

@@ -138,16 +138,18 @@ class Migrations:
                 raise SchemaBehind("schema_damaged", tables=gone)
 
     def refuse_newer(self, connection: Connection) -> None:
-        """Refuse a database that later code made; asked once, at the first session of a process.
+        """Refuse a database that has none of our tables, or that later code made; asked until it fits, at the first session of a process.
 
         Older ones are not refused: what lacks there is an error where it is used, and :meth:`check` at boot says so before.
 
         Raises:
-            SchemaBehind: ``schema_newer``.
+            SchemaBehind: ``schema_missing``, ``schema_newer``.
         """
         if self._compared:
             return
         current = self._current(connection)
+        if not current:
+            raise SchemaBehind("schema_missing", prefix=self._tables.prefix)
         for plugin in self._registry.plugins:
             # The files' names are enough where all is well; reading them takes longer than a session.
             known = names(plugin.package) if plugin.package else set()

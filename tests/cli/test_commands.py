@@ -62,6 +62,8 @@ def test_records_are_written_to_a_file_that_is_not_overwritten_unasked(crm: Run,
     assert (again.exit_code, again.stderr) == (1, "Error: out.csv is there already. Choose another name, or give --force.\n")
     assert crm("export", "accounts", "out.csv", "--fields", "name", "--force").stdout == "out.csv: 2 rows.\n"
     assert (folder / "out.csv").read_text() == "name\nAcme\nBest\n"
+    assert "There is no database nix.db." in crm("export", "accounts", "other.csv", "--db", "nix.db").stderr
+    assert not (folder / "nix.db").exists()
     for wrong in (["--where", "nonsense=1"], ["--fields", "nonsense"], ["--sort", "emails"]):
         refused = crm("export", "accounts", "other.csv", *wrong)
         assert (refused.exit_code, (folder / "other.csv").exists()) == (1, False)
@@ -166,7 +168,7 @@ def test_json_lines_are_imported_like_rows(crm: Run, accounts: str, folder: Path
         (("import", "accounts.csv", "--propose"), "is not something to import"),
         (("import", "accounts.csv", "--map", "bad.toml"), "The mapping bad.toml does not fit: fielts"),
         (("import", "accounts.csv", "--map", "map.toml", "--db", "nodb://x"), "The database URL cannot be read"),
-        (("import", "accounts.csv", "--map", "map.toml", "--db", "no/such/folder/x.db"), "The database cannot be opened."),
+        (("import", "accounts.csv", "--map", "map.toml", "--db", "no/such/folder/x.db"), "The database x.db cannot be opened."),
         (("import", "accounts.csv", "--map", "map.toml", "--app", "no.such:crm"), "no.such:crm is not a CRM of an application"),
         (("worker", "--once", "--app", "json:loads"), "json:loads is not a CRM of an application"),
         (("migrate", "--app", "json:nothing"), "json:nothing is not a CRM of an application"),

@@ -170,6 +170,20 @@ def test_a_session_in_a_hosts_transaction_ends_as_the_host_ends_it(crm: CRM, hos
 # -- the host's ORM
 
 
+def test_what_a_failed_session_wrote_is_gone_though_the_host_goes_on(crm: CRM) -> None:
+    """Law 5: the host may catch the error; half of a call must not be in what it commits."""
+    engine = keeps_references(sa.create_engine(crm.url))
+    before = entries(crm)
+    with engine.begin() as theirs:
+        theirs.execute(sa.insert(ORDERS).values(name="before"))
+        with pytest.raises(ZeroDivisionError), crm.session(SYSTEM, on=theirs) as s:
+            s.create(Account(name="half"))
+            raise ZeroDivisionError
+        theirs.execute(sa.insert(ORDERS).values(name="after"))
+    engine.dispose()
+    assert (there(crm), entries(crm)) == ((["before", "after"], []), before)
+
+
 def test_an_orm_session_is_flushed_before_ours_and_reads_anew_after(crm: CRM) -> None:
     class Mapped(orm.DeclarativeBase):
         pass

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import attrs
 
-from crm_core import Entity, Measure, Metric, MixedCurrency, Money, NotReadable, Ref, Session
+from crm_core import Entity, Invalid, Measure, Metric, MixedCurrency, Money, NotReadable, Ref, Session
 from crm_core.rules import Rule, everything
 
 from .definitions import Additive, dimensions, figures, labels, parts
@@ -21,12 +21,25 @@ Rates = Literal["frozen", "today", "dated"]
 Figure = Value | None
 
 
-def _as_names(given: Sequence[str]) -> tuple[str, ...]:
-    return tuple(given)
+def _as_names(given: Sequence[str] | str) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _as_grain(given: Grain | str | None) -> Grain | None:
-    return Grain(given) if given is not None else None
+    try:
+        return Grain(given) if given is not None else None
+    except ValueError:
+        raise Invalid("analytics.bad_question", part="grain", given=str(given)[:60], expected=", ".join(g.value for g in Grain)) from None
+
+
+def _is_day(report: Report, attribute: Any, given: Any) -> None:
+    if given is not None and type(given) is not date:
+        raise Invalid("analytics.bad_question", part=attribute.name, given=str(given)[:60], expected="a date, like date(2026, 3, 2)")
+
+
+def _is_rule(report: Report, attribute: Any, given: Any) -> None:
+    if not isinstance(given, Rule):
+        raise Invalid("analytics.bad_question", part="where", given=type(given).__name__, expected="a rule like F('stage') == 'won'")
 
 
 @attrs.frozen(kw_only=True)
@@ -49,10 +62,10 @@ class Report:
 
     metrics: Sequence[str] = attrs.field(converter=_as_names)
     by: Sequence[str] = attrs.field(default=(), converter=_as_names)
-    where: Rule = everything
+    where: Rule = attrs.field(default=everything, validator=_is_rule)
     grain: Grain | None = attrs.field(default=None, converter=_as_grain)
-    since: date | None = None
-    until: date | None = None
+    since: date | None = attrs.field(default=None, validator=_is_day)
+    until: date | None = attrs.field(default=None, validator=_is_day)
     zone: str | None = None
     fiscal_start: int | None = None
     currency: str | None = None
