@@ -50,7 +50,7 @@ def option_words(messages: Messages, field: FieldSpec, entity: str, name: str, l
 
 
 def words(messages: Messages, plugins: Iterable[Plugin], locale: str) -> dict[str, str]:
-    """Return what plugins' names are in words, by message id; without a catalogue, by its declared label or its name; plain text stays."""
+    """Return what all that plugins name is called, by message id: in a catalogue, else where it is declared, else by its name."""
 
     def said(code: str) -> str:
         return messages.template(code, locale) or (_plain(code.rpartition(".")[2]) if _ID.fullmatch(code) else code)

@@ -107,6 +107,7 @@ TEMPLATES: Mapping[str, str] = {
     "extension_unbound": "The extension {extension} extends nothing yet. Decorate it with @plugin.extend(Entity).",
     "field_default_twice": "Give a field a default or a factory, not both.",
     "field_taken": "{entity} has {field} already[; {plugin} must name its own differently]. Give the new field another name.",
+    "figure_field": "{figure} is computed from {field}, a field that {entity} does not have.[ Did you mean {suggestion}?]",
     "forbidden_cast": "A query may not cast {source} to {target}.",
     "forbidden_collation": "A query may not use the collation {collation}.",
     "forbidden_element": "A query may not hold {element}. Build it from entities and the functions that are allowed.",

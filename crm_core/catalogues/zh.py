@@ -107,6 +107,7 @@ TEMPLATES: Mapping[str, str] = {
     "extension_unbound": "扩展 {extension} 尚未扩展任何实体。请用 @plugin.extend(Entity) 装饰。",
     "field_default_twice": "字段只能指定 default 或 factory 之一。",
     "field_taken": "{entity} 已有 {field}[；{plugin} 必须使用其他名称]。请为新字段另取名称。",
+    "figure_field": "{figure} 使用字段 {field} 计算，但 {entity} 没有该字段。[您是否想用 {suggestion}？]",
     "forbidden_cast": "查询不能把 {source} 转换为 {target}。",
     "forbidden_collation": "查询不能使用排序规则 {collation}。",
     "forbidden_element": "查询不能包含 {element}。请用实体和允许的函数构造。",
