@@ -124,6 +124,7 @@ class CRM:
         self.events = EventCodec(entities, self.registry.events.values(), self.registry.extensions)
         self.subscribers = subscribers(self.registry.subscriptions)
         self.policies = Policies(self.registry, roles)
+        self.policies.check_grants(plugin.name for plugin in self.registry.plugins)
         self.migrations = Migrations(self.bound, self.tables, self.registry, lambda c: self.delivery.register(c))
         self.links = Links()
         self.shares = Shares()

@@ -50,12 +50,14 @@ def option_words(messages: Messages, field: FieldSpec, entity: str, name: str, l
 
 
 def words(messages: Messages, plugins: Iterable[Plugin], locale: str) -> dict[str, str]:
-    """Return what all that plugins name is called, by message id; without a catalogue, by its name; plain text stays."""
+    """Return what all that plugins name is called, by message id: in a catalogue, else where it is declared, else by its name."""
 
     def said(code: str) -> str:
         return messages.template(code, locale) or (_plain(code.rpartition(".")[2]) if _ID.fullmatch(code) else code)
 
-    return {code: said(code) for plugin in plugins for code in ids(plugin)}
+    plugins = list(plugins)
+    declared = {code: label for plugin in plugins for code, label in _declared(plugin)}
+    return {code: messages.template(code, locale) or declared.get(code) or said(code) for plugin in plugins for code in ids(plugin)}
 
 
 def ids(plugin: Plugin) -> Iterator[str]:
@@ -74,6 +76,16 @@ def ids(plugin: Plugin) -> Iterator[str]:
     for source in d.figures:
         yield from source.dimensions.values() if isinstance(source, Source) else ()
     yield from (f"{plugin.name}.{part}" for part in _parts(plugin))
+
+
+def _declared(plugin: Plugin) -> Iterator[tuple[str, str]]:
+    """Yield what a plugin and its fields are called where they are declared, by message id."""
+    if plugin.label != plugin.name:
+        yield f"{plugin.name}.label", plugin.label
+    for entity in plugin.definitions.entities:
+        yield from ((field_id(f, spec(entity).name, f.name), f.options.label) for f in spec(entity).fields.values())
+    for entity, extension in plugin.definitions.extensions:
+        yield from ((field_id(f, spec(entity).name, f.column), f.options.label) for f in extension_fields(extension).values())
 
 
 def _of_field(field: FieldSpec, entity: str, name: str) -> Iterator[str]:

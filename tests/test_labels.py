@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from crm_core import CRM, Account, Actor, Contact, Entity, Field, Plugin
+from crm_core import CRM, Account, Actor, Contact, Entity, Extension, Field, Plugin, field
 from crm_core.hooks.core_specs import CORE
 from crm_core.hooks.registry import Registry
 from crm_core.labels import ids
@@ -129,3 +129,21 @@ def test_what_has_no_catalogue_is_called_by_its_name(crm: CRM) -> None:
     assert crm.json_schema(Boat, "zh")["properties"]["hull_number"]["title"] == "Hull number"
     labels = crm.labels("zh")
     assert (labels["yard.boat"], labels["yard.boat.hull_number"], labels["Boats at Sea"]) == ("Boat", "Hull number", "Boats at Sea")
+
+
+def test_labels_fall_back_to_what_is_declared_with_the_field_and_the_plugin() -> None:
+    class Parcel(Entity):
+        weight: Field[int] = field(default=0, label="Gross weight")
+
+    class Post(Extension):
+        zone: Field[str] = field(default="", label="Postal zone")
+
+    plugin = Plugin("acme.post", version="1.0", label="Post office")
+    plugin.entities(Parcel)
+    plugin.extend(Account)(Post)
+    crm = CRM("sqlite://", plugins=[plugin])
+    said = crm.labels()
+    assert said["acme.post.parcel.weight"] == crm.json_schema(Parcel)["properties"]["weight"]["title"] == "Gross weight"
+    assert said["acme.post.account.acme_post_zone"] == "Postal zone"
+    assert said["acme.post.label"] == "Post office"
+    crm.close()

@@ -49,6 +49,12 @@ def test_a_message_is_a_sentence_whose_brackets_are_closed(code: str) -> None:
     assert re.search("[\u4e00-\u9fff]", ZH[code]) or not re.search("[a-z]{3}", re.sub(r"\{\w+\}", "", EN[code]))
 
 
+@pytest.mark.parametrize("code", EN)
+def test_what_a_message_may_leave_out_holds_a_parameter(code: str) -> None:
+    for template in (EN[code], ZH[code]):
+        assert all(placeholders(part) for part in re.findall(r"(?<!\[)\[([^\[\]]*)\](?!\])", template))
+
+
 def codes_of(tree: ast.AST, errors: set[str]) -> set[str]:
     """The message ids that a module raises: the first argument of an error of ours, the second of a refusal, the third of a Detail."""
     found = set()

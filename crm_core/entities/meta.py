@@ -64,9 +64,12 @@ class RecordMeta(type):
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> RecordMeta:
         own: dict[str, FieldOptions] = {}
+        taken = {a for base in bases for b in base.__mro__ if b.__module__ == f"{__package__}.entity" for a in vars(b)}
         for attribute, annotation in namespace.get("__annotations__", {}).items():
             if not _is_field(attribute, annotation):
                 continue
+            if attribute in taken:
+                raise LoadError("field_taken", entity=name, field=attribute)
             given = namespace.pop(attribute, NOTHING)
             own[attribute] = given if isinstance(given, FieldOptions) else FieldOptions(default=given)
         hidden = namespace.pop("__record_slots__", ())
@@ -185,9 +188,19 @@ def spec(entity: type[Any]) -> EntitySpec:
         fields = {
             name: read_field(entity, name, hints[name], options, system=name in system) for name, options in entity.__crm_options__.items()
         }
+        _check_columns(entity.__name__, fields.values())
         found = EntitySpec(entity, fields)
         type.__setattr__(entity, "__crm_spec__", found)
     return found
+
+
+def _check_columns(entity: str, fields: Iterable[FieldSpec]) -> None:
+    taken: set[str] = set()
+    for field in sorted(fields, key=lambda f: f.kind == "money"):
+        for column in field.columns:
+            if column in taken:
+                raise LoadError("field_taken", entity=entity, field=column)
+            taken.add(column)
 
 
 def _system_names(entity: type[Any]) -> Mapping[str, FieldOptions]:

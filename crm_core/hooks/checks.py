@@ -13,7 +13,7 @@ from ..entities.meta import extension_fields, spec
 from ..errors import LoadError
 from ..messages import closest
 from ..versions import Version, VersionRange
-from .measures import Rollup
+from .measures import Dimension, Measure, Rollup
 from .order import ordered
 from .parts import Contribution, Impl
 from .plugin import Plugin
@@ -146,6 +146,24 @@ def rolled_up(rollup: Rollup) -> None:
             raise LoadError("rollup_field", rollup=rollup.name, field=name)
     if rollup.of is not None and (rollup.of not in fields or fields[rollup.of].kind != "money" or fields[rollup.of].options.scale != 6):
         raise LoadError("rollup_field", rollup=rollup.name, field=rollup.of)
+
+
+def figured(figure: Measure | Dimension | Rollup) -> None:
+    """Check that the fields which a measure, dimension or rollup names are there.
+
+    Raises:
+        LoadError: ``figure_field``.
+    """
+    facts = spec(figure.entity)
+    named: tuple[Any, ...] = (figure.of,)
+    if isinstance(figure, Measure):
+        named += (figure.at, figure.weight)
+    elif isinstance(figure, Rollup):
+        named += figure.by
+    for name in named:
+        if isinstance(name, str) and name not in facts.fields:
+            close = closest(name, facts.fields)
+            raise LoadError("figure_field", figure=figure.name, field=name, entity=facts.name, suggestion=close)
 
 
 def implements(impl: Impl, hooks: Mapping[str, Hook[Any, Any]]) -> None:

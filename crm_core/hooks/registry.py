@@ -186,6 +186,9 @@ class Registry:
                 _check_prefixes(plugin)
             for part in _parts(plugin.definitions):
                 checks.callable_as(part)
+            figures: list[Measure | Dimension | Rollup] = [f for f in plugin.definitions.figures if isinstance(f, Measure)]
+            for figure in (*figures, *plugin.definitions.dimensions, *plugin.definitions.rollups):
+                checks.figured(figure)
             for rollup in plugin.definitions.rollups:
                 checks.rolled_up(rollup)
             for thing in _used(plugin.definitions):

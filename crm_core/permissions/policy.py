@@ -6,6 +6,7 @@ that action) and **every** restriction of their roles holds. What no role allows
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -193,6 +194,15 @@ class Policies:
         self._resolved[tenant, roles] = found
         return found
 
+    def check_grants(self, plugins: Iterable[str]) -> None:
+        """Check what plugins declare that their own code may do.
+
+        Raises:
+            LoadError: ``bad_grant``, ``grant_unknown``.
+        """
+        for plugin in plugins:
+            self._service(plugin)
+
     def check_tenant_roles(self, roles: Iterable[Role]) -> None:
         """Check what is to become a tenant's roles.
 
@@ -287,6 +297,9 @@ class Policies:
     def _service(self, plugin: str) -> BoundRole:
         """Return the rights of a plugin's service actor: its own entities and permissions, and its declared grants."""
         own = [BoundGrant(name, None, everything) for name, found in self._specs.items() if found.plugin == plugin]
+        for grant in self._declared.grants(plugin):
+            if not re.fullmatch(r"[^\s:]+:[^:]+|[^\s:.]+(\.[^\s:.]+)+", grant):
+                raise LoadError("bad_grant", plugin=plugin, grant=grant[:120])
         declared = [g for g in self._declared.grants(plugin) if ":" in g]
         others = frozenset(g for g in self._declared.grants(plugin) if ":" not in g)
         return BoundRole(
@@ -296,8 +309,11 @@ class Policies:
     def _granted(self, plugin: str, grant: str) -> BoundGrant:
         entity, _, actions = grant.partition(":")
         names = frozenset(a.strip() for a in actions.split(","))
-        if entity not in self._specs or not all(a in ACTIONS or "." in a for a in names):
-            raise LoadError("bad_grant", plugin=plugin, grant=grant[:120])
+        unknown = (
+            [(entity, self._specs)] if entity not in self._specs else [(a, ACTIONS) for a in names if a not in ACTIONS and "." not in a]
+        )
+        for name, known in unknown:
+            raise LoadError("grant_unknown", plugin=plugin, grant=grant[:120], unknown=name[:60], suggestion=closest(name, known))
         return BoundGrant(entity, names, everything)
 
 

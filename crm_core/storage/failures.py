@@ -79,7 +79,9 @@ _POSTGRESQL: Mapping[str, Make] = {
 
 # What drivers say where their error has no code.
 _WORDS: Mapping[str, Make] = {
-    "NUL": lambda: Invalid("control_character"),
+    "NUL character": lambda: Invalid("control_character"),
+    "embedded null": lambda: Invalid("control_character"),
+    "NUL (0x00)": lambda: Invalid("control_character"),
     "cannot adapt type": lambda: Invalid("bad_value"),
     "is not supported": lambda: Invalid("bad_value"),
     "integer overflow": lambda: Invalid("too_big"),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Connection, Inspector, MetaData, Table, delete, func, insert, inspect, select
+from sqlalchemy import Column, Connection, Inspector, MetaData, Table, delete, func, insert, inspect, literal, select, table
 from sqlalchemy.schema import CreateSchema
 
 from ..entities.sqltypes import text_type
@@ -108,11 +108,12 @@ class Migrations:
         """Say step by step what :meth:`upgrade` would do; empty where there is nothing to do.
 
         Raises:
-            SchemaBehind, Invalid: as :meth:`upgrade`.
+            SchemaBehind, Conflict, Invalid: as :meth:`upgrade`.
         """
         with self._bound.begin(write=False, unlimited=True) as connection:
             lines = [] if self._has_schema(connection) else [f"create schema {self._tables.schema}"]
             for branch, revision, steps in self._pending(connection, to):
+                self._refuse_unfilled(connection, branch, steps)
                 lines += [f"{branch.name} {revision.id}: {self._place.describe(step)}" for step in steps]
                 if not steps:
                     lines.append(f"{branch.name} {revision.id}: note the revision")
@@ -180,12 +181,15 @@ class Migrations:
 
         Raises:
             SchemaBehind: ``schema_newer``, ``schema_not_ours``.
+            Conflict: ``column_needs_default``: a new column is never NULL, has no default, and its table has rows.
             Invalid: ``unknown_revision``.
         """
         with self._writing(connection) as on:
             if not self._has_schema(on):
                 on.execute(CreateSchema(str(self._tables.schema), if_not_exists=True))
             pending = list(self._pending(on, to))
+            for branch, _, steps in pending:
+                self._refuse_unfilled(on, branch, steps)
             self._version.create(on, checkfirst=True)
             for branch, revision, steps in pending:
                 self._run(on, self._place.operations(steps))
@@ -239,6 +243,18 @@ class Migrations:
             position = self._position(branch, current)
             for revision in branch.revisions[position : branch.target(to)]:
                 yield branch, revision, revision.steps if branch.frozen else self._missing(connection, revision.steps)
+
+    def _refuse_unfilled(self, connection: Connection, branch: Branch, steps: Sequence[Step]) -> None:
+        found: Inspector = inspect(connection)
+        for step in steps:
+            if not isinstance(step, AddColumn) or step.column.nullable:
+                continue
+            name = self._place.name(step.table)
+            has_value = step.column.default is not None or step.column.expression is not None or step.column.fill is not None
+            if not has_value and found.has_table(name, self._tables.schema):
+                rows = select(literal(1)).select_from(table(name, schema=self._tables.schema)).limit(1)
+                if connection.scalar(rows) is not None:
+                    raise Conflict("column_needs_default", plugin=branch.name, table=name, column=step.column.name)
 
     def _missing(self, connection: Connection, steps: Sequence[Step]) -> list[Step]:
         """Leave out what is there: a schema that is not frozen only ever grows."""

@@ -110,7 +110,7 @@ class Tables:
             )
         nullable = field.nullable or field.name == "deleted_at"
         default = _server_default(field) if field.extension else None
-        info = {"plugin": plugin}
+        info = {"plugin": plugin, "field": field}
         yield Column(
             field.columns[0], type_of(field), *keys, primary_key=field.kind == "id", nullable=nullable, server_default=default, info=info
         )

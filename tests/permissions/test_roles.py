@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from crm_core import CRM, Plugin
 from crm_core.errors import Invalid, LoadError
 from crm_core.permissions.actor import Actor
 from crm_core.permissions.policy import Policies
@@ -228,7 +229,12 @@ def test_a_service_actor_has_its_plugins_entities_and_declared_grants(monkeypatc
 
     monkeypatch.setattr(spec(Remark), "plugin", "acme.notes")
     loaded = Loaded(
-        grants={"acme.notes": {"deal:read, update", "company:read", "sales.run_forecast"}, "broken": {"deals:read"}, "wrong": {"deal:raed"}}
+        grants={
+            "acme.notes": {"deal:read, update", "company:read", "sales.run_forecast"},
+            "broken": {"deals:read"},
+            "wrong": {"deal:raed"},
+            "formless": {"deal"},
+        }
     )
     every = Policies(loaded)
     policy = every.resolve(Actor.service("acme.notes", tenant="main"))
@@ -245,10 +251,23 @@ def test_a_service_actor_has_its_plugins_entities_and_declared_grants(monkeypatc
     assert policy.permits("acme.notes.pin")
     assert policy.permits("sales.run_forecast")
     assert not policy.permits("acme.notesx.pin")
-    for name in ("broken", "wrong"):
-        with pytest.raises(LoadError) as e:
-            every.resolve(Actor.service(name, tenant="main"))
-        assert e.value.code == "bad_grant"
+    for name, code, suggestion in (
+        ("broken", "grant_unknown", "deal"),
+        ("wrong", "grant_unknown", "read"),
+        ("formless", "bad_grant", None),
+    ):
+        for call in (lambda name=name: every.check_grants([name]), lambda name=name: every.resolve(Actor.service(name, tenant="main"))):
+            with pytest.raises(LoadError) as e:
+                call()
+            assert (e.value.code, e.value.params["plugin"], e.value.params.get("suggestion")) == (code, name, suggestion)
+
+
+@pytest.mark.parametrize(("grant", "meant"), [("acount:read", "account"), ("account:reed", "read")])
+def test_a_grant_of_what_is_not_there_is_refused_when_a_crm_is_built(grant: str, meant: str) -> None:
+    plugin = Plugin("acme.greedy", version="1.0")
+    plugin.grants(grant)
+    with pytest.raises(LoadError, match=rf"acme.greedy declares the grant {grant}.* Did you mean {meant}\?"):
+        CRM("sqlite://", plugins=[plugin])
 
 
 # -- roles as data ---------------------------------------------------------------------------------------------------------------

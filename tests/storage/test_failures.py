@@ -76,6 +76,16 @@ def failure(bound: Bound, *statements: Any) -> sa.exc.DBAPIError:
 # -- broken rules
 
 
+def test_a_column_that_must_not_be_null_is_no_control_character(database: Database) -> None:
+    opened = open_engine(database.url)
+    with opened.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE filled (a integer)")
+        connection.exec_driver_sql("INSERT INTO filled VALUES (1)")
+    found = translate(failure(opened, sa.text("ALTER TABLE filled ADD COLUMN b integer NOT NULL")))
+    assert found.code == ("database_failed" if opened.kind == "sqlite" else "required")
+    opened.dispose()
+
+
 def test_a_value_that_is_taken_names_entity_and_field(bound: Bound, tables: Tables) -> None:
     kind = bound.kind
     error = failure(bound, member(tables, kind=kind, id=ONE, code="x"), member(tables, kind=kind, id=TWO, code="x"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -42,7 +44,11 @@ class Place:
                 case AddColumn(name, column):
                     columns = (column,)
                     inline = self.kind == "sqlite"
-                    made.append(ops.AddColumnOp(self.name(name), self._column(column), schema=self.schema, inline_references=inline))
+                    made.append(
+                        ops.AddColumnOp(self.name(name), self._column(self._filled(column)), schema=self.schema, inline_references=inline)
+                    )
+                    if column.fill is not None and not inline:
+                        made.append(self._without_default(step.table, column))
                 case CreateIndex():
                     made.append(self._index(step))
             if self.kind == "postgresql":
@@ -73,6 +79,15 @@ class Place:
             case CreateIndex():
                 return f"create {'unique ' * step.unique}index {self.name(step.name)} on {table} ({', '.join(step.columns)})"
 
+    def _filled(self, step: ColumnStep) -> ColumnStep:
+        """Let the rows that are there have the value of ``fill``: SQLite adds a column that is never NULL only with a default."""
+        if step.fill is None:
+            return step
+        scale = re.fullmatch(r"decimal\((\d+)\)", step.type)
+        if scale is None or self.kind != "sqlite":
+            return attrs.evolve(step, default=step.fill)
+        return attrs.evolve(step, default=str(int(Decimal(step.fill).scaleb(int(scale[1])))))
+
     def _column(self, step: ColumnStep) -> Column[Any]:
         items: list[Any] = [Identity(always=True)] if step.identity else []
         # SQLite takes a foreign key only together with its column, PostgreSQL only once both tables are there.
@@ -88,6 +103,12 @@ class Place:
             autoincrement=step.identity,
             server_default=step.default if step.expression is None else text(step.expression),
         )
+
+    def _without_default(self, table: str, step: ColumnStep) -> ops.AlterColumnOp:
+        from alembic.operations import ops
+
+        name = self.name(table)
+        return ops.AlterColumnOp(name, step.name, schema=self.schema, modify_server_default=None, existing_server_default=step.fill)
 
     def _foreign_key(self, table: str, step: ColumnStep) -> ops.CreateForeignKeyOp:
         from alembic.operations import ops

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
 from functools import cache
 from typing import Any
 
@@ -15,7 +18,20 @@ from sqlalchemy import JSON, BigInteger, Boolean, Column, Date, Index, Integer, 
 from sqlalchemy.schema import sort_tables_and_constraints
 from sqlalchemy.types import TypeEngine
 
-from ...entities.sqltypes import PLAIN_JSON, DecimalType, EnumType, IdType, InstantType, IntegerType, ListType, RefType, text_type
+from ...entities.fields import FieldSpec
+from ...entities.money import Money
+from ...entities.sqltypes import (
+    PLAIN_JSON,
+    DecimalType,
+    EnumType,
+    IdType,
+    InstantType,
+    IntegerType,
+    ListType,
+    RefType,
+    instant_text,
+    text_type,
+)
 from ...errors import LoadError
 from ..system import Xid
 from ..tables import Tables
@@ -23,7 +39,10 @@ from ..tables import Tables
 
 @attrs.frozen
 class ColumnStep:
-    """A column. ``type`` is a word of :func:`type_of`; ``references`` a table whose id it holds; ``default`` fills existing rows."""
+    """A column. ``type`` is a word of :func:`type_of`; ``references`` a table whose id it holds; ``default`` is the database's.
+
+    ``fill`` is what rows get that are there when the column is added; it is no part of the schema.
+    """
 
     name: str
     type: str
@@ -35,6 +54,7 @@ class ColumnStep:
     on_delete: str = ""
     default: str | None = None
     expression: str | None = None
+    fill: str | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen
@@ -48,7 +68,7 @@ class CreateTable:
 
 @attrs.frozen
 class AddColumn:
-    """A column for a table that is there: what an extension adds to another plugin's entity."""
+    """A column for a table that is there: what an extension adds to another plugin's entity, or a later version to its own."""
 
     table: str
     column: ColumnStep
@@ -170,7 +190,30 @@ def _column_step(column: Column[Any], prefix: str) -> ColumnStep:
         on_delete=key.ondelete or "" if key else "",
         default=default if literal else None,
         expression=None if literal or default is None else str(default),
+        fill=_fill(column) if default is None and not column.nullable else None,
     )
+
+
+def _fill(column: Column[Any]) -> str | None:
+    """Write a field's default as text that both databases read in a column of its type; None where there is none to write."""
+    field: FieldSpec | None = column.info.get("field")
+    if field is None or field.system or field.required:
+        return None
+    value = field.options.factory() if field.options.factory else field.options.default
+    match value:
+        case Money():
+            return value.currency if column.name == field.columns[-1] else str(value.amount)
+        case Enum():
+            return str(value.value)
+        case bool():
+            return str(int(value))
+        case datetime():
+            return instant_text(value)
+        case str() | int() | Decimal() | date():
+            return str(value)
+        case dict() | list() if field.kind == "json" or not value:
+            return json.dumps(value)
+    return None
 
 
 def _owner(table: Table, column: Column[Any] | None = None) -> str:
@@ -194,6 +237,9 @@ def _converter() -> Converter:
 def to_plain(step: Step) -> dict[str, Any]:
     """Turn a step into plain JSON; what is as usual is left out."""
     plain = _converter().unstructure(step, unstructure_as=Step)
+    if isinstance(step, CreateTable):
+        for column in plain["columns"]:
+            column.pop("fill", None)
     return {"step": plain.pop("step"), **plain}
 
 
