@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from crm_core import Account, Ref
+from crm_core import Account, Money, Ref
 from crm_erp_bridge.api import ErpBridge, OpState, Outbound
+from crm_sales.api import Opportunity, Sales
 from tests.erp_bridge.conftest import OPERATOR, SYSTEM, Desk, MakeDesk, customer
 
 
@@ -77,3 +78,36 @@ def test_c63_a_replay_of_a_record_that_changed_unheard_queues_what_it_says_now(m
     assert through(desk) == ["New"]
     with desk.crm.session(OPERATOR) as s:
         assert [o.state for o in s.query(Outbound).order_by(Outbound.sequence).all()] == [OpState.DISCARDED, OpState.DONE]
+
+
+def test_c63_a_reconciliation_with_a_dead_letter_is_not_clean_and_counts_what_is_queued(make_desk: MakeDesk) -> None:
+    desk = make_desk()
+    account = refused(desk)
+    with desk.crm.session(SYSTEM) as s:
+        s.update(Account, account.id, {"name": "First"})
+    found = desk.sync.reconcile()
+    customers = found.streams[0]
+    assert (found.clean, found.exit_code, customers.dead, customers.queued) == (False, 1, 1, 0)
+    with desk.crm.session(OPERATOR) as s:
+        (letter,) = s.use(ErpBridge).dead_letters()
+        s.use(ErpBridge).discard(letter, reason="taken back")
+    rename(desk, account, "Next")
+    customers = desk.sync.reconcile().streams[0]
+    assert (customers.dead, customers.queued) == (0, 1)
+
+
+def test_c63_dead_letters_of_a_stream_that_is_only_written_count_too(make_desk: MakeDesk) -> None:
+    desk = make_desk(sales=True)
+    with desk.crm.session(SYSTEM) as s:
+        account = s.create(Account(name="Acme"))
+        s.use(Sales).win(s.create(Opportunity(name="1 seat", account=account.ref, amount=Money("1", "EUR"))), reason="price")
+    desk.deliver()
+    waiting = desk.sync.reconcile()
+    assert (waiting.clean, {r.stream: r.queued for r in waiting.streams if r.queued}) == (True, {"customer": 1, "deal": 1})
+    desk.acknowledge(status="fatal", reason="blocked")
+    desk.later(minutes=2)
+    desk.sync.push()
+    found = desk.sync.reconcile()
+    assert (found.exit_code, {r.stream: (r.dead, r.queued) for r in found.streams if r.dead or r.queued}) == (
+        1, {"customer": (1, 0), "deal": (0, 1)},
+    )  # fmt: skip

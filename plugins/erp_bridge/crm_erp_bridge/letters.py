@@ -28,6 +28,13 @@ def dead_letters(session: Session, bridge: str | None, limit: int) -> list[Outbo
     return sorted(found, key=lambda letter: letter.id)[:limit]
 
 
+def waiting(session: Session, bridge: str, stream: str) -> tuple[int, int]:
+    """Count a stream's dead letters, and its writes that are on their way."""
+    out = session.query(Outbound).where(Outbound.bridge == bridge, Outbound.stream == stream)
+    parked = session.query(Parked).where(Parked.bridge == bridge, Parked.stream == stream, Parked.state.in_(_PARKED))
+    return out.where(Outbound.state == OpState.DEAD).count() + parked.count(), out.where(Outbound.state.in_(OPEN)).count()
+
+
 def replay(session: Session, letter: Outbound | Parked) -> Outbound | Parked:
     """Queue a write once more, or take a record in once more."""
     _may(session)

@@ -89,7 +89,9 @@ class Sync:
     def reconcile(self) -> Reconciliation:
         """Compare both sides in full; ``.exit_code`` is 1 where something is left to explain. The result is kept as a run."""
         result = reconcile(self._channel)
-        counts = {s.stream: {"there": s.there, "here": s.here, "clean": s.clean} for s in result.streams}
+        counts = {
+            s.stream: {"there": s.there, "here": s.here, "dead": s.dead, "queued": s.queued, "clean": s.clean} for s in result.streams
+        }
         self._keep(RunKind.RECONCILE, result.clean, counts, "")
         return result
 
