@@ -28,7 +28,7 @@ def _check_fields(crm: CRM, mapping: ErpMapping, stream: Stream) -> None:
     try:
         schema = crm.json_schema(crm.entity(stream.record))
     except CRMError as e:
-        raise _bad(mapping, stream.name, "a record of this CRM", stream.record, crm.tables_by_name) from e
+        raise _bad(mapping, stream.name, "a record of this CRM", stream.record, crm.labels()) from e
     ours = [name for name, field in schema["properties"].items() if stream.from_erp == "never" or not field.get("readOnly")]
     for name in stream.fields:
         if name not in ours:
