@@ -161,6 +161,12 @@ class Boasting(HttpConnector):
     entities = {n: attrs.evolve(c, tombstones=True) for n, c in HttpConnector.entities.items()}  # noqa: RUF012  # as its base
 
 
+class Modest(HttpConnector):
+    """Promises neither tombstones nor a list of ids."""
+
+    entities = {n: attrs.evolve(c, id_listing=False) for n, c in HttpConnector.entities.items()}  # noqa: RUF012  # as its base
+
+
 FAULTY: list[tuple[int, type[HttpConnector], Callable[[Any], Any]]] = [
     (1, LetsIn, lambda s: Rules().test_rule_01_check_tells_who_answered_and_refuses_strangers(s)),
     (2, Wavering, lambda s: Rules().test_rule_02_the_fields_are_the_same_twice_and_cover_what_is_written(s)),
@@ -190,6 +196,16 @@ def test_a_connector_that_breaks_a_rule_is_told_which_and_why(number: int, fault
     try:
         with pytest.raises(pytest.fail.Exception, match=rf"^rule {number}: \w+"):
             rule(subject)
+    finally:
+        subject.close()
+
+
+def test_a_connector_that_promises_no_deletions_is_skipped_with_what_to_offer() -> None:
+    subject = HttpSubject()
+    subject.make = Modest
+    try:
+        with pytest.raises(pytest.skip.Exception, match="deletions cannot be seen: offer tombstones or list_ids"):
+            Rules().test_rule_11_what_is_deleted_is_seen(subject)
     finally:
         subject.close()
 

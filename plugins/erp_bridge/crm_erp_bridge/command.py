@@ -86,6 +86,8 @@ def reconcile(shell: Shell, bridge: str, tenant: str | None) -> None:
 def _report(shell: Shell, stream: StreamReport) -> None:
     code = "erp_bridge.cli_clean" if stream.clean else "erp_bridge.cli_not_clean"
     click.echo(_text(shell, code, stream=stream.stream, there=stream.there, here=stream.here))
+    if stream.dead or stream.queued:
+        click.echo("  " + _text(shell, "erp_bridge.cli_waiting", dead=stream.dead, queued=stream.queued))
     for name, (there, here) in stream.sums.items():
         difference = None if there == here else there - here
         click.echo("  " + _text(shell, "erp_bridge.cli_sum", name=name, there=there, here=here, difference=difference))

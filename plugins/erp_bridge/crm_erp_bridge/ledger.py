@@ -5,7 +5,7 @@ A key field joins the parts that must be unique together, so the database itself
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -29,6 +29,13 @@ class OpState(Enum):
 
 OPEN = (OpState.QUEUED, OpState.SENT, OpState.PENDING)
 """The states of a write that is still on its way."""
+
+SUPERSEDED: Mapping[str, Any] = {
+    "state": OpState.DISCARDED,
+    "reason": "superseded",
+    "error": {"code": "erp_bridge.superseded", "params": {}},
+}
+"""What becomes of a dead letter when a later write of its record takes its place."""
 
 
 class ParkedState(Enum):
@@ -175,3 +182,11 @@ def bindings_to(session: Session, bridge: str, stream: str, local_ids: Sequence[
         for binding in session.query(Binding).where(Binding.local_key.in_(keys[start : start + 500])).all():
             found[binding.local_id] = binding
     return found
+
+
+def supersede(session: Session, done: Outbound) -> None:
+    """Give up older dead letters of the same record: what they would send is older than what the ERP has by now."""
+    older = session.query(Outbound).where(
+        Outbound.local_key == done.local_key, Outbound.sequence < done.sequence, Outbound.state == OpState.DEAD
+    )
+    session.update_where(older, SUPERSEDED)

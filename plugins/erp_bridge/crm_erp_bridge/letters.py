@@ -8,7 +8,7 @@ from crm_core import Invalid, Refused, Session
 
 from .bridge import Bridge
 from .intake import judge
-from .ledger import OPEN, Binding, OpState, Outbound, Parked, ParkedState
+from .ledger import OPEN, SUPERSEDED, Binding, OpState, Outbound, Parked, ParkedState
 from .mapping import Stream
 from .merge import sent_values
 from .queue import Wanted, enqueue
@@ -28,17 +28,38 @@ def dead_letters(session: Session, bridge: str | None, limit: int) -> list[Outbo
     return sorted(found, key=lambda letter: letter.id)[:limit]
 
 
+def waiting(session: Session, bridge: str, stream: str) -> tuple[int, int]:
+    """Count a stream's dead letters, and its writes that are on their way."""
+    out = session.query(Outbound).where(Outbound.bridge == bridge, Outbound.stream == stream)
+    parked = session.query(Parked).where(Parked.bridge == bridge, Parked.stream == stream, Parked.state.in_(_PARKED))
+    return out.where(Outbound.state == OpState.DEAD).count() + parked.count(), out.where(Outbound.state.in_(OPEN)).count()
+
+
 def replay(session: Session, letter: Outbound | Parked) -> Outbound | Parked:
-    """Put a write back into the queue, or take a record in once more."""
+    """Queue a write once more, or take a record in once more."""
     _may(session)
     with session.elevated("replay") as own:
         if isinstance(letter, Outbound):
-            _must(own.lock(Outbound, letter.id).state is OpState.DEAD)
-            now = session.crm.runtime.clock.now()
-            own.update(Outbound, letter.id, {"state": OpState.QUEUED, "attempts": 0, "next_try": now, "error": {}})
+            _write_again(own, own.lock(Outbound, letter.id))
         else:
             _take_again(own, own.lock(Parked, letter.id))
     return session.get(type(letter), letter.id)
+
+
+def _write_again(own: Session, letter: Outbound) -> None:
+    """Queue a write once more; where our record changed since, what it says now goes under a new key, as a key keeps its values."""
+    _must(letter.state is OpState.DEAD)
+    stream = _stream(own, letter)
+    record = own.find(own.crm.entity(stream.record), letter.local_id)
+    present = sent_values(stream, stream.ours(own.crm.to_json(record))) if record else letter.values
+    on_its_way = own.query(Outbound).where(Outbound.local_key == letter.local_key, Outbound.state.in_(OPEN)).count()
+    if present == letter.values and not on_its_way:
+        now = own.crm.runtime.clock.now()
+        own.update(Outbound, letter.id, {"state": OpState.QUEUED, "attempts": 0, "next_try": now, "error": {}})
+        return
+    own.update(Outbound, letter.id, SUPERSEDED)
+    if not on_its_way:
+        enqueue(own, letter.bridge, [Wanted(stream, letter.scope, letter.local_id, present, f"{letter.id}@replay")])
 
 
 def _take_again(own: Session, letter: Parked) -> None:
@@ -91,7 +112,7 @@ def bridge_named(session: Session, name: str) -> Bridge:
     return bridges[name]
 
 
-def _stream(session: Session, letter: Parked) -> Stream:
+def _stream(session: Session, letter: Outbound | Parked) -> Stream:
     return bridge_named(session, letter.bridge).mapping.streams[letter.stream]
 
 

@@ -11,6 +11,7 @@ from .channel import Channel, Remembered
 from .intake import Verdict, judge
 from .ledger import OPEN, Outbound
 from .pull import horizon, read
+from .taking import drafts
 
 MOST_SHOWN = 100
 _SHOWN = ("create", "update", "conflict", "delete", "waiting", "invalid")
@@ -52,6 +53,7 @@ def plan(channel: Channel) -> Plan:
             for page in read(channel, stream, scope, until):
                 with channel.session("plan", fenced=False) as session:
                     verdicts = judge(session, channel.name, stream, page.records)
+                    drafts(session, stream, [v for v in verdicts if v.kind == "create"])
                 counts += Counter(f"{stream.name}.{v.kind}" for v in verdicts)
                 shown = [_difference(stream.name, v) for v in verdicts if v.kind in _SHOWN]
                 differences += shown[: MOST_SHOWN - len(differences)]

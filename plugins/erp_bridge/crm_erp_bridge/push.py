@@ -16,7 +16,7 @@ from crm_core import CRMError, Session
 from .channel import Channel
 from .connector import AuthFailed, Conflict, Fatal, Invalid, NotOffered, Ok, Op, OpResult, Pending, Remote, Retry, Throttled, Unavailable
 from .intake import judge, problem_of
-from .ledger import OPEN, Binding, OpState, Outbound, bindings_to, joined
+from .ledger import OPEN, Binding, OpState, Outbound, bindings_to, joined, supersede
 from .mapping import Stream
 from .merge import hash_of, sent_values
 from .settings import Settings
@@ -78,6 +78,7 @@ def _next(channel: Channel, stream: Stream) -> tuple[list[Outbound], list[Op]] |
             binding = bound.get(row.local_id)
             if binding is not None and row.state is OpState.QUEUED and hash_of(row.values) == binding.sent_hash:
                 session.update(Outbound, row.id, {"state": OpState.DONE, "remote_id": binding.remote_id})
+                supersede(session, row)
                 continue
             op = _op(channel, session, stream, row, binding)
             if op is not None:
@@ -190,6 +191,7 @@ def _keep(channel: Channel, session: Session, stream: Stream, row: Outbound, res
 def _done(channel: Channel, session: Session, stream: Stream, row: Outbound, id: str, version: str) -> None:
     _bind(channel, session, stream, row, id, version)
     session.update(Outbound, row.id, {"state": OpState.DONE, "remote_id": id, "error": {}, "waits_for": ""})
+    supersede(session, row)
 
 
 def _bind(channel: Channel, session: Session, stream: Stream, row: Outbound, id: str, version: str) -> None:

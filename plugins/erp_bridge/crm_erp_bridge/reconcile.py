@@ -15,6 +15,7 @@ from .channel import Channel
 from .connector import NoMemory
 from .intake import Verdict, judge
 from .ledger import Binding
+from .letters import waiting
 from .mapping import Stream
 from .pull import horizon, read
 
@@ -31,6 +32,8 @@ class StreamReport:
             first date, empty where it has none.
         only_there, only_here: ids, the first twenty, of what the other side lacks; ``missing_here`` and ``missing_there`` count all.
         differing: how many records differ in a field that the ERP owns or a person decides; ``sample`` has the first twenty.
+        dead: how many letters of both directions wait for a person: those of :meth:`ErpBridge.dead_letters`.
+        queued: how many writes are on their way; that is no difference.
     """
 
     stream: str
@@ -43,12 +46,14 @@ class StreamReport:
     only_here: list[str] = attrs.Factory(list)
     differing: int = 0
     sample: list[tuple[str, dict[str, tuple[Any, Any]]]] = attrs.Factory(list)
+    dead: int = 0
+    queued: int = 0
 
     @property
     def clean(self) -> bool:
-        """Whether both sides agree."""
+        """Whether both sides agree and no dead letter is left."""
         agree = all(there == here for there, here in self.sums.values())
-        return not (self.missing_here or self.missing_there or self.differing) and agree and self.there == self.here
+        return not (self.missing_here or self.missing_there or self.differing or self.dead) and agree and self.there == self.here
 
 
 @attrs.frozen
@@ -69,14 +74,21 @@ class Reconciliation:
 
 
 def reconcile(channel: Channel) -> Reconciliation:
-    """Compare all streams that are read. Needs memory for one id and its verdict a record, some 300 bytes; writes nothing."""
+    """Compare all streams; of one that is never read, count its dead letters and queued writes alone.
+
+    Needs memory for one id and its verdict a record, some 300 bytes; writes nothing.
+    """
     channel.connector.memory = NoMemory()
     until = horizon(channel)
-    return Reconciliation([_stream(channel, s, until) for s in channel.streams if s.from_erp != "never"])
+    return Reconciliation([_stream(channel, s, until) for s in channel.streams])
 
 
 def _stream(channel: Channel, stream: Stream, until: Any) -> StreamReport:
     report = StreamReport(stream.name)
+    with channel.session("reconcile", fenced=False) as session:
+        report.dead, report.queued = waiting(session, channel.name, stream.name)
+    if stream.from_erp == "never":
+        return report
     last: dict[str, tuple[bool, str | None, dict[str, tuple[Any, Any]], list[tuple[str, Decimal, Decimal]]]] = {}
     for scope in channel.scopes:
         for page in read(channel, stream, scope, until, fresh=True):

@@ -39,6 +39,8 @@ class ErpBridge:
     def replay(self, letter: Outbound | Parked) -> Outbound | Parked:
         """Try a dead letter once more; of a conflict, take the ERP's values.
 
+        A write whose record changed since is discarded as superseded, and what the record says now is queued in its place.
+
         Raises:
             Denied: the actor lacks the permission ``erp_bridge.operate``.
             Refused: ``erp_bridge.not_dead``: it is on its way, done or discarded.

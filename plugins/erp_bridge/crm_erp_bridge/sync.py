@@ -13,6 +13,7 @@ from crm_core import CRM, Actor, CRMError
 from .breaker import Breaker
 from .bridge import Bridge
 from .channel import Channel
+from .fitting import check_fit
 from .ledger import Run, RunKind
 from .letters import bridge_named
 from .plan import Plan, plan
@@ -44,11 +45,14 @@ class Sync:
 
     Raises:
         Invalid: ``erp_bridge.unknown_bridge``.
+        LoadError: ``erp_bridge.bad_mapping``: the mapping does not fit the CRM or the connector.
     """
 
     def __init__(self, crm: CRM, bridge: str, *, tenant: str | None = None) -> None:
         found, owner = bridge_of(crm, bridge, tenant)
-        self._channel = Channel(crm, found, found.connect(), owner, Breaker())
+        connector = found.connect()
+        check_fit(crm, found.mapping, connector)
+        self._channel = Channel(crm, found, connector, owner, Breaker())
 
     def __enter__(self) -> Sync:
         return self
@@ -85,7 +89,9 @@ class Sync:
     def reconcile(self) -> Reconciliation:
         """Compare both sides in full; ``.exit_code`` is 1 where something is left to explain. The result is kept as a run."""
         result = reconcile(self._channel)
-        counts = {s.stream: {"there": s.there, "here": s.here, "clean": s.clean} for s in result.streams}
+        counts = {
+            s.stream: {"there": s.there, "here": s.here, "dead": s.dead, "queued": s.queued, "clean": s.clean} for s in result.streams
+        }
         self._keep(RunKind.RECONCILE, result.clean, counts, "")
         return result
 

@@ -38,14 +38,7 @@ def take_in(session: Session, bridge: str, stream: Stream, scope: str, verdicts:
 
 
 def _create(session: Session, bridge: str, stream: Stream, scope: str, verdicts: Sequence[Verdict]) -> None:
-    entity: Any = session.crm.entity(stream.record)
-    made: list[tuple[Verdict, Entity]] = []
-    for verdict in verdicts:
-        given = {n: stream.fields[n].into(v, {}) for n, v in verdict.values.items() if v is not None}
-        try:
-            made.append((verdict, session.crm.from_json(entity, given)))
-        except CRMError as e:
-            verdict.kind, verdict.error = "invalid", problem_of(e)
+    made = drafts(session, stream, verdicts)
     failed = dict(session.create_many([record for _, record in made], on_error="collect").failed)
     bindings = []
     for row, (verdict, record) in enumerate(made):
@@ -55,6 +48,19 @@ def _create(session: Session, bridge: str, stream: Stream, scope: str, verdicts:
             verdict.ours = stream.ours(session.crm.to_json(record))
             bindings.append(_binding(session, bridge, stream, scope, verdict, record.id))
     session.create_many(bindings)
+
+
+def drafts(session: Session, stream: Stream, verdicts: Sequence[Verdict]) -> list[tuple[Verdict, Entity]]:
+    """Return a new record, not yet written, for each verdict to create one; a verdict whose values make none becomes invalid."""
+    entity: Any = session.crm.entity(stream.record)
+    made: list[tuple[Verdict, Entity]] = []
+    for verdict in verdicts:
+        given = {n: stream.fields[n].into(v, {}) for n, v in verdict.values.items() if v is not None}
+        try:
+            made.append((verdict, session.crm.from_json(entity, given)))
+        except CRMError as e:
+            verdict.kind, verdict.error = "invalid", problem_of(e)
+    return made
 
 
 def _binding(session: Session, bridge: str, stream: Stream, scope: str, verdict: Verdict, local_id: str) -> Binding:
