@@ -50,8 +50,13 @@ def opened(
 
 @contextmanager
 def _begun(crm: CRM, write: bool) -> Iterator[Connection]:
+    # On SQLite a session that begins with a read may keep another connection from committing, and an only connection has one transaction.
+    beside = crm.bound.kind == "sqlite" and not crm.bound.shared
+    if beside:
+        crm.migrations.refuse_newer()
     with crm.bound.begin(write) as connection:
-        crm.migrations.refuse_newer(connection)
+        if not beside:
+            crm.migrations.refuse_newer(connection)
         yield connection
 
 

@@ -2,7 +2,8 @@
 
 Records are kept by id and read again, as the actor may see them then. An object of a plugin's own class is kept by its fields and made
 again of the class that the call's return annotation names; no class is ever looked up by a stored name. What could not be made again
-is not kept: better no first run than a second one with another answer.
+is not kept: better no first run than a second one with another answer. A class with ``__crm_shown_once__ = True`` says that its objects
+are secrets that only the first run is shown: a second one gets None.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ def keep(value: Any, hint: Any = Any) -> Any:
     Raises:
         NotKept: it holds what could not be made again.
     """
+    if getattr(type(value), "__crm_shown_once__", False):
+        return None
     match value:
         case enum.Enum():
             if _class(hint, type(value)) is None:

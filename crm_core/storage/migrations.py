@@ -138,15 +138,22 @@ class Migrations:
             if gone:
                 raise SchemaBehind("schema_damaged", tables=gone)
 
-    def refuse_newer(self, connection: Connection) -> None:
+    def refuse_newer(self, connection: Connection | None = None) -> None:
         """Refuse a database that has none of our tables, or that later code made; asked until it fits, at the first session of a process.
 
         Older ones are not refused: what lacks there is an error where it is used, and :meth:`check` at boot says so before.
+
+        Args:
+            connection: one to ask on; else one of its own, so that no session begins with a read that keeps others from committing.
 
         Raises:
             SchemaBehind: ``schema_missing``, ``schema_newer``.
         """
         if self._compared:
+            return
+        if connection is None:
+            with self._bound.begin(write=False, unlimited=True) as own:
+                self.refuse_newer(own)
             return
         current = self._current(connection)
         if not current:

@@ -173,7 +173,7 @@ def test_a_form_is_described_in_the_users_language_and_by_their_rights(host: Mod
         form = (await client.get("/meta/sales.opportunity", headers=as_("bob"))).json()
         assert form["actions"] == {"read": True, "create": True, "update": True, "delete": False, "export": False, "assign": False}
         assert form["fields"]["name"] == {
-            "label": "Name",
+            "label": "名称",
             "type": "str",
             "required": True,
             "writable": True,

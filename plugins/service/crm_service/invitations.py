@@ -7,7 +7,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
@@ -28,6 +28,7 @@ class SurveyToken:
     """
 
     __slots__ = ("_text",)
+    __crm_shown_once__: ClassVar[bool] = True
 
     def __init__(self, text: str) -> None:
         self._text = text
