@@ -14,7 +14,7 @@ from tests.databases import Databases
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTRA = 16 << 20
-ROWS = int(os.environ.get("CRM_TEST_IMPORT_ROWS") or 50_000)
+ROWS = int(os.environ.get("CRM_TEST_IMPORT_ROWS") or 20_000)
 
 # In a process of its own: what an import takes at most is then what the process took at most.
 PROGRAM = """
