@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 # What begins a formula in one spreadsheet or another, full-width forms included.
-_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
-_CONTROLS = frozenset("\t\r\n")
+_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n")
 _MARK = "'"
 
 
@@ -19,6 +18,5 @@ def as_it_was(text: str) -> str:
 
 
 def _runs(text: str) -> bool:
-    """Whether a formula begins, or would with the apostrophes before it taken away."""
-    begun = text.lstrip(_MARK)
-    return begun[:1] in _CONTROLS or begun.lstrip(" '")[:1] in _STARTS if begun else False
+    """Whether a formula begins, or would with the spaces and apostrophes before it taken away."""
+    return text.lstrip(" '")[:1] in _STARTS
