@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import attrs
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from crm_core import Account, Actor, Contact, CRMError, Plugin, Role, Session, Unavailable
+from crm_core import Account, Actor, Contact, CRMError, Plugin, Refused, Role, Session, Unavailable
 
 SYSTEM = Actor.system("test", tenant="main")
 BREAK = {
@@ -120,6 +121,18 @@ def test_a_read_that_fails_is_typed_too(crm: Any, host: sa.Engine) -> None:
     with host.connect() as c, crm.session(SYSTEM, on=c, write=False) as s, pytest.raises(CRMError) as e:
         s.settings(Settings)
     assert e.value.code == "schema_behind"
+
+
+def test_a_writing_session_whose_read_failed_says_at_its_end_whether_the_transaction_can_go_on(crm: Any, host: sa.Engine) -> None:
+    """PostgreSQL takes no more of it, and would turn the host's COMMIT into a rollback without a word."""
+    with host.begin() as c:
+        c.exec_driver_sql(f"ALTER TABLE {crm.tables.system.setting.name} RENAME TO gone")
+    refused = host.dialect.name == "postgresql"
+    with host.connect() as c, pytest.raises(Refused) if refused else nullcontext() as ended, crm.session(SYSTEM, on=c) as s:
+        with pytest.raises(CRMError) as e:
+            s.settings(Settings)
+        assert e.value.code == "schema_behind"
+    assert not refused or ended.value.code == "host_transaction_failed"  # type: ignore[union-attr]  # the error, where there is one
 
 
 def test_what_the_hosts_own_statements_raise_stays_the_hosts(crm: Any, host: sa.Engine) -> None:
