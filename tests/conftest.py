@@ -78,15 +78,12 @@ def database(databases: Databases) -> Iterator[Database]:
 MakeCRM = Callable[..., Any]
 
 
-def _schema_of(plugins: Any, prefix: str) -> str:
-    """Say what a migration makes for *plugins*: their tables and where their subscriptions begin. Equal texts, equal databases."""
-    from crm_core import CRM
+def _schema_of(crm: Any, prefix: str) -> str:
+    """Say what a migration of *crm* makes: its tables and where its subscriptions begin. Equal texts, equal databases."""
     from crm_core.storage.revisions.steps import declared, digest
 
-    crm = CRM("sqlite://", plugins=plugins, prefix=prefix)
     tables = [f"{p.name} {digest(declared(crm.tables, p.name))}" for p in crm.registry.plugins]
     subscriptions = [f"{s.name} {s.from_start}" for s in crm.subscribers]
-    crm.close()
     return "\n".join([prefix, *tables, *subscriptions])
 
 
@@ -119,8 +116,9 @@ def make_crm(databases: Databases, beside: list[Any]) -> Iterator[MakeCRM]:
             crm.migrate()
             crm.close()
 
-        database = databases.copy_of(_schema_of(plugins, prefix), prepare)
+        database = databases.reserve()
         crm = CRM(database.url, plugins=plugins, prefix=prefix, **options)
+        databases.fill(database, _schema_of(crm, prefix), prepare)
         made.append((crm, database))
         return crm
 
