@@ -76,15 +76,20 @@ def database(databases: Databases) -> Iterator[Database]:
 
 
 MakeCRM = Callable[..., Any]
+_digests: dict[tuple[Any, ...], str] = {}  # of a schema, by the classes and links that make it
 
 
 def _schema_of(crm: Any, prefix: str) -> str:
     """Say what a migration of *crm* makes: its tables and where its subscriptions begin. Equal texts, equal databases."""
     from crm_core.storage.revisions.steps import declared, digest
 
-    tables = [f"{p.name} {digest(declared(crm.tables, p.name))}" for p in crm.registry.plugins]
     subscriptions = [f"{s.name} {s.from_start}" for s in crm.subscribers]
-    return "\n".join([prefix, *tables, *subscriptions])
+    registry = crm.registry
+    classes = [c for e in registry.entities for c in (e, *registry.extensions(e))]
+    known = (prefix, *(p.name for p in registry.plugins), *classes, *registry.links)
+    if known not in _digests:
+        _digests[known] = "\n".join(f"{p.name} {digest(declared(crm.tables, p.name))}" for p in registry.plugins)
+    return "\n".join([prefix, _digests[known], *subscriptions])
 
 
 @pytest.fixture
