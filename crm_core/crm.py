@@ -14,7 +14,6 @@ from .arguments import check, check_entity, check_many, check_text
 from .asession import AsyncCRMSession
 from .automation.engine import Automation
 from .entities.codec import Codec
-from .entities.customer import ExchangeRate
 from .entities.entity import Entity
 from .entities.fields import FieldSpec
 from .entities.meta import spec
@@ -118,8 +117,6 @@ class CRM:
         self.tables = Tables(
             entities, {e: self.registry.extensions(e) for e in entities}, self.registry.links, prefix=prefix, schema=schema
         )
-        self.tables_by_name = {spec(e).name: t for e, t in self.tables.entities.items()}
-        self.rates = self.tables.entities[ExchangeRate]
         self.messages = Messages(self.registry.catalogues)
         self.events = EventCodec(entities, self.registry.events.values(), self.registry.extensions)
         self.subscribers = subscribers(self.registry.subscriptions)

@@ -44,19 +44,26 @@ class Lens:
 
     Args:
         views: a view for each entity that can be read; others do not exist.
+        limited: the physical tables' names of the entities of which a policy shows some rows alone.
         rates: the physical table of exchange rates, for ``Opportunity.amount.to("EUR")``.
         dialect: of the database, for :meth:`prepare`.
         include_deleted: show soft-deleted records too.
     """
 
     def __init__(
-        self, views: Mapping[EntityTable, View], *, rates: Table | None = None, dialect: Dialect, include_deleted: bool = False
+        self,
+        views: Mapping[EntityTable, View],
+        *,
+        limited: Mapping[EntityTable, str],
+        rates: Table | None = None,
+        dialect: Dialect,
+        include_deleted: bool = False,
     ) -> None:
-        self._views = dict(views)
+        self._views = views
         self._rates = rates
         self._include_deleted = include_deleted
         self.dialect = dialect
-        self._planner = Planner({t: v.physical for t, v in views.items() if v.sets is not None}, self._sees_few)
+        self._planner = Planner(limited, lambda table: views[table].physical, self._sees_few)
         self._forms: dict[tuple[Form, EntityTable | None], tuple[Views, CompiledCacheType]] = {}
         self._point, _ = self._form(Form.POINT, None)
 

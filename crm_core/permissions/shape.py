@@ -11,8 +11,10 @@ import attrs
 from sqlalchemy import Select, bindparam, select
 
 from ..entities.columns import columns_by_name
+from ..entities.customer import ExchangeRate
 from ..entities.meta import logical_table
 from ..entities.sqltypes import IdType
+from ..ondemand import OnDemand
 from .lens import Lens
 from .to_sql import SqlEnv, to_sql
 from .views import View
@@ -33,9 +35,10 @@ class Shape:
     def __init__(self, crm: CRM, policy: Policy) -> None:
         self._crm = crm
         self.policy = policy
-        self.lens = Lens(
-            {logical_table(e): self._view(e) for e in crm.registry.entities}, rates=crm.rates, dialect=crm.bound.engine.dialect
-        )
+        entities = {logical_table(e): e for e in crm.registry.entities}
+        limited = {t: crm.tables.name(e) for t, e in entities.items() if not policy.is_everything(policy.rule("read", e))}
+        views = OnDemand(entities, lambda table: self._view(entities[table]))
+        self.lens = Lens(views, limited=limited, rates=crm.tables.entities[ExchangeRate], dialect=crm.bound.engine.dialect)
         self._readings: dict[type[Any], tuple[Select[Any], Loader]] = {}
         self._gets: dict[type[Any], tuple[Prepared, Loader]] = {}
 
@@ -45,13 +48,13 @@ class Shape:
         levels = policy.fields(entity)
         rule = policy.rule("read", entity)
         system = crm.tables.system
-        env = SqlEnv(table, crm.tables_by_name, system.member, system.team_member, system.share)
+        env = SqlEnv(table, crm.tables.named, system.member, system.team_member, system.share)
         condition, sets = None, None
         if not policy.is_everything(rule):
             condition, sets = to_sql(rule, env), to_sql(rule, attrs.evolve(env, form="in"))
         readable = {c for n, f in codec.fields.items() if levels.get(n, "write") != "none" for c in f.columns}
         masked = {c for n, f in codec.fields.items() if levels.get(n) == "masked" for c in f.columns}
-        lists = {column: t for (e, column), t in crm.tables.lists.items() if e is entity}
+        lists = {column: crm.tables.lists[e, column] for e, column in crm.tables.lists if e is entity}
         return View(table, condition, frozenset(readable), frozenset(masked), lists, sets, frozenset(codec.extensions))
 
     def execute(self, session: Session, statement: Any) -> Result[Any]:

@@ -296,7 +296,8 @@ class Company:
 
     def lens(self, kind: Kind, **options: Any) -> Lens:
         views = {logical_table(Firm): self.view(Firm, kind.firm, kind), logical_table(Deal): self.view(Deal, kind.deal, kind)}
-        return Lens(views, rates=self.tables.entities[ExchangeRate], dialect=self.engine.dialect, **options)
+        limited = {table: view.physical.name for table, view in views.items() if view.sets is not None}
+        return Lens(views, limited=limited, rates=self.tables.entities[ExchangeRate], dialect=self.engine.dialect, **options)
 
     def visible(self, entity: type[Entity], kind: Kind, me: str, tenant: str) -> list[Row]:
         rows, sees = (self.data.firms, kind.sees_firm) if entity is Firm else (self.data.deals, kind.sees_deal)
