@@ -92,6 +92,10 @@ def _check_figures(told: Life) -> None:
     assert told.touches == 3
     assert told.answered_in == timedelta(minutes=25)
     assert told.promise.startswith("Go live by 1 March")
+    assert told.score == 9
+    # Two forms led to the deal, of which the campaign's is one; U gives each of two touches half.
+    assert (told.roi.revenue, told.roi.cost, told.roi.ratio) == (Money("6170.25", "EUR"), Money(1500, "EUR"), Decimal("3.1135"))
+    assert (told.invoiced, told.paid, told.balance) == (told.total, told.total, Money(0, "EUR"))
 
 
 def test_the_same_seed_gives_the_same_company_and_another_gives_another(databases: Databases, tmp_path: Path) -> None:
