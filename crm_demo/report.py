@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from crm_analytics.api import Analytics
-from crm_core import CRM, Account, Contact, Money, Session
+from crm_core import CRM, Contact, Money, Session
 from crm_marketing.api import AttributionModel, Marketing
 from crm_sales.api import ForecastLine, Sales
 from crm_service.api import Method, Service, Survey, TicketStatus
@@ -173,33 +173,31 @@ def _campaign(sales: Session, told: Life, say: Say) -> Section:
 
 
 def _customer(sales: Session, told: Life, say: Say) -> Section:
-    """Show what all modules know of one customer, as far as the manager may see it: one call."""
-    view = sales.view360(sales.get(Account, told.account))
+    """Show what all modules know of one customer, as far as the manager may see it: one call, of the contact with the account."""
+    view = sales.view360(sales.get(Contact, told.contact))
 
     def part(name: str) -> Mapping[str, Any]:
-        panel = view.panel(name)
+        panel = view.panel(name) or (view.account.panel(name) if view.account is not None else None)
         return panel.data if panel is not None and panel.data is not None else {}
 
+    came = part("marketing.marketing_of_contact").get("first_touch")
     purchases, grade = part("erp_bridge.purchases"), part("analytics.grade_of_account")
-    bought = purchases.get("orders", ())
-    owed = [f"{say('balance')}: {m['currency']} {m['amount']}" for m in purchases.get("balance", ())]
-    touches = sales.timeline(sales.get(Contact, told.contact))
+    bought = [f"{o['number']}: {grouped(Money.from_json(o['total']))}" for o in purchases.get("orders", ())]
+    owed = [f"{say('balance')}: {grouped(Money.from_json(m))}" for m in purchases.get("balance", ())]
     groups = [
+        (say("customer_came"), [f"{came['at'][:10]} {came['source']}, {came['medium']}"] if came else []),
         (say("customer_grade"), [grade["why"]] if grade else []),
         (say("customer_orders"), [f"{o.number}: {grouped(o.total)}" for o in part("sales.orders_of_account").get("orders", ())]),
-        (
-            say("customer_purchases"),
-            [f"{o['number']}: {o['total']['currency']} {o['total']['amount']}" for o in bought] + owed,
-        ),
+        (say("customer_purchases"), bought + owed),
         (say("customer_promises"), [p["what"] for p in part("service.promises_of_account").get("promises", ())]),
         (say("customer_answers"), [f"{a['score']}: {a['comment']}" for a in part("service.surveys_of_account").get("answers", ())]),
-        (say("customer_touches"), [_touch(entry.record, say) for entry in touches]),
+        (say("customer_touches"), [_touch(entry.record, say) for entry in view.timeline]),
     ]
     return Section(title=say("customer", name=told.name), says=say("customer_says"), chart=listing(groups))
 
 
 def _touch(record: Any, say: Say) -> str:
-    return f"{record.at:%Y-%m-%d} {say(f'channel_{record.channel.value}')}: {record.subject}"
+    return f"{record.at:%Y-%m-%d} {say(f'channel_{record.channel.value}')}: {record.subject or record.body}"
 
 
 def short(money: Money) -> str:

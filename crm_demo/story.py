@@ -170,6 +170,7 @@ class Life:
     score: int
     roi: Roi
     invoiced: Money
+    paid: Money
     balance: Money
 
 
@@ -206,5 +207,6 @@ def life(company: Company) -> Life:
             score=score,
             roi=s.use(Marketing).roi(spring.ref, AttributionModel.U_SHAPED),
             invoiced=bought.invoiced["EUR"],
+            paid=bought.paid["EUR"],
             balance=bought.balance["EUR"],
         )

@@ -130,12 +130,14 @@ def test_c05_who_only_reads_grades_neither_overrides_nor_regrades_nor_writes_his
 def test_c05_the_panel_shows_the_grade_beside_the_customer_and_nothing_to_who_may_not_see_it(world: World) -> None:
     account = world.buy("a", 10)
     world.regrade()
-    panel = next(p for p in world.crm.registry.panels(Account) if p.plugin == "analytics")
     with world.crm.session(VIEWER, write=False) as s:
-        shown = panel.fn(s, s.get(Account, account))
+        panel = s.view360(account).panel("analytics.grade_of_account")
+        assert panel is not None
+        assert panel.data is not None
+        shown = panel.data
         assert (shown["grade"], shown["why"], len(shown["history"])) == ("C", "C: R=1 F=1 M=1", 1)
     with world.crm.session(Actor("3", roles={"buyer"}), write=False) as s:
-        assert panel.fn(s, s.get(Account, account)) == {}
+        assert s.view360(account).panel("analytics.grade_of_account") is None
 
 
 def test_c05_purchases_in_unlike_currencies_are_refused_unless_a_currency_is_named(make_crm: Any) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
+from itertools import product
 from threading import Barrier
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 import crm_sales
 from crm_analytics import plugin
-from crm_analytics.api import Calendar, RebuildRollups
+from crm_analytics.api import Calendar, Grain, RebuildRollups
 from crm_analytics.parts import Asked, Part
 from crm_analytics.reading import Selection
 from crm_analytics.rolledup import rolled_up
@@ -38,7 +39,7 @@ from crm_core import (
     owner,
     team,
 )
-from crm_core.rules import F, related
+from crm_core.rules import F, everything, related
 from crm_sales.api import Opportunity, Sales
 
 BOSS = Actor.system("boss", tenant="main")
@@ -234,6 +235,39 @@ def test_rollups_take_only_fields_that_make_cells(asked: dict[str, Any]) -> None
     with pytest.raises(LoadError) as caught:
         CRM("sqlite://", plugins=[clinic])
     assert caught.value.code == ("figure_field" if asked["by"] == ["nothing"] else "rollup_field")
+
+
+class Sale(Entity):
+    """Something sold on a day, or on none that is known."""
+
+    on: Field[date | None]
+    amount: MoneyField = field()
+
+
+def test_rollups_by_day_answer_for_spans_and_periods_as_the_records_do(make_crm: Any) -> None:
+    stall = Plugin("stall", version="1.0.0")
+    stall.entities(Sale)
+    taken = stall.measure("taken", Sale, of="amount", at="on", label="Taken", unit="money", formula="sum of sales")
+    stall.rollup("days", Sale, by=("on",), of="amount")
+    days = (date(2026, 1, 30), date(2026, 1, 31), date(2026, 2, 1), date(2026, 2, 28), date(2026, 3, 1), None)
+    with make_crm(plugins=[stall, plugin]).session(BOSS) as s:
+        s.create_many(Sale(on=day, amount=Money(10**n, "EUR")) for n, day in enumerate(days))
+        s.rebuild(s.crm.registry.rollups[0])
+        for grain, since, until in product((None, Grain.DAY, Grain.MONTH), (None, days[1]), (None, days[3])):
+            question = Asked(
+                by=[], where=everything, grain=grain, since=since, until=until, calendar=Calendar(), currency=None, rates="frozen",
+                money={Sale: "amount"},
+            )  # fmt: skip
+            kept = rolled_up(s, taken, question)
+            assert kept is not None
+            assert by_period(kept) == by_period(part for _, part in Selection(s, [taken], question).parts()), question
+
+
+def by_period(parts: Iterable[Part]) -> dict[Any, Any]:
+    found: dict[Any, Any] = {}
+    for part in parts:
+        found[part.period] = found.get(part.period, Money.zero("EUR")) + part.value
+    return found
 
 
 def test_rollups_stay_right_when_many_write_the_same_cells_at_once_and_one_rebuilds_them(crm: CRM) -> None:

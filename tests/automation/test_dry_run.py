@@ -98,6 +98,16 @@ def test_c51_a_dry_run_shows_what_its_reader_may_see(office: Office) -> None:
     assert one.id != two.id
 
 
+def test_c51_a_dry_run_tells_nothing_of_the_time_before_a_record_was_its_readers(office: Office) -> None:
+    one, two = lived(office)
+    office.change(one, owner="9")
+    look = idea(actions=[{"set": {"state": {"field": "name"}}}])
+    with office.crm.session(Actor("9", roles={"private"}), write=False) as s:
+        assert [m.record for m in office.crm.automation.dry_run(s, look).matches] == [two.id]
+    with office.crm.session(AUTHOR, write=False) as s:
+        assert [m.record for m in office.crm.automation.dry_run(s, look).matches] == [one.id, two.id]
+
+
 def test_c51_deleted_records_and_new_ones_have_a_history_too(office: Office) -> None:
     one, two = lived(office)
     with office.crm.session(CLERK) as s:

@@ -85,6 +85,8 @@ def test_what_the_erp_cannot_write_is_not_tried_and_is_a_dead_letter(
     with desk.crm.session(SYSTEM) as s:
         s.update(Account, s.query(Account).one().id, {"website": "https://beta.example"})
     desk.make("Acme")
+    plan = desk.sync.plan()
+    assert (plan.counts["customer.queued"], plan.counts["customer.not_offered"]) == (1, 1)
     desk.sync.push()
     with desk.crm.session(OPERATOR) as s:
         (letter,) = s.use(ErpBridge).dead_letters("http")

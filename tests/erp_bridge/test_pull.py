@@ -17,6 +17,7 @@ from crm_erp_bridge.api import (
     Order,
     Page,
     Parked,
+    ParkedState,
     ReplayRecord,
     Run,
     RunKind,
@@ -24,7 +25,7 @@ from crm_erp_bridge.api import (
     Sync,
     Unavailable,
 )
-from tests.erp_bridge.conftest import OPERATOR, SYSTEM, Desk, MakeDesk, customer, order
+from tests.erp_bridge.conftest import MAPPING, OPERATOR, SYSTEM, Desk, MakeDesk, customer, order
 
 
 def test_c63_customers_and_orders_of_a_file_arrive_and_are_bound(desk: Desk) -> None:
@@ -51,6 +52,24 @@ def test_c63_a_customer_that_is_here_already_is_recognised_and_not_made_twice(de
     assert desk.sync.pull() == {"customer.update": 1}
     (account,) = desk.accounts()
     assert (account.id, account.industry) == (known.id, "Tools")
+
+
+def test_c63_one_that_could_be_several_or_another_ones_waits_for_a_person_and_makes_nobody(make_desk: MakeDesk) -> None:
+    desk = make_desk(mapping=MAPPING.replace('match = ["external_ref"]', 'match = ["website"]').replace('owner = "crm"', 'owner = "erp"'))
+    with desk.crm.session(SYSTEM) as s:
+        for name, web in (("North", "https://acme.example"), ("South", "https://acme.example"), ("Customer C2", "https://best.example")):
+            s.create(Account(name=name, website=web))
+    desk.drop("customer-1.json", customer("C1", web="https://acme.example"), customer("C2", web="https://best.example"))
+    desk.drop("customer-2.json", customer("C3", web="https://best.example"))
+    assert desk.sync.pull() == {"customer.conflict": 2, "customer.update": 1}
+    assert [a.name for a in desk.accounts()] == ["Customer C2", "North", "South"]
+    with desk.crm.session(SYSTEM) as s:
+        parked = {p.remote["id"]: p for p in s.query(Parked).all()}
+        assert {id: (p.state, p.error["code"]) for id, p in parked.items()} == dict.fromkeys(
+            ("C1", "C3"), (ParkedState.CONFLICT, "erp_bridge.ambiguous")
+        )
+        assert len(parked["C1"].error["params"]["records"]) == 2
+        assert [b.remote_id for b in s.query(Binding).all()] == ["C2"]
 
 
 def test_c63_the_database_itself_refuses_a_second_binding_of_either_side(desk: Desk) -> None:

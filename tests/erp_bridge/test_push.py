@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
+
+import pytest
 
 from crm_core import Account, Actor, Money
 from crm_erp_bridge.api import (
@@ -61,6 +64,28 @@ def test_g15_two_deals_of_one_customer_are_one_customer_and_two_orders(make_desk
         assert sorted((b.stream, b.remote_id) for b in s.query(Binding).all()) == sorted(
             [("customer", customer_id), *(("deal", f"O{b['key'][:4]}") for b in orders)]
         )
+
+
+class PowerCut(BaseException):
+    """The process ends here."""
+
+
+def test_c63_a_file_for_the_erp_is_there_whole_or_not_at_all(make_desk: MakeDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = make_desk(sales=True)
+    win(desk, "100 seats")
+    desk.crm.run_pending()
+
+    def cut(*_: object) -> None:
+        raise PowerCut
+
+    with monkeypatch.context() as patched, pytest.raises(PowerCut):
+        patched.setattr(Path, "replace", cut)  # what was written has not got its name yet
+        desk.sync.push()
+    assert desk.outgoing() == []
+    desk.later(hours=1)
+    desk.sync.push()
+    (sent,) = desk.outgoing()
+    assert sent["data"]["name"] == "Acme GmbH"
 
 
 def test_c63_a_customer_who_never_bought_stays_out_of_the_erp(make_desk: MakeDesk) -> None:

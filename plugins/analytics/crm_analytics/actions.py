@@ -62,11 +62,9 @@ def override_grade(session: Session, command: OverrideGrade) -> AccountGrade:
     return session.upsert(wanted, on="account")
 
 
-@plugin.panel(Account, label="analytics.panel.grade")
+@plugin.panel(Account, label="analytics.panel.grade", reads=[AccountGrade])
 def grade_of_account(session: Session, account: Account) -> dict[str, Any]:
     """The customer's grade, why, and how it came to be."""
-    if not session.can("read", AccountGrade):
-        return {}
     on = grades.today(session)
     record = session.query(AccountGrade).where(AccountGrade.account == account.ref).first()
     history = session.query(GradeChange).where(GradeChange.account == account.ref).order_by(GradeChange.at.desc(), GradeChange.id.desc())

@@ -8,7 +8,7 @@ import attrs
 
 from crm_core import Account, Ref, Session
 
-from .facts import Order
+from .facts import Invoice, Order, Payment
 from .ledger import Outbound, Parked
 from .plugin import plugin
 from .purchase_history import purchase_history
@@ -69,7 +69,7 @@ def discard_record(session: Session, command: DiscardRecord) -> Any:
     return session.use(ErpBridge).discard(session.get(Parked, command.letter), reason=command.reason)
 
 
-@plugin.panel(Account, label="erp_bridge.panel.purchases")
+@plugin.panel(Account, label="erp_bridge.panel.purchases", reads=[Order, Invoice, Payment])
 def purchases(session: Session, account: Account) -> dict[str, Any]:
     """What a customer bought and still owes, and the last ten orders, as far as the actor may see them [C02, C04]."""
     found = purchase_history(session, account)

@@ -6,10 +6,14 @@ from collections import Counter
 from typing import Any
 
 import attrs
+from sqlalchemy import select
+
+from crm_core import Session
 
 from .channel import Channel, Remembered
 from .intake import Verdict, judge
-from .ledger import OPEN, Outbound
+from .ledger import OPEN, Binding, Outbound
+from .mapping import Stream
 from .pull import horizon, read
 from .taking import drafts
 
@@ -34,7 +38,8 @@ class Plan:
     """What would happen.
 
     Attributes:
-        counts: records by ``stream.verdict``, ``stream.queued`` for what would be written to the ERP.
+        counts: records by ``stream.verdict``; ``stream.queued`` for what would be written to the ERP, ``stream.not_offered`` for what is
+            queued and the connector does not write: a push makes dead letters of it.
         differences: the first hundred that would change.
     """
 
@@ -59,10 +64,20 @@ def plan(channel: Channel) -> Plan:
                 differences += shown[: MOST_SHOWN - len(differences)]
     with channel.session("plan", fenced=False) as session:
         for stream in channel.streams:
-            waiting = session.query(Outbound).where(Outbound.bridge == channel.name, Outbound.stream == stream.name)
-            if queued := waiting.where(Outbound.state.in_(OPEN)).count():
-                counts[f"{stream.name}.queued"] = queued
+            counts += _queued(channel, session, stream)
     return Plan(counts, differences)
+
+
+def _queued(channel: Channel, session: Session, stream: Stream) -> Counter[str]:
+    """Count the open writes: of records that are bound there they are updates, else they create."""
+    mine = (Outbound.bridge == channel.name, Outbound.stream == stream.name, Outbound.state.in_(OPEN))
+    bound: Any = select(Binding.local_key).where(Binding.bridge == channel.name, Binding.stream == stream.name)
+    updates = session.query(Outbound).where(*mine, Outbound.local_key.in_(bound)).count()
+    creates = session.query(Outbound).where(*mine).count() - updates
+    caps, counts = channel.caps(stream), Counter[str]()
+    for offered, count in ((caps.create, creates), (caps.update, updates)):
+        counts[f"{stream.name}.{'queued' if offered else 'not_offered'}"] += count
+    return +counts
 
 
 def _difference(stream: str, verdict: Verdict) -> Difference:

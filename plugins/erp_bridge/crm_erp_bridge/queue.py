@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 from sqlalchemy import func, select
 
-from crm_core import Account, Contact, Created, Entity, Session, Updated
+from crm_core import Account, Contact, Created, Entity, Link, Session, Updated
 
 from .bridge import Bridge
 from .ledger import OPEN, Binding, Outbound, bindings_to, joined, operation_key
@@ -78,8 +78,8 @@ def offer(reader: Session, own: Session, offered: Sequence[tuple[Entity, str]]) 
     for bridge in own.settings(Settings).bridges:
         if bridge.scopes_of(own.actor.tenant):
             for stream in bridge.mapping.streams.values():
-                entity = own.crm.entity(stream.record)
-                mine = {record.id: (record, source) for record, source in offered if type(record) is entity}
+                # Compared by name: a section of a module that is not loaded has nothing to send, and holds up no other.
+                mine = {record.id: (record, source) for record, source in offered if Link.to(record).entity == stream.record}
                 done += enqueue(own, bridge.name, list(_wanted(reader, own, bridge, stream, mine, needed=False)))
     return done
 

@@ -18,6 +18,7 @@ from .plugin import plugin
 from .segments import Segment
 from .sending import Sending
 from .service import Marketing
+from .touches import Touch
 
 
 @attrs.define
@@ -111,7 +112,7 @@ def ask_consent(session: Session, command: AskConsent) -> SendAnswer:
     return next(session.use(Marketing).may_send([command.contact], command.purpose, channel=command.channel))
 
 
-@plugin.panel(Contact, label="marketing.panel.marketing")
+@plugin.panel(Contact, label="marketing.panel.marketing", reads=[CampaignMember, Consent, Touch])
 def marketing_of_contact(session: Session, contact: Contact) -> dict[str, Any]:
     """The newest campaigns a contact is in, what they agreed to, and where they came from first."""
     within = (CampaignMember.contact == contact.ref, seen(session, CampaignMember))
