@@ -50,6 +50,8 @@ _EMPTY: Final = frozenset(
 )
 # These hold no elements: a logical table's columns are the lens's business, a bind's value is the driver's.
 _LEAVES: Final = frozenset({EntityTable, elements.BindParameter, selectable._OffsetLimitParam})
+# Which columns a derived table's column came from: looked up when a statement is built, not when it is compiled.
+_ANCESTRY: Final = "_proxies"
 _OWN_DISPATCH: Final = frozenset({"_compiler_dispatch", "_compile_state_factory", "get_children"})
 
 _FUNCTIONS: Final[Mapping[str, type[Any]]] = {
@@ -150,10 +152,15 @@ def _grow(todo: list[tuple[Any, bool]]) -> Iterator[tuple[Any, bool]]:
 def _children(element: Any, listed: bool) -> Iterator[tuple[Any, bool]]:
     """Yield the elements an element holds, and whether each stands in a list of columns."""
     is_select = isinstance(element, selectable.Select)
-    for name, _ in type(element)._traverse_internals:
-        if name != "_params":
-            for child in _elements(getattr(element, name, None)):
-                yield child, name == "_raw_columns" if is_select else listed
+    names = {name for name, _ in type(element)._traverse_internals} - {"_params"}
+    for name in names:
+        for child in _elements(getattr(element, name, None)):
+            yield child, name == "_raw_columns" if is_select else listed
+    # What was worked out before (its columns, its label, a cast's type) is read by the compiler too, and anybody can set it.
+    for name, value in getattr(element, "__dict__", {}).items():
+        if name not in names and name != _ANCESTRY:
+            for child in _elements(value):
+                yield child, True
 
 
 def _elements(value: Any) -> Iterator[Any]:

@@ -262,6 +262,9 @@ class Company:
             for table, rows in self._rows():
                 if rows:
                     connection.execute(sa.insert(table), rows)
+            if engine.dialect.name == "postgresql":
+                # As autovacuum does soon; until then PostgreSQL takes every table to have one row, and joins by nested loops.
+                connection.exec_driver_sql("ANALYZE")
 
     def _rows(self) -> Iterator[tuple[sa.Table, list[Row]]]:
         system, firms = self.tables.system, self.data.firms
