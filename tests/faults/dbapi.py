@@ -47,7 +47,8 @@ def _raised(error: apsw.Error) -> sqlite3.Error:
     found = _KINDS.get(type(error), OperationalError)(str(error))
     code = getattr(error, "extendedresult", 0) or getattr(error, "result", 0) or 1
     found.sqlite_errorcode = code
-    found.sqlite_errorname = apsw.mapping_extended_result_codes.get(code) or apsw.mapping_result_codes.get(code, "SQLITE_ERROR")
+    names = {**apsw.mapping_result_codes, **apsw.mapping_extended_result_codes}
+    found.sqlite_errorname = str(names.get(code, "SQLITE_ERROR"))
     return found
 
 
@@ -186,7 +187,7 @@ class Dialect(SQLiteDialect_pysqlite):
     def create_connect_args(self, url: URL) -> ConnectArgsType:
         """Take the file system's name out of the URL."""
         vfs = url.query.get("vfs")
-        return [url.database], {} if vfs is None else {"vfs": vfs}
+        return [str(url.database)], {} if vfs is None else {"vfs": vfs}
 
 
 registry.register("sqlite.apsw", __name__, "Dialect")

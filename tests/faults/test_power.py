@@ -128,8 +128,7 @@ def test_a_migration_that_a_power_cut_ends_is_done_or_not_begun(new_file: NewFil
         crm = CRM(f"sqlite+apsw:///{after}", plugins=[box_plugin()])
         try:
             crm.migrations.check()
-        except SchemaBehind as behind:
-            assert behind.params["plugins"] == ["box"]
+        except SchemaBehind:
             crm.migrate()
         found(crm).check(["before"])
         with crm.session(SYSTEM) as s:
