@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+from sqlalchemy import Connection
+from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.util import await_
 
 from ..errors import Unavailable
@@ -68,6 +70,24 @@ def register(dbapi: Any) -> None:
 def in_transaction(dbapi: Any) -> bool:
     """Ask the driver, since SQLAlchemy calls a connection begun before SQLite has begun anything."""
     return bool(driver(dbapi).in_transaction)
+
+
+def is_gone(connection: Connection) -> bool:
+    """Say whether SQLite has ended a transaction by itself, as it does where its disk fails or is full.
+
+    What is written then would be final, statement by statement, and what was written before is not there.
+    """
+    if connection.dialect.name != "sqlite" or connection.invalidated or not connection.in_transaction():
+        return False
+    return not in_transaction(connection.connection.dbapi_connection)
+
+
+def give_up(context: ExceptionContext) -> None:
+    """Let a connection go where a statement that failed has ended the transaction: it takes no other before it is rolled back."""
+    connection = context.connection
+    if connection is not None and context.statement is not None and is_gone(connection):
+        context.is_disconnect = True
+        context.invalidate_pool_on_disconnect = False
 
 
 def commits_by_itself(dbapi: Any) -> bool:

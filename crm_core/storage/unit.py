@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Self
 from sqlalchemy import URL, Connection
 from sqlalchemy.exc import DBAPIError
 
-from ..errors import ReadOnly
+from ..errors import ReadOnly, Refused
 from ..permissions.prepared import CLOCK, send
 from .failures import typed
+from .sqlite import is_gone
 
 if TYPE_CHECKING:
     from .idempotency import Keyed
@@ -168,6 +169,8 @@ class Unit:
     @contextmanager
     def _nested(self, connection: Connection) -> Iterator[None]:
         # Told to the driver: SQLAlchemy compiles both statements anew each time, which costs more than a record does.
+        if is_gone(connection):
+            raise Refused("host_transaction_failed")
         self._depth += 1
         name = f"crm_{self._depth}"
         with typed(write=self.write):
