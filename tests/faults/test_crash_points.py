@@ -60,7 +60,8 @@ def check(crm: CRM) -> int:
 
 def run_case(databases: Databases, at: int) -> tuple[int, int]:
     """Die at a point; return how many calls to the outside came twice, and how many points there were if none was reached."""
-    database = databases.copy_of("crash points", prepare)
+    database = databases.reserve()
+    databases.fill(database, "crash points", prepare)
     child = start(deliver_and_die, database.url, at)
     told = child.rest()
     assert child.process.exitcode == (0 if told else DIED)
