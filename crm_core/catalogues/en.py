@@ -111,7 +111,7 @@ TEMPLATES: Mapping[str, str] = {
     "figure_field": "{figure} is computed from {field}, a field that {entity} does not have.[ Did you mean {suggestion}?]",
     "forbidden_cast": "A query may not cast {source} to {target}.",
     "forbidden_collation": "A query may not use the collation {collation}.",
-    "forbidden_element": "A query may not hold {element}. Build it from entities and the functions that are allowed.",
+    "forbidden_element": "A query may not hold {element}. Use entities and allowed functions; join your own tables in your own SQL, with crm.table().",
     "forbidden_function": "A query may not call {function}.",
     "forbidden_name": "A query may not use the name {name}: use letters, digits and underscores.",
     "forbidden_operator": "A query may not use the operator {operator}.",

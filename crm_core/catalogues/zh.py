@@ -111,7 +111,7 @@ TEMPLATES: Mapping[str, str] = {
     "figure_field": "{figure} 使用字段 {field} 计算，但 {entity} 没有该字段。[您是否想用 {suggestion}？]",
     "forbidden_cast": "查询不能把 {source} 转换为 {target}。",
     "forbidden_collation": "查询不能使用排序规则 {collation}。",
-    "forbidden_element": "查询不能包含 {element}。请用实体和允许的函数构造。",
+    "forbidden_element": "查询不能包含 {element}。请用实体和允许的函数构造；您自己的表请在您自己的 SQL 中用 crm.table() 联接。",
     "forbidden_function": "查询不能调用函数 {function}。",
     "forbidden_name": "查询不能使用名称 {name}：请使用字母、数字和下划线。",
     "forbidden_operator": "查询不能使用运算符 {operator}。",
