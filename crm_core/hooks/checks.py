@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Never, NoReturn
 
 import attrs
@@ -12,6 +12,7 @@ import attrs
 from ..entities.meta import extension_fields, spec
 from ..errors import LoadError
 from ..messages import closest
+from ..permissions.binding import bind
 from ..versions import Version, VersionRange
 from .measures import Dimension, Measure, Rollup
 from .order import ordered
@@ -148,13 +149,15 @@ def rolled_up(rollup: Rollup) -> None:
         raise LoadError("rollup_field", rollup=rollup.name, field=rollup.of)
 
 
-def figured(figure: Measure | Dimension | Rollup) -> None:
-    """Check that the fields which a measure, dimension or rollup names are there.
+def figured(figure: Measure | Dimension | Rollup, extensions: Callable[[type[Any]], Collection[type[Any]]]) -> None:
+    """Check that the fields which a measure, dimension or rollup names are there, and that a measure's rule can be asked of its records.
 
     Raises:
-        LoadError: ``figure_field``.
+        LoadError: ``figure_field``; of a rule, as :func:`crm_core.rules.check`.
     """
     facts = spec(figure.entity)
+    if isinstance(figure, Measure):
+        bind(figure.where, facts, extensions=extensions)
     named: tuple[Any, ...] = (figure.of,)
     if isinstance(figure, Measure):
         named += (figure.at, figure.weight)

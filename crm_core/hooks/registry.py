@@ -188,7 +188,7 @@ class Registry:
                 checks.callable_as(part)
             figures: list[Measure | Dimension | Rollup] = [f for f in plugin.definitions.figures if isinstance(f, Measure)]
             for figure in (*figures, *plugin.definitions.dimensions, *plugin.definitions.rollups):
-                checks.figured(figure)
+                checks.figured(figure, self.extensions)
             for rollup in plugin.definitions.rollups:
                 checks.rolled_up(rollup)
             for thing in _used(plugin.definitions):

@@ -16,6 +16,20 @@ from tests.erp_bridge.conftest import MAPPING, MakeDesk, customer
         ('match = ["external_ref"]', 'match = ["external_rf"]', "customer.match", "external_ref"),
         ("[line]\n", '[line]\nentity = "lines"\n', "line", "line"),
         ('ordered_on = { erp = "date", codec = "date" }', "", "order.fields", None),
+        ('ordered_on = { erp = "date", codec = "date" }', 'ordered_on = "date"', "order.ordered_on", "date"),
+        ('industry = "branch"', 'industry = { erp = "branch", codec = "int" }', "customer.industry", "text"),
+        ('emails = { erp = "email", codec = "email", owner', 'emails = { erp = "email", owner', "customer.emails", "email"),
+        (
+            'emails = { erp = "email", codec = "email", owner',
+            'phones = { erp = "email", codec = "email", owner',
+            "customer.phones",
+            "phone",
+        ),
+        ('codec = "money", currency = "currency" }\nbase', 'codec = "decimal" }\nbase', "order.total", "money"),
+        ('position = { erp = "pos", codec = "int" }', 'position = { erp = "pos", codec = "decimal" }', "line.position", "int"),
+        ('quantity = { erp = "qty", codec = "decimal" }', 'quantity = "qty"', "line.quantity", "decimal"),
+        ('order = { erp = "order", codec = "ref", stream = "order" }', 'order = "order"', "line.order", "ref"),
+        ('erp = "order", codec = "ref", stream = "order"', 'erp = "order", codec = "ref", stream = "customer"', "line.order", "order"),
     ],
 )
 def test_c63_a_mapping_that_does_not_fit_is_told_with_its_section_and_what_was_meant(

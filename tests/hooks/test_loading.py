@@ -15,7 +15,7 @@ from crm_core.entities.customer import Account, Contact
 from crm_core.entities.entity import Entity, Extension
 from crm_core.entities.fields import Field, field
 from crm_core.entities.meta import spec
-from crm_core.errors import Invalid, LoadError
+from crm_core.errors import Invalid
 from crm_core.events.event import Created, Event
 from crm_core.hooks.core_specs import CORE, before_write
 from crm_core.hooks.measures import Fact
@@ -397,21 +397,3 @@ def test_every_load_error_is_worded_in_both_languages() -> None:
     for error in errors:
         assert error.message("zh") != error.message("en")
         assert error.code not in error.message("zh")
-
-
-@pytest.mark.parametrize(
-    "declare",
-    [
-        lambda p: p.measure("value", Account, label="v", formula="f", unit="u", of="nmae"),
-        lambda p: p.measure("value", Account, label="v", formula="f", unit="u", at="nmae"),
-        lambda p: p.measure("value", Account, label="v", formula="f", unit="u", weight="nmae"),
-        lambda p: p.dimension("value", Account, "nmae", label="v"),
-        lambda p: p.rollup("value", Account, by=["nmae"]),
-    ],
-)
-def test_a_figure_of_a_field_that_is_not_there_is_refused_with_what_was_meant(declare: Any) -> None:
-    acme = plugin("acme")
-    declare(acme)
-    with pytest.raises(LoadError, match=r"acme.value .* nmae, .* account .* Did you mean name\?") as error:
-        Registry([acme])
-    assert error.value.code == "figure_field"
