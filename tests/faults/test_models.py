@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -24,10 +25,6 @@ from tests.figures import LONG, figure
 RUNS, STEPS = (200, 50) if LONG else (15, 30)
 PEOPLE = st.integers(0, 2)
 RECORDS = st.integers(0, 2)
-
-
-class Stop(Exception):
-    """A worker dies."""
 
 
 class DeliveryModel(RuleBasedStateMachine):
@@ -98,10 +95,8 @@ class DeliveryModel(RuleBasedStateMachine):
     def die(self) -> None:
         """A worker is interrupted in the handler."""
         self.dying.append(True)
-        try:
+        with suppress(KeyboardInterrupt):
             self.delivery.run_pending()
-        except KeyboardInterrupt:
-            pass
         self.dying.clear()
 
     @rule(which=RECORDS)
@@ -147,12 +142,12 @@ class LockingModel(RuleBasedStateMachine):
             made = s.create_many([Box(name=f"box {n}") for n in range(3)]).ok
             self.ids = [box.id for box in made]
             copies = {(person, i): s.get(Box, i) for person in range(3) for i in self.ids}
-        self.stored = {i: (0, 1, True) for i in self.ids}
+        self.stored = dict.fromkeys(self.ids, (0, 1, True))
         self.copies: dict[tuple[int, str], tuple[Box, int]] = {at: (box, 1) for at, box in copies.items()}
 
     @rule(who=PEOPLE, which=RECORDS)
     def read(self, who: int, which: int) -> None:
-        size, version, alive = self.stored[i := self.ids[which]]
+        _, version, alive = self.stored[i := self.ids[which]]
         with self.crm.session(ADMIN, write=False) as s:
             if alive:
                 self.copies[who, i] = s.get(Box, i), version
