@@ -66,9 +66,9 @@ class Points:
         plain = prepared._cursor
 
         @contextmanager
-        def counted(*args: Any) -> Iterator[Any]:
+        def counted(connection: sa.Connection, sql: str) -> Iterator[Any]:
             self.reach()
-            with plain(*args) as cursor:
+            with plain(connection, sql) as cursor:
                 yield cursor
             self.reach()
 
