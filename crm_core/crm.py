@@ -34,6 +34,7 @@ from .permissions.roles import Role
 from .permissions.shape import Shape
 from .permissions.shares import Shares
 from .permissions.to_sql import binds
+from .quarantine import Quarantine
 from .runtime import Runtime
 from .session import Session
 from .storage import idempotency
@@ -126,6 +127,7 @@ class CRM:
         self.policies = Policies(self.registry, roles)
         self.policies.check_grants(plugin.name for plugin in self.registry.plugins)
         self.migrations = Migrations(self.bound, self.tables, self.registry, lambda c: self.delivery.register(c))
+        self.quarantine = Quarantine(self)
         self.links = Links()
         self.shares = Shares()
         self.roles = TenantRoles(self)
@@ -360,20 +362,24 @@ class CRM:
     def plugins_health(self) -> list[PluginHealth]:
         """Tell which plugins fail, and which are in quarantine since when and why.
 
-        A plugin whose hook implementation or subscriber fails ``quarantine_after`` times in a row is put into quarantine: its
-        filters and collectors are left out and its subscribers' events wait, while its vetoes, restriction rules and field policies
-        stay in force. :meth:`release` ends it.
+        A plugin whose hook implementation or subscriber fails ``quarantine_after`` times in a row in a tenant is put into quarantine
+        there, and in all tenants when that happened in three: its filters and collectors are left out and its subscribers' events
+        wait, while its vetoes, restriction rules and field policies stay in force. The database keeps it, so a restart does not end
+        it: :meth:`release`, ``crm plugins resume``, or another version of the plugin does.
         """
         return self.registry.health.report()
 
     def release(self, plugin: str) -> None:
         """End a plugin's quarantine: its hooks run again, and its subscribers go on with the first event that waits.
 
+        Other processes on this database follow within ten seconds.
+
         Raises:
-            LoadError: no such plugin is loaded.
+            LoadError: no such plugin is loaded, and none of that name was in quarantine.
         """
         check_text(plugin)
-        self.registry.health.release(self.registry.plugin(plugin).name)
+        if not self.quarantine.release(plugin):
+            self.registry.plugin(plugin)
 
     # -- delivery -----------------------------------------------------------------------------------------------------------------
 

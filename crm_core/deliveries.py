@@ -43,10 +43,12 @@ class Host:
 
     def listening(self, connection: Connection) -> Sequence[Subscriber]:
         """Return the subscribers; automation waits for what its active rules are about."""
+        self._crm.quarantine.look(connection)
         return (*self._crm.subscribers, self._crm.automation.listening(connection))
 
     def tick(self) -> None:
         """Run the rules whose time came, each in a transaction of its own; one that fails is tried again at the next tick."""
+        self._crm.quarantine.keep()
         with self.begin(write=False) as connection:
             slots = self._crm.automation.due(connection)
         for slot in slots:
