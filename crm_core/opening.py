@@ -34,9 +34,13 @@ def opened(
     """Open a session; the arguments are those of :meth:`CRM.session`."""
     check(actor, Actor, "an Actor")
     _check_text(reason=reason, request=request)
+    write = write and not crm.safe_mode
+    if crm.watchdog is not None:
+        crm.watchdog.watch()
     begin: Callable[[], AbstractContextManager[Connection]]
     begin = (lambda: _begun(crm, write)) if on is None else (lambda: _joined(crm, on, write))
     with _quarantines_kept(crm, own=on is None and write), Unit(begin, write=write, joined=on is not None, url=crm.bound.url) as unit:
+        unit.refusal = "safe_mode" if crm.safe_mode else unit.refusal
         session = Session(crm, actor, Lease(unit), reason=reason, request=request)
         # What a failed session wrote is undone, whether the host goes on or not.
         with unit.savepoint() if write and unit.joined else nullcontext():

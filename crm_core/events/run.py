@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from decimal import localcontext
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from sqlalchemy import Connection, select
 
 from ..errors import LoopDetected
 from ..hooks.stops import is_the_hosts
+from ..hooks.surroundings import Surroundings
 from .event import Event
 from .journal import Entry, at_positions, last_position, read
 from .parking import Parking, Retry, due
@@ -122,13 +125,22 @@ class Run:
 
     def _batch_server(self, s: Subscriber) -> Callable[[int], int | None]:
         if s.external:
-            return lambda size: self._lease_batch(s, size)
-        return lambda size: self._transact(s, size, lambda c, n, attempt: self._batch(c, s, n, attempt))
+            return partial(self._apart, s, partial(self._lease_batch, s))
+        return partial(self._apart, s, lambda size: self._transact(s, size, lambda c, n, attempt: self._batch(c, s, n, attempt)))
 
     def _line_server(self, s: Subscriber, record: str) -> Callable[[int], int | None]:
         if s.external:
-            return lambda size: self._lease_line(s, record, size)
-        return lambda size: self._transact(s, size, lambda c, n, attempt: self._line(c, s, record, n, attempt))
+            return partial(self._apart, s, partial(self._lease_line, s, record))
+        return partial(self._apart, s, lambda size: self._transact(s, size, lambda c, n, attempt: self._line(c, s, record, n, attempt)))
+
+    def _apart(self, s: Subscriber, serve: Callable[[int], int | None], size: int) -> int | None:
+        """Serve, and see that the subscriber left the process as it found it; the decimal context, the thread's own, is put back."""
+        before = Surroundings.now()
+        with localcontext():
+            done = serve(size)
+            for what in before.changed():
+                _log.warning("while %s ran, the %s of the process changed", s.name, what.replace("_", " "))
+        return done
 
     # -- handlers inside the transaction ------------------------------------------------------------------------------------------
 
