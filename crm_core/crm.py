@@ -23,6 +23,7 @@ from .events.subscription import subscribers
 from .hooks.health import QUARANTINE_AFTER, PluginHealth
 from .hooks.plugin import Plugin
 from .hooks.registry import Registry
+from .hooks.watchdog import Watchdog
 from .messages import Messages
 from .opening import opened, transacted
 from .permissions.actor import Actor, Directory, User
@@ -33,7 +34,9 @@ from .permissions.roles import Role
 from .permissions.shape import Shape
 from .permissions.shares import Shares
 from .permissions.to_sql import binds
+from .quarantine import Quarantine
 from .runtime import Runtime
+from .safe_mode import wanted
 from .session import Session
 from .storage import idempotency
 from .storage.engine import open_engine
@@ -81,6 +84,10 @@ class CRM:
             ``Unavailable``, code ``statement_timeout``; None: any. Transactions that a session joins keep the host's limits; migrations,
             delivery and the rebuilding of rollups have none. SQLite is asked by the connection's progress handler, which is taken
             off afterwards.
+        safe_mode: start without the plugins, to read the core's records while one of them is broken: see :mod:`crm_core.safe_mode`.
+            None: as the environment says (``CRM_SAFE_MODE=1``).
+        stuck_after: seconds after which a plugin's function that does not return is named in the log, with its stack, by a thread that
+            looks; nothing can interrupt it. None: nobody looks.
 
     Raises:
         LoadError: a plugin, role or entity does not fit; the message says which and what to do.
@@ -100,6 +107,8 @@ class CRM:
         quarantine_after: int | None = QUARANTINE_AFTER,
         refuse_affected_sqlite: bool = False,
         statement_timeout: float | None = None,
+        safe_mode: bool | None = None,
+        stuck_after: float | None = None,
     ) -> None:
         check_many(plugins, "a list of plugins")
         check_many(roles, "a list of roles")
@@ -111,7 +120,8 @@ class CRM:
         self.bound = open_engine(bind, refuse_affected_sqlite=refuse_affected_sqlite, statement_timeout=statement_timeout)
         self.runtime = runtime or Runtime.system()
         self.region = region
-        self.registry = Registry(plugins, clock=self.runtime.clock, quarantine_after=quarantine_after)
+        self.safe_mode = wanted(safe_mode)
+        self.registry = Registry([] if self.safe_mode else plugins, clock=self.runtime.clock, quarantine_after=quarantine_after)
         entities = self.registry.entities
         self._entities = {spec(e).name: e for e in entities}
         self.tables = Tables(
@@ -120,9 +130,11 @@ class CRM:
         self.messages = Messages(self.registry.catalogues)
         self.events = EventCodec(entities, self.registry.events.values(), self.registry.extensions)
         self.subscribers = subscribers(self.registry.subscriptions)
-        self.policies = Policies(self.registry, roles)
+        self.policies = Policies(self.registry, roles, safe=self.safe_mode)
         self.policies.check_grants(plugin.name for plugin in self.registry.plugins)
         self.migrations = Migrations(self.bound, self.tables, self.registry, lambda c: self.delivery.register(c))
+        self.quarantine = Quarantine(self)
+        self.watchdog = None if stuck_after is None else Watchdog(self.registry.contributions(), stuck_after)
         self.links = Links()
         self.shares = Shares()
         self.roles = TenantRoles(self)
@@ -357,20 +369,24 @@ class CRM:
     def plugins_health(self) -> list[PluginHealth]:
         """Tell which plugins fail, and which are in quarantine since when and why.
 
-        A plugin whose hook implementation or subscriber fails ``quarantine_after`` times in a row is put into quarantine: its
-        filters and collectors are left out and its subscribers' events wait, while its vetoes, restriction rules and field policies
-        stay in force. :meth:`release` ends it.
+        A plugin whose hook implementation or subscriber fails ``quarantine_after`` times in a row in a tenant is put into quarantine
+        there, and in all tenants when that happened in three: its filters and collectors are left out and its subscribers' events
+        wait, while its vetoes, restriction rules and field policies stay in force. The database keeps it, so a restart does not end
+        it: :meth:`release`, ``crm plugins resume``, or another version of the plugin does.
         """
         return self.registry.health.report()
 
     def release(self, plugin: str) -> None:
         """End a plugin's quarantine: its hooks run again, and its subscribers go on with the first event that waits.
 
+        Other processes on this database follow within ten seconds.
+
         Raises:
-            LoadError: no such plugin is loaded.
+            LoadError: no such plugin is loaded, and none of that name was in quarantine.
         """
         check_text(plugin)
-        self.registry.health.release(self.registry.plugin(plugin).name)
+        if not self.quarantine.release(plugin):
+            self.registry.plugin(plugin)
 
     # -- delivery -----------------------------------------------------------------------------------------------------------------
 
@@ -402,5 +418,7 @@ class CRM:
         return Worker(self.delivery, self.bound.synchronous().engine, self.tables, self.runtime)
 
     def close(self) -> None:
-        """Close the connections of an engine of our own."""
+        """Close the connections of an engine of our own, and stop watching."""
+        if self.watchdog is not None:
+            self.watchdog.stop()
         self.bound.dispose()

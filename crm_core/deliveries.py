@@ -35,6 +35,7 @@ class Host:
         self.tables: Tables = crm.tables
         self.event_codec: EventCodec = crm.events
         self.subscribers: Sequence[Subscriber] = (*crm.subscribers, crm.automation.idle)
+        self.waits: bool = crm.safe_mode
         self.health: Health = crm.registry.health
 
     def begin(self, *, write: bool = True) -> AbstractContextManager[Connection]:
@@ -43,10 +44,14 @@ class Host:
 
     def listening(self, connection: Connection) -> Sequence[Subscriber]:
         """Return the subscribers; automation waits for what its active rules are about."""
+        self._crm.quarantine.look(connection)
         return (*self._crm.subscribers, self._crm.automation.listening(connection))
 
     def tick(self) -> None:
         """Run the rules whose time came, each in a transaction of its own; one that fails is tried again at the next tick."""
+        self._crm.quarantine.keep()
+        if self._crm.watchdog is not None:
+            self._crm.watchdog.watch()
         with self.begin(write=False) as connection:
             slots = self._crm.automation.due(connection)
         for slot in slots:

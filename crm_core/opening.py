@@ -34,9 +34,13 @@ def opened(
     """Open a session; the arguments are those of :meth:`CRM.session`."""
     check(actor, Actor, "an Actor")
     _check_text(reason=reason, request=request)
+    write = write and not crm.safe_mode
+    if crm.watchdog is not None:
+        crm.watchdog.watch()
     begin: Callable[[], AbstractContextManager[Connection]]
-    begin = (lambda: _begun(crm, write)) if on is None else (lambda: joined(crm.bound, on, write=write))
-    with Unit(begin, write=write, joined=on is not None, url=crm.bound.url) as unit:
+    begin = (lambda: _begun(crm, write)) if on is None else (lambda: _joined(crm, on, write))
+    with _quarantines_kept(crm, own=on is None and write), Unit(begin, write=write, joined=on is not None, url=crm.bound.url) as unit:
+        unit.refusal = "safe_mode" if crm.safe_mode else unit.refusal
         session = Session(crm, actor, Lease(unit), reason=reason, request=request)
         # What a failed session wrote is undone, whether the host goes on or not.
         with unit.savepoint() if write and unit.joined else nullcontext():
@@ -49,14 +53,33 @@ def opened(
 
 
 @contextmanager
+def _quarantines_kept(crm: CRM, *, own: bool) -> Iterator[None]:
+    """Write down a quarantine that began meanwhile, once the session's own transaction is over."""
+    try:
+        yield
+    finally:
+        if own:
+            crm.quarantine.keep()
+
+
+@contextmanager
+def _joined(crm: CRM, on: Any, write: bool) -> Iterator[Connection]:
+    with joined(crm.bound, on, write=write) as connection:
+        crm.quarantine.look(connection)
+        yield connection
+
+
+@contextmanager
 def _begun(crm: CRM, write: bool) -> Iterator[Connection]:
     # On SQLite a session that begins with a read may keep another connection from committing, and an only connection has one transaction.
     beside = crm.bound.kind == "sqlite" and not crm.bound.shared
     if beside:
         crm.migrations.refuse_newer()
+        crm.quarantine.look()
     with crm.bound.begin(write) as connection:
         if not beside:
             crm.migrations.refuse_newer(connection)
+            crm.quarantine.look(connection)
         yield connection
 
 

@@ -70,7 +70,7 @@ class Scope:
         self.reason = reason
         self.request = request
         self.chain = chain
-        self.hooks = hooks or HookState(crm.registry)
+        self.hooks = hooks or HookState(crm.registry, actor.tenant)
 
     # -- who ----------------------------------------------------------------------------------------------------------------------
 

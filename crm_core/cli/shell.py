@@ -15,6 +15,7 @@ import click
 
 from ..errors import CRMError, Invalid
 from ..messages import Messages
+from ..safe_mode import wanted
 
 if TYPE_CHECKING:
     from ..crm import CRM
@@ -90,7 +91,7 @@ class Shell:
         from ..crm import CRM
         from ..hooks.registry import discover
 
-        names = sorted({point.name for point in entry_points(group="crm.plugins")})
+        names = [] if wanted() else sorted({point.name for point in entry_points(group="crm.plugins")})
         url = self.db or DEFAULT_DB
         return CRM(url if "://" in url else f"sqlite:///{url}", plugins=discover(names))
 

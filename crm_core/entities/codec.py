@@ -101,7 +101,7 @@ class Codec:
             if field.system or (names is not None and name not in names):
                 continue
             value = self.get(record, name)
-            if value == "" and field.required:
+            if type(value) is str and value == "" and field.required:
                 value = None
             wrong += problems(self.facts.name, field, value, row)
         return wrong

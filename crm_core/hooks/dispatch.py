@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from ..errors import CRMError, LoopDetected, PluginFailed
+from .stops import is_the_hosts
 
 if TYPE_CHECKING:
     from .parts import Contribution, Impl
@@ -35,11 +36,13 @@ class HookState:
 
     Attributes:
         registry: the CRM's plugins.
+        tenant: of the session.
         frames: who runs, outermost first; only the first ``depth`` count.
         depth: how many plugin functions call each other.
     """
 
     registry: Registry
+    tenant: str = "main"
     frames: list[Contribution | None] = attrs.field(factory=_frames, init=False)
     depth: int = attrs.field(default=0, init=False)
 
@@ -69,7 +72,7 @@ def run(state: HookState, part: Contribution, *args: Any) -> Any:
         return part.fn(*args)
     except CRMError:
         raise
-    except Exception as cause:
+    except BaseException as cause:
         raise _failed(state, part, cause) from cause
     finally:
         state.depth = depth
@@ -96,7 +99,7 @@ def filter_(plan: Plan, ctx: Ctx, value: Any, *, batch: bool = True) -> Any:
         return value
     except CRMError:
         raise
-    except Exception as cause:
+    except BaseException as cause:
         raise _failed(state, state.frames[depth], cause) from cause
     finally:
         state.depth = depth
@@ -119,7 +122,7 @@ def first(plan: Plan, ctx: Ctx, value: Any) -> Any:
         return None
     except CRMError:
         raise
-    except Exception as cause:
+    except BaseException as cause:
         raise _failed(state, state.frames[depth], cause) from cause
     finally:
         state.depth = depth
@@ -143,7 +146,7 @@ def collect(plan: Plan, ctx: Ctx, value: Any) -> list[Any]:
         return answers
     except CRMError:
         raise
-    except Exception as cause:
+    except BaseException as cause:
         raise _failed(state, state.frames[depth], cause) from cause
     finally:
         state.depth = depth
@@ -167,7 +170,7 @@ def veto(plan: Plan, ctx: Ctx, value: Any) -> list[Refusal]:
         return ctx._refusals
     except CRMError:
         raise
-    except Exception as cause:
+    except BaseException as cause:
         raise _failed(state, state.frames[depth], cause) from cause
     finally:
         state.depth = depth
@@ -182,13 +185,15 @@ def _loop(state: HookState) -> LoopDetected:
     return LoopDetected(chain=" → ".join(f"{part.name} ({part.task})" for part in state.frames if part))
 
 
-def _failed(state: HookState, part: Contribution | None, cause: Exception) -> PluginFailed:
+def _failed(state: HookState, part: Contribution | None, cause: BaseException) -> PluginFailed:
     assert part is not None
+    if is_the_hosts(cause, part.fn):
+        raise cause
     if part.can_rest:
-        state.registry.health.failed(part, cause, _reason(cause))
+        state.registry.health.failed(part, cause, _reason(cause), state.tenant)
     return PluginFailed(plugin=part.plugin, hook=part.task, function=part.name, where=part.where, reason=_reason(cause))
 
 
-def _reason(cause: Exception) -> str:
+def _reason(cause: BaseException) -> str:
     """Name the exception; its text may hold personal data, so only our own is shown. The rest is in ``__cause__``."""
     return str(cause) if isinstance(cause, _Misbehaved) else type(cause).__name__

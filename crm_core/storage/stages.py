@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +16,7 @@ from ..messages import redact
 from .changeset import Changeset
 from .door import explained
 from .failures import translate
+from .shown import Shown, differ
 from .writer import JournalRow, created_row, deleted_row, updated_row
 
 if TYPE_CHECKING:
@@ -54,8 +54,15 @@ class Stages:
             return work
         work = self._write(codec, work, failed)
         if work.changes and after_write.plan(ctx):
-            after_write(ctx, work.changes)
+            shown = Shown(codec, ctx, after_write, work)
+            after_write(shown.ctx, shown.changes)
+            self._refuse_moved(codec, shown)
         return work
+
+    def _refuse_moved(self, codec: Codec, shown: Shown) -> None:
+        for _, moved in shown.moved():
+            if moved:
+                raise Refused("veto_changed_record", entity=codec.facts.name, field=sorted(moved)[0], plugin=shown.plugins)
 
     def fail(self, failed: Failed | None, row: int, error: CRMError) -> None:
         if failed is None:
@@ -113,20 +120,19 @@ class Stages:
 
     def _filtered(self, codec: Codec, ctx: WriteCtx, work: Changeset, failed: Failed | None) -> Changeset:
         """Run ``before_write`` and check what it changed, once more and only once."""
-        before = _snapshots(codec, work)
-        work.changes = before_write(ctx, work.changes)
+        shown = Shown(codec, ctx, before_write, work)
         touched: list[int] = []
-        for i, (change, then) in enumerate(zip(work.changes, before, strict=True)):
-            moved = _moved(codec, change, then)
+        for i, moved in shown.moved(before_write(shown.ctx, shown.changes)):
+            change = work.changes[i]
             if moved & frozenset(SYSTEM):
-                raise Refused("system_field_changed", entity=codec.facts.name, field=sorted(moved)[0])
+                raise Refused("system_field_changed", entity=codec.facts.name, field=sorted(moved)[0], plugin=shown.plugins)
             if moved:
                 touched.append(i)
                 old = change.old
                 change.fields = (
                     (change.fields | moved)
                     if old is None
-                    else frozenset(n for n in change.fields | moved if codec.get(change.record, n) != codec.get(old, n))
+                    else frozenset(n for n in change.fields | moved if differ(codec.get(change.record, n), codec.get(old, n)))
                 )
         if touched:
             again = work.only(touched)
@@ -159,15 +165,12 @@ class Stages:
     def _vetoes(self, codec: Codec, ctx: WriteCtx, work: Changeset) -> Errors:
         """Ask ``check_write``, which comes after all checks and so may change nothing."""
         errors: Errors = {}
-        before = _snapshots(codec, work)
-        refusals = check_write.refusals(ctx, work.changes)
-        for change, then in zip(work.changes, before, strict=True):
-            moved = _moved(codec, change, then)
-            if moved:
-                raise Refused("veto_changed_record", entity=codec.facts.name, field=sorted(moved)[0])
-        for at, mine in by_position(refusals, work.changes).items():
+        shown = Shown(codec, ctx, check_write, work)
+        refusals = check_write.refusals(shown.ctx, shown.changes)
+        self._refuse_moved(codec, shown)
+        for at, mine in by_position(refusals, shown.given).items():
             for i in range(len(work.changes)) if at is None else [at]:
-                errors[i] = Refused(details=as_details(mine, work.changes), hook=check_write.name, count=len(mine))
+                errors[i] = Refused(details=as_details(mine, shown.given), hook=check_write.name, count=len(mine))
         return errors
 
     def _references(self, codec: Codec, work: Changeset) -> Errors:
@@ -296,17 +299,3 @@ def _combined(errors: Sequence[CRMError]) -> CRMError:
         return first
     details = [d for e in errors if type(e) is type(first) for d in e.details]
     return type(first)(first.code, details=details, **first.params)
-
-
-def _snapshots(codec: Codec, work: Changeset) -> list[dict[str, Any]]:
-    """Copy the values of records before hooks see them, deep where a hook could change them in place."""
-    deep = [n for n, f in codec.fields.items() if f.kind in ("json", "list")]
-    before = [codec.values(c.record) for c in work.changes]
-    for values in before:
-        values.update({n: copy.deepcopy(values[n]) for n in deep if n in values})
-    return before
-
-
-def _moved(codec: Codec, change: Change, then: Mapping[str, Any]) -> frozenset[str]:
-    now = codec.values(change.record)
-    return frozenset(n for n in now.keys() | then.keys() if n not in now or n not in then or now[n] != then[n])

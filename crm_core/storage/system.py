@@ -1,4 +1,4 @@
-"""The core's own tables: journal, positions, deliveries, directory mirror, shares, roles, settings, idempotency, rollups."""
+"""The core's own tables: journal, positions, deliveries, directory mirror, shares, roles, settings, idempotency, rollups, quarantines."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ class SystemTables:
     role: Table
     setting: Table
     rollup: Table
+    quarantine: Table
 
 
 def _tenant(*, key: bool = False) -> Column[str]:
@@ -178,7 +179,18 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Column("records", BigInteger(), nullable=False),
         Column("amount", DecimalType(), nullable=False),
     )
+    quarantine = Table(
+        f"{prefix}quarantine",
+        metadata,
+        Column("plugin", text_type(63), primary_key=True),
+        _tenant(key=True),
+        Column("version", text_type(63), nullable=False),
+        Column("since", InstantType(), nullable=False),
+        Column("function", text_type(255), nullable=False),
+        Column("failures", Integer(), nullable=False),
+        Column("reason", Text(), nullable=False),
+    )
     return SystemTables(
         journal, journal_position, subscription, parking, sequencer, idempotency, member, team_member, directory_state, share, role,
-        setting, rollup,
+        setting, rollup, quarantine,
     )  # fmt: skip

@@ -37,6 +37,7 @@ class Unit:
         begun: whether the transaction has begun.
         epoch: grows with every write and every undoing, so what was read before may be out of date.
         undone: what to call when something of this transaction is undone.
+        refusal: the code of the error that refuses a write.
         hosts_failure: the database's error at what the host's ORM session had to flush first.
     """
 
@@ -56,6 +57,7 @@ class Unit:
         self._stack = ExitStack()
         self._connection: Connection | None = None
         self.write = write
+        self.refusal = "read_only_session"
         self.joined = joined
         self.wrote = False
         self.epoch = 0
@@ -135,10 +137,10 @@ class Unit:
         begun anew. That keeps a single create at two statements.
 
         Raises:
-            ReadOnly: the session was opened with ``write=False``.
+            ReadOnly: the session was opened with ``write=False``, or the CRM is in safe mode.
         """
         if not self.write:
-            raise ReadOnly("read_only_session")
+            raise ReadOnly(self.refusal)
         connection = self._transaction()
         if self.joined or self.wrote or self._depth:
             with self._nested(connection):

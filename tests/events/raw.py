@@ -55,6 +55,7 @@ class RawHost:
         self.tables = Tables([Box, Effect], {})
         self.event_codec = EventCodec([Box], [])
         self.health = Health({"box": "1.0"}, self.clock, None, lambda: None)
+        self.waits = False
         self.bound = open_engine(database.url)
         manner: dict[str, Any] = {"batch": False, "external": False, "on_failure": "hold", "from_start": True} | options
         self.subscribers: Sequence[Subscriber] = [
