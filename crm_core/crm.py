@@ -12,6 +12,8 @@ from sqlalchemy import Engine, Table
 
 from .arguments import check, check_entity, check_many, check_text
 from .asession import AsyncCRMSession
+from .audit.checkpoints import Audit
+from .audit.trail import Trail
 from .automation.engine import Automation
 from .entities.codec import Codec
 from .entities.customer import ExchangeRate
@@ -82,6 +84,7 @@ class CRM:
             ``Unavailable``, code ``statement_timeout``; None: any. Transactions that a session joins keep the host's limits; migrations,
             delivery and the rebuilding of rollups have none. SQLite is asked by the connection's progress handler, which is taken
             off afterwards.
+        audit: who signs the journal's checkpoints and where they go; see :mod:`crm_core.audit`.
 
     Raises:
         LoadError: a plugin, role or entity does not fit; the message says which and what to do.
@@ -101,6 +104,7 @@ class CRM:
         quarantine_after: int | None = QUARANTINE_AFTER,
         refuse_affected_sqlite: bool = False,
         statement_timeout: float | None = None,
+        audit: Audit | None = None,
     ) -> None:
         check_many(plugins, "a list of plugins")
         check_many(roles, "a list of roles")
@@ -126,6 +130,7 @@ class CRM:
         self.policies = Policies(self.registry, roles)
         self.policies.check_grants(plugin.name for plugin in self.registry.plugins)
         self.migrations = Migrations(self.bound, self.tables, self.registry, lambda c: self.delivery.register(c))
+        self.audit = Trail(self.bound, self.tables, self.runtime.clock, audit or Audit())
         self.links = Links()
         self.shares = Shares()
         self.roles = TenantRoles(self)
