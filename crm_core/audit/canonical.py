@@ -99,11 +99,11 @@ def _bytes(what: str, value: Any) -> bytes:
 def _write(value: Any, parts: list[bytes]) -> None:
     """Append a value: its kind, its length, itself."""
     match value:
-        case None | True | False:
-            parts.append(b"-" if value is None else b"T" if value else b"F")
         case str():
             text = value.encode(errors="surrogatepass")
             parts += (b"s%d:" % len(text), text)
+        case None | True | False:
+            parts.append(b"-" if value is None else b"T" if value else b"F")
         case int() | Decimal():
             text = _number(value)
             parts += (b"n%d:" % len(text), text)
