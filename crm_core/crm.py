@@ -12,6 +12,8 @@ from sqlalchemy import Engine, Table
 
 from .arguments import check, check_entity, check_many, check_text
 from .asession import AsyncCRMSession
+from .audit.checkpoints import Audit
+from .audit.trail import Trail
 from .automation.engine import Automation
 from .entities.codec import Codec
 from .entities.entity import Entity
@@ -88,6 +90,7 @@ class CRM:
             None: as the environment says (``CRM_SAFE_MODE=1``).
         stuck_after: seconds after which a plugin's function that does not return is named in the log, with its stack, by a thread that
             looks; nothing can interrupt it. None: nobody looks.
+        audit: who signs the journal's checkpoints and where they go; see :mod:`crm_core.audit`.
 
     Raises:
         LoadError: a plugin, role or entity does not fit; the message says which and what to do.
@@ -109,6 +112,7 @@ class CRM:
         statement_timeout: float | None = None,
         safe_mode: bool | None = None,
         stuck_after: float | None = None,
+        audit: Audit | None = None,
     ) -> None:
         check_many(plugins, "a list of plugins")
         check_many(roles, "a list of roles")
@@ -135,6 +139,7 @@ class CRM:
         self.migrations = Migrations(self.bound, self.tables, self.registry, lambda c: self.delivery.register(c))
         self.quarantine = Quarantine(self)
         self.watchdog = None if stuck_after is None else Watchdog(self.registry.contributions(), stuck_after)
+        self.audit = Trail(self.bound, self.tables, self.runtime.clock, audit or Audit())
         self.links = Links()
         self.shares = Shares()
         self.roles = TenantRoles(self)

@@ -64,6 +64,10 @@ class Host:
                 if not taken(e):
                     _log.warning("rule %s failed at %s", slot.rule, slot.at, exc_info=e)
 
+    def seal(self) -> None:
+        """Seal the journal's new rows."""
+        self._crm.audit.seal()
+
     @contextmanager
     def open_session(self, connection: Connection | None, actor: Actor, *, chain: tuple[str, ...]) -> Iterator[Session]:
         """Open a subscriber's session: on delivery's transaction, or on one of its own that its first write begins."""

@@ -13,6 +13,7 @@ from ..errors import CRMError
 from .shell import Shell, connected
 
 COMMANDS = {
+    "audit": ("audit", "audit"),
     "export": ("export", "export_"),
     "import": ("import_", "import_"),
     "migrate": ("migrate", "migrate"),

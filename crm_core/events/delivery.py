@@ -51,6 +51,10 @@ class DeliveryHost(Protocol):
         """Do what is due by the clock."""
         ...
 
+    def seal(self) -> None:
+        """Seal what is committed."""
+        ...
+
     def begin(self, *, write: bool = True) -> AbstractContextManager[Connection]:
         """Open a transaction of its own; leaving it commits, or rolls back on an error."""
         ...
@@ -139,7 +143,11 @@ class Delivery:
             return 0
         if on is None:
             self._host.tick()
-        return Run(self._host, self._retry, self._lease, on).until_done(limit)
+            self._host.seal()  # first: no handler that hangs keeps a row from it
+        done = Run(self._host, self._retry, self._lease, on).until_done(limit)
+        if on is None and done:
+            self._host.seal()
+        return done
 
     def next_try(self) -> datetime | None:
         """Return when the next parked event is due; those of plugins in quarantine wait for its end."""

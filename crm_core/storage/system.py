@@ -1,4 +1,4 @@
-"""The core's own tables: journal, positions, deliveries, directory mirror, shares, roles, settings, idempotency, rollups, quarantines."""
+"""The core's own tables: the journal and its seals, deliveries, directory mirror, shares, roles, settings, idempotency, rollups, ..."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ class SystemTables:
 
     journal: Table
     journal_position: Table
+    seal: Table
+    checkpoint: Table
     subscription: Table
     parking: Table
     sequencer: Table
@@ -75,6 +77,25 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         metadata,
         Column("position", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False),
         Column("journal_id", BigInteger(), nullable=False, unique=True),
+    )
+    seal = Table(
+        f"{prefix}seal",
+        metadata,
+        _tenant(key=True),
+        Column("number", BigInteger(), primary_key=True, autoincrement=False),
+        Column("position", BigInteger(), nullable=False, unique=True),
+        Column("personal", text_type(64)),
+        Column("hash", text_type(64), nullable=False),
+    )
+    checkpoint = Table(
+        f"{prefix}checkpoint",
+        metadata,
+        _tenant(key=True),
+        Column("number", BigInteger(), primary_key=True, autoincrement=False),
+        Column("head", text_type(64), nullable=False),
+        Column("at", InstantType(), nullable=False),
+        Column("key_id", text_type(63)),
+        Column("signature", text_type(127)),
     )
     subscription = Table(
         f"{prefix}subscription",
@@ -191,6 +212,6 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Column("reason", Text(), nullable=False),
     )
     return SystemTables(
-        journal, journal_position, subscription, parking, sequencer, idempotency, member, team_member, directory_state, share, role,
-        setting, rollup, quarantine,
+        journal, journal_position, seal, checkpoint, subscription, parking, sequencer, idempotency, member, team_member, directory_state,
+        share, role, setting, rollup, quarantine,
     )  # fmt: skip

@@ -69,6 +69,9 @@ class RawHost:
     def tick(self) -> None:
         """Do nothing by the clock."""
 
+    def seal(self) -> None:
+        """Seal nothing: its journal's rows are no changes."""
+
     def create(self) -> None:
         """Make the tables."""
         with self.begin() as connection:
