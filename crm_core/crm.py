@@ -27,15 +27,14 @@ from .hooks.plugin import Plugin
 from .hooks.registry import Registry
 from .hooks.watchdog import Watchdog
 from .messages import Messages
+from .ondemand import OnDemand
 from .opening import opened, transacted
-from .permissions.actor import Actor, Directory, User
-from .permissions.facts import SessionFacts
+from .permissions.actor import Actor, Directory
 from .permissions.mirror import Mirror
-from .permissions.policy import Policies, Policy
+from .permissions.policy import Policies
 from .permissions.roles import Role
-from .permissions.shape import Shape
+from .permissions.shape import Shapes
 from .permissions.shares import Shares
-from .permissions.to_sql import binds
 from .quarantine import Quarantine
 from .runtime import Runtime
 from .safe_mode import wanted
@@ -57,14 +56,13 @@ if TYPE_CHECKING:
     from .events.wake import Worker
     from .paging import Page
     from .permissions.explain import Explanation
+    from .permissions.members import Members
     from .scope import Scope
     from .timeline import Timeline
     from .view360 import View360
 
 E = TypeVar("E", bound=Entity)
 R = TypeVar("R")
-# Policies that nobody has any more, after a tenant's roles changed, go with the oldest.
-MOST_SHAPES = 1_000
 
 
 class CRM:
@@ -147,9 +145,9 @@ class CRM:
         self.directory = directory
         self._mirror = Mirror(self, directory)
         self.automation = Automation(self)
-        self._codecs: dict[type[Any], Codec] = {}
-        self._shapes: dict[Policy, Shape] = {}
-        self._references: dict[type[Any], list[tuple[type[Any], FieldSpec]]] = {}
+        self._codecs = OnDemand(entities, lambda e: Codec(e, self.registry.extensions(e), self.bound.kind))
+        self._references = OnDemand(entities, self._referring)
+        self.shapes = Shapes(self)
 
     @property
     def url(self) -> str:
@@ -261,50 +259,26 @@ class CRM:
         Raises:
             LoadError: no loaded plugin declares it.
         """
-        found = self._codecs.get(entity) if isinstance(entity, type) else None
-        if found is None:
+        try:
+            return self._codecs[entity]
+        except (KeyError, TypeError):
             check_entity(entity)
-            if entity not in self.tables.entities:
-                raise LoadError("entity_not_loaded", entity=getattr(entity, "__name__", repr(entity)))
-            found = self._codecs[entity] = Codec(entity, self.registry.extensions(entity), self.bound.kind)
-        return found
+            raise LoadError("entity_not_loaded", entity=entity.__name__) from None
 
     def references(self, entity: type[Any]) -> Sequence[tuple[type[Any], FieldSpec]]:
         """Return the fields that point at an entity."""
         check_entity(entity)
-        if entity not in self._references:
-            self._references[entity] = [
-                (e, f) for e in self.registry.entities for f in self.codec(e).fields.values() if f.kind == "ref" and f.target is entity
-            ]
         return self._references[entity]
 
-    # -- what sessions ask --------------------------------------------------------------------------------------------------------
+    def _referring(self, entity: type[Any]) -> Sequence[tuple[type[Any], FieldSpec]]:
+        every = ((e, f) for e in self.registry.entities for f in self.codec(e).fields.values())
+        return [(e, f) for e, f in every if f.kind == "ref" and f.target is entity]
 
-    def policy(self, session: Scope) -> Policy:
-        """Return what a session's actor may do."""
-        return self.roles.policy(session) if session.actor.kind == "user" else self.policies.resolve(session.actor)
+    # -- the directory ------------------------------------------------------------------------------------------------------------
 
-    def shape(self, policy: Policy) -> Shape:
-        """Return the lens of a policy."""
-        found = self._shapes.get(policy)
-        if found is None:
-            while len(self._shapes) >= MOST_SHAPES:
-                self._shapes.pop(next(iter(self._shapes)), None)
-            found = self._shapes[policy] = Shape(self, policy)
-        return found
-
-    def facts(self, session: Scope) -> SessionFacts:
-        """Return what rules may ask in a session."""
-        return SessionFacts(session, self._mirror.members(session.actor.tenant, session._unit))
-
-    def people(self, session: Scope) -> Mapping[str, User]:
-        """Return the users of a session's tenant, by id."""
-        return self._mirror.members(session.actor.tenant, session._unit).users
-
-    def binds(self, session: Scope) -> dict[str, Any]:
-        """Return an actor's values for the lens, with the directory's mirror in place."""
-        self._mirror.members(session.actor.tenant, session._unit)
-        return {**binds(session.actor), "crm_now": self.runtime.clock.now()}
+    def members(self, session: Scope) -> Members:
+        """Return the users of a session's tenant, as the directory told of them at most a second ago."""
+        return self._mirror.members(session.actor.tenant, session._unit)
 
     def directory_changed(self, tenant: str) -> None:
         """Say that the directory's answer for a tenant changed; the next session asks again."""

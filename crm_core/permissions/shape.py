@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .policy import Policy
     from .prepared import Prepared
 
+MOST_SHAPES = 1_000
+
 
 class Shape:
     """One policy's lens."""
@@ -84,3 +86,20 @@ class Shape:
             here = columns_by_name(self._crm.codec(entity).fields.values(), logical_table(entity))
             known = self._readings[entity] = (select(*(here[c] for c in columns)), load)
         return known
+
+
+class Shapes:
+    """The shapes of one CRM: those of the last thousand policies, since policies go when a tenant's roles change."""
+
+    def __init__(self, crm: CRM) -> None:
+        self._crm = crm
+        self._made: dict[Policy, Shape] = {}
+
+    def of(self, policy: Policy) -> Shape:
+        """Return the lens of a policy."""
+        found = self._made.get(policy)
+        if found is None:
+            while len(self._made) >= MOST_SHAPES:
+                self._made.pop(next(iter(self._made)), None)
+            found = self._made[policy] = Shape(self._crm, policy)
+        return found
