@@ -39,6 +39,7 @@ from .session import Session
 from .storage import idempotency
 from .storage.engine import open_engine
 from .storage.join import joined
+from .storage.keys.manager import Keys
 from .storage.links import Links
 from .storage.migrations import Migrations
 from .storage.rollups import Rollups
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from .paging import Page
     from .permissions.explain import Explanation
     from .scope import Scope
+    from .storage.keys.provider import KeyProvider
     from .timeline import Timeline
     from .view360 import View360
 
@@ -82,6 +84,8 @@ class CRM:
             ``Unavailable``, code ``statement_timeout``; None: any. Transactions that a session joins keep the host's limits; migrations,
             delivery and the rebuilding of rollups have none. SQLite is asked by the connection's progress handler, which is taken
             off afterwards.
+        keys: where the root keys are, such as ``FileKeys("crm.keys")``: sealed fields, and what is personal in the journal, are
+            encrypted under keys that it wraps. Entities with sealed fields need it.
 
     Raises:
         LoadError: a plugin, role or entity does not fit; the message says which and what to do.
@@ -101,6 +105,7 @@ class CRM:
         quarantine_after: int | None = QUARANTINE_AFTER,
         refuse_affected_sqlite: bool = False,
         statement_timeout: float | None = None,
+        keys: KeyProvider | None = None,
     ) -> None:
         check_many(plugins, "a list of plugins")
         check_many(roles, "a list of roles")
@@ -118,6 +123,7 @@ class CRM:
         self.tables = Tables(
             entities, {e: self.registry.extensions(e) for e in entities}, self.registry.links, prefix=prefix, schema=schema
         )
+        self.keys = Keys(self, keys)
         self.tables_by_name = {spec(e).name: t for e, t in self.tables.entities.items()}
         self.rates = self.tables.entities[ExchangeRate]
         self.messages = Messages(self.registry.catalogues)
@@ -252,7 +258,7 @@ class CRM:
             check_entity(entity)
             if entity not in self.tables.entities:
                 raise LoadError("entity_not_loaded", entity=getattr(entity, "__name__", repr(entity)))
-            found = self._codecs[entity] = Codec(entity, self.registry.extensions(entity), self.bound.kind)
+            found = self._codecs[entity] = Codec(entity, self.registry.extensions(entity), self.bound.kind, self.keys.unseal)
         return found
 
     def references(self, entity: type[Any]) -> Sequence[tuple[type[Any], FieldSpec]]:

@@ -78,12 +78,12 @@ def database(databases: Databases) -> Iterator[Database]:
 MakeCRM = Callable[..., Any]
 
 
-def _schema_of(plugins: Any, prefix: str) -> str:
+def _schema_of(plugins: Any, prefix: str, keys: Any) -> str:
     """Say what a migration makes for *plugins*: their tables and where their subscriptions begin. Equal texts, equal databases."""
     from crm_core import CRM
     from crm_core.storage.revisions.steps import declared, digest
 
-    crm = CRM("sqlite://", plugins=plugins, prefix=prefix)
+    crm = CRM("sqlite://", plugins=plugins, prefix=prefix, keys=keys)
     tables = [f"{p.name} {digest(declared(crm.tables, p.name))}" for p in crm.registry.plugins]
     subscriptions = [f"{s.name} {s.from_start}" for s in crm.subscribers]
     crm.close()
@@ -111,16 +111,16 @@ def make_crm(databases: Databases, beside: list[Any]) -> Iterator[MakeCRM]:
 
     made: list[tuple[Any, Database]] = []
 
-    def make(*, plugins: Any = (), prefix: str = "crm_", **options: Any) -> Any:
+    def make(*, plugins: Any = (), prefix: str = "crm_", keys: Any = None, **options: Any) -> Any:
         plugins = [*plugins, *(p for p in beside if p.name not in {given.name for given in plugins})]
 
         def prepare(database: Database) -> None:
-            crm = CRM(database.url, plugins=plugins, prefix=prefix)
+            crm = CRM(database.url, plugins=plugins, prefix=prefix, keys=keys)
             crm.migrate()
             crm.close()
 
-        database = databases.copy_of(_schema_of(plugins, prefix), prepare)
-        crm = CRM(database.url, plugins=plugins, prefix=prefix, **options)
+        database = databases.copy_of(_schema_of(plugins, prefix, keys), prepare)
+        crm = CRM(database.url, plugins=plugins, prefix=prefix, keys=keys, **options)
         made.append((crm, database))
         return crm
 

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, text
 
 from ..entities.fields import FieldSpec
 from ..entities.meta import extension_fields, snake, spec
+from ..entities.sealed import place_name
+from ..entities.sealing import CELL, check_sealed
 from ..entities.sqltypes import IdType, text_type, type_of
 from ..errors import LoadError
 from ..hooks.parts import Link
+from .keys.cells import cell
 from .system import SystemTables, system_tables
+
+if TYPE_CHECKING:
+    from .keys.sealer import Sealer
 
 LIVING = text("deleted_at IS NULL")
 
 
+BLIND_LENGTH = 63  # of a blind index: the version of its key, and 32 hexadecimal digits
 LONGEST = 63  # bytes of a name that PostgreSQL keeps
 LONGEST_COLUMN = LONGEST - 6  # SQLAlchemy gives what is longer another label, which the lens would not find
 
@@ -39,7 +46,10 @@ class Tables:
         lists: index table by (entity, field) of each embedded list: tenant, record, value, is_primary.
         links: table by link definition: tenant, a, b.
         system: the core's own tables.
+        sealer: what seals and opens; None where the CRM has no keys.
     """
+
+    sealer: Sealer | None = None
 
     def __init__(
         self,
@@ -85,16 +95,20 @@ class Tables:
         for extension in extensions:
             plugin = extension.__crm_extends__[1]
             columns += [c for f in extension_fields(extension).values() for c in self._columns(f, plugin, names)]
+        every = [*facts.fields.values(), *(f for e in extensions for f in extension_fields(e).values())]
+        check_sealed(entity, every)
         table = self._table(name, facts.plugin, *columns)
         self.entities[entity] = table
-        every = [*facts.fields.values(), *(f for e in extensions for f in extension_fields(e).values())]
+        for field in every:
+            if field.options.sealed:
+                table.c[field.column].info[CELL] = cell(place_name(entity, field), table, table.c[field.column], self.system.key)
         self._index_fields(entity, table, every)
         for field in every:
             if field.kind == "list":
                 self._add_list(entity, table, field)
 
     def _columns(self, field: FieldSpec, plugin: str, names: Mapping[type[Any], str]) -> Iterable[Column[Any]]:
-        for name in field.columns:
+        for name in (*field.columns, *((field.blind_column,) if field.blind_column else ())):
             if len(name.encode()) > LONGEST_COLUMN:
                 raise LoadError("column_too_long", column=name, plugin=plugin or "crm_core", limit=LONGEST_COLUMN)
         keys: list[Any] = []
@@ -111,11 +125,12 @@ class Tables:
         nullable = field.nullable or field.name == "deleted_at"
         default = _server_default(field) if field.extension else None
         info = {"plugin": plugin, "field": field}
-        yield Column(
-            field.columns[0], type_of(field), *keys, primary_key=field.kind == "id", nullable=nullable, server_default=default, info=info
-        )
+        type_ = text_type(None) if field.options.sealed else type_of(field)
+        yield Column(field.columns[0], type_, *keys, primary_key=field.kind == "id", nullable=nullable, server_default=default, info=info)
         if field.kind == "money":
             yield Column(field.columns[1], String(3), nullable=nullable, info=info)
+        if field.blind_column is not None:
+            yield Column(field.blind_column, text_type(BLIND_LENGTH), info=info)
 
     def _index_fields(self, entity: type[Any], table: Table, fields: Sequence[FieldSpec]) -> None:
         def index(*columns: str, **kwargs: Any) -> None:
@@ -128,7 +143,9 @@ class Tables:
             index("tenant", "owner", "id")
         for field in fields:
             if field.options.unique:
-                index("tenant", field.column, unique=True, sqlite_where=LIVING, postgresql_where=LIVING)
+                index("tenant", field.blind_column or field.column, unique=True, sqlite_where=LIVING, postgresql_where=LIVING)
+            elif field.blind_column is not None:
+                index("tenant", field.blind_column)
             elif field.options.index:
                 index("tenant", field.column)
             elif field.kind == "ref":
