@@ -10,6 +10,7 @@ from .fields import FieldSpec
 
 Unseal = Callable[[Any, str], str | None]
 MASK = "***"
+ERASED = "[erased]"  # what history shows of a value whose key was destroyed
 CELL = "cell"  # under this name a physical column keeps the expression that a select gives for it
 
 # How a value is read from the text {o} that was sealed, in generated code. Text is itself, the rest is JSON.

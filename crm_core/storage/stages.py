@@ -264,7 +264,7 @@ class Stages:
             writer.insert(connection, codec, records, held)
         else:
             writer.update(connection, codec, records, set().union(*(c.fields for c in work.changes)), held)
-        writer.journal(connection, session.origin(), self._journal_rows(codec, work))
+        writer.journal(connection, session.origin(), self._journal_rows(codec, work), held)
         self._crm.rollups.keep(connection, session.actor.tenant, codec, work)
         session._unit.changed()
 

@@ -57,7 +57,7 @@ class Origin:
 
 @attrs.define
 class JournalRow:
-    """One change or domain event, before it is written. ``payload`` and ``personal`` are plain JSON."""
+    """One change or domain event, before it is written. ``payload`` and ``personal`` are plain JSON; *subject* is whom that is about."""
 
     entity: str
     record: str
@@ -65,6 +65,7 @@ class JournalRow:
     kind: str
     payload: Mapping[str, Any]
     personal: Mapping[str, Any] | None = None
+    subject: str = ""
 
 
 def chunks(items: Sequence[Any], size: int = LISTED) -> Iterator[Sequence[Any]]:
@@ -92,7 +93,8 @@ class Writer:
         self._sqlite = dialect.name == "sqlite"
         self._statements: dict[Any, str] = {}
         self._locks: dict[Any, Prepared] = {}
-        self._journal = self._insert(tables.system.journal, JOURNAL, extra={} if self._sqlite else {"xid": "pg_current_xact_id()"})
+        columns = JOURNAL if tables.sealer is None else (*JOURNAL, "key_id")
+        self._journal = self._insert(tables.system.journal, columns, extra={} if self._sqlite else {"xid": "pg_current_xact_id()"})
 
     def _insert(self, table: Table, columns: Sequence[str], extra: Mapping[str, str] | None = None) -> str:
         quote = self._dialect.identifier_preparer
@@ -220,8 +222,9 @@ class Writer:
 
     # -- journal ------------------------------------------------------------------------------------------------------------------
 
-    def journal(self, connection: Connection, origin: Origin, rows: Iterable[JournalRow]) -> None:
-        """Append journal rows, in order."""
+    def journal(self, connection: Connection, origin: Origin, rows: Iterable[JournalRow], held: Held = NO_KEYS) -> None:
+        """Append journal rows, in order; with keys, what is personal in them is sealed."""
+        sealer = self._tables.sealer
         at: Any = origin.at.isoformat(timespec="microseconds") if self._sqlite else origin.at
         head = (origin.tenant, at, origin.actor, origin.on_behalf_of, origin.plugin, origin.reason, origin.request)
         chain = {"chain": list(origin.chain)}
@@ -238,7 +241,7 @@ class Writer:
                     r.kind,
                     FORMAT,
                     dumps({**r.payload, **chain} if origin.chain else r.payload),
-                    dumps(r.personal) if r.personal else None,
+                    *((dumps(r.personal) if r.personal else None,) if sealer is None else sealer.entry(origin.tenant, r, held)),
                 )
                 for r in rows
             ],
@@ -250,7 +253,8 @@ def created_row(codec: Codec, record: Any, event_id: str) -> JournalRow:
     public, personal = codec.journalled(record)
     name = codec.facts.name
     payload = {"id": event_id, "new": public}
-    return JournalRow(name, record.id, record.version, f"{name}.created.v1", payload, {"new": personal} if personal else None)
+    kept = {"new": personal} if personal else None
+    return JournalRow(name, record.id, record.version, f"{name}.created.v1", payload, kept, codec.subject(record))
 
 
 def updated_row(codec: Codec, old: Any, new: Any, names: Iterable[str], event_id: str, verb: str = "updated") -> JournalRow:
@@ -263,7 +267,7 @@ def updated_row(codec: Codec, old: Any, new: Any, names: Iterable[str], event_id
         (personal if field.apart else public)[n] = pair
     name = codec.facts.name
     extra = {"changes": personal} if personal else None
-    return JournalRow(name, new.id, new.version, f"{name}.{verb}.v1", {"id": event_id, "changes": public}, extra)
+    return JournalRow(name, new.id, new.version, f"{name}.{verb}.v1", {"id": event_id, "changes": public}, extra, codec.subject(new))
 
 
 def deleted_row(codec: Codec, record: Any, event_id: str) -> JournalRow:
@@ -271,4 +275,5 @@ def deleted_row(codec: Codec, record: Any, event_id: str) -> JournalRow:
     public, personal = codec.journalled(record)
     name = codec.facts.name
     payload = {"id": event_id, "old": public}
-    return JournalRow(name, record.id, record.version, f"{name}.deleted.v1", payload, {"old": personal} if personal else None)
+    kept = {"old": personal} if personal else None
+    return JournalRow(name, record.id, record.version, f"{name}.deleted.v1", payload, kept, codec.subject(record))

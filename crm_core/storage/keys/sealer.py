@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -9,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Table, update
 
 from ...entities.sealed import place_name
-from ...errors import Unreadable
 from .keyring import Held, IndexKey, Keyring, required
 from .vault import Vault
 
 if TYPE_CHECKING:
     from ...entities.codec import Codec
     from ..system import SystemTables
+    from ..writer import JournalRow
     from .provider import KeyProvider
 
 
@@ -87,6 +88,17 @@ class Sealer:
         """Write who has a value under the index key before under the new one, so that the database sees that the value is taken."""
         connection.execute(update(table).where(table.c.tenant == tenant, table.c[column] == old).values({column: new}))
 
+    def entry(self, tenant: str, row: JournalRow, held: Held) -> tuple[str | None, str | None]:
+        """Return what a journal row keeps of its personal part, and the id of the key it is sealed with.
+
+        Of somebody whose keys were destroyed, only the names of the fields are kept.
+        """
+        if not row.personal:
+            return None, None
+        key = held[row.subject]
+        kept = self.vault.seal_entry(key, tenant, (row.entity, row.record, row.kind, row.payload["id"]), row.personal)
+        return json.dumps(kept), None if key is None else key.id
+
     def blinds(self, connection: Connection, tenant: str, name: str, text: str) -> list[str]:
         """Return under which blind indexes a value may stand."""
         return [self.vault.blind(k.material, k.version, name, text) for k in self.keyring.index_keys(connection, tenant)]
@@ -117,17 +129,6 @@ class Finder:
             return ""  # nothing was sealed in this tenant yet
         key = self._keys[-1 if old else 0]
         return self._sealer.vault.blind(key.material, key.version, where, text)
-
-
-def opened_entry(sealer: Sealer | None, tenant: str, entry: tuple[str, ...], kept: Any, wrapped: str | None, parent: str | None) -> Any:
-    """Open the personal part of a journal row.
-
-    Raises:
-        Unreadable: ``key_missing``: it is sealed, and this CRM has no keys.
-    """
-    if sealer is None:
-        raise Unreadable("key_missing")
-    return sealer.vault.open_entry(tenant, entry, kept, wrapped, parent)
 
 
 def _key(field: Any) -> str:

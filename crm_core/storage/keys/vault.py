@@ -127,12 +127,19 @@ class Vault:
         named = {"fields": {part: sorted(values) for part, values in personal.items()}}
         return named if key is None else {**named, "sealed": seal(key, place("journal", tenant, *entry), json.dumps(personal))}
 
-    def open_entry(self, tenant: str, entry: tuple[str, ...], kept: Mapping[str, Any], wrapped: str | None, parent: str | None) -> Any:
-        """Open the personal part of a journal row; None where its key was destroyed."""
+    def open_entry(
+        self, tenant: str, entry: tuple[str, ...], kept: Mapping[str, Any], wrapped: str | None, parent: str | None
+    ) -> Mapping[str, Any] | None:
+        """Open the personal part of a journal row; None where its key was destroyed.
+
+        Args:
+            wrapped, parent: the key, and the tenant's key that it is wrapped under.
+        """
         if "sealed" not in kept or wrapped is None:
             return None
         key = self.subject_key(tenant, key_id(kept["sealed"]), wrapped, parent or "")
-        return json.loads(unseal(key, place("journal", tenant, *entry), kept["sealed"]))
+        found: Mapping[str, Any] = json.loads(unseal(key, place("journal", tenant, *entry), kept["sealed"]))
+        return found
 
     # -- blind index --------------------------------------------------------------------------------------------------------------
 
