@@ -15,6 +15,7 @@ from .shell import Shell, connected
 COMMANDS = {
     "export": ("export", "export_"),
     "import": ("import_", "import_"),
+    "keys": ("keys", "keys"),
     "migrate": ("migrate", "migrate"),
     "plugins": ("plugins", "plugins"),
     "worker": ("worker", "worker"),

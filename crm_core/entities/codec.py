@@ -31,6 +31,7 @@ class Codec:
         lists: the names of its embedded lists.
         sealed: its sealed fields, with their places in ``columns``.
         stored: the columns that are written: ``columns``, then the blind indexes of the sealed fields.
+        subject_field: the reference to whom its sealed and personal values are about; None for itself.
         personal: whether the journal keeps any of its values apart.
         to_row: makes a driver's row, in the order of ``columns``, of a whole record.
         copy: makes an independent record of a whole one, with the same values.
@@ -54,7 +55,7 @@ class Codec:
         self.sealed = tuple((self.columns.index(f.column), f) for f in self.fields.values() if f.options.sealed)
         self.stored = (*self.columns, *(f.blind_column for _, f in self.sealed if f.blind_column))
         self.personal = any(f.apart for f in self.fields.values())
-        self._subject = self.fields[subject] if (subject := entity.__dict__.get("__subject__")) else None
+        self.subject_field = self.fields[subject] if (subject := entity.__dict__.get("__subject__")) else None
         self._normalised = tuple(n for n in self.lists if hasattr(self.fields[n].type, "normalised"))
         self._generator = Generator(entity, self.extensions, self.fields, dialect, unseal)
         self._loaders: dict[frozenset[str], tuple[tuple[str, ...], Loader]] = {}
@@ -92,13 +93,13 @@ class Codec:
 
     def resealed(self, names: Collection[str]) -> Collection[str]:
         """Return what is sealed anew when the fields *names* change: everything sealed, where the record is about somebody else now."""
-        if not self.sealed or self._subject is None or self._subject.name not in names:
+        if not self.sealed or self.subject_field is None or self.subject_field.name not in names:
             return ()
         return [n for n, f in self.fields.items() if f.options.sealed]
 
     def subject(self, record: Any) -> str:
         """Name whom a record's sealed and personal values are about: itself, or what its ``__subject__`` points at."""
-        ref = None if self._subject is None else self.get(record, self._subject.name)
+        ref = None if self.subject_field is None else self.get(record, self.subject_field.name)
         return f"{self.facts.name}/{record.id}" if ref is None else f"{spec(ref.entity).name}/{ref.id}"
 
     def given(self, record: Any, owner: str) -> frozenset[str]:

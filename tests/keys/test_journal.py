@@ -11,7 +11,7 @@ from crm_core import CRM, Actor, Contact, Created, Plugin, Refused, Unreadable, 
 from crm_core.events.journal import history
 from tests.keys.clinic import CLINIC, FULL, IBAN, Patient, Visit
 
-ALL = {"name": "A", "iban": IBAN}
+ALL: dict[str, Any] = {"name": "A", "iban": IBAN}
 
 
 def entries(crm: Any, entity: str, id_: str) -> list[Any]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import Connection, Select, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ...errors import Refused
@@ -44,7 +44,7 @@ class Keyring:
     def __init__(self, vault: Vault, system: SystemTables, now: Any) -> None:
         self._vault = vault
         self._table = system.key
-        self._now = now
+        self.now = now
 
     # -- for writers --------------------------------------------------------------------------------------------------------------
 
@@ -83,6 +83,7 @@ class Keyring:
         return found
 
     def _make(self, connection: Connection, tenant: str, subjects: Sequence[str]) -> dict[str, Key]:
+        self.fence(connection, tenant)
         parent = self.tenant_key(connection, tenant)
         made: dict[str, Key] = {}
         rows = []
@@ -98,11 +99,11 @@ class Keyring:
         return {subject: key for subject, key in made.items() if key.id in known}
 
     def tenant_key(self, connection: Connection, tenant: str) -> Key:
-        """Return a tenant's current key and hold it; make the tenant's keys where there are none."""
-        row = connection.execute(self._own(tenant, "tenant", hold=True)).first()
+        """Return a tenant's current key; make the tenant's keys where there are none."""
+        row = connection.execute(self._own(tenant, "tenant")).first()
         if row is None:
             self.begin(connection, tenant, 1)
-            row = connection.execute(self._own(tenant, "tenant", hold=True)).one()
+            row = connection.execute(self._own(tenant, "tenant")).one()
         return self._vault.tenant_key(tenant, row.id, row.wrapped)
 
     def begin(self, connection: Connection, tenant: str, version: int) -> None:
@@ -121,21 +122,31 @@ class Keyring:
         Args:
             hold: keep them from being replaced until the transaction ends, and make them where there are none.
         """
-        rows = connection.execute(self._own(tenant, "index", OLD, hold=hold)).all()
+        if hold:
+            self.fence(connection, tenant)
+        rows = connection.execute(self._own(tenant, "index", OLD)).all()
         if not rows and hold:
             self.tenant_key(connection, tenant)
-            rows = connection.execute(self._own(tenant, "index", OLD, hold=hold)).all()
+            rows = connection.execute(self._own(tenant, "index", OLD)).all()
         return [IndexKey(r.version, self._vault.index_key(tenant, r.id, r.wrapped, r.parent_wrapped or "")) for r in rows]
 
-    def _own(self, tenant: str, kind: str, *states: str, hold: bool) -> Select[Any]:
+    def fence(self, connection: Connection, tenant: str, *, alone: bool = False) -> None:
+        """Keep a tenant's keys from being replaced until the transaction ends; *alone*, wait for all who do.
+
+        SQLite has one writer anyway. PostgreSQL's advisory locks are fair and write nothing, unlike locks of a row that all would share.
+        """
+        if connection.dialect.name == "postgresql":
+            lock = func.pg_advisory_xact_lock if alone else func.pg_advisory_xact_lock_shared
+            connection.execute(select(lock(func.hashtextextended(f"{self._table.fullname}:{tenant}", 0))))
+
+    def _own(self, tenant: str, kind: str, *states: str) -> Select[Any]:
         table, parent = self._table, self._table.alias("crm_parent")
-        statement = (
+        return (
             select(table.c.id, table.c.version, table.c.wrapped, table.c.state, parent.c.wrapped.label("parent_wrapped"))
             .select_from(table.outerjoin(parent, parent.c.id == table.c.parent))
             .where(table.c.tenant == tenant, table.c.kind == kind, table.c.subject == "", table.c.state.in_([CURRENT, *states]))
             .order_by(table.c.version.desc())
         )
-        return statement.with_for_update(read=True, of=table) if hold else statement
 
     # -- for erasure --------------------------------------------------------------------------------------------------------------
 
@@ -146,17 +157,17 @@ class Keyring:
         for subject in sorted(set(subjects)):
             table = self._table
             mine = (table.c.tenant == tenant, table.c.kind == "subject", table.c.subject == subject)
-            gone = {"wrapped": None, "state": DESTROYED, "until": self._now()}
+            gone = {"wrapped": None, "state": DESTROYED, "until": self.now()}
             if not connection.execute(update(table).where(*mine).values(gone)).rowcount:
                 row = self._row(tenant, "subject", fresh_bytes(8).hex(), None, subject=subject)
-                self._add(connection, [row | {"state": DESTROYED, "until": self._now()}])
+                self._add(connection, [row | {"state": DESTROYED, "until": self.now()}])
 
     # -- rows ---------------------------------------------------------------------------------------------------------------------
 
     def _row(
         self, tenant: str, kind: str, id: str, wrapped: str | None, *, subject: str = "", parent: str | None = None, version: int = 1
     ) -> dict[str, Any]:
-        now: datetime = self._now()
+        now: datetime = self.now()
         return {
             "id": id, "tenant": tenant, "kind": kind, "subject": subject, "version": version, "parent": parent, "wrapped": wrapped,
             "state": CURRENT, "at": now,
