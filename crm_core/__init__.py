@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from .errors import Refused as Refused
     from .errors import SchemaBehind as SchemaBehind
     from .errors import Unavailable as Unavailable
+    from .errors import Unreadable as Unreadable
     from .events.event import Created as Created
     from .events.event import Deleted as Deleted
     from .events.event import Event as Event
@@ -98,6 +99,9 @@ if TYPE_CHECKING:
     from .runtime import Runtime as Runtime
     from .session import Session as Session
     from .storage.changeset import BulkResult as BulkResult
+    from .storage.keys.local import EnvironmentKeys as EnvironmentKeys
+    from .storage.keys.local import FileKeys as FileKeys
+    from .storage.keys.provider import KeyProvider as KeyProvider
     from .storage.rollups import Cell as Cell
     from .timeline import Timeline as Timeline
     from .view360 import PanelView as PanelView
@@ -121,7 +125,7 @@ _HOMES = {
     "entities.values": ("Address", "Email", "Phone"),
     "errors": (
         "CRMError", "CommitOutcomeUnknown", "Conflict", "Denied", "Invalid", "LoadError", "MissingExtra", "MixedCurrency", "NeedsAwait",
-        "NotFound", "NotReadable", "PluginFailed", "ReadOnly", "Refused", "SchemaBehind", "Unavailable",
+        "NotFound", "NotReadable", "PluginFailed", "ReadOnly", "Refused", "SchemaBehind", "Unavailable", "Unreadable",
     ),
     "events.event": ("Created", "Deleted", "Event", "Restored", "Updated"),
     "hooks.core_specs": ("Change", "WriteCtx", "after_write", "before_write", "check_write"),
@@ -136,6 +140,8 @@ _HOMES = {
     "runtime": ("FixedClock", "Runtime"),
     "session": ("Session",),
     "storage.changeset": ("BulkResult",),
+    "storage.keys.local": ("EnvironmentKeys", "FileKeys"),
+    "storage.keys.provider": ("KeyProvider",),
     "storage.rollups": ("Cell",),
     "timeline": ("Timeline",),
     "view360": ("PanelView", "View360"),

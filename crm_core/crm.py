@@ -42,6 +42,7 @@ from .session import Session
 from .storage import idempotency
 from .storage.engine import open_engine
 from .storage.join import joined
+from .storage.keys.manager import Keys
 from .storage.links import Links
 from .storage.migrations import Migrations
 from .storage.rollups import Rollups
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from .permissions.explain import Explanation
     from .permissions.members import Members
     from .scope import Scope
+    from .storage.keys.provider import KeyProvider
     from .timeline import Timeline
     from .view360 import View360
 
@@ -89,6 +91,8 @@ class CRM:
         stuck_after: seconds after which a plugin's function that does not return is named in the log, with its stack, by a thread that
             looks; nothing can interrupt it. None: nobody looks.
         audit: who signs the journal's checkpoints and where they go; see :mod:`crm_core.audit`.
+        keys: where the root keys are, such as ``FileKeys("crm.keys")``: sealed fields, and what is personal in the journal, are
+            encrypted under keys that it wraps. Entities with sealed fields need it.
 
     Raises:
         LoadError: a plugin, role or entity does not fit; the message says which and what to do.
@@ -111,6 +115,7 @@ class CRM:
         safe_mode: bool | None = None,
         stuck_after: float | None = None,
         audit: Audit | None = None,
+        keys: KeyProvider | None = None,
     ) -> None:
         check_many(plugins, "a list of plugins")
         check_many(roles, "a list of roles")
@@ -129,6 +134,7 @@ class CRM:
         self.tables = Tables(
             entities, {e: self.registry.extensions(e) for e in entities}, self.registry.links, prefix=prefix, schema=schema
         )
+        self.keys = Keys(self, keys)
         self.messages = Messages(self.registry.catalogues)
         self.events = EventCodec(entities, self.registry.events.values(), self.registry.extensions)
         self.subscribers = subscribers(self.registry.subscriptions)
@@ -145,7 +151,7 @@ class CRM:
         self.directory = directory
         self._mirror = Mirror(self, directory)
         self.automation = Automation(self)
-        self._codecs = OnDemand(entities, lambda e: Codec(e, self.registry.extensions(e), self.bound.kind))
+        self._codecs = OnDemand(entities, lambda e: Codec(e, self.registry.extensions(e), self.bound.kind, self.keys.unseal))
         self._references = OnDemand(entities, self._referring)
         self.shapes = Shapes(self)
 

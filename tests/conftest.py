@@ -113,16 +113,16 @@ def make_crm(databases: Databases, beside: list[Any]) -> Iterator[MakeCRM]:
 
     made: list[tuple[Any, Database]] = []
 
-    def make(*, plugins: Any = (), prefix: str = "crm_", **options: Any) -> Any:
+    def make(*, plugins: Any = (), prefix: str = "crm_", keys: Any = None, **options: Any) -> Any:
         plugins = [*plugins, *(p for p in beside if p.name not in {given.name for given in plugins})]
 
         def prepare(database: Database) -> None:
-            crm = CRM(database.url, plugins=plugins, prefix=prefix)
+            crm = CRM(database.url, plugins=plugins, prefix=prefix, keys=keys)
             crm.migrate()
             crm.close()
 
         database = databases.reserve()
-        crm = CRM(database.url, plugins=plugins, prefix=prefix, **options)
+        crm = CRM(database.url, plugins=plugins, prefix=prefix, keys=keys, **options)
         databases.fill(database, _schema_of(crm, prefix), prepare)
         made.append((crm, database))
         return crm

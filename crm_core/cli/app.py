@@ -16,6 +16,7 @@ COMMANDS = {
     "audit": ("audit", "audit"),
     "export": ("export", "export_"),
     "import": ("import_", "import_"),
+    "keys": ("keys", "keys"),
     "migrate": ("migrate", "migrate"),
     "plugins": ("plugins", "plugins"),
     "worker": ("worker", "worker"),

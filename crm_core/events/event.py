@@ -14,6 +14,7 @@ import attrs
 
 from ..entities.fields import Ref
 from ..entities.meta import spec
+from ..entities.sealing import ERASED
 from ..errors import Invalid, LoadError, NotReadable, SchemaBehind
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ class EventCodec:
 
         def typed(name: str, value: Any) -> Any:
             field = facts.field(name, added)
-            return value if field is None else structure(facts.name, field, value)
+            return value if field is None or value == ERASED else structure(facts.name, field, value)
 
         part = _PARTS[cls]
         if part == "changes":

@@ -141,7 +141,7 @@ class _Binder:
         if field is None:
             suggestion = closest(name, self.entity.fields)
             raise self.error("rule_unknown_field", entity=self.entity.name, field=name[:60], suggestion=suggestion)
-        if operator is not None and operator not in _OPERATORS[field.kind]:
+        if operator is not None and (operator not in _OPERATORS[field.kind] or field.options.sealed):
             raise self.error("rule_operator", entity=self.entity.name, field=name, kind=field.kind, operator=operator)
         return field
 

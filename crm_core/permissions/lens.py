@@ -16,7 +16,10 @@ from sqlalchemy.util import LRUCache
 
 from ..entities.columns import EntityTable
 from ..errors import Refused
-from . import money_sql  # noqa: F401  # its rules say how money is written
+from . import (
+    money_sql,  # noqa: F401  # its rules say how money is written
+    sealed_sql,  # noqa: F401  # and how sealed values are found
+)
 from .guard import guard
 from .plans import FEW, Form, Planner
 from .prepared import Prepared, driver_rows, prepare

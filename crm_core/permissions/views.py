@@ -15,10 +15,10 @@ from sqlalchemy.sql.compiler import SQLCompiler, StrSQLCompiler
 
 from ..entities.columns import EntityColumn, EntityTable, entity_table
 from ..entities.meta import spec
+from ..entities.sealing import CELL, MASK
 from ..errors import NotReadable, Refused
 from .plans import Form, as_filter, as_opaque, by_first_ids, by_ids
 
-MASK = "***"
 OPTION = "crm_views"
 
 
@@ -67,7 +67,8 @@ class View:
 
     def _shown(self, column: Column[Any]) -> ColumnElement[Any]:
         if column.name not in self.masked:
-            return column
+            shown: ColumnElement[Any] = column.info.get(CELL, column)
+            return shown
         mask: ColumnElement[str] = literal_column(f"'{MASK}'", String())
         return case((column.is_not(None), mask)).label(column.name)
 

@@ -260,7 +260,7 @@ def _named(driver: BaseException, tables: Tables, entity: type[Any] | None) -> C
     for owner, owned in tables.entities.items():
         if owned is table:
             wanted = [c for c in columns if c != "tenant"]
-            fields = [f.name for f in spec(owner).fields.values() if f.column in wanted] or wanted
+            fields = [f.name for f in spec(owner).fields.values() if f.column in wanted or f.blind_column in wanted] or wanted
             details = [Detail(spec(owner).name, name, "not_unique") for name in fields]
             return Conflict("not_unique", details=details, entity=spec(owner).name, field=fields[0])
     for (owner, column), listed in tables.lists.items():

@@ -23,7 +23,8 @@ BUSY_MILLISECONDS = 10_000
 QUEUE_SECONDS = 30.0
 
 # FULL: with NORMAL a power cut loses commits that were acknowledged.
-_SETTINGS = {"foreign_keys": 1, "synchronous": 2, "busy_timeout": BUSY_MILLISECONDS, "trusted_schema": 0}
+# secure_delete: what is deleted or replaced leaves no bytes behind in free pages.
+_SETTINGS = {"foreign_keys": 1, "synchronous": 2, "busy_timeout": BUSY_MILLISECONDS, "trusted_schema": 0, "secure_delete": 1}
 
 logger = logging.getLogger("crm_core.storage")
 

@@ -262,11 +262,12 @@ class Stages:
                 assert old is not None
                 record.version, record.updated_at, record.updated_by = old.version + 1, now, session.actor.id
         records = [c.record for c in work.changes]
+        held = writer.keys(connection, codec, records, fresh=work.op == "create")
         if work.op == "create":
-            writer.insert(connection, codec, records)
+            writer.insert(connection, codec, records, held)
         else:
-            writer.update(connection, codec, records, set().union(*(c.fields for c in work.changes)))
-        writer.journal(connection, session.origin(), self._journal_rows(codec, work))
+            writer.update(connection, codec, records, set().union(*(c.fields for c in work.changes)), held)
+        writer.journal(connection, session.origin(), self._journal_rows(codec, work), held)
         self._crm.rollups.keep(connection, session.actor.tenant, codec, work)
         session._unit.changed()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, Text, text
 from sqlalchemy.types import UserDefinedType
 
 from ..entities.sqltypes import PLAIN_JSON, DecimalType, IdType, InstantType, text_type
@@ -40,6 +40,7 @@ class SystemTables:
     setting: Table
     rollup: Table
     quarantine: Table
+    key: Table
 
 
 def _tenant(*, key: bool = False) -> Column[str]:
@@ -48,6 +49,7 @@ def _tenant(*, key: bool = False) -> Column[str]:
 
 def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
     """Declare them under *prefix* in *metadata*."""
+    current = text("state = 'current'")
     journal = Table(
         f"{prefix}journal",
         metadata,
@@ -211,7 +213,24 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Column("failures", Integer(), nullable=False),
         Column("reason", Text(), nullable=False),
     )
+    key = Table(
+        f"{prefix}key",
+        metadata,
+        Column("id", text_type(16), primary_key=True),
+        _tenant(),
+        Column("kind", text_type(7), nullable=False),
+        Column("subject", text_type(191), nullable=False),
+        Column("version", Integer(), nullable=False),
+        Column("parent", text_type(63)),
+        Column("wrapped", Text()),
+        Column("state", text_type(15), nullable=False),
+        Column("at", InstantType(), nullable=False),
+        Column("until", InstantType()),
+        Index(f"{prefix}key_current", "tenant", "kind", "subject", unique=True, sqlite_where=current, postgresql_where=current),
+        Index(f"{prefix}key_subject", "tenant", "kind", "subject", "state"),
+        Index(f"{prefix}key_parent", "parent"),
+    )
     return SystemTables(
         journal, journal_position, seal, checkpoint, subscription, parking, sequencer, idempotency, member, team_member, directory_state,
-        share, role, setting, rollup, quarantine,
+        share, role, setting, rollup, quarantine, key,
     )  # fmt: skip

@@ -5,21 +5,28 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, text
 
 from ..entities.fields import FieldSpec
 from ..entities.meta import extension_fields, snake, spec
+from ..entities.sealed import place_name
+from ..entities.sealing import CELL, check_sealed
 from ..entities.sqltypes import IdType, text_type, type_of
 from ..errors import LoadError
 from ..hooks.parts import Link
 from ..ondemand import OnDemand
+from .keys.cells import cell
 from .system import SystemTables, system_tables
+
+if TYPE_CHECKING:
+    from .keys.sealer import Sealer
 
 LIVING = text("deleted_at IS NULL")
 
 
+BLIND_LENGTH = 63  # of a blind index: the version of its key, and 32 hexadecimal digits
 LONGEST = 63  # bytes of a name that PostgreSQL keeps
 LONGEST_COLUMN = LONGEST - 6  # SQLAlchemy gives what is longer another label, which the lens would not find
 
@@ -41,10 +48,13 @@ class Tables:
         links: table by link definition: tenant, a, b.
         system: the core's own tables.
         named: physical table by the entity's name.
+        sealer: what seals and opens; None where the CRM has no keys.
 
     Raises:
-        LoadError: ``table_collision``, ``column_too_long``, ``ref_target_missing``, ``link_target_missing``.
+        LoadError: ``table_collision``, ``column_too_long``, ``ref_target_missing``, ``link_target_missing``, and what sealed fields raise.
     """
+
+    sealer: Sealer | None = None
 
     def __init__(
         self,
@@ -92,7 +102,9 @@ class Tables:
         self._owners = {table.name: "" for table in self._metadata.tables.values()}
         for entity, name in self._names.items():
             self._take(name, spec(entity).plugin)
-            for plugin, field in self._fields(entity):
+            fields = list(self._fields(entity))
+            check_sealed(entity, [f for _, f in fields])
+            for plugin, field in fields:
                 self._check_field(plugin, field)
         for (entity, column), plugin in lists.items():
             self._take(self._list_name(entity, column), plugin)
@@ -108,7 +120,7 @@ class Tables:
         self._owners[name] = plugin
 
     def _check_field(self, plugin: str, field: FieldSpec) -> None:
-        for name in field.columns:
+        for name in (*field.columns, *((field.blind_column,) if field.blind_column else ())):
             if len(name.encode()) > LONGEST_COLUMN:
                 raise LoadError("column_too_long", column=name, plugin=plugin or "crm_core", limit=LONGEST_COLUMN)
         if field.kind == "ref" and field.target is not None and field.target not in self._names:
@@ -137,6 +149,9 @@ class Tables:
     def _entity(self, entity: type[Any]) -> Table:
         fields = list(self._fields(entity))
         table = self._table(self._names[entity], *(c for plugin, f in fields for c in self._columns(f, plugin)))
+        for _, field in fields:
+            if field.options.sealed:
+                table.c[field.column].info[CELL] = cell(place_name(entity, field), table, table.c[field.column], self.system.key)
         self._index_fields(entity, table, [f for _, f in fields])
         return table
 
@@ -153,11 +168,12 @@ class Tables:
         nullable = field.nullable or field.name == "deleted_at"
         default = _server_default(field) if field.extension else None
         info = {"plugin": plugin, "field": field}
-        yield Column(
-            field.columns[0], type_of(field), *keys, primary_key=field.kind == "id", nullable=nullable, server_default=default, info=info
-        )
+        type_ = text_type(None) if field.options.sealed else type_of(field)
+        yield Column(field.columns[0], type_, *keys, primary_key=field.kind == "id", nullable=nullable, server_default=default, info=info)
         if field.kind == "money":
             yield Column(field.columns[1], String(3), nullable=nullable, info=info)
+        if field.blind_column is not None:
+            yield Column(field.blind_column, text_type(BLIND_LENGTH), info=info)
 
     def _index_fields(self, entity: type[Any], table: Table, fields: Sequence[FieldSpec]) -> None:
         def index(*columns: str, **kwargs: Any) -> None:
@@ -170,7 +186,9 @@ class Tables:
             index("tenant", "owner", "id")
         for field in fields:
             if field.options.unique:
-                index("tenant", field.column, unique=True, sqlite_where=LIVING, postgresql_where=LIVING)
+                index("tenant", field.blind_column or field.column, unique=True, sqlite_where=LIVING, postgresql_where=LIVING)
+            elif field.blind_column is not None:
+                index("tenant", field.blind_column)
             elif field.options.index:
                 index("tenant", field.column)
             elif field.kind == "ref":
