@@ -27,10 +27,12 @@ class World:
     def __init__(self, crm: Any, admin: Actor, rng: random.Random) -> None:
         self.crm, self.admin, self.rng = crm, admin, rng
         self.table, self.keys = crm.tables.entities[Patient], crm.tables.system.key
+        ids: dict[str, str] = {}
         for tenant in ("main", "other"):
             with crm.session(Actor.system("tests", tenant=tenant)) as s:
                 made = s.create_many([Patient(**{**FULL, "card": f"C-{n}"}) for n in range(3)]).ok
-                self.id = made[0].id if tenant == "main" else self.id
+                ids = {**ids, tenant: made[0].id}
+        self.id = ids["main"]
         with crm.bound.begin(write=False) as connection:
             rows = connection.execute(self.table.select()).all()
             self.rows = {r.id: dict(r._mapping) for r in rows}
@@ -55,7 +57,7 @@ class World:
 
     def key_id(self, name: str) -> str:
         other = self.rng.choice([k["id"] for k in self.wrapped if k["id"] != self.value(name)[2:18]] + ["0" * 16])
-        return self.value(name)[:2] + other + self.value(name)[18:]
+        return str(self.value(name)[:2] + other + self.value(name)[18:])
 
     def cut(self, name: str) -> str:
         return self.value(name)[: self.rng.randrange(len(self.value(name)))]
@@ -177,6 +179,7 @@ def test_a_provider_that_fails_says_so_without_its_words(make_crm: Any, keys: An
     crm.tables.sealer.vault.subject_key.cache_clear()
     provider.down = True
     newcomer = Actor.system("tests", tenant="new")
+    work: Callable[[Any], Any]
     for actor, work in (
         (admin, lambda s: s.get(Patient, made.id)),
         (admin, lambda s: s.create(Patient(**{**FULL, "card": "2"}))),
