@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -19,7 +20,7 @@ from ..permissions.prepared import Prepared, driver_rows, prepare, send
 from .keys.keyring import Held
 from .tables import Tables
 
-NO_KEYS: Held = {}
+NO_KEYS: Held = MappingProxyType({})
 CHUNK = 1_000
 LISTED = 500
 JOURNAL = (
