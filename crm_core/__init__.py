@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from .hooks.measures import Metric as Metric
     from .hooks.measures import Rollup as Rollup
     from .hooks.measures import Source as Source
+    from .hooks.measures import ratio as ratio
     from .hooks.plugin import Plugin as Plugin
     from .hooks.spec import CollectHook as CollectHook
     from .hooks.spec import Ctx as Ctx
@@ -125,7 +126,7 @@ _HOMES = {
     ),
     "events.event": ("Created", "Deleted", "Event", "Restored", "Updated"),
     "hooks.core_specs": ("Change", "WriteCtx", "after_write", "before_write", "check_write"),
-    "hooks.measures": ("Dimension", "Fact", "Measure", "Metric", "Rollup", "Source"),
+    "hooks.measures": ("Dimension", "Fact", "Measure", "Metric", "Rollup", "Source", "ratio"),
     "hooks.plugin": ("Plugin",),
     "hooks.spec": ("CollectHook", "Ctx", "FilterHook", "FirstHook", "VetoHook"),
     "paging": ("Page",),
