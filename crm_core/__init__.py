@@ -98,6 +98,7 @@ if TYPE_CHECKING:
     from .runtime import FixedClock as FixedClock
     from .runtime import Runtime as Runtime
     from .session import Session as Session
+    from .spreadsheet import spreadsheet_safe as spreadsheet_safe
     from .storage.changeset import BulkResult as BulkResult
     from .storage.rollups import Cell as Cell
     from .timeline import Timeline as Timeline
@@ -136,6 +137,7 @@ _HOMES = {
     "query": ("Query",),
     "runtime": ("FixedClock", "Runtime"),
     "session": ("Session",),
+    "spreadsheet": ("spreadsheet_safe",),
     "storage.changeset": ("BulkResult",),
     "storage.rollups": ("Cell",),
     "timeline": ("Timeline",),
