@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from .hooks.measures import Metric as Metric
     from .hooks.measures import Rollup as Rollup
     from .hooks.measures import Source as Source
+    from .hooks.measures import ratio as ratio
     from .hooks.plugin import Plugin as Plugin
     from .hooks.spec import CollectHook as CollectHook
     from .hooks.spec import Ctx as Ctx
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
     from .runtime import FixedClock as FixedClock
     from .runtime import Runtime as Runtime
     from .session import Session as Session
+    from .spreadsheet import spreadsheet_safe as spreadsheet_safe
     from .storage.changeset import BulkResult as BulkResult
     from .storage.keys.local import EnvironmentKeys as EnvironmentKeys
     from .storage.keys.local import FileKeys as FileKeys
@@ -129,7 +131,7 @@ _HOMES = {
     ),
     "events.event": ("Created", "Deleted", "Event", "Restored", "Updated"),
     "hooks.core_specs": ("Change", "WriteCtx", "after_write", "before_write", "check_write"),
-    "hooks.measures": ("Dimension", "Fact", "Measure", "Metric", "Rollup", "Source"),
+    "hooks.measures": ("Dimension", "Fact", "Measure", "Metric", "Rollup", "Source", "ratio"),
     "hooks.plugin": ("Plugin",),
     "hooks.spec": ("CollectHook", "Ctx", "FilterHook", "FirstHook", "VetoHook"),
     "paging": ("Page",),
@@ -139,6 +141,7 @@ _HOMES = {
     "query": ("Query",),
     "runtime": ("FixedClock", "Runtime"),
     "session": ("Session",),
+    "spreadsheet": ("spreadsheet_safe",),
     "storage.changeset": ("BulkResult",),
     "storage.keys.local": ("EnvironmentKeys", "FileKeys"),
     "storage.keys.provider": ("KeyProvider",),

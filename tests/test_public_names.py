@@ -22,7 +22,7 @@ NAMES = """
     OptionalMoneyField Page PanelView Participant Phone Plugin PluginFailed Query ReadOnly Ref Refused Restored Role
     Rollup RuleTrigger RunOutcome Runtime SchemaBehind Session Source Tag Tagging Timeline Unavailable Unreadable
     Updated User VetoHook View360 WriteCtx after_write alias before_write check_write days_between field owner
-    subordinates team valid_currency valid_zone
+    ratio spreadsheet_safe subordinates team valid_currency valid_zone
 """
 RULES = "F Rule actor check criterion everything from_json matches nothing owner related subordinates team to_json"
 

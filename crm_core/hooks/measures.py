@@ -148,3 +148,8 @@ class Metric(Contribution):
     unit: str
     of: tuple[Measure | Source, ...]
     better: Better = "higher"
+
+
+def ratio(part: int, whole: int) -> Decimal | None:
+    """Return *part* of *whole* with two places, half-up; None where there is no whole. In per cent: ``ratio(100 * part, whole)``."""
+    return Decimal((200 * part + whole) // (2 * whole)).scaleb(-2) if whole else None

@@ -17,7 +17,7 @@ from ..entities.fields import FieldSpec
 from ..entities.meta import spec
 from ..errors import Denied, Invalid
 from ..messages import closest
-from .spreadsheet import harmless
+from ..spreadsheet import spreadsheet_safe
 
 if TYPE_CHECKING:
     from ..entities.entity import Entity
@@ -138,14 +138,14 @@ def _cells(field: FieldSpec, value: Any) -> list[str]:
     match field.kind:
         case "list":
             texts = [field.type(**item).index_value for item in sorted(value, key=lambda item: not item.get("primary", False))]
-            return [harmless("; ".join(texts))]
+            return [spreadsheet_safe("; ".join(texts))]
         case "bool":
             return ["true" if value else "false"]
         case "json":
-            return [harmless(json.dumps(value, ensure_ascii=False))]
+            return [spreadsheet_safe(json.dumps(value, ensure_ascii=False))]
         case "int" | "decimal":
             return [str(value)]
-    return [harmless(str(value))]
+    return [spreadsheet_safe(str(value))]
 
 
 def _to_jsonl(file: TextIO, columns: _Columns) -> Callable[[Entity], None]:

@@ -15,8 +15,8 @@ from typing import Any
 import attrs
 
 from ..errors import CRMError, Invalid
+from ..spreadsheet import as_it_was
 from .form import Form, dialect, opened_text
-from .spreadsheet import as_it_was
 from .vcards import card_records
 
 LONGEST = 1 << 20

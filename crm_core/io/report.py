@@ -17,8 +17,8 @@ import attrs
 
 from ..errors import CRMError, Detail, Invalid
 from ..messages import Messages
+from ..spreadsheet import spreadsheet_safe
 from .readers import HEAD, Row
-from .spreadsheet import harmless
 
 KEPT = 100
 _COUNTS = ("rows", "created", "updated", "unchanged", "failed", "blank")
@@ -202,7 +202,7 @@ class _File:
         self._locale = locale
 
     def write(self, row: Row, error: CRMError) -> None:
-        self._rows.writerow([row.line, *(harmless(c) for c in (said(self._messages, error, self._locale), *map(_cell, row.cells)))])
+        self._rows.writerow([row.line, *(spreadsheet_safe(c) for c in (said(self._messages, error, self._locale), *map(_cell, row.cells)))])
 
     def size(self) -> int:
         self._stream.flush()
@@ -232,7 +232,7 @@ def error_file(path: Path | None, columns: Sequence[str], messages: Messages, lo
             stream.truncate(keep)
             stream.seek(0, os.SEEK_END)
         else:
-            csv.writer(stream).writerow([*HEAD, *map(harmless, columns)])
+            csv.writer(stream).writerow([*HEAD, *map(spreadsheet_safe, columns)])
         yield _File(stream, messages, locale)
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 
-from crm_erp_bridge.api import CheckResult, Conflict, Invalid, Ok, Op, OpResult, Page, SchemaField, Throttled
+from crm_erp_bridge.api import CheckResult, Conflict, Connector, Invalid, Ok, Op, OpResult, Page, SchemaField, Throttled
 from crm_erp_bridge.conformance import Rules, Subject
 from tests.erp_bridge.http_desk import START
 from tests.erp_bridge.http_erp import HttpConnector
@@ -107,6 +108,43 @@ class Wavering(HttpConnector):
         return {**super().schema(entity), f"x{self.count[0]}": SchemaField(type="text")}
 
 
+class Trimming(HttpConnector):
+    """Cuts what is long."""
+
+    def apply(self, ops: Sequence[Op]) -> list[OpResult]:
+        cut = [{k: v[:255] if isinstance(v, str) else v for k, v in op.data.items()} for op in ops]
+        return super().apply([attrs.evolve(op, data=data) for op, data in zip(ops, cut, strict=True)])
+
+
+class Snapping(HttpConnector):
+    """Pages through what was there at the first page, and goes on from when it came to the last."""
+
+    def read(self, entity: str, cursor: str | None, until: datetime, limit: int, scope: str) -> Page:
+        if cursor is None:
+            self.rows = super().read(entity, None, until, 10_000, scope).records
+        elif not cursor.startswith("#"):
+            return super().read(entity, cursor, until, limit, scope)
+        start = int(cursor[1:]) if cursor else 0
+        complete = start + limit >= len(self.rows)
+        following = self.check().server_time.isoformat() if complete else f"#{start + limit}"
+        return Page(self.rows[start : start + limit], complete=complete, next=following)
+
+
+class Homebound(HttpConnector):
+    """Works in the thread that it knows."""
+
+    def read(self, entity: str, cursor: str | None, until: datetime, limit: int, scope: str) -> Page:
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("used in another thread")
+        return super().read(entity, cursor, until, limit, scope)
+
+
+class Promising(HttpConnector):
+    """Promises a list of ids and has none."""
+
+    list_ids = Connector.list_ids
+
+
 class Hasty(HttpConnector):
     """Leaves out what is older than the newest it has seen."""
 
@@ -170,9 +208,11 @@ class Modest(HttpConnector):
 FAULTY: list[tuple[int, type[HttpConnector], Callable[[Any], Any]]] = [
     (1, LetsIn, lambda s: Rules().test_rule_01_check_tells_who_answered_and_refuses_strangers(s)),
     (2, Wavering, lambda s: Rules().test_rule_02_the_fields_are_the_same_twice_and_cover_what_is_written(s)),
+    (3, Trimming, lambda s: Rules().test_rule_03_what_is_written_comes_back_as_it_was(s)),
     (4, Lossy, lambda s: Rules().test_rule_04_pages_of_any_size_give_every_record(s, 7)),
     (5, Lossy, lambda s: Rules().test_rule_05_records_of_one_instant_all_arrive_across_a_page_edge(s)),
     (6, Hasty, lambda s: Rules().test_rule_06_what_is_committed_late_arrives_after_all(s)),
+    (7, Snapping, lambda s: Rules().test_rule_07_what_changes_during_a_read_is_in_this_run_or_the_next(s)),
     (8, Lossy, lambda s: Rules().test_rule_08_a_restart_after_each_page_ends_the_same(s)),
     (9, Silent, lambda s: Rules().test_rule_09_a_cursor_that_is_none_is_said_to_be_expired(s)),
     (10, Headless, lambda s: Rules().test_rule_10_a_changed_line_or_address_changes_its_record(s)),
@@ -185,7 +225,9 @@ FAULTY: list[tuple[int, type[HttpConnector], Callable[[Any], Any]]] = [
     (18, Floating, lambda s: Rules().test_rule_18_amounts_are_the_erps_to_the_cent(s)),
     (19, Guessing, lambda s: Rules().test_rule_19_live_questions_have_the_erps_own_answer(s)),
     (20, Hoarding, lambda s: Rules().test_rule_20_memory_stays_flat_however_much_is_read(s)),
+    (21, Homebound, lambda s: Rules().test_rule_21_readers_and_writers_at_once_do_not_disturb_each_other(s)),
     (22, Telling, lambda s: Rules().test_rule_22_nothing_shows_the_secret(s)),
+    (24, Promising, lambda s: Rules().test_rule_24_what_is_promised_is_offered(s)),
 ]
 
 

@@ -55,6 +55,19 @@ def test_c04_orders_invoices_and_payments_of_a_customer_add_up_in_document_and_b
         assert s.query(Invoice).where(Invoice.order.is_not(None)).one().order is not None
 
 
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_c04_what_is_left_of_a_credit_note_lessens_the_balance_whichever_sign_the_erp_gives_it(desk: Desk, sign: str) -> None:
+    desk.drop("customer-1.json", customer("C1"))
+    desk.drop(
+        "invoice-1.json",
+        invoice("1", open="80.00"),
+        invoice("2", kind="C", total=f"{sign}30.00", open=f"{sign}30.00"),
+        invoice("3", kind="C", total=f"{sign}5.00", open=f"{sign}5.00", currency="USD"),
+    )
+    desk.sync.pull()
+    assert history(desk).balance == {"EUR": Money("50.00", "EUR"), "USD": Money("-5.00", "USD")}
+
+
 def test_c04_the_figures_are_those_of_a_walk_over_all_facts(desk: Desk) -> None:
     """Seed 1, 200 orders of 4 customers in 3 currencies, drawn from the CRM's own chance."""
     chance = desk.crm.runtime.random

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from crm_core import ratio
 from crm_core.entities.customer import Account
 from crm_core.errors import LoadError
 from crm_core.hooks.plugin import Plugin
@@ -46,3 +50,14 @@ def test_a_measure_whose_rule_cannot_be_asked_is_refused_when_plugins_load(where
     acme.measure("value", Account, label="v", formula="f", unit="u", where=where)
     error = refused(lambda: Registry([acme]))
     assert (error.code, error.params["field"], error.params["entity"]) == (code, field, "account")
+
+
+@given(st.integers(0, 10**9), st.integers(1, 10**9))
+@example(1, 200)  # 0.005
+@example(2, 3)
+def test_a_ratio_has_two_places_rounded_half_up(part: int, whole: int) -> None:
+    assert str(ratio(part, whole)) == str((Decimal(part) / whole).quantize(Decimal("0.01"), ROUND_HALF_UP))
+
+
+def test_there_is_no_ratio_of_nothing() -> None:
+    assert (ratio(0, 0), ratio(100 * 5, 0)) == (None, None)

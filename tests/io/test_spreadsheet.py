@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from crm_core import Account, Actor
 from crm_core.io import Importer, mapping_of, open_rows
-from crm_core.io.spreadsheet import as_it_was, harmless
+from crm_core.spreadsheet import as_it_was, spreadsheet_safe
 
 IMPORT = Actor.system("import", tenant="main")
 EVIL = [
@@ -38,7 +38,7 @@ EVIL = [
 @given(st.text(st.sampled_from("=+-@\t\r\n' a1＝"), max_size=6) | st.text(max_size=6))
 @example("' '=1")
 def test_what_was_made_harmless_begins_no_formula_and_is_as_it_was_again(text: str) -> None:
-    safe = harmless(text)
+    safe = spreadsheet_safe(text)
     assert safe.lstrip(" ")[:1] not in set("=+-@＝＋－＠\t\r\n") or not safe.strip(" ")
     assert as_it_was(safe) == text
     assert safe in (text, f"'{text}")
@@ -46,7 +46,7 @@ def test_what_was_made_harmless_begins_no_formula_and_is_as_it_was_again(text: s
 
 @pytest.mark.parametrize("text", ["", "Acme", "a=b", "O'Neill", "1-2", "'quoted'", "' x"])
 def test_other_text_is_left_alone(text: str) -> None:
-    assert (harmless(text), as_it_was(text)) == (text, text)
+    assert (spreadsheet_safe(text), as_it_was(text)) == (text, text)
 
 
 def test_rows_that_fail_are_harmless_and_can_be_put_right_and_imported(make_crm: Any, tmp_path: Path) -> None:

@@ -8,12 +8,10 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from crm_core import Money
+from crm_core import Money, spreadsheet_safe
 
 from .periods import Period
 from .reports import Row, Table
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def to_csv(table: Table, *, labelled: bool = False) -> str:
@@ -29,7 +27,7 @@ def to_csv(table: Table, *, labelled: bool = False) -> str:
     head = [table.labels[name] for name in head] if labelled else head
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(head)
+    writer.writerow(map(spreadsheet_safe, head))
     for row in table.rows:
         writer.writerow([*_keys(table, row, labelled), *(_number(row[name]) for name in report.metrics)])
     return out.getvalue()
@@ -50,11 +48,7 @@ def _keys(table: Table, row: Row, labelled: bool) -> list[str]:
     currency = [row.currency or ""] if _has_currency(table) else []
     keys = zip(table.report.by, row.keys, strict=True)
     shown = [table.worded(name, key) if labelled else table.shown(key) for name, key in keys]
-    return [*period, *map(_harmless, shown), *currency]
-
-
-def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return [*period, *map(spreadsheet_safe, shown), *currency]
 
 
 def _number(value: Any) -> str:

@@ -62,11 +62,11 @@ plugin.measure(
     "open_value",
     Invoice,
     of="open_amount",
-    where=~F("open_amount").is_null(),
+    where=~F("open_amount").is_null() & (F("kind") == InvoiceKind.INVOICE),
     at="due_on",
     unit="money",
     label="erp_bridge.metric.open_value",
-    formula="sum of what the ERP says is still to be paid of invoices, by the day on which they are due",
+    formula="sum of what the ERP says is still to be paid of invoices, without credit notes, by the day on which they are due",
     better="lower",
 )
 plugin.measure(

@@ -29,7 +29,7 @@ class PurchaseHistory:
         lifetime_base: in the base currency; None where the ERP leaves one out, or has several.
         invoiced: invoices less credit notes, by currency.
         paid: payments, by currency.
-        balance: what the ERP says is still to be paid, by currency.
+        balance: what the ERP says is still to be paid of invoices, less what is left of credit notes, by currency.
     """
 
     orders: int
@@ -57,6 +57,7 @@ def purchase_history(session: Session, account: Account | Ref[Account]) -> Purch
     counted: Any = select(Order.kind, func.count(), func.min(Order.ordered_on), func.max(Order.ordered_on)).where(*bought)
     kinds = {row[0]: row[1:] for row in session.execute(counted.group_by(Order.kind)).all()}
     orders, first, last = kinds.get(OrderKind.SALE, (0, None, None))
+    left = (Invoice.account == ref, Invoice.open_amount.currency.is_not(None))
     return PurchaseHistory(
         orders=orders,
         returns=kinds.get(OrderKind.RETURN, (0,))[0],
@@ -72,7 +73,10 @@ def purchase_history(session: Session, account: Account | Ref[Account]) -> Purch
             _sums(session, Invoice.total, Invoice.account == ref, Invoice.kind == InvoiceKind.CREDIT_NOTE),
         ),
         paid=_sums(session, Payment.amount, Payment.account == ref),
-        balance=_sums(session, Invoice.open_amount, Invoice.account == ref, Invoice.open_amount.currency.is_not(None)),
+        balance=_less(
+            _sums(session, Invoice.open_amount, *left, Invoice.kind == InvoiceKind.INVOICE),
+            _sums(session, Invoice.open_amount, *left, Invoice.kind == InvoiceKind.CREDIT_NOTE),
+        ),
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any
 
 import attrs
 from sqlalchemy import func, select
 
-from crm_core import Channel, Money, Ref, Session
+from crm_core import Channel, Money, Ref, Session, ratio
 
 from .campaigns import Campaign, CampaignCost, subtree
 from .members import CampaignMember, MemberStatus
@@ -44,7 +44,7 @@ class Figures:
 
     def percent(self, status: MemberStatus) -> Decimal | None:
         """Return who came to a step or further, in per cent of all members with two places, half-up; None without members."""
-        return (Decimal(100 * self.reached(status)) / self.total).quantize(Decimal("0.01"), ROUND_HALF_UP) if self.total else None
+        return ratio(100 * self.reached(status), self.total)
 
     @property
     def cost_per_lead(self) -> Money | None:

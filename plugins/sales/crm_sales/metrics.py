@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from crm_core import Money, days_between
+from crm_core import Money, days_between, ratio
 from crm_core.rules import F
 
 from .opportunities import Opportunity
@@ -124,7 +124,7 @@ _days = plugin.measure(
 @plugin.metric(won, lost, unit="%", label="sales.metric.win_rate")
 def win_rate(won: int, lost: int) -> Decimal | None:
     """Won deals of those won or lost, in per cent with two places, rounded half-up."""
-    return _ratio(100 * won, won + lost)
+    return ratio(100 * won, won + lost)
 
 
 @plugin.metric(won, won_value, unit="money", label="sales.metric.deal_size")
@@ -136,7 +136,7 @@ def deal_size(won: int, won_value: Money) -> Money | None:
 @plugin.metric(_days, _timed, unit="days", label="sales.metric.cycle_time", better="lower")
 def cycle_time(days: int, deals: int) -> Decimal | None:
     """Mean days from opening to closing of won deals, with two places, rounded half-up."""
-    return _ratio(days, deals)
+    return ratio(days, deals)
 
 
 @plugin.metric(open_deals, won_value, won, lost, _days, _timed, unit="money", label="sales.metric.velocity")
@@ -146,7 +146,3 @@ def velocity(open_deals: int, value: Money, won: int, lost: int, days: int, time
         return None
     # n * (value / won) * (won / (won + lost)) / (days / timed), with what cancels out left out.
     return (value * (open_deals * timed) / ((won + lost) * days)).rounded()
-
-
-def _ratio(part: int, whole: int) -> Decimal | None:
-    return Decimal((part * 200 + whole) // (2 * whole)).scaleb(-2) if whole else None

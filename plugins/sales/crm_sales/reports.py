@@ -8,7 +8,7 @@ from typing import Any, Literal
 import attrs
 from sqlalchemy import case, func, select
 
-from crm_core import Money, Ref, Session
+from crm_core import Money, Ref, Session, ratio
 
 from .opportunities import Opportunity, StageHistory
 from .pipeline import Stages, Status
@@ -36,8 +36,7 @@ class WinRate:
 
     @property
     def percent(self) -> Decimal | None:
-        closed = self.won + self.lost
-        return Decimal((self.won * 20_000 + closed) // (2 * closed)).scaleb(-2) if closed else None
+        return ratio(100 * self.won, self.won + self.lost)
 
 
 @attrs.frozen

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
-from crm_core import Fact, Session
+from crm_core import Fact, Session, ratio
 from crm_core.rules import F
 
 from .measuring import BATCH, batches, measure
@@ -52,8 +52,7 @@ def targets_broken(session: Session, since: date | None, until: date | None) -> 
 @plugin.metric(targets_kept, targets_broken, label="service.metric.sla_attainment", unit="%")
 def sla_attainment(kept: int, broken: int) -> Decimal | None:
     """Kept targets of those that are decided, in per cent with two places, rounded half-up."""
-    decided = kept + broken
-    return Decimal((kept * 20_000 + decided) // (2 * decided)).scaleb(-2) if decided else None
+    return ratio(100 * kept, kept + broken)
 
 
 def _targets(session: Session, since: date | None, until: date | None, *, kept: bool) -> Iterator[Fact]:

@@ -1,4 +1,4 @@
-"""Cells that a spreadsheet would run as formulas, made harmless in files we write, and as they were in files we read again."""
+"""Cells that a spreadsheet would run as formulas, made safe in files we write, and as they were in files we read again."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ _STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n")
 _MARK = "'"
 
 
-def harmless(text: str) -> str:
+def spreadsheet_safe(text: str) -> str:
     """Put an apostrophe, the spreadsheets' own mark of text, before what one of them would run."""
     return _MARK + text if _runs(text) else text
 
 
 def as_it_was(text: str) -> str:
-    """Take the apostrophe away that :func:`harmless` put there."""
+    """Take the apostrophe away that :func:`spreadsheet_safe` put there."""
     return text[1:] if text.startswith(_MARK) and _runs(text[1:]) else text
 
 
