@@ -132,14 +132,16 @@ def test_a_mixed_load_with_faults_leaves_nothing_behind(make_crm: MakeCRM, caplo
     worker.stop(timeout=30)
     assert load.wrong == []
     assert threading.active_count() == threads_before
-    assert crm.bound.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a QueuePool
+    assert crm.bound.engine.pool.checkedout() == 0
     check(crm, load)
     half = len(memory) // 2
     growth = sum(memory[half:]) / len(memory[half:]) - sum(memory[2:half]) / len(memory[2:half])
     result = f"{load.done} calls, {faults} faults, {load.doubts} in doubt; 0 lost; memory {growth:+.1f} MB, no connection or thread left"
     bar = "invariants hold; memory, connections and threads flat"
     rows = sum(load.sizes.values())
-    figure(f"R15 soak {SECONDS:.0f} s", database=crm.bound.kind, cases=faults, rows=rows, seed=SEED, result=result, bar=bar, met=growth < 15)
+    figure(
+        f"R15 soak {SECONDS:.0f} s", database=crm.bound.kind, cases=faults, rows=rows, seed=SEED, result=result, bar=bar, met=growth < 15
+    )
     assert growth < 15 or not LONG
 
 
