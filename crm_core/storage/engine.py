@@ -259,8 +259,14 @@ class Bound:
             dbapi = connection.connection.dbapi_connection
             # The host may begin in a listener of its own.
             if not sqlite.in_transaction(dbapi):
-                sqlite.run(dbapi, "BEGIN IMMEDIATE" if write else "BEGIN")
+                self._begin_sqlite(dbapi, write)
             yield
+
+    def _begin_sqlite(self, dbapi: Any, write: bool) -> None:
+        if write and not self.is_async:
+            sqlite.begin_immediate(dbapi)
+        else:
+            sqlite.run(dbapi, "BEGIN IMMEDIATE" if write else "BEGIN")
 
     @contextmanager
     def _prepared(self, connection: Connection, write: bool) -> Iterator[None]:
