@@ -17,6 +17,7 @@ COMMANDS = {
     "import": ("import_", "import_"),
     "migrate": ("migrate", "migrate"),
     "plugins": ("plugins", "plugins"),
+    "policy": ("policy", "policy"),
     "worker": ("worker", "worker"),
 }
 

@@ -160,6 +160,9 @@ def _narrowed(reading: FieldLevel, writing: Iterable[FieldLevel]) -> FieldLevel:
 class Policies:
     """The roles of one CRM, checked; makes and keeps the policies of its actors.
 
+    Attributes:
+        roles: as they were written, plugins' first; without those that tenants define.
+
     Raises:
         LoadError: ``role_taken``, ``role_unknown`` (in ``extends``), ``role_circle``, ``role_entity``, ``role_field``, ``role_masked``,
             ``bad_grant``, or what a rule raises.
@@ -168,7 +171,8 @@ class Policies:
     def __init__(self, declared: Declared, roles: Iterable[Role] = ()) -> None:
         self._declared = declared
         self._specs: dict[str, EntitySpec] = {spec(e).name: spec(e) for e in declared.entities}
-        self._roles = self._bound([*declared.roles, *roles], {}, LoadError)
+        self.roles = (*declared.roles, *roles)
+        self._roles = self._bound(self.roles, {}, LoadError)
         self._tenants: dict[str, dict[str, BoundRole]] = {}
         self._cache: dict[tuple[str, frozenset[str]], Policy] = {}
         self._resolved: dict[tuple[str, frozenset[str]], Policy] = {}
