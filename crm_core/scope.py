@@ -181,9 +181,12 @@ class Scope:
             self.facts.foresee([self.policy.rule(action, type(records[0])) for action in actions], records)
 
     def permitted_stored(self, action: str, record: Entity) -> bool:
-        """Evaluate the rule of an action on a living record as it is stored, whatever the caller's copy says."""
+        """Evaluate the rule of an action on a living record as it is stored, whatever the caller's copy says.
+
+        Of a record that the actor may not read nothing is allowed, as of one that is not there.
+        """
         values = self.facts.related(spec(type(record)).name, record.id)
-        return values is not None and holds(self.policy.rule(action, type(record)), values, self.facts)
+        return values is not None and all(holds(self.policy.rule(a, type(record)), values, self.facts) for a in ("read", action))
 
     def permitted_among(self, action: str, records: Sequence[Entity]) -> list[Entity]:
         """Return those of some stored records of one entity that the actor may do *action* to."""

@@ -19,6 +19,7 @@ COMMANDS = {
     "keys": ("keys", "keys"),
     "migrate": ("migrate", "migrate"),
     "plugins": ("plugins", "plugins"),
+    "policy": ("policy", "policy"),
     "worker": ("worker", "worker"),
 }
 

@@ -161,6 +161,9 @@ def _narrowed(reading: FieldLevel, writing: Iterable[FieldLevel]) -> FieldLevel:
 class Policies:
     """The roles of one CRM, checked; makes and keeps the policies of its actors.
 
+    Attributes:
+        roles: as they were written, plugins' first; without those that tenants define.
+
     Raises:
         LoadError: ``role_taken``, ``role_unknown`` (in ``extends``), ``role_circle``, ``role_entity``, ``role_field``, ``role_masked``,
             ``bad_grant``, or what a rule raises.
@@ -173,7 +176,8 @@ class Policies:
         self._gone: frozenset[str] = frozenset()
         if safe:
             roles, self._gone = fitting(roles, self._specs, lambda role: self._bind(role, LoadError))
-        self._roles = self._bound([*declared.roles, *roles], {}, LoadError)
+        self.roles = (*declared.roles, *roles)
+        self._roles = self._bound(self.roles, {}, LoadError)
         self._tenants: dict[str, dict[str, BoundRole]] = {}
         self._cache: dict[tuple[str, frozenset[str]], Policy] = {}
         self._resolved: dict[tuple[str, frozenset[str]], Policy] = {}

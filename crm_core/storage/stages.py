@@ -13,6 +13,7 @@ from ..errors import Conflict, CRMError, Denied, Detail, Invalid, Refused
 from ..hooks.core_specs import Change, WriteCtx, after_write, before_write, check_write
 from ..hooks.refusals import as_details, by_position
 from ..messages import redact
+from ..permissions.predicates import Related, walk
 from .changeset import Changeset
 from .door import explained
 from .failures import translate
@@ -105,7 +106,15 @@ class Stages:
         for i, change in enumerate(work.changes):
             if i not in errors and not self._permitted(action, change):
                 errors[i] = Denied(action=action, entity=codec.facts.name)
-        return errors
+        return errors | self._pointing_at_unseen(codec, work, action, errors)
+
+    def _pointing_at_unseen(self, codec: Codec, work: Changeset, action: str, errors: Errors) -> Errors:
+        """Say of what is denied that it points at what is not there: a rule on related records answers for no hidden one."""
+        denied = [i for i, e in errors.items() if isinstance(e, Denied)]
+        asked = walk(self._session.policy.rule(action, codec.entity))
+        if not denied or work.op not in ("create", "update") or not any(isinstance(node, Related) for node in asked):
+            return {}
+        return {denied[i]: e for i, e in self._references(codec, work.only(denied)).items()}
 
     def _unwritable(self, codec: Codec, fields: frozenset[str]) -> list[Detail]:
         levels = self._session.policy.fields(codec.entity)
@@ -194,11 +203,11 @@ class Stages:
                 if restored and ref.id not in found and field.options.on_delete == "set_null":
                     codec.set(changes[i].record, name, None)
                     changes[i].fields |= {name}
-                elif field.options.tree and changes[i].old is not None and self._above(codec, field, ref.id, changes[i].record.id):
-                    detail = Detail(codec.facts.name, name, "cyclic_reference", "", {}, work.rows[i])
-                    errors[i] = Invalid(details=[detail, *(errors[i].details if i in errors else ())])
                 elif ref.id not in found:
                     detail = Detail(codec.facts.name, name, "bad_ref", redact(ref.id), {"target": spec(ref.entity).name}, work.rows[i])
+                    errors[i] = Invalid(details=[detail, *(errors[i].details if i in errors else ())])
+                elif field.options.tree and changes[i].old is not None and self._above(codec, field, ref.id, changes[i].record.id):
+                    detail = Detail(codec.facts.name, name, "cyclic_reference", "", {}, work.rows[i])
                     errors[i] = Invalid(details=[detail, *(errors[i].details if i in errors else ())])
                 elif found[ref.id] is not None:
                     record = work.changes[i].record
