@@ -23,6 +23,7 @@ from .errors import Invalid, LoadError
 from .events.event import EventCodec
 from .events.subscription import subscribers
 from .hooks.health import QUARANTINE_AFTER, PluginHealth
+from .hooks.nesting import Sessions
 from .hooks.plugin import Plugin
 from .hooks.registry import Registry
 from .hooks.watchdog import Watchdog
@@ -144,6 +145,7 @@ class CRM:
         self.quarantine = Quarantine(self)
         self.watchdog = None if stuck_after is None else Watchdog(self.registry.contributions(), stuck_after)
         self.audit = Trail(self.bound, self.tables, self.runtime.clock, audit or Audit())
+        self.sessions = Sessions()
         self.links = Links()
         self.shares = Shares()
         self.roles = TenantRoles(self)

@@ -78,7 +78,8 @@ class Host:
         look = self._crm.bound.looking if connection is None else None
         with Unit(begin, write=True, joined=connection is not None, url=self._crm.bound.url, look=look) as unit:
             session = Session(self._crm, actor, Lease(unit), plugin=actor.plugin, chain=chain)
-            yield session
+            with self._crm.sessions.entered(session.hooks):
+                yield session
             if unit.wrote:
                 notify(unit.connection, self.tables)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Connection
 
 from .arguments import check
-from .errors import Invalid
+from .errors import Invalid, Refused
 from .messages import redact
 from .permissions.actor import Actor
 from .session import Session
@@ -37,19 +37,28 @@ def opened(
     write = write and not crm.safe_mode
     if crm.watchdog is not None:
         crm.watchdog.watch()
+    if on is None and write:
+        _refuse_inside_a_plugin(crm)
     begin: Callable[[], AbstractContextManager[Connection]]
     begin = (lambda: _begun(crm, write)) if on is None else (lambda: _joined(crm, on, write))
     with _quarantines_kept(crm, own=on is None and write), Unit(begin, write=write, joined=on is not None, url=crm.bound.url) as unit:
         unit.refusal = "safe_mode" if crm.safe_mode else unit.refusal
         session = Session(crm, actor, Lease(unit), reason=reason, request=request)
         # What a failed session wrote is undone, whether the host goes on or not.
-        with unit.savepoint() if write and unit.joined else nullcontext():
+        with crm.sessions.entered(session.hooks), unit.savepoint() if write and unit.joined else nullcontext():
             if idempotency_key is not None:
                 with at_the_door(unit):
                     unit.keyed = idempotency.begin(session, idempotency_key)
             yield session
             with at_the_door(unit):
                 _finish(session)
+
+
+def _refuse_inside_a_plugin(crm: CRM) -> None:
+    """Refuse what would wait for the transaction beneath it: on SQLite for its lock, on PostgreSQL for the rows that it changed."""
+    part = crm.sessions.running(crm.registry)
+    if part is not None:
+        raise Refused("session_inside_plugin", plugin=part.plugin, function=part.name)
 
 
 @contextmanager

@@ -330,6 +330,7 @@ TEMPLATES: Mapping[str, str] = {
     "serialization_failure": "Another transaction changed the same data at the same time. Nothing was changed; try again.",
     "service_unknown": "No loaded plugin offers the service {given}.[ Did you mean {suggestion}?]",
     "session_closed": "This session has ended. Open another one.",
+    "session_inside_plugin": "{function} of the plugin {plugin} runs inside a transaction and may open no second one. It works in the session that it is given.",
     "setting_unknown": "There is no setting {path}.[ Did you mean {suggestion}?]",
     "settings_invalid": "The settings are not valid.",
     "settings_not_attrs": "The settings of {plugin}, {given}, must be an attrs class.",

@@ -330,6 +330,7 @@ TEMPLATES: Mapping[str, str] = {
     "serialization_failure": "另一事务同时更改了相同的数据。没有任何更改；请重试。",
     "service_unknown": "没有已加载的插件提供服务 {given}。[您是否想用 {suggestion}？]",
     "session_closed": "此会话已结束。请另开会话。",
+    "session_inside_plugin": "插件 {plugin} 的 {function} 正在事务中运行，不能再打开第二个会话。请使用传给它的会话。",
     "setting_unknown": "没有设置 {path}。[您是否想输入 {suggestion}？]",
     "settings_invalid": "设置无效。",
     "settings_not_attrs": "{plugin} 的设置 {given} 必须是 attrs 类。",

@@ -15,6 +15,7 @@ import attrs
 from sqlalchemy import Connection, select
 
 from ..errors import LoopDetected
+from ..hooks.nesting import handle
 from ..hooks.stops import is_the_hosts
 from ..hooks.surroundings import Surroundings
 from .event import Event
@@ -370,11 +371,9 @@ class Run:
                 s.fn(session, entries)
                 return
             seen = [e for e in (self._host.project(session, self._event(entry)) for entry in entries) if e is not None]
-            if not s.batch:
-                for event in seen:
-                    s.fn(session, event)
-            elif seen:
-                s.fn(session, seen)
+            call = partial(s.fn, session) if connection is None else partial(handle, session.hooks, s, session)
+            for given in ([seen] if seen else []) if s.batch else seen:
+                call(given)
         self._host.health.succeeded(s, first.tenant)
 
     def _event(self, entry: Entry) -> Event[Any]:

@@ -39,12 +39,14 @@ class HookState:
         tenant: of the session.
         frames: who runs, outermost first; only the first ``depth`` count.
         depth: how many plugin functions call each other.
+        handles: whether a subscriber runs, in delivery's transaction.
     """
 
     registry: Registry
     tenant: str = "main"
     frames: list[Contribution | None] = attrs.field(factory=_frames, init=False)
     depth: int = attrs.field(default=0, init=False)
+    handles: bool = attrs.field(default=False, init=False)
 
     @property
     def running(self) -> Contribution | None:

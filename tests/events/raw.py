@@ -14,7 +14,9 @@ from crm_core.events.delivery import Delivery
 from crm_core.events.event import EventCodec
 from crm_core.events.parking import Retry
 from crm_core.events.subscription import Subscriber
+from crm_core.hooks.dispatch import HookState
 from crm_core.hooks.health import Health
+from crm_core.hooks.registry import Registry
 from crm_core.runtime import FixedClock, Runtime
 from crm_core.storage.engine import open_engine
 from crm_core.storage.tables import Tables
@@ -36,6 +38,7 @@ class RawSession:
 
     begin: Callable[[], AbstractContextManager[sa.Connection]]
     chain: tuple[str, ...] = ()
+    hooks: HookState = attrs.field(factory=lambda: HookState(Registry([])))
 
     def effect(self, *events: Any) -> None:
         """Leave a trace of having seen *events*."""
