@@ -18,7 +18,7 @@ NAMES = """
     Cell Change Channel CollectHook CommitOutcomeUnknown Conflict Contact Created Ctx Deleted Denied Dimension Direction
     Directory DryRun Email Entity Event ExchangeRate Extension Fact Field FilterHook FirstHook FixedClock ImportRun
     ImportState Interaction Invalid Link ListField LoadError Measure Metric MissingExtra MixedCurrency Money MoneyField
-    NeedsAwait NotFound NotReadable Note OptionalMoneyField Page PanelView Participant Phone Plugin PluginFailed Query
+    NeedsAwait NotFound NotReadable Note OptionalMoneyField Page PanelView Participant Past Phone Plugin PluginFailed Query
     ReadOnly Ref Refused Restored Role Rollup RuleTrigger RunOutcome Runtime SchemaBehind Session Source Tag Tagging
     Timeline Unavailable Updated User VetoHook View360 WriteCtx after_write alias before_write check_write days_between
     field owner subordinates team valid_currency valid_zone

@@ -7,9 +7,9 @@ at execution, so all actors of a shape share one cache of compiled statements.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
-from sqlalchemy import CompoundSelect, Connection, Dialect, Executable, Result, Select, Table, select
+from sqlalchemy import CompoundSelect, Connection, Dialect, Executable, FromClause, Result, Select, Table, select
 from sqlalchemy.engine.interfaces import CompiledCacheType
 from sqlalchemy.exc import ArgumentError, CompileError
 from sqlalchemy.util import LRUCache
@@ -50,13 +50,13 @@ class Lens:
     """
 
     def __init__(
-        self, views: Mapping[EntityTable, View], *, rates: Table | None = None, dialect: Dialect, include_deleted: bool = False
+        self, views: Mapping[EntityTable, View], *, rates: FromClause | None = None, dialect: Dialect, include_deleted: bool = False
     ) -> None:
         self._views = dict(views)
         self._rates = rates
         self._include_deleted = include_deleted
         self.dialect = dialect
-        self._planner = Planner({t: v.physical for t, v in views.items() if v.sets is not None}, self._sees_few)
+        self._planner = Planner({t: cast(Table, v.physical) for t, v in views.items() if v.sets is not None}, self._sees_few)
         self._forms: dict[tuple[Form, EntityTable | None], tuple[Views, CompiledCacheType]] = {}
         self._point, _ = self._form(Form.POINT, None)
 

@@ -5,15 +5,18 @@ All actors whose roles give the same policy share one shape; what differs betwee
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import attrs
 from sqlalchemy import Select, bindparam, select
 
 from ..entities.columns import columns_by_name
-from ..entities.meta import logical_table
+from ..entities.customer import ExchangeRate
+from ..entities.meta import logical_table, spec
 from ..entities.sqltypes import IdType
 from .lens import Lens
+from .past import PastTables
 from .to_sql import SqlEnv, to_sql
 from .views import View
 
@@ -28,31 +31,50 @@ if TYPE_CHECKING:
 
 
 class Shape:
-    """One policy's lens."""
+    """One policy's lens.
 
-    def __init__(self, crm: CRM, policy: Policy) -> None:
+    Args:
+        past: the tables as they were, for a lens on an instant; without them, the tables as they are.
+    """
+
+    def __init__(self, crm: CRM, policy: Policy, past: PastTables | None = None) -> None:
         self._crm = crm
         self.policy = policy
+        self._past = past
+        self._tables = crm.tables.entities if past is None else past.entities
+        self._lists = crm.tables.lists if past is None else past.lists
+        self._views = {e: self._view(e) for e in crm.registry.entities}
         self.lens = Lens(
-            {logical_table(e): self._view(e) for e in crm.registry.entities}, rates=crm.rates, dialect=crm.bound.engine.dialect
+            {logical_table(e): v for e, v in self._views.items()}, rates=self._tables[ExchangeRate], dialect=crm.bound.engine.dialect
         )
         self._readings: dict[type[Any], tuple[Select[Any], Loader]] = {}
         self._gets: dict[type[Any], tuple[Prepared, Loader]] = {}
 
     def _view(self, entity: type[Any]) -> View:
         crm, policy = self._crm, self.policy
-        codec, table = crm.codec(entity), crm.tables.entities[entity]
+        codec, table = crm.codec(entity), self._tables[entity]
         levels = policy.fields(entity)
         rule = policy.rule("read", entity)
         system = crm.tables.system
-        env = SqlEnv(table, crm.tables_by_name, system.member, system.team_member, system.share)
+        env = SqlEnv(table, {spec(e).name: t for e, t in self._tables.items()}, system.member, system.team_member, system.share)
         condition, sets = None, None
         if not policy.is_everything(rule):
-            condition, sets = to_sql(rule, env), to_sql(rule, attrs.evolve(env, form="in"))
+            # Plans are made for tables and their indexes; what is rebuilt has none.
+            condition, sets = to_sql(rule, env), None if self._past else to_sql(rule, attrs.evolve(env, form="in"))
         readable = {c for n, f in codec.fields.items() if levels.get(n, "write") != "none" for c in f.columns}
         masked = {c for n, f in codec.fields.items() if levels.get(n) == "masked" for c in f.columns}
-        lists = {column: t for (e, column), t in crm.tables.lists.items() if e is entity}
+        lists = {column: t for (e, column), t in self._lists.items() if e is entity}
         return View(table, condition, frozenset(readable), frozenset(masked), lists, sets, frozenset(codec.extensions))
+
+    @cached_property
+    def past(self) -> tuple[Shape, PastTables]:
+        """The same policy over the tables as they were, and those."""
+        tables = PastTables(self._crm.tables, self._crm.bound.kind)
+        return Shape(self._crm, self.policy, tables), tables
+
+    def policies(self, entity: type[Any]) -> Any:
+        """Return the condition under which an entity's rows are seen; None where all are."""
+        return self._views[entity].policy
 
     def execute(self, session: Session, statement: Any) -> Result[Any]:
         """Run a statement as the session's actor may see it."""
