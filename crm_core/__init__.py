@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from .hooks.spec import FirstHook as FirstHook
     from .hooks.spec import VetoHook as VetoHook
     from .paging import Page as Page
+    from .past import Past as Past
     from .permissions.actor import Actor as Actor
     from .permissions.actor import Directory as Directory
     from .permissions.actor import User as User
@@ -135,6 +136,7 @@ _HOMES = {
     "hooks.plugin": ("Plugin",),
     "hooks.spec": ("CollectHook", "Ctx", "FilterHook", "FirstHook", "VetoHook"),
     "paging": ("Page",),
+    "past": ("Past",),
     "permissions.actor": ("Actor", "Directory", "User"),
     "permissions.predicates": ("owner", "subordinates", "team"),
     "permissions.roles": ("Role",),

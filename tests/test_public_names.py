@@ -19,7 +19,7 @@ NAMES = """
     Dimension Direction Directory DryRun Email Entity EnvironmentKeys Event ExchangeRate Extension Fact Field
     FileKeys FilterHook FirstHook FixedClock ImportRun ImportState Interaction Invalid KeyProvider Link ListField
     LoadError Measure Metric MissingExtra MixedCurrency Money MoneyField NeedsAwait NotFound NotReadable Note
-    OptionalMoneyField Page PanelView Participant Phone Plugin PluginFailed Query ReadOnly Ref Refused Restored Role
+    OptionalMoneyField Page PanelView Participant Past Phone Plugin PluginFailed Query ReadOnly Ref Refused Restored Role
     Rollup RuleTrigger RunOutcome Runtime SchemaBehind Session Source Tag Tagging Timeline Unavailable Unreadable
     Updated User VetoHook View360 WriteCtx after_write alias before_write check_write days_between field owner
     ratio spreadsheet_safe subordinates team valid_currency valid_zone

@@ -164,7 +164,7 @@ def _matching(session: Session, entity: type[Any], rule: Rule, ids: bool) -> tup
 
     crm, system = session.crm, session.crm.tables.system
     table = crm.tables.entities[entity]
-    env = SqlEnv(table, crm.tables_by_name, system.member, system.team_member, system.share, "in")
+    env = SqlEnv(table, crm.tables.named, system.member, system.team_member, system.share, "in")
     living = [table.c.tenant == session.actor.tenant, table.c.deleted_at.is_(None), to_sql(rule, env)]
     connection, binds = session._unit.connection, session.binds
     count = int(connection.execute(select(func.count()).select_from(table).where(*living), binds).scalar_one())

@@ -7,9 +7,9 @@ at execution, so all actors of a shape share one cache of compiled statements.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
-from sqlalchemy import CompoundSelect, Connection, Dialect, Executable, Result, Select, Table, select
+from sqlalchemy import CompoundSelect, Connection, Dialect, Executable, FromClause, Result, Select, Table, select
 from sqlalchemy.engine.interfaces import CompiledCacheType
 from sqlalchemy.exc import ArgumentError, CompileError
 from sqlalchemy.util import LRUCache
@@ -58,7 +58,7 @@ class Lens:
         views: Mapping[EntityTable, View],
         *,
         limited: Mapping[EntityTable, str],
-        rates: Table | None = None,
+        rates: FromClause | None = None,
         dialect: Dialect,
         include_deleted: bool = False,
     ) -> None:
@@ -66,7 +66,7 @@ class Lens:
         self._rates = rates
         self._include_deleted = include_deleted
         self.dialect = dialect
-        self._planner = Planner(limited, lambda table: views[table].physical, self._sees_few)
+        self._planner = Planner(limited, lambda table: cast(Table, views[table].physical), self._sees_few)
         self._forms: dict[tuple[Form, EntityTable | None], tuple[Views, CompiledCacheType]] = {}
         self._point, _ = self._form(Form.POINT, None)
 

@@ -5,6 +5,7 @@ All actors whose roles give the same policy share one shape; what differs betwee
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -16,6 +17,7 @@ from ..entities.meta import logical_table
 from ..entities.sqltypes import IdType
 from ..ondemand import OnDemand
 from .lens import Lens
+from .past import PastTables
 from .to_sql import SqlEnv, to_sql
 from .views import View
 
@@ -32,32 +34,50 @@ MOST_SHAPES = 1_000
 
 
 class Shape:
-    """One policy's lens."""
+    """One policy's lens.
 
-    def __init__(self, crm: CRM, policy: Policy) -> None:
+    Args:
+        past: the tables as they were, for a lens on an instant; without them, the tables as they are.
+    """
+
+    def __init__(self, crm: CRM, policy: Policy, past: PastTables | None = None) -> None:
         self._crm = crm
         self.policy = policy
+        self._past = past
+        self._tables = crm.tables if past is None else past
         entities = {logical_table(e): e for e in crm.registry.entities}
-        limited = {t: crm.tables.name(e) for t, e in entities.items() if not policy.is_everything(policy.rule("read", e))}
-        views = OnDemand(entities, lambda table: self._view(entities[table]))
-        self.lens = Lens(views, limited=limited, rates=crm.tables.entities[ExchangeRate], dialect=crm.bound.engine.dialect)
+        # Plans are made for tables and their indexes; what is rebuilt has none.
+        seen = () if past is not None else [e for e in entities.values() if not policy.is_everything(policy.rule("read", e))]
+        limited = {logical_table(e): crm.tables.name(e) for e in seen}
+        self._views = OnDemand(entities, lambda table: self._view(entities[table]))
+        self.lens = Lens(self._views, limited=limited, rates=self._tables.entities[ExchangeRate], dialect=crm.bound.engine.dialect)
         self._readings: dict[type[Any], tuple[Select[Any], Loader]] = {}
         self._gets: dict[type[Any], tuple[Prepared, Loader]] = {}
 
     def _view(self, entity: type[Any]) -> View:
         crm, policy = self._crm, self.policy
-        codec, table = crm.codec(entity), crm.tables.entities[entity]
+        codec, table = crm.codec(entity), self._tables.entities[entity]
         levels = policy.fields(entity)
         rule = policy.rule("read", entity)
         system = crm.tables.system
-        env = SqlEnv(table, crm.tables.named, system.member, system.team_member, system.share)
+        env = SqlEnv(table, self._tables.named, system.member, system.team_member, system.share)
         condition, sets = None, None
         if not policy.is_everything(rule):
-            condition, sets = to_sql(rule, env), to_sql(rule, attrs.evolve(env, form="in"))
+            condition, sets = to_sql(rule, env), None if self._past else to_sql(rule, attrs.evolve(env, form="in"))
         readable = {c for n, f in codec.fields.items() if levels.get(n, "write") != "none" for c in f.columns}
         masked = {c for n, f in codec.fields.items() if levels.get(n) == "masked" for c in f.columns}
-        lists = {column: crm.tables.lists[e, column] for e, column in crm.tables.lists if e is entity}
+        lists = {column: self._tables.lists[e, column] for e, column in self._tables.lists if e is entity}
         return View(table, condition, frozenset(readable), frozenset(masked), lists, sets, frozenset(codec.extensions))
+
+    @cached_property
+    def past(self) -> tuple[Shape, PastTables]:
+        """The same policy over the tables as they were, and those."""
+        tables = PastTables(self._crm.tables, self._crm.bound.kind)
+        return Shape(self._crm, self.policy, tables), tables
+
+    def policies(self, entity: type[Any]) -> Any:
+        """Return the condition under which an entity's rows are seen; None where all are."""
+        return self._views[logical_table(entity)].policy
 
     def execute(self, session: Session, statement: Any) -> Result[Any]:
         """Run a statement as the session's actor may see it."""

@@ -70,6 +70,8 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Column("personal", PLAIN_JSON),
         Column("key_id", text_type(63)),
         Index(f"{prefix}journal_record", "record", "version"),
+        # What changed since an instant. It begins with the instant, so that no look-up of one record takes it for a shorter way.
+        Index(f"{prefix}journal_at", "at", "tenant", "entity"),
         sqlite_autoincrement=True,
     )
     # Which transaction wrote the row, for the outcome of a broken commit; only PostgreSQL has it.

@@ -40,6 +40,7 @@ JOURNAL = (
     "personal",
 )
 FORMAT = 1
+LISTED_COLUMNS = ("tenant", "record", "position", "value", "is_primary")
 
 
 @attrs.frozen
@@ -205,15 +206,10 @@ class Writer:
         return f"UPDATE {quote.format_table(table)} SET {sets} WHERE id = {marks[-2]} AND version = {marks[-1]}"
 
     def _insert_list(self, connection: Connection, codec: Codec, name: str, records: Sequence[Any]) -> None:
-        rows = [
-            (record.tenant, record.id, position, value, bool(getattr(item, "primary", False)))
-            for record in records
-            for position, item in enumerate(codec.get(record, name))
-            if (value := item.index_value)
-        ]
+        rows = list_rows(codec, name, records)
         if rows:
             table = self._tables.lists[codec.entity, codec.fields[name].column]
-            self._run(connection, self._insert(table, ("tenant", "record", "position", "value", "is_primary")), rows)
+            self._run(connection, self._insert(table, LISTED_COLUMNS), rows)
 
     def _delete_list(self, connection: Connection, codec: Codec, name: str, ids: Sequence[str]) -> None:
         table = self._tables.lists[codec.entity, codec.fields[name].column]
@@ -247,6 +243,16 @@ class Writer:
                 for r in rows
             ],
         )
+
+
+def list_rows(codec: Codec, name: str, records: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """Return the index rows of an embedded list of records."""
+    return [
+        (record.tenant, record.id, position, value, bool(getattr(item, "primary", False)))
+        for record in records
+        for position, item in enumerate(codec.get(record, name))
+        if (value := item.index_value)
+    ]
 
 
 def created_row(codec: Codec, record: Any, event_id: str) -> JournalRow:

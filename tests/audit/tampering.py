@@ -19,7 +19,7 @@ FAKE = "0192a000-0000-7000-8000-00000000000f"
 # Values that a row never has: every one is a change.
 OTHER: Mapping[str, Any] = {
     "actor": "nobody", "on_behalf_of": "nobody", "plugin": "other", "reason": "another", "request": "r-0", "entity": "other",
-    "record": FAKE, "version": 99, "kind": "account.deleted.v1", "format": 2, "tenant": "third", "payload": {"id": FAKE},
+    "record": FAKE, "version": 99, "kind": "core.other.v1", "format": 2, "tenant": "third", "payload": {"id": FAKE},
 }  # fmt: skip
 
 

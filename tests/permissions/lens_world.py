@@ -299,7 +299,8 @@ class Company:
 
     def lens(self, kind: Kind, **options: Any) -> Lens:
         views = {logical_table(Firm): self.view(Firm, kind.firm, kind), logical_table(Deal): self.view(Deal, kind.deal, kind)}
-        limited = {table: view.physical.name for table, view in views.items() if view.sets is not None}
+        names = {logical_table(e): self.tables.name(e) for e in (Firm, Deal)}
+        limited = {table: names[table] for table, view in views.items() if view.sets is not None}
         return Lens(views, limited=limited, rates=self.tables.entities[ExchangeRate], dialect=self.engine.dialect, **options)
 
     def visible(self, entity: type[Entity], kind: Kind, me: str, tenant: str) -> list[Row]:
