@@ -13,10 +13,14 @@ from ..errors import CRMError
 from .shell import Shell, connected
 
 COMMANDS = {
+    "backup": ("backup", "backup_"),
     "export": ("export", "export_"),
     "import": ("import_", "import_"),
     "migrate": ("migrate", "migrate"),
+    "move": ("move", "move_"),
     "plugins": ("plugins", "plugins"),
+    "restore": ("restore", "restore_"),
+    "tenant": ("tenant", "tenant_"),
     "worker": ("worker", "worker"),
 }
 
