@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from .. import __version__
 from ..crm import CRM
@@ -100,7 +100,7 @@ def _end(crm: CRM, connection: Connection) -> int:
     if crm.bound.kind == "sqlite":
         return end
     given = select(system.journal_position.c.position).where(system.journal_position.c.journal_id == system.journal.c.id)
-    return end + len(connection.execute(select(system.journal.c.id).where(~given.exists())).all())
+    return end + (connection.scalar(select(func.count()).select_from(system.journal).where(~given.exists())) or 0)
 
 
 def _tenants(crm: CRM, connection: Connection) -> Iterable[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from crm_core import CRM, Account, SchemaBehind
 from crm_core.backup import BackupRefused, KeyFile, backup, restore, verify
 from crm_core.events.subscription import Fenced, advance, lease
 from crm_core.storage.backup.layout import MADE_ANEW, Layout, named
+from tests.backup.conftest import Empty
 from tests.backup.world import counts, fill, journal, lab, plain, raw, system
 from tests.conftest import MakeCRM
 from tests.databases import Database, Databases, PostgresDatabases, SQLiteDatabases
@@ -22,35 +22,7 @@ from tests.databases import Database, Databases, PostgresDatabases, SQLiteDataba
 _MADE = ("journal", "journal_position", "sequencer", "subscription")
 
 
-@pytest.fixture
-def key(tmp_path: Path) -> KeyFile:
-    return KeyFile.create(tmp_path / "key")
-
-
-@pytest.fixture
-def crm(make_crm: MakeCRM) -> CRM:
-    made: CRM = make_crm(plugins=[lab])
-    fill(made)
-    return made
-
-
-@pytest.fixture
-def empty(databases: Databases) -> Iterator[Callable[[], CRM]]:
-    """Make CRMs on databases in which there is nothing yet."""
-    made: list[tuple[CRM, Database]] = []
-
-    def make() -> CRM:
-        database = databases.create()
-        made.append((CRM(database.url, plugins=[lab]), database))
-        return made[-1][0]
-
-    yield make
-    for crm, database in made:
-        crm.close()
-        databases.drop(database)
-
-
-def test_c74_a_restored_crm_is_the_one_of_the_backup(crm: CRM, empty: Callable[[], CRM], key: KeyFile, tmp_path: Path) -> None:
+def test_c74_a_restored_crm_is_the_one_of_the_backup(crm: CRM, empty: Empty, key: KeyFile, tmp_path: Path) -> None:
     before, kept, told = raw(crm, without=_MADE), plain(crm), journal(crm)
     done = backup(crm, tmp_path / "all.crm", key)
     assert (done.position, done.entries) == (len(told), len(told))
@@ -66,7 +38,7 @@ def test_c74_a_restored_crm_is_the_one_of_the_backup(crm: CRM, empty: Callable[[
     assert {(row[1], row[4]) for row in journal(other)[len(told) :]} <= {("acme", "core.restored.v1"), ("main", "core.restored.v1")}
 
 
-def test_c74_a_restored_crm_goes_on(crm: CRM, empty: Callable[[], CRM], key: KeyFile, tmp_path: Path) -> None:
+def test_c74_a_restored_crm_goes_on(crm: CRM, empty: Empty, key: KeyFile, tmp_path: Path) -> None:
     """What was not delivered is, once; what was, is not again; new rows come behind the highest."""
     backup(crm, tmp_path / "all.crm", key)
     other = empty()
@@ -142,7 +114,7 @@ def test_c74_force_puts_the_backup_in_the_place_of_what_is_there(crm: CRM, key: 
 
 
 def test_c74_rows_that_do_not_read_back_as_they_were_are_not_committed(
-    crm: CRM, empty: Callable[[], CRM], key: KeyFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    crm: CRM, empty: Empty, key: KeyFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A database that keeps something else than it was given: a trigger of the host's changes a name."""
     backup(crm, tmp_path / "all.crm", key)
