@@ -11,7 +11,7 @@ from crm_core import CRM
 from crm_core.backup import KeyFile
 from tests.backup.world import fill, lab
 from tests.conftest import MakeCRM
-from tests.databases import Database, Databases
+from tests.databases import Databases
 
 Empty = Callable[[], CRM]
 
@@ -29,16 +29,16 @@ def crm(make_crm: MakeCRM) -> CRM:
 
 
 @pytest.fixture
-def empty(databases: Databases) -> Iterator[Empty]:
-    """Make CRMs on databases in which there is nothing yet."""
-    made: list[tuple[CRM, Database]] = []
+def empty(make_crm: MakeCRM) -> Empty:
+    """Make CRMs whose tables are there and have no rows."""
+    return lambda: make_crm(plugins=[lab])
 
-    def make() -> CRM:
-        database = databases.create()
-        made.append((CRM(database.url, plugins=[lab]), database))
-        return made[-1][0]
 
-    yield make
-    for crm, database in made:
-        crm.close()
-        databases.drop(database)
+@pytest.fixture
+def bare(databases: Databases) -> Iterator[CRM]:
+    """A CRM on a database in which there is nothing at all."""
+    database = databases.create()
+    crm = CRM(database.url, plugins=[lab])
+    yield crm
+    crm.close()
+    databases.drop(database)

@@ -22,12 +22,12 @@ from tests.databases import Database, Databases, PostgresDatabases, SQLiteDataba
 _MADE = ("journal", "journal_position", "sequencer", "subscription")
 
 
-def test_c74_a_restored_crm_is_the_one_of_the_backup(crm: CRM, empty: Empty, key: KeyFile, tmp_path: Path) -> None:
+def test_c74_a_restored_crm_is_the_one_of_the_backup(crm: CRM, bare: CRM, key: KeyFile, tmp_path: Path) -> None:
     before, kept, told = raw(crm, without=_MADE), plain(crm), journal(crm)
     done = backup(crm, tmp_path / "all.crm", key)
     assert (done.position, done.entries) == (len(told), len(told))
     assert verify(tmp_path / "all.crm", key) == done
-    other = empty()
+    other = bare
     restore(other, tmp_path / "all.crm", key)
     assert raw(other, without=_MADE) == before
     assert (plain(other), plain(other, "acme")["Thing"][0]["name"]) == (kept, "whole")
