@@ -165,6 +165,12 @@ class Unavailable(CRMError):
     default_code, status = "unavailable", 503
 
 
+class BackupRefused(CRMError):
+    """A backup is damaged or does not open with this key, or a target is not one that it may be restored into. Nothing was changed."""
+
+    default_code, status = "backup_refused", 422
+
+
 class LoadError(CRMError):
     """The CRM cannot start as configured: a plugin, role, hook or entity is wrong. Raised by ``CRM(...)``."""
 

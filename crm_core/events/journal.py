@@ -129,10 +129,10 @@ def _select(connection: Connection, tables: Tables, *, outer: bool = False) -> t
 
 
 def last_position(connection: Connection, tables: Tables) -> int:
-    """Return the highest position that was given, 0 in an empty journal."""
+    """Return the highest position that was given, 0 in a journal that is empty or has only a tenant's history from a backup."""
     sqlite = connection.dialect.name == "sqlite"
     column = tables.system.journal.c.id if sqlite else tables.system.journal_position.c.position
-    return int(connection.execute(select(func.coalesce(func.max(column), 0))).scalar_one())
+    return max(int(connection.execute(select(func.coalesce(func.max(column), 0))).scalar_one()), 0)
 
 
 def _filtered(statement: Select[Any], tables: Tables, tenant: str | None, names: Collection[str] | None) -> Select[Any]:
@@ -220,17 +220,20 @@ def changes(
     *,
     since: datetime | None = None,
     until: datetime | None = None,
-    after: int = 0,
+    after: int | None = None,
     limit: int = 500,
 ) -> list[Entry]:
-    """Return the entries of one name (``account.updated``) behind the row *after*, in the order they were written.
+    """Return the entries of one name (``account.updated``), in the order they were written.
 
     Args:
+        after: those behind this row; None: from the first one on.
         since, until: the instants between which to look, the first included.
     """
     journal = tables.system.journal
     statement, _ = _select(connection, tables, outer=True)
-    statement = _filtered(statement, tables, tenant, [name]).where(journal.c.id > after)
+    statement = _filtered(statement, tables, tenant, [name])
+    if after is not None:
+        statement = statement.where(journal.c.id > after)
     if since is not None:
         statement = statement.where(journal.c.at >= since)
     if until is not None:

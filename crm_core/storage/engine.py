@@ -133,6 +133,8 @@ class Bound:
         self.engine = self._given.execution_options(**options)
         self._reading = self._given.execution_options(**options, postgresql_readonly=True) if options else self.engine
         self._looking = self._given.execution_options(isolation_level="AUTOCOMMIT") if options else self.engine
+        still = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        self._still = self._given.execution_options(**still) if options else self.engine
         self._queue = sqlite.queue_of(self._given.url.database) if self.kind == "sqlite" else None
         # One connection for all: even readers must take turns.
         self.shared = isinstance(self._given.pool, StaticPool)
@@ -160,6 +162,19 @@ class Bound:
         """
         here = self._reachable()
         with typed(write=write, at=here.url), here._turn(write), here._opened(write, None if unlimited else here._seconds) as connection:
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Open a reading transaction in which the database stands still, however long it takes; no writer waits for it.
+
+        A database in memory has one connection alone, on which all wait.
+
+        Raises:
+            Unavailable, NeedsAwait: as :meth:`begin`.
+        """
+        here = self._reachable()
+        with typed(write=False, at=here.url), here._turn(False), here._opened(False, None, still=True) as connection:
             yield connection
 
     @contextmanager
@@ -239,8 +254,9 @@ class Bound:
         return self._queue.turn(asynchronous=self.is_async)
 
     @contextmanager
-    def _opened(self, write: bool, seconds: float | None) -> Iterator[Connection]:
-        with (self.engine if write else self._reading).connect() as connection:
+    def _opened(self, write: bool, seconds: float | None, *, still: bool = False) -> Iterator[Connection]:
+        engine = self._still if still else self.engine if write else self._reading
+        with engine.connect() as connection:
             self._check(connection)
             begun = self._begun(connection, write) if self.kind == "sqlite" else nullcontext()
             with begun, limited(connection, seconds):
