@@ -24,7 +24,7 @@ from tests.conftest import MakeCRM
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = bool(os.environ.get("CRM_TRUST_LONG"))
-ROWS = 60_000 if LONG else 1_500
+ROWS = 60_000 if LONG else 1_000
 PER_SECOND = 200
 PAUSE_MS = 100
 
