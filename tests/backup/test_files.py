@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import random
 import stat
@@ -13,7 +14,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from crm_core.backup import BackupRefused, KeyFile, Manifest, verify
+from crm_core.backup import BackupRefused, KeyFile, KeyWrapper, Manifest, verify
 from crm_core.errors import CRMError, Unavailable
 from crm_core.storage.backup.archive import whole, write
 from crm_core.storage.backup.reading import Rows
@@ -37,7 +38,7 @@ def made(key: KeyFile | None, seed: int = 1) -> bytes:
     return file.getvalue()
 
 
-def refused(path: Path, data: bytes, key: KeyFile | None) -> str:
+def refused(path: Path, data: bytes, key: KeyWrapper | None) -> str:
     """Return the code of the error that this file's reader meets; empty where there is none."""
     path.write_bytes(data)
     try:
@@ -109,25 +110,27 @@ def test_r13_a_host_gives_a_key_of_its_own(tmp_path: Path, key: KeyFile) -> None
 
     @attrs.define
     class Service:
-        asked: list[Mapping[str, str]]
+        asked: list[bytes]
 
-        def wrap(self, key: bytes, context: Mapping[str, str]) -> bytes:
+        def wrap(self, key: bytes, context: bytes) -> bytes:
             self.asked.append(context)
             return key[::-1]
 
-        def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes:
-            self.asked.append(context)
+        def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
+            if self.asked[0] != context:
+                raise KeyError(context)
             return wrapped[::-1]
 
-        def describe(self) -> str:
-            return "service/7"
+        def describe(self) -> Mapping[str, str]:
+            return {"kind": "service", "current": "seven"}
 
     service, file = Service([]), io.BytesIO()
     manifest = write(file, HEAD, tables(1), service)
     (tmp_path / "one.crm").write_bytes(file.getvalue())
     assert verify(tmp_path / "one.crm", service) == manifest
-    assert service.asked == [{"purpose": "backup", "at": HEAD.at.isoformat()}] * 2
-    assert b'"by": "service/7"' in file.getvalue()
+    assert json.loads(service.asked[0]) == {"purpose": "backup", "at": HEAD.at.isoformat()}
+    assert b'"current": "seven"' in file.getvalue()
+    assert refused(tmp_path / "one.crm", file.getvalue(), Service([b"another"])) == "backup_wrong_key"
 
 
 def test_r13_an_encrypted_file_holds_nothing_that_can_be_read(key: KeyFile) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,16 +19,20 @@ _NONCE = 12
 class KeyWrapper(Protocol):
     """Wraps and unwraps keys without giving its own away: a key file, or a key management service."""
 
-    def wrap(self, key: bytes, context: Mapping[str, str]) -> bytes:
-        """Encrypt *key*, bound to *context*."""
+    def wrap(self, key: bytes, context: bytes) -> bytes:
+        """Encrypt *key*, with *context* as additional authenticated data."""
         ...
 
-    def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes:
-        """Return the key again; raise a ``CRMError`` where key, context or *wrapped* are not those of before."""
+    def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
+        """Return the key again.
+
+        Raises:
+            Exception: key, context or *wrapped* are not those of before.
+        """
         ...
 
-    def describe(self) -> str:
-        """Say which key it is, without its secret."""
+    def describe(self) -> Mapping[str, str]:
+        """Say which key it is, for people to read, without its secret."""
         ...
 
 
@@ -74,26 +77,22 @@ class KeyFile:
             os.fsync(file.fileno())
         return cls(path)
 
-    def wrap(self, key: bytes, context: Mapping[str, str]) -> bytes:
+    def wrap(self, key: bytes, context: bytes) -> bytes:
         """Encrypt *key* by AES-256-GCM, bound to *context*."""
         nonce = os.urandom(_NONCE)
-        return nonce + AESGCM(self._key).encrypt(nonce, key, _bound(context))
+        return nonce + AESGCM(self._key).encrypt(nonce, key, context)
 
-    def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes:
+    def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
         """Return the key again.
 
         Raises:
             BackupRefused: ``backup_wrong_key``.
         """
         try:
-            return AESGCM(self._key).decrypt(wrapped[:_NONCE], wrapped[_NONCE:], _bound(context))
+            return AESGCM(self._key).decrypt(wrapped[:_NONCE], wrapped[_NONCE:], context)
         except (InvalidTag, ValueError):
-            raise BackupRefused("backup_wrong_key", key=self.describe()) from None
+            raise BackupRefused("backup_wrong_key", key=self._path.name) from None
 
-    def describe(self) -> str:
+    def describe(self) -> Mapping[str, str]:
         """Name the file."""
-        return self._path.name
-
-
-def _bound(context: Mapping[str, str]) -> bytes:
-    return json.dumps(dict(context), sort_keys=True).encode()
+        return {"kind": "file", "current": self._path.name}

@@ -21,7 +21,7 @@ from typing import IO, Any, Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ...errors import BackupRefused
+from ...errors import BackupRefused, CRMError
 from .keys import KeyWrapper
 
 MAGIC = b"crm-backup 1\n"
@@ -84,7 +84,7 @@ class SealedWriter:
         head: dict[str, Any] = {"cipher": _NONE if key is None else _AES, "prefix": self._prefix.hex(), "context": dict(context)}
         own = AESGCM.generate_key(256)
         if key is not None:
-            head |= {"key": base64.b64encode(key.wrap(own, context)).decode(), "by": key.describe()}
+            head |= {"key": base64.b64encode(key.wrap(own, _bound(context))).decode(), "by": dict(key.describe())}
         text = json.dumps(head, sort_keys=True).encode()
         start = MAGIC + len(text).to_bytes(4, "big") + text
         digest = hashlib.sha256(start).digest()
@@ -186,4 +186,13 @@ def _opened(cipher: object, key: KeyWrapper | None, wrapped: bytes, context: Map
         raise BackupRefused("backup_damaged", where="head")
     if key is None:
         raise BackupRefused("backup_key_needed")
-    return _Encrypted(key.unwrap(wrapped, context), head)
+    try:
+        return _Encrypted(key.unwrap(wrapped, _bound(context)), head)
+    except CRMError:
+        raise
+    except Exception as e:
+        raise BackupRefused("backup_wrong_key", key=key.describe().get("current", "")) from e
+
+
+def _bound(context: Mapping[str, str]) -> bytes:
+    return json.dumps(dict(context), sort_keys=True).encode()
