@@ -115,7 +115,8 @@ def test_r13_a_backup_under_writers_is_of_one_moment_and_drills(filled: CRM, key
     assert done.rows == manifest.rows
     pause, usual = (1000 * max(took, default=0.0) for took in (during, writer.took[:before]))
     print(
-        f"\nR13 {filled.bound.kind}: {manifest.rows} rows of {size:.0f} MB in a file of {path.stat().st_size / 1e6:.1f} MB, backup {seconds:.2f} s, drill {done.seconds:.1f} s,"
+        f"\nR13 {filled.bound.kind}: {manifest.rows} rows of {size:.0f} MB, a file of {path.stat().st_size / 1e6:.1f} MB,"
+        f" backup {seconds:.2f} s, drill {done.seconds:.1f} s,"
         f" {len(during) / seconds:.0f} commits/s meanwhile (aim {PER_SECOND}), longest {pause:.0f} ms, before it {usual:.0f} ms"
     )
     if LONG:
