@@ -17,9 +17,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 def with_key(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the option ``--key``."""
-    return click.option("--key", metavar="FILE", type=FILE, envvar="CRM_BACKUP_KEY", help="The key file, of crm keys create.")(
-        command
-    )
+    return click.option("--key", metavar="FILE", type=FILE, envvar="CRM_BACKUP_KEY", help="The key file, of crm keys create.")(command)
 
 
 def key_of(path: Path | None) -> FileKeys | None:

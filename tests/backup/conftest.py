@@ -10,7 +10,7 @@ import pytest
 from crm_core import CRM, FileKeys
 from tests.backup.world import fill, lab
 from tests.conftest import MakeCRM
-from tests.databases import Databases
+from tests.databases import Database, Databases
 
 Empty = Callable[[], CRM]
 
@@ -20,11 +20,21 @@ def key(tmp_path: Path) -> FileKeys:
     return FileKeys.create(tmp_path / "key")
 
 
+def _prepare(database: Database) -> None:
+    crm = CRM(database.url, plugins=[lab])
+    crm.migrate()
+    fill(crm)
+    crm.close()
+
+
 @pytest.fixture
-def crm(make_crm: MakeCRM) -> CRM:
-    made: CRM = make_crm(plugins=[lab])
-    fill(made)
-    return made
+def crm(databases: Databases) -> Iterator[CRM]:
+    """A CRM that is filled: a copy of one that was filled once."""
+    database = databases.copy_of("filled for tests of backups", _prepare)
+    crm = CRM(database.url, plugins=[lab])
+    yield crm
+    crm.close()
+    databases.drop(database)
 
 
 @pytest.fixture

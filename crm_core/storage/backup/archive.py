@@ -42,6 +42,7 @@ class Manifest:
         position: the journal's last position in it; what came later is not in it.
         tables: rows and checksum by table.
         tenants: whose rows there are.
+        heads: the end of each tenant's chain of seals, where the journal is sealed.
     """
 
     version: str
@@ -53,6 +54,7 @@ class Manifest:
     position: int
     tables: Mapping[str, Count] = attrs.field(factory=dict)
     tenants: tuple[str, ...] = ()
+    heads: Mapping[str, str] = attrs.field(factory=dict)
 
     @property
     def rows(self) -> int:
