@@ -130,7 +130,7 @@ class CRM:
         self.policies = Policies(self.registry, roles)
         self.policies.check_grants(plugin.name for plugin in self.registry.plugins)
         self.migrations = Migrations(self.bound, self.tables, self.registry, lambda c: self.delivery.register(c))
-        self.audit = Trail(self.bound, self.tables, self.runtime.clock, audit or Audit())
+        self.audit = Trail(self, audit or Audit())
         self.links = Links()
         self.shares = Shares()
         self.roles = TenantRoles(self)

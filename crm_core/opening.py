@@ -36,16 +36,24 @@ def opened(
     _check_text(reason=reason, request=request)
     begin: Callable[[], AbstractContextManager[Connection]]
     begin = (lambda: _begun(crm, write)) if on is None else (lambda: joined(crm.bound, on, write=write))
-    with Unit(begin, write=write, joined=on is not None, url=crm.bound.url) as unit:
-        session = Session(crm, actor, Lease(unit), reason=reason, request=request)
-        # What a failed session wrote is undone, whether the host goes on or not.
-        with unit.savepoint() if write and unit.joined else nullcontext():
-            if idempotency_key is not None:
+    unit, kept = Unit(begin, write=write, joined=on is not None, url=crm.bound.url), False
+    try:
+        with unit:
+            session = Session(crm, actor, Lease(unit), reason=reason, request=request)
+            # What a failed session wrote is undone, whether the host goes on or not.
+            with unit.savepoint() if write and unit.joined else nullcontext():
+                if idempotency_key is not None:
+                    with at_the_door(unit):
+                        unit.keyed = idempotency.begin(session, idempotency_key)
+                yield session
                 with at_the_door(unit):
-                    unit.keyed = idempotency.begin(session, idempotency_key)
-            yield session
-            with at_the_door(unit):
-                _finish(session)
+                    _finish(session)
+        kept = write or unit.joined
+    finally:
+        # Who read sensitive fields and then failed has read them.
+        if unit.reads and not kept and not unit.joined:
+            with crm.bound.begin() as connection:
+                unit.reads.journal(crm, connection)
 
 
 @contextmanager
@@ -77,6 +85,8 @@ def transacted(crm: CRM, actor: Actor, work: Callable[[Session], R], retries: in
 
 def _finish(session: Session) -> None:
     unit = session._unit
+    if unit.reads and (unit.write or unit.joined):
+        unit.reads.journal(session.crm, unit.connection)
     if unit.keyed is not None:
         idempotency.finish(session, unit.keyed)
     if unit.wrote:

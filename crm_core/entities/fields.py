@@ -108,6 +108,7 @@ class FieldOptions:
     sealed: bool = False
     searchable: bool = False
     pii: bool = False
+    sensitive: bool = False
     read_only: bool = False
     tree: bool = False
 
@@ -130,6 +131,7 @@ def field(
     sealed: bool = False,
     searchable: bool = False,
     pii: bool = False,
+    sensitive: bool = False,
     read_only: bool = False,
     tree: bool = False,
 ) -> Any:
@@ -148,6 +150,7 @@ def field(
         index: an index on (tenant, field).
         on_delete: what the deletion of the record a ``Ref`` points at does: ``protect`` refuses it, ``set_null``, ``cascade``.
         sealed, searchable, pii: classification, for encryption, search and privacy features.
+        sensitive: who reads it is journalled (``core.read.v1``): which user, which records, when.
         read_only: callers cannot set it; hooks and elevated code of its plugin can.
         tree: a ``Ref`` to the own entity that leads upwards, so that no record may stand above itself.
     """
@@ -170,6 +173,7 @@ def field(
         sealed=sealed,
         searchable=searchable,
         pii=pii,
+        sensitive=sensitive,
         read_only=read_only,
         tree=tree,
     )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from sqlalchemy import Connection, Select, func, literal, select
 
+from ..permissions.plans import as_filter
+
 if TYPE_CHECKING:
     from ..storage.tables import Tables
 
@@ -165,6 +167,15 @@ def histories(connection: Connection, tables: Tables, tenant: str, records: Coll
         entry = _entry(row)
         found[entry.record].append(entry)
     return found
+
+
+def since(connection: Connection, tables: Tables, tenant: str, records: Collection[str], at: datetime) -> list[Entry]:
+    """Return what the journal holds of some records from behind an instant on, the oldest first."""
+    journal = tables.system.journal
+    statement, _ = _select(connection, tables, outer=True)
+    # Records choose the index, not the instant.
+    statement = statement.where(journal.c.record.in_(records), journal.c.tenant == tenant, as_filter(journal.c.at > at))
+    return [_entry(row) for row in connection.execute(statement.order_by(journal.c.id))]
 
 
 def of_request(

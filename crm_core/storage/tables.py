@@ -38,6 +38,7 @@ class Tables:
         entities: physical table by entity class.
         lists: index table by (entity, field) of each embedded list: tenant, record, value, is_primary.
         links: table by link definition: tenant, a, b.
+        sensitive: names of the fields whose reads are journalled, by entity.
         system: the core's own tables.
     """
 
@@ -57,6 +58,7 @@ class Tables:
         self.entities: dict[type[Any], Table] = {}
         self.lists: dict[tuple[type[Any], str], Table] = {}
         self.links: dict[Any, Table] = {}
+        self.sensitive: dict[type[Any], frozenset[str]] = {}
         for table in self.metadata.tables.values():
             table.info["plugin"] = ""
         names = {entity: self._physical_name(entity) for entity in entities}
@@ -89,6 +91,9 @@ class Tables:
         self.entities[entity] = table
         every = [*facts.fields.values(), *(f for e in extensions for f in extension_fields(e).values())]
         self._index_fields(entity, table, every)
+        sensitive = frozenset(f.column if f.extension else f.name for f in every if f.options.sensitive)
+        if sensitive:
+            self.sensitive[entity] = sensitive
         for field in every:
             if field.kind == "list":
                 self._add_list(entity, table, field)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from ..errors import ReadOnly
 from ..permissions.prepared import CLOCK, send
 from .failures import typed
+from .reads import Reads
 
 if TYPE_CHECKING:
     from .idempotency import Keyed
@@ -36,6 +37,7 @@ class Unit:
         begun: whether the transaction has begun.
         epoch: grows with every write and every undoing, so what was read before may be out of date.
         undone: what to call when something of this transaction is undone.
+        reads: what its sessions read of sensitive fields.
         hosts_failure: the database's error at what the host's ORM session had to flush first.
     """
 
@@ -59,6 +61,7 @@ class Unit:
         self.wrote = False
         self.epoch = 0
         self.undone: list[Callable[[], None]] = []
+        self.reads = Reads()
         self.closed = False
         self._depth = 0
         self.keyed: Keyed | None = None
