@@ -144,7 +144,7 @@ class CRM:
         self.migrations = Migrations(self.bound, self.tables, self.registry, lambda c: self.delivery.register(c))
         self.quarantine = Quarantine(self)
         self.watchdog = None if stuck_after is None else Watchdog(self.registry.contributions(), stuck_after)
-        self.audit = Trail(self.bound, self.tables, self.runtime.clock, audit or Audit())
+        self.audit = Trail(self, audit or Audit())
         self.sessions = Sessions()
         self.links = Links()
         self.shares = Shares()

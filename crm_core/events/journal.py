@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Select, and_, func, literal, select
 
 from ..entities.sealing import ERASED
 from ..errors import Unreadable
+from ..permissions.plans import as_filter
 
 if TYPE_CHECKING:
     from ..storage.keys.sealer import Sealer
@@ -193,6 +194,15 @@ def histories(connection: Connection, tables: Tables, tenant: str, records: Coll
         entry = _entry(row, tables)
         found[entry.record].append(entry)
     return found
+
+
+def since(connection: Connection, tables: Tables, tenant: str, records: Collection[str], at: datetime) -> list[Entry]:
+    """Return what the journal holds of some records from behind an instant on, the oldest first."""
+    journal = tables.system.journal
+    statement, _ = _select(connection, tables, outer=True)
+    # Records choose the index, not the instant.
+    statement = statement.where(journal.c.record.in_(records), journal.c.tenant == tenant, as_filter(journal.c.at > at))
+    return [_entry(row, tables) for row in connection.execute(statement.order_by(journal.c.id))]
 
 
 def of_request(

@@ -30,7 +30,8 @@ def _prepare(database: Database) -> None:
 @pytest.fixture
 def crm(databases: Databases) -> Iterator[CRM]:
     """A CRM that is filled: a copy of one that was filled once."""
-    database = databases.copy_of("filled for tests of backups", _prepare)
+    database = databases.reserve()
+    databases.fill(database, "filled for tests of backups", _prepare)
     crm = CRM(database.url, plugins=[lab])
     yield crm
     crm.close()
