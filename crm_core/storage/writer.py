@@ -111,6 +111,8 @@ class Writer:
 
     def locked(self, connection: Connection, codec: Codec, tenant: str, ids: Sequence[str], *, deleted: bool = False) -> list[Any]:
         """Read the rows of a tenant's living or deleted records, whole as the driver gives them, locked until the transaction ends."""
+        if codec.sealed and not self._sqlite:
+            self._lock_first(connection, codec, ids)
         if len(ids) == 1:
             return self._lock_one(codec, deleted).fetch(connection, {"tenant": tenant, "id": ids[0]})
         table = self._tables.entities[codec.entity]
@@ -120,6 +122,12 @@ class Writer:
             for part in chunks(ids)
             for row in driver_rows(connection.execute(statement.where(table.c.id.in_(part)).order_by(table.c.id), {"tenant": tenant}))
         ]
+
+    def _lock_first(self, connection: Connection, codec: Codec, ids: Sequence[str]) -> None:
+        """Wait for who changes the rows just now: else PostgreSQL would read what they wrote beside keys from before they did."""
+        table = self._tables.entities[codec.entity]
+        for part in chunks(sorted(ids)):
+            connection.execute(select(table.c.id).where(table.c.id.in_(part)).order_by(table.c.id).with_for_update(key_share=True))
 
     def _lock(self, codec: Codec, deleted: bool) -> Select[Any]:
         table = self._tables.entities[codec.entity]
