@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from sqlalchemy import Connection, Dialect, Select, Table, bindparam, select
@@ -16,8 +16,10 @@ from ..entities.sqltypes import IdType
 from ..entities.validate import plain
 from ..errors import Conflict
 from ..permissions.prepared import Prepared, driver_rows, prepare, send
-from .keys.keyring import Held
 from .tables import Tables
+
+if TYPE_CHECKING:
+    from .keys.keyring import Held
 
 NO_KEYS: Held = {}
 CHUNK = 1_000

@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ...errors import Refused, Unreadable
 from .envelope import Key, fresh_bytes, key_of
+from .states import CURRENT, DESTROYED, OLD
 from .vault import Vault
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from ..system import SystemTables
 
 LISTED = 500
-CURRENT, OLD, DESTROYED, RETIRED = "current", "old", "destroyed", "retired"
 # A subject's key, or none any more where it was destroyed.
 Held = Mapping[str, Key | None]
 
