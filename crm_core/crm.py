@@ -238,7 +238,7 @@ class CRM:
         """Tell after a broken commit what is committed under a key: who, when, and each call's result; None where nothing is."""
         check_text(idempotency_key, tenant)
         with self.bound.begin(write=False) as connection:
-            return idempotency.outcome(connection, self.tables.system.idempotency, tenant, idempotency_key)
+            return idempotency.outcome(connection, self.tables, tenant, idempotency_key)
 
     # -- the schema ---------------------------------------------------------------------------------------------------------------
 
