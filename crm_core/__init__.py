@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from .errors import Refused as Refused
     from .errors import SchemaBehind as SchemaBehind
     from .errors import Unavailable as Unavailable
+    from .errors import Unreadable as Unreadable
     from .events.event import Created as Created
     from .events.event import Deleted as Deleted
     from .events.event import Event as Event
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from .hooks.spec import FirstHook as FirstHook
     from .hooks.spec import VetoHook as VetoHook
     from .paging import Page as Page
+    from .past import Past as Past
     from .permissions.actor import Actor as Actor
     from .permissions.actor import Directory as Directory
     from .permissions.actor import User as User
@@ -100,6 +102,9 @@ if TYPE_CHECKING:
     from .session import Session as Session
     from .spreadsheet import spreadsheet_safe as spreadsheet_safe
     from .storage.changeset import BulkResult as BulkResult
+    from .storage.keys.local import EnvironmentKeys as EnvironmentKeys
+    from .storage.keys.local import FileKeys as FileKeys
+    from .storage.keys.provider import KeyProvider as KeyProvider
     from .storage.rollups import Cell as Cell
     from .timeline import Timeline as Timeline
     from .view360 import PanelView as PanelView
@@ -123,7 +128,7 @@ _HOMES = {
     "entities.values": ("Address", "Email", "Phone"),
     "errors": (
         "CRMError", "CommitOutcomeUnknown", "Conflict", "Denied", "Invalid", "LoadError", "MissingExtra", "MixedCurrency", "NeedsAwait",
-        "NotFound", "NotReadable", "PluginFailed", "ReadOnly", "Refused", "SchemaBehind", "Unavailable",
+        "NotFound", "NotReadable", "PluginFailed", "ReadOnly", "Refused", "SchemaBehind", "Unavailable", "Unreadable",
     ),
     "events.event": ("Created", "Deleted", "Event", "Restored", "Updated"),
     "hooks.core_specs": ("Change", "WriteCtx", "after_write", "before_write", "check_write"),
@@ -131,6 +136,7 @@ _HOMES = {
     "hooks.plugin": ("Plugin",),
     "hooks.spec": ("CollectHook", "Ctx", "FilterHook", "FirstHook", "VetoHook"),
     "paging": ("Page",),
+    "past": ("Past",),
     "permissions.actor": ("Actor", "Directory", "User"),
     "permissions.predicates": ("owner", "subordinates", "team"),
     "permissions.roles": ("Role",),
@@ -139,6 +145,8 @@ _HOMES = {
     "session": ("Session",),
     "spreadsheet": ("spreadsheet_safe",),
     "storage.changeset": ("BulkResult",),
+    "storage.keys.local": ("EnvironmentKeys", "FileKeys"),
+    "storage.keys.provider": ("KeyProvider",),
     "storage.rollups": ("Cell",),
     "timeline": ("Timeline",),
     "view360": ("PanelView", "View360"),

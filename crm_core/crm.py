@@ -12,9 +12,10 @@ from sqlalchemy import Engine, Table
 
 from .arguments import check, check_entity, check_many, check_text
 from .asession import AsyncCRMSession
+from .audit.checkpoints import Audit
+from .audit.trail import Trail
 from .automation.engine import Automation
 from .entities.codec import Codec
-from .entities.customer import ExchangeRate
 from .entities.entity import Entity
 from .entities.fields import FieldSpec
 from .entities.meta import spec
@@ -22,23 +23,27 @@ from .errors import Invalid, LoadError
 from .events.event import EventCodec
 from .events.subscription import subscribers
 from .hooks.health import QUARANTINE_AFTER, PluginHealth
+from .hooks.nesting import Sessions
 from .hooks.plugin import Plugin
 from .hooks.registry import Registry
+from .hooks.watchdog import Watchdog
 from .messages import Messages
+from .ondemand import OnDemand
 from .opening import opened, transacted
-from .permissions.actor import Actor, Directory, User
-from .permissions.facts import SessionFacts
+from .permissions.actor import Actor, Directory
 from .permissions.mirror import Mirror
-from .permissions.policy import Policies, Policy
+from .permissions.policy import Policies
 from .permissions.roles import Role
-from .permissions.shape import Shape
+from .permissions.shape import Shapes
 from .permissions.shares import Shares
-from .permissions.to_sql import binds
+from .quarantine import Quarantine
 from .runtime import Runtime
+from .safe_mode import wanted
 from .session import Session
 from .storage import idempotency
 from .storage.engine import open_engine
 from .storage.join import joined
+from .storage.keys.manager import Keys
 from .storage.links import Links
 from .storage.migrations import Migrations
 from .storage.rollups import Rollups
@@ -53,14 +58,14 @@ if TYPE_CHECKING:
     from .events.wake import Worker
     from .paging import Page
     from .permissions.explain import Explanation
+    from .permissions.members import Members
     from .scope import Scope
+    from .storage.keys.provider import KeyProvider
     from .timeline import Timeline
     from .view360 import View360
 
 E = TypeVar("E", bound=Entity)
 R = TypeVar("R")
-# Policies that nobody has any more, after a tenant's roles changed, go with the oldest.
-MOST_SHAPES = 1_000
 
 
 class CRM:
@@ -82,6 +87,13 @@ class CRM:
             ``Unavailable``, code ``statement_timeout``; None: any. Transactions that a session joins keep the host's limits; migrations,
             delivery and the rebuilding of rollups have none. SQLite is asked by the connection's progress handler, which is taken
             off afterwards.
+        safe_mode: start without the plugins, to read the core's records while one of them is broken: see :mod:`crm_core.safe_mode`.
+            None: as the environment says (``CRM_SAFE_MODE=1``).
+        stuck_after: seconds after which a plugin's function that does not return is named in the log, with its stack, by a thread that
+            looks; nothing can interrupt it. None: nobody looks.
+        audit: who signs the journal's checkpoints and where they go; see :mod:`crm_core.audit`.
+        keys: where the root keys are, such as ``FileKeys("crm.keys")``: sealed fields, and what is personal in the journal, are
+            encrypted under keys that it wraps. Entities with sealed fields need it.
 
     Raises:
         LoadError: a plugin, role or entity does not fit; the message says which and what to do.
@@ -101,6 +113,10 @@ class CRM:
         quarantine_after: int | None = QUARANTINE_AFTER,
         refuse_affected_sqlite: bool = False,
         statement_timeout: float | None = None,
+        safe_mode: bool | None = None,
+        stuck_after: float | None = None,
+        audit: Audit | None = None,
+        keys: KeyProvider | None = None,
     ) -> None:
         check_many(plugins, "a list of plugins")
         check_many(roles, "a list of roles")
@@ -112,20 +128,24 @@ class CRM:
         self.bound = open_engine(bind, refuse_affected_sqlite=refuse_affected_sqlite, statement_timeout=statement_timeout)
         self.runtime = runtime or Runtime.system()
         self.region = region
-        self.registry = Registry(plugins, clock=self.runtime.clock, quarantine_after=quarantine_after)
+        self.safe_mode = wanted(safe_mode)
+        self.registry = Registry([] if self.safe_mode else plugins, clock=self.runtime.clock, quarantine_after=quarantine_after)
         entities = self.registry.entities
         self._entities = {spec(e).name: e for e in entities}
         self.tables = Tables(
             entities, {e: self.registry.extensions(e) for e in entities}, self.registry.links, prefix=prefix, schema=schema
         )
-        self.tables_by_name = {spec(e).name: t for e, t in self.tables.entities.items()}
-        self.rates = self.tables.entities[ExchangeRate]
+        self.keys = Keys(self, keys)
         self.messages = Messages(self.registry.catalogues)
         self.events = EventCodec(entities, self.registry.events.values(), self.registry.extensions)
         self.subscribers = subscribers(self.registry.subscriptions)
-        self.policies = Policies(self.registry, roles)
+        self.policies = Policies(self.registry, roles, safe=self.safe_mode)
         self.policies.check_grants(plugin.name for plugin in self.registry.plugins)
         self.migrations = Migrations(self.bound, self.tables, self.registry, lambda c: self.delivery.register(c))
+        self.quarantine = Quarantine(self)
+        self.watchdog = None if stuck_after is None else Watchdog(self.registry.contributions(), stuck_after)
+        self.audit = Trail(self.bound, self.tables, self.runtime.clock, audit or Audit())
+        self.sessions = Sessions()
         self.links = Links()
         self.shares = Shares()
         self.roles = TenantRoles(self)
@@ -133,9 +153,9 @@ class CRM:
         self.directory = directory
         self._mirror = Mirror(self, directory)
         self.automation = Automation(self)
-        self._codecs: dict[type[Any], Codec] = {}
-        self._shapes: dict[Policy, Shape] = {}
-        self._references: dict[type[Any], list[tuple[type[Any], FieldSpec]]] = {}
+        self._codecs = OnDemand(entities, lambda e: Codec(e, self.registry.extensions(e), self.bound.kind, self.keys.unseal))
+        self._references = OnDemand(entities, self._referring)
+        self.shapes = Shapes(self)
 
     @property
     def url(self) -> str:
@@ -247,50 +267,26 @@ class CRM:
         Raises:
             LoadError: no loaded plugin declares it.
         """
-        found = self._codecs.get(entity) if isinstance(entity, type) else None
-        if found is None:
+        try:
+            return self._codecs[entity]
+        except (KeyError, TypeError):
             check_entity(entity)
-            if entity not in self.tables.entities:
-                raise LoadError("entity_not_loaded", entity=getattr(entity, "__name__", repr(entity)))
-            found = self._codecs[entity] = Codec(entity, self.registry.extensions(entity), self.bound.kind)
-        return found
+            raise LoadError("entity_not_loaded", entity=entity.__name__) from None
 
     def references(self, entity: type[Any]) -> Sequence[tuple[type[Any], FieldSpec]]:
         """Return the fields that point at an entity."""
         check_entity(entity)
-        if entity not in self._references:
-            self._references[entity] = [
-                (e, f) for e in self.registry.entities for f in self.codec(e).fields.values() if f.kind == "ref" and f.target is entity
-            ]
         return self._references[entity]
 
-    # -- what sessions ask --------------------------------------------------------------------------------------------------------
+    def _referring(self, entity: type[Any]) -> Sequence[tuple[type[Any], FieldSpec]]:
+        every = ((e, f) for e in self.registry.entities for f in self.codec(e).fields.values())
+        return [(e, f) for e, f in every if f.kind == "ref" and f.target is entity]
 
-    def policy(self, session: Scope) -> Policy:
-        """Return what a session's actor may do."""
-        return self.roles.policy(session) if session.actor.kind == "user" else self.policies.resolve(session.actor)
+    # -- the directory ------------------------------------------------------------------------------------------------------------
 
-    def shape(self, policy: Policy) -> Shape:
-        """Return the lens of a policy."""
-        found = self._shapes.get(policy)
-        if found is None:
-            while len(self._shapes) >= MOST_SHAPES:
-                self._shapes.pop(next(iter(self._shapes)), None)
-            found = self._shapes[policy] = Shape(self, policy)
-        return found
-
-    def facts(self, session: Scope) -> SessionFacts:
-        """Return what rules may ask in a session."""
-        return SessionFacts(session, self._mirror.members(session.actor.tenant, session._unit))
-
-    def people(self, session: Scope) -> Mapping[str, User]:
-        """Return the users of a session's tenant, by id."""
-        return self._mirror.members(session.actor.tenant, session._unit).users
-
-    def binds(self, session: Scope) -> dict[str, Any]:
-        """Return an actor's values for the lens, with the directory's mirror in place."""
-        self._mirror.members(session.actor.tenant, session._unit)
-        return {**binds(session.actor), "crm_now": self.runtime.clock.now()}
+    def members(self, session: Scope) -> Members:
+        """Return the users of a session's tenant, as the directory told of them at most a second ago."""
+        return self._mirror.members(session.actor.tenant, session._unit)
 
     def directory_changed(self, tenant: str) -> None:
         """Say that the directory's answer for a tenant changed; the next session asks again."""
@@ -360,20 +356,24 @@ class CRM:
     def plugins_health(self) -> list[PluginHealth]:
         """Tell which plugins fail, and which are in quarantine since when and why.
 
-        A plugin whose hook implementation or subscriber fails ``quarantine_after`` times in a row is put into quarantine: its
-        filters and collectors are left out and its subscribers' events wait, while its vetoes, restriction rules and field policies
-        stay in force. :meth:`release` ends it.
+        A plugin whose hook implementation or subscriber fails ``quarantine_after`` times in a row in a tenant is put into quarantine
+        there, and in all tenants when that happened in three: its filters and collectors are left out and its subscribers' events
+        wait, while its vetoes, restriction rules and field policies stay in force. The database keeps it, so a restart does not end
+        it: :meth:`release`, ``crm plugins resume``, or another version of the plugin does.
         """
         return self.registry.health.report()
 
     def release(self, plugin: str) -> None:
         """End a plugin's quarantine: its hooks run again, and its subscribers go on with the first event that waits.
 
+        Other processes on this database follow within ten seconds.
+
         Raises:
-            LoadError: no such plugin is loaded.
+            LoadError: no such plugin is loaded, and none of that name was in quarantine.
         """
         check_text(plugin)
-        self.registry.health.release(self.registry.plugin(plugin).name)
+        if not self.quarantine.release(plugin):
+            self.registry.plugin(plugin)
 
     # -- delivery -----------------------------------------------------------------------------------------------------------------
 
@@ -405,5 +405,7 @@ class CRM:
         return Worker(self.delivery, self.bound.synchronous().engine, self.tables, self.runtime)
 
     def close(self) -> None:
-        """Close the connections of an engine of our own."""
+        """Close the connections of an engine of our own, and stop watching."""
+        if self.watchdog is not None:
+            self.watchdog.stop()
         self.bound.dispose()

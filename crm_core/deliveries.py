@@ -35,6 +35,7 @@ class Host:
         self.tables: Tables = crm.tables
         self.event_codec: EventCodec = crm.events
         self.subscribers: Sequence[Subscriber] = (*crm.subscribers, crm.automation.idle)
+        self.waits: bool = crm.safe_mode
         self.health: Health = crm.registry.health
 
     def begin(self, *, write: bool = True) -> AbstractContextManager[Connection]:
@@ -43,10 +44,14 @@ class Host:
 
     def listening(self, connection: Connection) -> Sequence[Subscriber]:
         """Return the subscribers; automation waits for what its active rules are about."""
+        self._crm.quarantine.look(connection)
         return (*self._crm.subscribers, self._crm.automation.listening(connection))
 
     def tick(self) -> None:
         """Run the rules whose time came, each in a transaction of its own; one that fails is tried again at the next tick."""
+        self._crm.quarantine.keep()
+        if self._crm.watchdog is not None:
+            self._crm.watchdog.watch()
         with self.begin(write=False) as connection:
             slots = self._crm.automation.due(connection)
         for slot in slots:
@@ -59,6 +64,10 @@ class Host:
                 if not taken(e):
                     _log.warning("rule %s failed at %s", slot.rule, slot.at, exc_info=e)
 
+    def seal(self) -> None:
+        """Seal the journal's new rows."""
+        self._crm.audit.seal()
+
     @contextmanager
     def open_session(self, connection: Connection | None, actor: Actor, *, chain: tuple[str, ...]) -> Iterator[Session]:
         """Open a subscriber's session: on delivery's transaction, or on one of its own that its first write begins."""
@@ -69,7 +78,8 @@ class Host:
         look = self._crm.bound.looking if connection is None else None
         with Unit(begin, write=True, joined=connection is not None, url=self._crm.bound.url, look=look) as unit:
             session = Session(self._crm, actor, Lease(unit), plugin=actor.plugin, chain=chain)
-            yield session
+            with self._crm.sessions.entered(session.hooks):
+                yield session
             if unit.wrote:
                 notify(unit.connection, self.tables)
 

@@ -193,3 +193,9 @@ class PluginFailed(CRMError):
     """A plugin's code raised. ``params`` name the plugin and the hook; ``__cause__`` is what it raised."""
 
     default_code, status = "plugin_failed", 500
+
+
+class Unreadable(CRMError):
+    """What is stored cannot be opened: it was changed outside of the CRM, or its key is not here. Ciphertext is never given as a value."""
+
+    default_code, status = "unreadable", 500

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Connection
 
 from .arguments import check
-from .errors import Invalid
+from .errors import Invalid, Refused
 from .messages import redact
 from .permissions.actor import Actor
 from .session import Session
@@ -34,12 +34,18 @@ def opened(
     """Open a session; the arguments are those of :meth:`CRM.session`."""
     check(actor, Actor, "an Actor")
     _check_text(reason=reason, request=request)
+    write = write and not crm.safe_mode
+    if crm.watchdog is not None:
+        crm.watchdog.watch()
+    if on is None and write:
+        _refuse_inside_a_plugin(crm)
     begin: Callable[[], AbstractContextManager[Connection]]
-    begin = (lambda: _begun(crm, write)) if on is None else (lambda: joined(crm.bound, on, write=write))
-    with Unit(begin, write=write, joined=on is not None, url=crm.bound.url) as unit:
+    begin = (lambda: _begun(crm, write)) if on is None else (lambda: _joined(crm, on, write))
+    with _quarantines_kept(crm, own=on is None and write), Unit(begin, write=write, joined=on is not None, url=crm.bound.url) as unit:
+        unit.refusal = "safe_mode" if crm.safe_mode else unit.refusal
         session = Session(crm, actor, Lease(unit), reason=reason, request=request)
         # What a failed session wrote is undone, whether the host goes on or not.
-        with unit.savepoint() if write and unit.joined else nullcontext():
+        with crm.sessions.entered(session.hooks), unit.savepoint() if write and unit.joined else nullcontext():
             if idempotency_key is not None:
                 with at_the_door(unit):
                     unit.keyed = idempotency.begin(session, idempotency_key)
@@ -48,15 +54,41 @@ def opened(
                 _finish(session)
 
 
+def _refuse_inside_a_plugin(crm: CRM) -> None:
+    """Refuse what would wait for the transaction beneath it: on SQLite for its lock, on PostgreSQL for the rows that it changed."""
+    part = crm.sessions.running(crm.registry)
+    if part is not None:
+        raise Refused("session_inside_plugin", plugin=part.plugin, function=part.name)
+
+
+@contextmanager
+def _quarantines_kept(crm: CRM, *, own: bool) -> Iterator[None]:
+    """Write down a quarantine that began meanwhile, once the session's own transaction is over."""
+    try:
+        yield
+    finally:
+        if own:
+            crm.quarantine.keep()
+
+
+@contextmanager
+def _joined(crm: CRM, on: Any, write: bool) -> Iterator[Connection]:
+    with joined(crm.bound, on, write=write) as connection:
+        crm.quarantine.look(connection)
+        yield connection
+
+
 @contextmanager
 def _begun(crm: CRM, write: bool) -> Iterator[Connection]:
     # On SQLite a session that begins with a read may keep another connection from committing, and an only connection has one transaction.
     beside = crm.bound.kind == "sqlite" and not crm.bound.shared
     if beside:
         crm.migrations.refuse_newer()
+        crm.quarantine.look()
     with crm.bound.begin(write) as connection:
         if not beside:
             crm.migrations.refuse_newer(connection)
+            crm.quarantine.look(connection)
         yield connection
 
 

@@ -230,6 +230,8 @@ class Query(Asked, Generic[E]):
         descending = False
         if isinstance(key, UnaryExpression) and key.modifier in (operators.desc_op, operators.asc_op):
             descending, key = key.modifier is operators.desc_op, key.element
+        if isinstance(key, EntityColumn) and key.field.options.sealed:
+            raise Invalid("sealed_operator", field=key.field.name)
         if not isinstance(key, EntityColumn) or key.table is not logical_table(self.entity) or key.field.kind in ("json", "list"):
             return None
         return Order(key, key.field, descending)
@@ -239,7 +241,7 @@ class Query(Asked, Generic[E]):
         for part in text.split(","):
             name = part.removeprefix("-")
             field = self._field(name)
-            if field is None or not (name in allowed or field.system) or field.kind in ("money", "json", "list"):
+            if field is None or not (name in allowed or field.system) or field.kind in ("money", "json", "list") or field.options.sealed:
                 raise Invalid("unknown_sort", sort=part[:60], allowed=sorted(allowed))
             keys.append(Order(self._column(field), field, part.startswith("-")))
         return self._with(_orders=(*self._orders, *keys))

@@ -11,7 +11,9 @@ from .entities.meta import spec
 from .errors import Denied, ReadOnly
 from .hooks.dispatch import HookState
 from .permissions.actor import Actor
+from .permissions.facts import SessionFacts
 from .permissions.to_python import holds
+from .permissions.to_sql import binds
 from .storage.door import typed_errors
 from .storage.unit import Lease, Unit
 from .storage.writer import JournalRow, Origin
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from .crm import CRM
     from .messages import Messages
     from .permissions.actor import User
-    from .permissions.facts import SessionFacts
     from .permissions.policy import Policy
     from .permissions.shape import Shape
 
@@ -70,7 +71,7 @@ class Scope:
         self.reason = reason
         self.request = request
         self.chain = chain
-        self.hooks = hooks or HookState(crm.registry)
+        self.hooks = hooks or HookState(crm.registry, actor.tenant)
 
     # -- who ----------------------------------------------------------------------------------------------------------------------
 
@@ -86,27 +87,28 @@ class Scope:
     @once
     def policy(self) -> Policy:
         """What the actor's roles allow."""
-        return self.crm.policy(self)
+        return self.crm.roles.policy(self) if self.actor.kind == "user" else self.crm.policies.resolve(self.actor)
 
     @once
     def shape(self) -> Shape:
         """The lens that fits the actor's rules."""
-        return self.crm.shape(self.policy)
+        return self.crm.shapes.of(self.policy)
 
     @once
     def facts(self) -> SessionFacts:
         """What rules need to know besides a record: the actor, the directory, related records, shares."""
-        return self.crm.facts(self)
+        return SessionFacts(self, self.crm.members(self))
 
     @property
     def people(self) -> Mapping[str, User]:
         """The users of the tenant by id, as the directory knows them; empty where the host gave no directory."""
-        return self.crm.people(self)
+        return self.crm.members(self).users
 
     @once
     def binds(self) -> dict[str, Any]:
         """The actor's values for the lens."""
-        return self.crm.binds(self)
+        self.crm.members(self)  # the directory's mirror is in place before a statement reads it
+        return {**binds(self.actor), "crm_now": self.crm.runtime.clock.now()}
 
     @property
     def messages(self) -> Messages:
@@ -179,9 +181,12 @@ class Scope:
             self.facts.foresee([self.policy.rule(action, type(records[0])) for action in actions], records)
 
     def permitted_stored(self, action: str, record: Entity) -> bool:
-        """Evaluate the rule of an action on a living record as it is stored, whatever the caller's copy says."""
+        """Evaluate the rule of an action on a living record as it is stored, whatever the caller's copy says.
+
+        Of a record that the actor may not read nothing is allowed, as of one that is not there.
+        """
         values = self.facts.related(spec(type(record)).name, record.id)
-        return values is not None and holds(self.policy.rule(action, type(record)), values, self.facts)
+        return values is not None and all(holds(self.policy.rule(a, type(record)), values, self.facts) for a in ("read", action))
 
     def permitted_among(self, action: str, records: Sequence[Entity]) -> list[Entity]:
         """Return those of some stored records of one entity that the actor may do *action* to."""

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from .crm import CRM
     from .events.event import Event
+    from .past import Past
     from .storage.rollups import Cell
     from .timeline import Timeline
     from .view360 import View360
@@ -258,6 +259,13 @@ class Session(TenantSession):
             MixedCurrency: it would add amounts of unlike currencies.
         """
         return self.reader.execute(stmt)
+
+    def as_of(self, at: datetime) -> Past:
+        """Return a view of the records as they were at an instant: ``s.as_of(then).query(Account).page()``."""
+        from .past import Past
+
+        check(at, datetime, "a datetime")
+        return Past(self, at)
 
     def cells(self, rollup: Rollup, where: Rule = everything) -> list[Cell] | None:
         """Return the kept sums of the records that the actor sees and for which *where* holds; None where only the records can say."""

@@ -76,18 +76,20 @@ def database(databases: Databases) -> Iterator[Database]:
 
 
 MakeCRM = Callable[..., Any]
+_digests: dict[tuple[Any, ...], str] = {}  # of a schema, by the classes and links that make it
 
 
-def _schema_of(plugins: Any, prefix: str) -> str:
-    """Say what a migration makes for *plugins*: their tables and where their subscriptions begin. Equal texts, equal databases."""
-    from crm_core import CRM
+def _schema_of(crm: Any, prefix: str) -> str:
+    """Say what a migration of *crm* makes: its tables and where its subscriptions begin. Equal texts, equal databases."""
     from crm_core.storage.revisions.steps import declared, digest
 
-    crm = CRM("sqlite://", plugins=plugins, prefix=prefix)
-    tables = [f"{p.name} {digest(declared(crm.tables, p.name))}" for p in crm.registry.plugins]
     subscriptions = [f"{s.name} {s.from_start}" for s in crm.subscribers]
-    crm.close()
-    return "\n".join([prefix, *tables, *subscriptions])
+    registry = crm.registry
+    classes = [c for e in registry.entities for c in (e, *registry.extensions(e))]
+    known = (prefix, *(p.name for p in registry.plugins), *classes, *registry.links)
+    if known not in _digests:
+        _digests[known] = "\n".join(f"{p.name} {digest(declared(crm.tables, p.name))}" for p in registry.plugins)
+    return "\n".join([prefix, _digests[known], *subscriptions])
 
 
 @pytest.fixture
@@ -111,16 +113,17 @@ def make_crm(databases: Databases, beside: list[Any]) -> Iterator[MakeCRM]:
 
     made: list[tuple[Any, Database]] = []
 
-    def make(*, plugins: Any = (), prefix: str = "crm_", **options: Any) -> Any:
+    def make(*, plugins: Any = (), prefix: str = "crm_", keys: Any = None, **options: Any) -> Any:
         plugins = [*plugins, *(p for p in beside if p.name not in {given.name for given in plugins})]
 
         def prepare(database: Database) -> None:
-            crm = CRM(database.url, plugins=plugins, prefix=prefix)
+            crm = CRM(database.url, plugins=plugins, prefix=prefix, keys=keys)
             crm.migrate()
             crm.close()
 
-        database = databases.copy_of(_schema_of(plugins, prefix), prepare)
-        crm = CRM(database.url, plugins=plugins, prefix=prefix, **options)
+        database = databases.reserve()
+        crm = CRM(database.url, plugins=plugins, prefix=prefix, keys=keys, **options)
+        databases.fill(database, _schema_of(crm, prefix), prepare)
         made.append((crm, database))
         return crm
 

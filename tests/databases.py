@@ -55,8 +55,11 @@ class Databases(Protocol):
     def create(self) -> Database:
         """Make an empty database."""
 
-    def copy_of(self, name: str, prepare: Callable[[Database], None]) -> Database:
-        """Make a copy of the database that *prepare* filled; *prepare* runs once a worker for each *name*."""
+    def reserve(self) -> Database:
+        """Name a database that is still to be made, by :meth:`fill`."""
+
+    def fill(self, database: Database, name: str, prepare: Callable[[Database], None]) -> None:
+        """Make *database* a copy of the one that *prepare* filled; *prepare* runs once a worker for each *name*."""
 
     def drop(self, database: Database) -> None:
         """Remove *database* with everything in it, whoever is still connected."""
@@ -72,35 +75,33 @@ class SQLiteDatabases:
 
     def create(self) -> Database:
         """See :class:`Databases`."""
-        return self._at(self._new_path())
+        return self.reserve()  # the file comes with its first connection
 
-    def copy_of(self, name: str, prepare: Callable[[Database], None]) -> Database:
+    def reserve(self) -> Database:
+        """See :class:`Databases`."""
+        return Database("sqlite", f"sqlite:///{self._folder / f'crm{next(self._numbers)}.db'}")
+
+    def fill(self, database: Database, name: str, prepare: Callable[[Database], None]) -> None:
         """See :class:`Databases`."""
         if name not in self._prepared:
-            path = self._new_path()
-            original = self._at(path)
+            original = self.reserve()
             prepare(original)
             with original.engine(isolation_level="AUTOCOMMIT").connect() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
             original.close()
-            self._prepared[name] = path
-        path = self._new_path()
-        shutil.copyfile(self._prepared[name], path)
-        return self._at(path)
+            self._prepared[name] = self._path(original)
+        shutil.copyfile(self._prepared[name], self._path(database))
 
     def drop(self, database: Database) -> None:
         """See :class:`Databases`."""
         database.close()
-        path = Path(database.url.removeprefix("sqlite:///"))
+        path = self._path(database)
         for suffix in ("", "-wal", "-shm", "-journal"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
 
-    def _new_path(self) -> Path:
-        return self._folder / f"crm{next(self._numbers)}.db"
-
     @staticmethod
-    def _at(path: Path) -> Database:
-        return Database("sqlite", f"sqlite:///{path}")
+    def _path(database: Database) -> Path:
+        return Path(database.url.removeprefix("sqlite:///"))
 
 
 class PostgresDatabases:
@@ -114,26 +115,31 @@ class PostgresDatabases:
 
     def create(self) -> Database:
         """See :class:`Databases`."""
-        return self._from("template0")
+        database = self.reserve()
+        self._copy("template0", database)
+        return database
 
-    def copy_of(self, name: str, prepare: Callable[[Database], None]) -> Database:
+    def reserve(self) -> Database:
+        """See :class:`Databases`."""
+        name = f"crm_{self._worker}_{next(self._numbers)}"
+        return Database("postgresql", f"postgresql+psycopg://postgres@/{name}?host={self._directory}")
+
+    def fill(self, database: Database, name: str, prepare: Callable[[Database], None]) -> None:
         """See :class:`Databases`."""
         if name not in self._prepared:
             original = self.create()
             prepare(original)
             original.close()
             self._prepared[name] = self._name(original)
-        return self._from(self._prepared[name])
+        self._copy(self._prepared[name], database)
 
     def drop(self, database: Database) -> None:
         """See :class:`Databases`."""
         database.close()
         run_admin(self._directory, [f"DROP DATABASE {self._name(database)} WITH (FORCE)"])
 
-    def _from(self, template: str) -> Database:
-        name = f"crm_{self._worker}_{next(self._numbers)}"
-        run_admin(self._directory, [f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"])
-        return Database("postgresql", f"postgresql+psycopg://postgres@/{name}?host={self._directory}")
+    def _copy(self, template: str, database: Database) -> None:
+        run_admin(self._directory, [f"CREATE DATABASE {self._name(database)} TEMPLATE {template} STRATEGY file_copy"])
 
     @staticmethod
     def _name(database: Database) -> str:

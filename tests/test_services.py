@@ -47,10 +47,11 @@ def test_a_prepared_database_is_copied_and_the_copies_are_apart(databases: Datab
         runs.append(database)
         _add_table(database)
 
-    first = databases.copy_of("kept", prepare)
+    first, second = databases.reserve(), databases.reserve()
+    databases.fill(first, "kept", prepare)
     with first.engine().begin() as connection:
         connection.execute(sa.text("UPDATE kept SET n = 0"))
-    second = databases.copy_of("kept", prepare)
+    databases.fill(second, "kept", prepare)
     assert (_answer(first, "SELECT n FROM kept"), _answer(second, "SELECT n FROM kept")) == (0, 42)
     assert len(runs) == 1
     databases.drop(first)

@@ -13,10 +13,13 @@ from ..errors import CRMError
 from .shell import Shell, connected
 
 COMMANDS = {
+    "audit": ("audit", "audit"),
     "export": ("export", "export_"),
     "import": ("import_", "import_"),
+    "keys": ("keys", "keys"),
     "migrate": ("migrate", "migrate"),
     "plugins": ("plugins", "plugins"),
+    "policy": ("policy", "policy"),
     "worker": ("worker", "worker"),
 }
 

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from ..hooks.plugin import Plugin
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @connected
 def plugins(shell: Shell) -> None:
     """List the installed plugins: name, version and what each requires.
 
-    With --app or --db, list those of that CRM, and how each is: in quarantine or failing in this process, and what is parked for its
-    subscribers in the database.
+    With --app or --db, list those of that CRM, and how each is: in quarantine, where and why, and what is parked for its subscribers.
     """
+    if click.get_current_context().invoked_subcommand is not None:
+        return
     rows = _of(shell.unchecked(), shell) if shell.app or shell.db else _installed(shell)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("plugin", "version", "label", "requires", *(["state"] if shell.app or shell.db else [])):
@@ -36,6 +37,15 @@ def plugins(shell: Shell) -> None:
     for row in rows:
         table.add_row(*row)
     Console().print(table)
+
+
+@plugins.command()
+@click.argument("name")
+@connected
+def resume(shell: Shell, name: str) -> None:
+    """End the quarantine of the plugin NAME, in this database and all processes that work on it."""
+    shell.unchecked().release(name)
+    click.echo(shell.text("cli_plugin_resumed", plugin=name))
 
 
 def _installed(shell: Shell) -> Iterable[list[str]]:
@@ -49,7 +59,10 @@ def _installed(shell: Shell) -> Iterable[list[str]]:
 
 
 def _of(crm: CRM, shell: Shell) -> Iterable[list[str]]:
-    lines = crm.delivery.parked() if crm.migrations.current() else []
+    lines = []
+    if crm.migrations.current():
+        lines = crm.delivery.parked()
+        crm.quarantine.look()
     owners = {s.name: s.plugin for s in crm.subscribers}
     parked = Counter(owners.get(line.subscription, "") for line in lines)
     for health in crm.plugins_health():
@@ -65,5 +78,6 @@ def _facts(plugin: Plugin) -> list[str]:
 def _state(health: PluginHealth, shell: Shell) -> str:
     facts = {"function": health.function, "count": health.failures, "reason": health.reason}
     if health.since is not None:
-        return shell.text("cli_plugin_quarantined", since=health.since.isoformat(timespec="seconds"), **facts)
+        tenants = {"tenants": ", ".join(health.tenants)} if health.tenants else {}
+        return shell.text("cli_plugin_quarantined", since=health.since.isoformat(timespec="seconds"), **tenants, **facts)
     return shell.text("cli_plugin_failing", **facts) if health.failures else shell.text("cli_plugin_runs")

@@ -15,6 +15,7 @@ import click
 
 from ..errors import CRMError, Invalid
 from ..messages import Messages
+from ..safe_mode import wanted
 
 if TYPE_CHECKING:
     from ..crm import CRM
@@ -90,23 +91,33 @@ class Shell:
         from ..crm import CRM
         from ..hooks.registry import discover
 
-        names = sorted({point.name for point in entry_points(group="crm.plugins")})
+        names = [] if wanted() else sorted({point.name for point in entry_points(group="crm.plugins")})
         url = self.db or DEFAULT_DB
         return CRM(url if "://" in url else f"sqlite:///{url}", plugins=discover(names))
 
 
-def _app(path: str) -> CRM:
-    from ..crm import CRM
+def found_at(path: str, what: str = "crm") -> Any:
+    """Return what ``module:name`` names; without a name, what is called *what* there.
 
+    Raises:
+        Invalid: ``cli_bad_app``.
+    """
     module, _, name = path.partition(":")
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
         found: Any = import_module(module)
-        for part in (name or "crm").split("."):
+        for part in (name or what).split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError) as e:
         raise Invalid("cli_bad_app", given=path[:100], reason=str(e)[:200]) from e
+    return found
+
+
+def _app(path: str) -> CRM:
+    from ..crm import CRM
+
+    found = found_at(path)
     if not isinstance(found, CRM) and _makes(found):
         found = found()
     if not isinstance(found, CRM):

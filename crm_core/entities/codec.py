@@ -12,6 +12,7 @@ from ..errors import CRMError, Detail, Invalid
 from .fields import FieldSpec
 from .generated import Generator
 from .meta import EntitySpec, extension_fields, spec
+from .sealing import Unseal
 from .validate import plain, problems
 from .values import normalise_values
 
@@ -28,13 +29,17 @@ class Codec:
         read_only: the names of those that only their plugin sets.
         references: the names of its fields that point at records.
         lists: the names of its embedded lists.
+        sealed: its sealed fields, with their places in ``columns``.
+        stored: the columns that are written: ``columns``, then the blind indexes of the sealed fields.
+        subject_field: the reference to whom its sealed and personal values are about; None for itself.
+        personal: whether the journal keeps any of its values apart.
         to_row: makes a driver's row, in the order of ``columns``, of a whole record.
         copy: makes an independent record of a whole one, with the same values.
         journalled: gives the plain values that the journal keeps of a whole record, and the personal ones apart; without None and
             empty lists.
     """
 
-    def __init__(self, entity: type[Any], extensions: Sequence[type[Any]], dialect: str) -> None:
+    def __init__(self, entity: type[Any], extensions: Sequence[type[Any]], dialect: str, unseal: Unseal | None = None) -> None:
         self.entity = entity
         self.extensions = tuple(extensions)
         self.facts: EntitySpec = spec(entity)
@@ -47,8 +52,12 @@ class Codec:
         self.read_only = frozenset(n for n, f in self.fields.items() if f.options.read_only)
         self.references = tuple(n for n, f in self.fields.items() if f.kind == "ref")
         self.lists = tuple(n for n, f in self.fields.items() if f.kind == "list")
+        self.sealed = tuple((self.columns.index(f.column), f) for f in self.fields.values() if f.options.sealed)
+        self.stored = (*self.columns, *(f.blind_column for _, f in self.sealed if f.blind_column))
+        self.personal = any(f.apart for f in self.fields.values())
+        self.subject_field = self.fields[subject] if (subject := entity.__dict__.get("__subject__")) else None
         self._normalised = tuple(n for n in self.lists if hasattr(self.fields[n].type, "normalised"))
-        self._generator = Generator(entity, self.extensions, self.fields, dialect)
+        self._generator = Generator(entity, self.extensions, self.fields, dialect, unseal)
         self._loaders: dict[frozenset[str], tuple[tuple[str, ...], Loader]] = {}
         self.to_row = self._generator.to_row()
         self.copy = self._generator.copy()
@@ -82,6 +91,17 @@ class Codec:
                 found |= {fields[n].column: v for n, v in record[extension]._items()}
             return found
 
+    def resealed(self, names: Collection[str]) -> Collection[str]:
+        """Return what is sealed anew when the fields *names* change: everything sealed, where the record is about somebody else now."""
+        if not self.sealed or self.subject_field is None or self.subject_field.name not in names:
+            return ()
+        return [n for n, f in self.fields.items() if f.options.sealed]
+
+    def subject(self, record: Any) -> str:
+        """Name whom a record's sealed and personal values are about: itself, or what its ``__subject__`` points at."""
+        ref = None if self.subject_field is None else self.get(record, self.subject_field.name)
+        return f"{self.facts.name}/{record.id}" if ref is None else f"{spec(ref.entity).name}/{ref.id}"
+
     def given(self, record: Any, owner: str) -> frozenset[str]:
         """Return the names of the fields that differ from their defaults; for the field ``owner``, *owner* is one too."""
         bits = self._given(record)
@@ -101,7 +121,7 @@ class Codec:
             if field.system or (names is not None and name not in names):
                 continue
             value = self.get(record, name)
-            if value == "" and field.required:
+            if type(value) is str and value == "" and field.required:
                 value = None
             wrong += problems(self.facts.name, field, value, row)
         return wrong

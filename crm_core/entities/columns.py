@@ -21,6 +21,7 @@ from ..errors import MixedCurrency
 from .fields import FieldSpec
 from .meta import EntitySpec, logical_table, snake, spec
 from .money import Money
+from .sealed import SealedType
 from .sqltypes import DecimalType, InstantType, MoneyType, type_of
 
 if TYPE_CHECKING:
@@ -56,13 +57,14 @@ def logical(entity: type[Any], facts: EntitySpec) -> EntityTable:
     table = EntityTable(name[-63:], MetaData())
     table.entity = entity
     for field in facts.fields.values():
-        for column in _made(field):
+        for column in _made(field, entity):
             table.append_column(column)
     return table
 
 
-def _made(field: FieldSpec) -> Iterator[EntityColumn]:
-    for name, type_ in zip(field.columns, (type_of(field), String(3)), strict=False):
+def _made(field: FieldSpec, entity: type[Any]) -> Iterator[EntityColumn]:
+    first: Any = SealedType(entity, field) if field.options.sealed else type_of(field)
+    for name, type_ in zip(field.columns, (first, String(3)), strict=False):
         column = EntityColumn(name, type_)
         column.field, column.extension = field, field.extension
         yield column
@@ -72,7 +74,7 @@ def columns_of(field: FieldSpec, table: Any) -> list[Any]:
     """Return the columns of a field, of the entity's own or of an extension's, on its logical *table* or an alias of it."""
     if field.extension is None:
         return [table.c[name] for name in field.columns]
-    added = list(_made(field))
+    added = list(_made(field, field.extension.__crm_extends__[0]))
     for column in added:
         column.table = table
     return added

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transf
 from ..errors import Invalid, LoadError, NotReadable
 from .fields import Field, Ref, field
 from .meta import EntityMeta, ExtensionMeta
+from .sealing import MASK
 
 X = TypeVar("X", bound="Extension")
 
@@ -37,7 +38,8 @@ class _Record:
                 continue
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{k}={v!r}" for k, v in self._items())
+        sealed = {k for k, o in type(self).__crm_options__.items() if o.sealed}
+        shown = ", ".join(f"{k}={MASK if k in sealed and v is not None else repr(v)}" for k, v in self._items())
         return f"{type(self).__name__}({shown})"
 
     def __eq__(self, other: object) -> bool:

@@ -147,7 +147,9 @@ def field(
         unique: no two living records of a tenant share the value; None may repeat.
         index: an index on (tenant, field).
         on_delete: what the deletion of the record a ``Ref`` points at does: ``protect`` refuses it, ``set_null``, ``cascade``.
-        sealed, searchable, pii: classification, for encryption, search and privacy features.
+        sealed: encrypted in the database and the journal; it needs a CRM with ``keys=``. It cannot be sorted, grouped or ranged over.
+        searchable: a sealed field's records are found by ``==`` and ``in_`` of its whole value; ``unique`` needs it.
+        pii: personal: the journal keeps it apart, and encrypts it where the CRM has keys.
         read_only: callers cannot set it; hooks and elevated code of its plugin can.
         tree: a ``Ref`` to the own entity that leads upwards, so that no record may stand above itself.
     """
@@ -216,6 +218,21 @@ class FieldSpec:
     def columns(self) -> tuple[str, ...]:
         """Names of the physical columns, in order."""
         return (self.column, f"{self.column}_currency") if self.kind == "money" else (self.column,)
+
+    @property
+    def blind_column(self) -> str | None:
+        """The physical column that a sealed field is found by; no statement can name it."""
+        return f"{self.column}_blind" if self.options.sealed and self.options.searchable else None
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """Names of the physical columns that are written: its own, and its blind index."""
+        return self.columns if self.blind_column is None else (*self.columns, self.blind_column)
+
+    @property
+    def apart(self) -> bool:
+        """Whether the journal keeps its values apart, with what is personal."""
+        return self.options.pii or self.options.sealed
 
 
 def read_field(owner: type[Any], name: str, hint: Any, options: FieldOptions, *, column: str = "", system: bool = False) -> FieldSpec:

@@ -18,6 +18,7 @@ import attrs
 from .fields import FieldSpec, Ref
 from .formats import FORMATS
 from .money import WIDE, Money
+from .sealing import OPENED, Unseal
 from .validate import MAX_INTEGER, decimal_problem, digits, encodable, is_id, is_sound
 
 _TO_SQLITE = {
@@ -109,9 +110,17 @@ class Generator:
         extensions: those of the CRM.
         fields: of both, by their names in the CRM.
         dialect: ``sqlite`` or ``postgresql``.
+        unseal: opens the cell of a sealed field, given its kind.
     """
 
-    def __init__(self, entity: type[Any], extensions: Sequence[type[Any]], fields: Mapping[str, FieldSpec], dialect: str) -> None:
+    def __init__(
+        self,
+        entity: type[Any],
+        extensions: Sequence[type[Any]],
+        fields: Mapping[str, FieldSpec],
+        dialect: str,
+        unseal: Unseal | None = None,
+    ) -> None:
         self._extensions = tuple(extensions)
         self._fields = tuple(fields.items())
         self._sqlite = dialect == "sqlite"
@@ -120,6 +129,7 @@ class Generator:
             "dumps": json.dumps, "loads": json.loads, "instant": instant, "scaled": scaled, "items": items,
             "deepcopy": deepcopy, "digits": digits, "encodable": encodable,
             "decimal_problem": decimal_problem, "is_id": is_id, "is_sound": is_sound, "entity": entity, "new": object.__new__,
+            "unseal": unseal,
         }  # fmt: skip
         for i, (_, field) in enumerate(self._fields):
             self._space |= {f"f{i}": field, f"t{i}": field.target or field.type, f"lo{i}": field.options.min, f"hi{i}": field.options.max}
@@ -147,7 +157,11 @@ class Generator:
         lines, cells = self._parts(), []
         for i, (_, field) in enumerate(self._fields):
             lines.append(f"v{i} = {self._at(field)}")
-            written = [rules.get(field.kind, "{v}").format(v=f"v{i}", s=field.options.scale)]
+            if field.options.sealed:  # the text to seal: the writer has the keys
+                plain = _PLAIN.get(field.kind, "{v}").format(v=f"v{i}")
+                written = [plain if field.kind in ("str", "text") else f"dumps({plain})"]
+            else:
+                written = [rules.get(field.kind, "{v}").format(v=f"v{i}", s=field.options.scale)]
             if field.kind == "money":
                 written.append(f"v{i}.currency")
             cells += [f"None if v{i} is None else {w}" if _optional(field) and w != f"v{i}" else w for w in written]
@@ -166,9 +180,12 @@ class Generator:
             if name not in names:
                 continue
             value = f"r[{len(columns)}]"
-            read = rules.get(field.kind, "{v}").format(v=value, c=f"r[{len(columns) + 1}]", s=field.options.scale, i=i)
+            if field.options.sealed:  # None also where the key was destroyed
+                read = f"None if (o := unseal({value}, {field.kind!r})) is None else {OPENED[field.kind].format(o='o', i=i)}"
+            else:
+                read = rules.get(field.kind, "{v}").format(v=value, c=f"r[{len(columns) + 1}]", s=field.options.scale, i=i)
             columns += field.columns
-            if _optional(field) and read != value:
+            if _optional(field) and read != value and not field.options.sealed:
                 read = f"None if {value} is None else {read}"
             lines.append(f"{self._at(field, 'n', 'p')} = {read}")
         parts = ", ".join(f"x{e}: p{e}" for e in range(len(self._extensions)))
@@ -196,7 +213,7 @@ class Generator:
             if field.system:
                 continue
             known = {"json": "v is not None and v != []", "list": "v"}.get(field.kind, "v is not None")
-            target = "personal" if field.options.pii else "public"
+            target = "personal" if field.apart else "public"
             lines += [f"v = {self._at(field)}", f"if {known}: {target}[{name!r}] = {_PLAIN.get(field.kind, '{v}').format(v='v')}"]
         return self._compile("journalled", [*lines, "return public, personal"])
 

@@ -46,7 +46,7 @@ def _quantize(value: Decimal, places: int, rule: Rounding) -> Decimal:
     _check_size(value)
     if abs(places) > MAX_PLACES:
         raise Invalid("too_big", given=places, limit=MAX_PLACES)
-    unit = _UNITS[places] if places >= 0 else Decimal(1).scaleb(-places)
+    unit = _UNITS[places] if places >= 0 else Decimal(1).scaleb(-places, WIDE)
     return value.quantize(unit, _ROUNDINGS[rule], WIDE)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from datetime import UTC, datetime
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from typing import Any, cast
 
 import attrs
@@ -108,14 +108,12 @@ def scaled(value: Decimal, scale: int) -> int:
         raise Invalid("not_finite", given=str(value))
     if value and value.adjusted() > 30:
         raise Invalid("too_big", given=f"1e{value.adjusted()}", limit=str(MAX_INTEGER))
-    with localcontext() as context:
-        context.prec = 60
-        number = value.scaleb(scale)
-        if number != number.to_integral_value():
-            raise Invalid("too_precise", given=str(value)[:40], scale=scale)
-        whole = int(number)
+    number = value.scaleb(scale, WIDE)
+    if number != number.to_integral_value(context=WIDE):
+        raise Invalid("too_precise", given=str(value)[:40], scale=scale)
+    whole = int(number)
     if abs(whole) > MAX_INTEGER:
-        raise Invalid("too_big", given=str(value)[:40], limit=str(Decimal(MAX_INTEGER).scaleb(-scale)))
+        raise Invalid("too_big", given=str(value)[:40], limit=str(Decimal(MAX_INTEGER).scaleb(-scale, WIDE)))
     return whole
 
 

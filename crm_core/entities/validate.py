@@ -79,12 +79,12 @@ def decimal_problem(value: Decimal, scale: int) -> Problem | None:
     _, digits, exponent = value.as_tuple()
     assert isinstance(exponent, int)
     if value and value.adjusted() + scale > 18:
-        return "too_big", {"limit": str(Decimal(MAX_INTEGER).scaleb(-scale))}
+        return "too_big", {"limit": str(Decimal(MAX_INTEGER).scaleb(-scale, WIDE))}
     excess = -exponent - scale
     if excess > 0 and (excess > len(digits) or any(digits[-excess:])) and value:
         return "too_precise", {"scale": scale}
     if value.copy_abs().scaleb(scale, WIDE) > MAX_INTEGER:
-        return "too_big", {"limit": str(Decimal(MAX_INTEGER).scaleb(-scale))}
+        return "too_big", {"limit": str(Decimal(MAX_INTEGER).scaleb(-scale, WIDE))}
     return None
 
 

@@ -40,6 +40,8 @@ class DeliveryHost(Protocol):
     def subscribers(self) -> Sequence[Subscriber]: ...
     @property
     def health(self) -> Health: ...
+    @property
+    def waits(self) -> bool: ...
 
     def listening(self, connection: Connection) -> Sequence[Subscriber]:
         """Return the subscribers with the events that each waits for now."""
@@ -47,6 +49,10 @@ class DeliveryHost(Protocol):
 
     def tick(self) -> None:
         """Do what is due by the clock."""
+        ...
+
+    def seal(self) -> None:
+        """Seal what is committed."""
         ...
 
     def begin(self, *, write: bool = True) -> AbstractContextManager[Connection]:
@@ -126,16 +132,22 @@ class Delivery:
             parking.discard(connection, self._host.tables, subscription, record)
 
     def run_pending(self, *, limit: int | None = None, on: Connection | None = None) -> int:
-        """Do what is due by the clock, deliver until nothing is left, and return how many deliveries succeeded.
+        """Do what is due by the clock, deliver until nothing is left, and return how many deliveries succeeded. In safe mode nothing is.
 
         Args:
             limit: stop after this many.
             on: deliver inside this open transaction, which sees its own uncommitted events; for tests, since it blocks other workers
                 until it ends. Nothing is done by the clock then.
         """
+        if self._host.waits:
+            return 0
         if on is None:
             self._host.tick()
-        return Run(self._host, self._retry, self._lease, on).until_done(limit)
+            self._host.seal()  # first: no handler that hangs keeps a row from it
+        done = Run(self._host, self._retry, self._lease, on).until_done(limit)
+        if on is None and done:
+            self._host.seal()
+        return done
 
     def next_try(self) -> datetime | None:
         """Return when the next parked event is due; those of plugins in quarantine wait for its end."""

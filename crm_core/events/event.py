@@ -14,6 +14,7 @@ import attrs
 
 from ..entities.fields import Ref
 from ..entities.meta import spec
+from ..entities.sealing import ERASED
 from ..errors import Invalid, LoadError, NotReadable, SchemaBehind
 
 if TYPE_CHECKING:
@@ -108,13 +109,11 @@ class Event(_Declared, Generic[E]):
         return bool(self.__event_verb__)
 
     def without(self, fields: Collection[str]) -> Self:
-        """Return a copy in which *fields* cannot be read: asking for one raises NotReadable."""
-        hidden = [f for f in fields if f in _attributes(type(self)) and f not in _STAMPED]
-        if not hidden:
-            return self
+        """Return a copy for one subscriber, in which *fields* cannot be read: asking for one raises NotReadable."""
+        hidden = {f for f in fields if f in _attributes(type(self)) and f not in _STAMPED}
         seen = copy.copy(self)
-        for name in hidden:
-            seen.__dict__.pop(name, None)
+        seen.__dict__.clear()
+        seen.__dict__.update({n: _own(v) for n, v in self.__dict__.items() if n not in hidden})
         return seen
 
 
@@ -128,8 +127,15 @@ class _Automatic(Event[E], Generic[E]):
         seen = copy.copy(self)
         for name, values in self.__dict__.items():
             if isinstance(values, MappingProxyType):
-                seen.__dict__[name] = MappingProxyType({n: v for n, v in values.items() if n not in fields})
+                seen.__dict__[name] = MappingProxyType({n: _own(v) for n, v in values.items() if n not in fields})
         return seen
+
+
+def _own(value: Any) -> Any:
+    """Copy what a subscriber could change in place: the next one gets the event as it was."""
+    if isinstance(value, Change):
+        return Change(_own(value.old), _own(value.new))
+    return copy.deepcopy(value) if isinstance(value, list | dict) else value
 
 
 class Created(_Automatic[E], Generic[E], verb="created"):
@@ -241,7 +247,7 @@ class EventCodec:
 
         def typed(name: str, value: Any) -> Any:
             field = facts.field(name, added)
-            return value if field is None else structure(facts.name, field, value)
+            return value if field is None or value == ERASED else structure(facts.name, field, value)
 
         part = _PARTS[cls]
         if part == "changes":

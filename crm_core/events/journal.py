@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from sqlalchemy import Connection, Select, func, literal, select
+from sqlalchemy import Connection, Select, and_, func, literal, select
+
+from ..entities.sealing import ERASED
+from ..errors import Unreadable
 
 if TYPE_CHECKING:
+    from ..storage.keys.sealer import Sealer
     from ..storage.tables import Tables
 
 VERBS = frozenset({"created", "updated", "deleted", "restored"})
@@ -27,7 +31,8 @@ class Entry:
         version: the record's version after it.
         kind: the name and version of the event: ``account.updated.v1``.
         payload: plain JSON: ``id`` (the event's), and ``data`` of a domain event, else ``new``, ``changes`` or ``old``; ``chain``
-            where another event caused it. Personal fields, which the table keeps apart, are in their places.
+            where another event caused it. Personal fields, which the table keeps apart, are in their places; where the keys of whom
+            they are about were destroyed, their values are ``[erased]``.
     """
 
     position: int | None
@@ -82,21 +87,44 @@ class Entry:
 _COLUMNS = tuple(a.name for a in attrs.fields(Entry))[1:]
 
 
-def _entry(row: Iterable[Any]) -> Entry:
-    *rest, payload, personal = row
+def _entry(row: Iterable[Any], tables: Tables) -> Entry:
+    *rest, payload, personal = row if tables.sealer is None else _opened(row, tables.sealer)
     if personal:
+        if "fields" in personal:
+            raise Unreadable("key_missing")  # it is sealed, and this CRM has no keys
         payload = {**payload, **{part: {**payload.get(part, {}), **values} for part, values in personal.items()}}
     make: Callable[..., Entry] = Entry
     return make(*rest, payload)
+
+
+def _opened(row: Iterable[Any], sealer: Sealer) -> Sequence[Any]:
+    *rest, payload, kept, wrapped, parent = row
+    if not kept or "fields" not in kept:  # written before the CRM had keys
+        return (*rest, payload, kept)
+    named = dict(zip(_COLUMNS, rest[1:], strict=False))
+    place = (named["entity"], named["record"], named["kind"], payload["id"])
+    personal = sealer.vault.open_entry(named["tenant"], place, kept, wrapped, parent)
+    return (*rest, payload, _erased(kept["fields"]) if personal is None else personal)
+
+
+def _erased(fields: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Stand in for what was sealed under a key that was destroyed: the names of the fields are known, their values gone for good."""
+    return {part: {n: [ERASED, ERASED] if part == "changes" else ERASED for n in names} for part, names in fields.items()}
 
 
 def _select(connection: Connection, tables: Tables, *, outer: bool = False) -> tuple[Select[Any], Any]:
     """Return the statement that reads entries, and its position column."""
     journal, positions = tables.system.journal, tables.system.journal_position
     columns = [*(journal.c[name] for name in _COLUMNS), journal.c.personal]
+    source: Any = journal
+    if tables.sealer is not None:
+        key, parent = tables.system.key.alias("crm_key"), tables.system.key.alias("crm_parent")
+        source = journal.outerjoin(key, and_(key.c.id == journal.c.key_id, key.c.tenant == journal.c.tenant))
+        source = source.outerjoin(parent, parent.c.id == key.c.parent)
+        columns += [key.c.wrapped, parent.c.wrapped]
     if connection.dialect.name == "sqlite":
-        return select(journal.c.id, *columns), journal.c.id
-    source = journal.join(positions, positions.c.journal_id == journal.c.id, isouter=outer)
+        return select(journal.c.id, *columns).select_from(source), journal.c.id
+    source = source.join(positions, positions.c.journal_id == journal.c.id, isouter=outer)
     return select(positions.c.position, *columns).select_from(source), positions.c.position
 
 
@@ -138,13 +166,13 @@ def read(
     statement = _filtered(statement, tables, tenant, names).where(position > after)
     if upto is not None:
         statement = statement.where(position <= upto)
-    return [_entry(row) for row in connection.execute(statement.order_by(position).limit(limit))]
+    return [_entry(row, tables) for row in connection.execute(statement.order_by(position).limit(limit))]
 
 
 def at_positions(connection: Connection, tables: Tables, positions: Collection[int]) -> dict[int, Entry]:
     """Return the entries at *positions*."""
     statement, position = _select(connection, tables)
-    return {row[0]: _entry(row) for row in connection.execute(statement.where(position.in_(positions)))}
+    return {row[0]: _entry(row, tables) for row in connection.execute(statement.where(position.in_(positions)))}
 
 
 def history(connection: Connection, tables: Tables, tenant: str, entity: str, record: str) -> list[Entry]:
@@ -152,7 +180,7 @@ def history(connection: Connection, tables: Tables, tenant: str, entity: str, re
     journal = tables.system.journal
     statement, _ = _select(connection, tables, outer=True)
     statement = statement.where(journal.c.record == record, journal.c.tenant == tenant, journal.c.entity == entity)
-    return [_entry(row) for row in connection.execute(statement.order_by(journal.c.id))]
+    return [_entry(row, tables) for row in connection.execute(statement.order_by(journal.c.id))]
 
 
 def histories(connection: Connection, tables: Tables, tenant: str, records: Collection[str]) -> dict[str, list[Entry]]:
@@ -162,7 +190,7 @@ def histories(connection: Connection, tables: Tables, tenant: str, records: Coll
     statement = statement.where(journal.c.record.in_(records), journal.c.tenant == tenant)
     found: dict[str, list[Entry]] = {record: [] for record in records}
     for row in connection.execute(statement.order_by(journal.c.id)):
-        entry = _entry(row)
+        entry = _entry(row, tables)
         found[entry.record].append(entry)
     return found
 
@@ -181,7 +209,7 @@ def of_request(
     statement = statement.where(journal.c.tenant == tenant, journal.c.request == request, journal.c.id >= since)
     if before is not None:
         statement = statement.where(journal.c.id < before)
-    return [_entry(row) for row in connection.execute(statement.order_by(journal.c.id.desc()).limit(limit))]
+    return [_entry(row, tables) for row in connection.execute(statement.order_by(journal.c.id.desc()).limit(limit))]
 
 
 def changes(
@@ -207,7 +235,7 @@ def changes(
         statement = statement.where(journal.c.at >= since)
     if until is not None:
         statement = statement.where(journal.c.at < until)
-    return [_entry(row) for row in connection.execute(statement.order_by(journal.c.id).limit(limit))]
+    return [_entry(row, tables) for row in connection.execute(statement.order_by(journal.c.id).limit(limit))]
 
 
 def reconstruct(entries: Iterable[Entry], *, version: int | None = None, at: datetime | None = None) -> dict[str, Any] | None:

@@ -1,7 +1,8 @@
 """The parking table: an event that fails waits there, and its record's later events behind it, while all others flow.
 
-A line is what one subscription has parked of one record, in order. Its head is ``waiting`` for its next try, or ``held`` until
-somebody decides; what stands behind the head is ``behind``. Whoever changes a line holds the subscription's claim.
+A line is what one subscription has parked of one record, in order. Its head is ``waiting`` for its next try, ``held`` until somebody
+decides, or ``resting`` until its plugin's quarantine in the record's tenant ends; what stands behind the head is ``behind``. Whoever
+changes a line holds the subscription's claim.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class ParkedLine:
     Attributes:
         position: of the head, the event that failed.
         attempts: how often it was tried.
-        next_try: when it is tried again; None where the line is held.
-        state: ``waiting`` or ``held``.
+        next_try: when it is tried again; None where the line is held or rests.
+        state: ``waiting``, ``held`` or ``resting``.
         error: what its last try raised.
         behind: how many later events wait behind it.
     """
@@ -109,6 +110,15 @@ class Parking:
         """Begin a line with an event that failed; without a next try the line is held."""
         state = "held" if next_try is None else "waiting"
         self._connection.execute(insert(self._table), [self._row(entry.record, entry.position, attempts, next_try, describe(error), state)])
+
+    def set_aside(self, entry: Entry) -> None:
+        """Begin a line with an event that is not tried, since its plugin rests in its tenant."""
+        self._connection.execute(insert(self._table), [self._row(entry.record, entry.position, 0, None, None, "resting")])
+
+    def rest(self, record: str) -> None:
+        """Let the head of a line rest, with the tries that it had."""
+        statement = update(self._table).where(self._mine(record), self._table.c.state == "waiting")
+        self._connection.execute(statement.values(next_try=None, state="resting"))
 
     def _row(
         self, record: str, position: int | None, attempts: int, next_try: datetime | None, error: str | None, state: str
@@ -179,6 +189,13 @@ def retry(connection: Connection, tables: Tables, subscription: str, record: str
         NotFound: nothing is parked there.
     """
     _taken(connection, tables, subscription, record).promote(record, now)
+
+
+def wake(connection: Connection, tables: Tables, subscriptions: Collection[str], now: datetime) -> None:
+    """Let the lines of *subscriptions* that rest be tried again; what still rests goes back to rest then."""
+    table = tables.system.parking
+    statement = update(table).where(table.c.subscription.in_(subscriptions), table.c.state == "resting")
+    connection.execute(statement.values(next_try=now, state="waiting"))
 
 
 def skip(connection: Connection, tables: Tables, subscription: str, record: str, now: datetime) -> None:

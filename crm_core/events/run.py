@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from decimal import localcontext
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,9 @@ import attrs
 from sqlalchemy import Connection, select
 
 from ..errors import LoopDetected
+from ..hooks.nesting import handle
+from ..hooks.stops import is_the_hosts
+from ..hooks.surroundings import Surroundings
 from .event import Event
 from .journal import Entry, at_positions, last_position, read
 from .parking import Parking, Retry, due
@@ -121,13 +126,22 @@ class Run:
 
     def _batch_server(self, s: Subscriber) -> Callable[[int], int | None]:
         if s.external:
-            return lambda size: self._lease_batch(s, size)
-        return lambda size: self._transact(s, size, lambda c, n, attempt: self._batch(c, s, n, attempt))
+            return partial(self._apart, s, partial(self._lease_batch, s))
+        return partial(self._apart, s, lambda size: self._transact(s, size, lambda c, n, attempt: self._batch(c, s, n, attempt)))
 
     def _line_server(self, s: Subscriber, record: str) -> Callable[[int], int | None]:
         if s.external:
-            return lambda size: self._lease_line(s, record, size)
-        return lambda size: self._transact(s, size, lambda c, n, attempt: self._line(c, s, record, n, attempt))
+            return partial(self._apart, s, partial(self._lease_line, s, record))
+        return partial(self._apart, s, lambda size: self._transact(s, size, lambda c, n, attempt: self._line(c, s, record, n, attempt)))
+
+    def _apart(self, s: Subscriber, serve: Callable[[int], int | None], size: int) -> int | None:
+        """Serve, and see that the subscriber left the process as it found it; the decimal context, the thread's own, is put back."""
+        before = Surroundings.now()
+        with localcontext():
+            done = serve(size)
+            for what in before.changed():
+                _log.warning("while %s ran, the %s of the process changed", s.name, what.replace("_", " "))
+        return done
 
     # -- handlers inside the transaction ------------------------------------------------------------------------------------------
 
@@ -172,10 +186,14 @@ class Run:
         parked = parking.parked({e.record for e in entries})
         done = 0
         reached = held.position
+        if self._waits(s, entries, size):
+            return None
+        left = entries if len(entries) < size else []
         for group in _groups(s, entries):
-            if self._host.health.rests(s.plugin):
+            if self._waits(s, left, size):
                 end = reached
                 break
+            left = left[len(group) :]
             done += self._deliver(connection, s, group, parking, parked, attempt)
             reached = group[-1].position or reached
         advance(connection, self._tables, held, end, self._now())
@@ -194,6 +212,10 @@ class Run:
     ) -> int:
         parking.follow([e for e in group if e.record in parked])
         free = [e for e in group if e.record not in parked]
+        if self._host.health.rests(s.plugin, group[0].tenant):
+            for entry in free:
+                self._set_aside(parking, entry, parked)
+            return 0
         if len(free) > 1 and self._try(connection, s, free, attempt) is None:
             return len(free)
         done = 0
@@ -206,6 +228,20 @@ class Run:
                 parked.add(entry.record)
         return done
 
+    def _waits(self, s: Subscriber, left: Sequence[Entry], size: int) -> bool:
+        """Say whether a subscriber rests, or does so for all that is *left* of fewer events than it asked for: nobody waits behind them."""
+        health = self._host.health
+        if not health.any_rests:
+            return False
+        return health.rests(s.plugin) or (0 < len(left) < size and all(health.rests(s.plugin, e.tenant) for e in left))
+
+    def _set_aside(self, parking: Parking, entry: Entry, parked: set[str]) -> None:
+        if entry.record in parked:
+            parking.follow([entry])
+        else:
+            parking.set_aside(entry)
+            parked.add(entry.record)
+
     def _line(self, connection: Connection, s: Subscriber, record: str, size: int, attempt: _Attempt) -> int | None:
         held = claim(connection, self._tables, s.name)
         if held is None:
@@ -215,6 +251,9 @@ class Run:
             return 0
         line = parking.line(record, size)
         entries = at_positions(connection, self._tables, [p for p, _ in line])
+        if self._host.health.rests(s.plugin, entries[line[0][0]].tenant):
+            parking.rest(record)
+            return 0
         attempt.held, attempt.size = held, len(line)
         done = 0
         for position, tries in line:
@@ -234,10 +273,8 @@ class Run:
         try:
             with connection.begin_nested():
                 self._call(connection, s, entries)
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # a handler may even call sys.exit
-            if connection.invalidated:
+            if connection.invalidated or is_the_hosts(error, s.fn):
                 raise
             return error
         return None
@@ -253,15 +290,17 @@ class Run:
             parked = Parking(connection, self._tables, s.name).parked({e.record for e in entries})
         try:
             done = 0
-            for entry in entries:
-                if self._host.health.rests(s.plugin):
+            began = held.position
+            for n, entry in enumerate(entries):
+                if self._waits(s, entries[n:] if len(entries) < size else [], size):
                     end = held.position
                     break
-                error = None if entry.record in parked else self._call_outside(s, entry)
+                rests = self._host.health.rests(s.plugin, entry.tenant)
+                error = None if rests or entry.record in parked else self._call_outside(s, entry)
                 with self._begin() as connection:
                     parking = Parking(connection, self._tables, s.name)
-                    if entry.record in parked:
-                        parking.follow([entry])
+                    if rests or entry.record in parked:
+                        self._set_aside(parking, entry, parked)
                     elif error is None:
                         done += 1
                     elif self._failed(parking, s, entry, error):
@@ -272,7 +311,7 @@ class Run:
         except Fenced:
             _log.warning("%s: another worker took over", s.name)
             return None
-        return done
+        return done if end > began else None
 
     def _lease_line(self, s: Subscriber, record: str, size: int) -> int | None:
         with self._begin() as connection:
@@ -283,6 +322,9 @@ class Run:
             ready = not self._host.health.rests(s.plugin) and parking.is_due(record, self._now())
             line = parking.line(record, size) if ready else []
             entries = at_positions(connection, self._tables, [p for p, _ in line])
+            if line and self._host.health.rests(s.plugin, entries[line[0][0]].tenant):
+                parking.rest(record)
+                line = []
         try:
             done = 0
             for position, tries in line:
@@ -310,9 +352,9 @@ class Run:
     def _call_outside(self, s: Subscriber, entry: Entry) -> BaseException | None:
         try:
             self._call(self._on, s, [entry])
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # a handler may even call sys.exit
+            if is_the_hosts(error, s.fn):
+                raise
             return error
         return None
 
@@ -329,12 +371,10 @@ class Run:
                 s.fn(session, entries)
                 return
             seen = [e for e in (self._host.project(session, self._event(entry)) for entry in entries) if e is not None]
-            if not s.batch:
-                for event in seen:
-                    s.fn(session, event)
-            elif seen:
-                s.fn(session, seen)
-        self._host.health.succeeded(s)
+            call = partial(s.fn, session) if connection is None else partial(handle, session.hooks, s, session)
+            for given in ([seen] if seen else []) if s.batch else seen:
+                call(given)
+        self._host.health.succeeded(s, first.tenant)
 
     def _event(self, entry: Entry) -> Event[Any]:
         position = entry.position or 0
@@ -348,7 +388,7 @@ class Run:
     def _failed(self, parking: Parking, s: Subscriber, entry: Entry, error: BaseException, tries: int | None = None) -> bool:
         """Park an event that failed, for the first time or (after so many *tries*) again; say whether its line stands."""
         if not s.external and not s.raw:  # outside it is mostly the other side that fails, and the core does not rest
-            self._host.health.failed(s, error, type(error).__name__)
+            self._host.health.failed(s, error, type(error).__name__, entry.tenant)
         attempts = (tries or 0) + 1
         _log.warning("%s: %s of %s %s failed, try %d", s.name, entry.kind, entry.entity, entry.record, attempts, exc_info=error)
         last = attempts >= self._retry.tries or isinstance(error, LoopDetected)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
+from ..entities.meta import spec
 from ..errors import Denied, Invalid, LoadError
 from ..messages import closest
 from .dispatch import run
@@ -33,6 +34,7 @@ class ActionSession(Protocol):
     @property
     def messages(self) -> Messages: ...
     def get(self, entity: type[Entity], id: Ref[Any], /) -> Entity: ...
+    def permitted_stored(self, action: str, record: Entity, /) -> bool: ...
     def check_action(self, permission: str, record: Entity | None, /) -> Denied | None: ...
 
 
@@ -162,9 +164,14 @@ def perform(session: ActionSession, command: Any) -> Any:
 
 
 def list_for(session: ActionSession, record: Entity) -> list[ActionInfo]:
-    """List the actions on a record, the forbidden ones too, with the reason."""
+    """List the actions on a record, the forbidden ones too, with the reason; on one that is not there for the actor, all are."""
     actions = [a for a in session.hooks.registry.actions.values() if a.on is type(record)]
-    return [_info(session, action, session.check_action(action.permission, record)) for action in actions]
+    seen = bool(actions) and session.permitted_stored("read", record)
+    return [_info(session, action, _denied(session, action, record, seen)) for action in actions]
+
+
+def _denied(session: ActionSession, action: ActionDef, record: Entity, seen: bool) -> Denied | None:
+    return session.check_action(action.permission, record) if seen else Denied(action=action.permission, entity=spec(type(record)).name)
 
 
 def _info(session: ActionSession, action: ActionDef, denied: Denied | None) -> ActionInfo:

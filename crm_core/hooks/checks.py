@@ -143,7 +143,7 @@ def rolled_up(rollup: Rollup) -> None:
     """
     fields = spec(rollup.entity).fields
     for name in rollup.by:
-        if name not in fields or fields[name].kind not in _CELLS or fields[name].options.pii:
+        if name not in fields or fields[name].kind not in _CELLS or fields[name].apart:
             raise LoadError("rollup_field", rollup=rollup.name, field=name)
     if rollup.of is not None and (rollup.of not in fields or fields[rollup.of].kind != "money" or fields[rollup.of].options.scale != 6):
         raise LoadError("rollup_field", rollup=rollup.name, field=rollup.of)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from ..errors import CRMError, LoopDetected, PluginFailed
+from .stops import is_the_hosts
 
 if TYPE_CHECKING:
     from .parts import Contribution, Impl
@@ -35,13 +36,17 @@ class HookState:
 
     Attributes:
         registry: the CRM's plugins.
+        tenant: of the session.
         frames: who runs, outermost first; only the first ``depth`` count.
         depth: how many plugin functions call each other.
+        handles: whether a subscriber runs, in delivery's transaction.
     """
 
     registry: Registry
+    tenant: str = "main"
     frames: list[Contribution | None] = attrs.field(factory=_frames, init=False)
     depth: int = attrs.field(default=0, init=False)
+    handles: bool = attrs.field(default=False, init=False)
 
     @property
     def running(self) -> Contribution | None:
@@ -69,7 +74,7 @@ def run(state: HookState, part: Contribution, *args: Any) -> Any:
         return part.fn(*args)
     except CRMError:
         raise
-    except Exception as cause:
+    except BaseException as cause:
         raise _failed(state, part, cause) from cause
     finally:
         state.depth = depth
@@ -96,7 +101,7 @@ def filter_(plan: Plan, ctx: Ctx, value: Any, *, batch: bool = True) -> Any:
         return value
     except CRMError:
         raise
-    except Exception as cause:
+    except BaseException as cause:
         raise _failed(state, state.frames[depth], cause) from cause
     finally:
         state.depth = depth
@@ -119,7 +124,7 @@ def first(plan: Plan, ctx: Ctx, value: Any) -> Any:
         return None
     except CRMError:
         raise
-    except Exception as cause:
+    except BaseException as cause:
         raise _failed(state, state.frames[depth], cause) from cause
     finally:
         state.depth = depth
@@ -143,7 +148,7 @@ def collect(plan: Plan, ctx: Ctx, value: Any) -> list[Any]:
         return answers
     except CRMError:
         raise
-    except Exception as cause:
+    except BaseException as cause:
         raise _failed(state, state.frames[depth], cause) from cause
     finally:
         state.depth = depth
@@ -167,7 +172,7 @@ def veto(plan: Plan, ctx: Ctx, value: Any) -> list[Refusal]:
         return ctx._refusals
     except CRMError:
         raise
-    except Exception as cause:
+    except BaseException as cause:
         raise _failed(state, state.frames[depth], cause) from cause
     finally:
         state.depth = depth
@@ -182,13 +187,15 @@ def _loop(state: HookState) -> LoopDetected:
     return LoopDetected(chain=" → ".join(f"{part.name} ({part.task})" for part in state.frames if part))
 
 
-def _failed(state: HookState, part: Contribution | None, cause: Exception) -> PluginFailed:
+def _failed(state: HookState, part: Contribution | None, cause: BaseException) -> PluginFailed:
     assert part is not None
+    if is_the_hosts(cause, part.fn):
+        raise cause
     if part.can_rest:
-        state.registry.health.failed(part, cause, _reason(cause))
+        state.registry.health.failed(part, cause, _reason(cause), state.tenant)
     return PluginFailed(plugin=part.plugin, hook=part.task, function=part.name, where=part.where, reason=_reason(cause))
 
 
-def _reason(cause: Exception) -> str:
+def _reason(cause: BaseException) -> str:
     """Name the exception; its text may hold personal data, so only our own is shown. The rest is in ``__cause__``."""
     return str(cause) if isinstance(cause, _Misbehaved) else type(cause).__name__

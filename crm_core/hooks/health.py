@@ -1,14 +1,14 @@
 """Which plugins keep failing, and the quarantine they are then put in: what of theirs may rest does, what protects stays in force.
 
-A function is watched only from a failure to its next success. Until then a plan holds the plugins' own functions, so that a plugin
-that works costs nothing.
+Failures are counted by tenant, so that the data of one puts nobody else's hooks to rest. A function is watched only from a failure to
+its next success. Until then a plan holds the plugins' own functions, so that a plugin that works costs nothing.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from .parts import Impl
 
 QUARANTINE_AFTER = 20
+SPREAD = 3
+"""In how many tenants a function brings its plugin into quarantine, with no success in between, until the plugin rests in all."""
+
+EVERYWHERE = ""
 _log = logging.getLogger(__name__)
 
 
@@ -42,8 +46,9 @@ class PluginHealth:
         plugin, version: which.
         since: when it was quarantined; None where it runs.
         function: the function that failed last and did not succeed since, or that brought it into quarantine.
-        failures: how often that function failed, one time after another.
+        failures: how often that function failed, one time after another, in one tenant.
         reason: what it did wrong last: the class of what it raised; the rest is in the log.
+        tenants: where it rests; empty where it rests in all tenants, or runs.
     """
 
     plugin: str
@@ -52,87 +57,162 @@ class PluginHealth:
     function: str = ""
     failures: int = 0
     reason: str = ""
+    tenants: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Rest:
+    """The quarantine of a plugin in one tenant, or EVERYWHERE; the attributes as in :class:`PluginHealth`."""
+
+    plugin: str
+    tenant: str
+    version: str
+    since: datetime
+    function: str
+    failures: int
+    reason: str
 
 
 class Health:
-    """The health of one CRM's plugins, in this process.
+    """The health of one CRM's plugins: what this process saw fail, and the quarantines that it or others began.
 
     Args:
         versions: of the plugins, by name.
         clock: the CRM's.
-        after: how many failures in a row of one function bring its plugin into quarantine; None: none do.
+        after: how many failures in a row of one function, in one tenant, bring its plugin into quarantine there; None: none do.
         changed: called when a plan must be compiled anew.
 
     Attributes:
         lock: held while anything here changes.
+        unkept: quarantines that the database does not know of yet.
     """
 
     def __init__(self, versions: Mapping[str, str], clock: Clock, after: int | None, changed: Callable[[], None]) -> None:
         self.lock = threading.Lock()
+        self.unkept: tuple[Rest, ...] = ()
         self._versions = versions
         self._clock = clock
         self._after = after
         self._changed = changed
-        self._failing: dict[Resting, PluginHealth] = {}
-        self._quarantined: dict[str, PluginHealth] = {}
+        self._failing: dict[Resting, dict[str, PluginHealth]] = {}
+        self._resting: dict[tuple[str, str], Rest] = {}
+        self._spread: dict[Resting, set[str]] = {}
 
-    def rests(self, plugin: str) -> bool:
-        """Say whether a plugin is in quarantine."""
-        return plugin in self._quarantined
+    def rests(self, plugin: str, tenant: str = EVERYWHERE) -> bool:
+        """Say whether a plugin is in quarantine in a tenant, or in all."""
+        return (plugin, EVERYWHERE) in self._resting or (plugin, tenant) in self._resting
+
+    @property
+    def any_rests(self) -> bool:
+        """Whether any plugin is in quarantine anywhere."""
+        return bool(self._resting)
 
     def report(self) -> list[PluginHealth]:
         """Return how each plugin is, in load order."""
         with self.lock:
-            failing = sorted(self._failing.values(), key=lambda f: f.failures)
-            known = {f.plugin: f for f in failing} | self._quarantined
+            failing = sorted((h for tenants in self._failing.values() for h in tenants.values()), key=lambda h: h.failures)
+            known = {h.plugin: h for h in failing}
+            for rest in sorted(self._resting.values(), key=lambda r: (r.tenant == EVERYWHERE, r.since)):
+                tenants = tuple(sorted(t for p, t in self._resting if p == rest.plugin)) if rest.tenant else ()
+                known[rest.plugin] = PluginHealth(rest.plugin, rest.version, rest.since, rest.function, rest.failures, rest.reason, tenants)
         return [known.get(plugin) or PluginHealth(plugin, version) for plugin, version in self._versions.items()]
 
-    def failed(self, part: Resting, error: BaseException, reason: str) -> None:
+    def failed(self, part: Resting, error: BaseException, reason: str, tenant: str) -> None:
         """Count a failure. An error that a plugin raises on purpose (a CRMError) is none, and neither is one of the database."""
         if self._after is None or isinstance(error, CRMError) or _is_of_database(error):
             return
         with self.lock:
-            before = self._failing.get(part)
-            failures = 1 + (before.failures if before else 0)
-            found = PluginHealth(part.plugin, self._versions[part.plugin], None, part.name, failures, reason)
-            self._failing[part] = found
-            if failures >= self._after and part.plugin not in self._quarantined:
-                self._quarantined[part.plugin] = attrs.evolve(found, since=self._clock.now())
-                _log.error("%s is quarantined: %s failed %d times in a row", part.plugin, part.name, failures, exc_info=error)
+            counted = self._failing.setdefault(part, {})
+            failures = 1 + (counted[tenant].failures if tenant in counted else 0)
+            found = counted[tenant] = PluginHealth(part.plugin, self._versions[part.plugin], None, part.name, failures, reason)
+            if failures >= self._after and not self.rests(part.plugin, tenant):
+                spread = self._spread.setdefault(part, set())
+                spread.add(tenant)
+                self._rest(found, EVERYWHERE if len(spread) >= SPREAD else tenant, error)
             self._changed()
 
-    def succeeded(self, part: Resting) -> None:
-        """Forget the failures of a function that works again."""
+    def _rest(self, found: PluginHealth, tenant: str, error: BaseException) -> None:
+        rest = Rest(found.plugin, tenant, found.version, self._clock.now(), found.function, found.failures, found.reason)
+        self._resting[rest.plugin, tenant] = rest
+        self.unkept = (*self.unkept, rest)
+        where = f"in tenant {tenant!r}" if tenant else "in all tenants"
+        message = "%s is quarantined %s: %s failed %d times in a row"
+        _log.error(message, rest.plugin, where, rest.function, rest.failures, exc_info=error)
+
+    def succeeded(self, part: Resting, tenant: str) -> None:
+        """Forget the failures in a tenant of a function that works there again."""
         if part in self._failing:
             with self.lock:
-                self._failing.pop(part, None)
-                self._changed()
+                self._spread.pop(part, None)
+                if self._failing[part].pop(tenant, None) is not None:
+                    if not self._failing[part]:
+                        del self._failing[part]
+                    self._changed()
 
     def release(self, plugin: str) -> None:
-        """End a quarantine and forget the plugin's failures."""
+        """End a plugin's quarantines and forget its failures."""
         with self.lock:
-            self._quarantined.pop(plugin, None)
-            self._failing = {part: f for part, f in self._failing.items() if f.plugin != plugin}
-            self._changed()
+            self.unkept = tuple(r for r in self.unkept if r.plugin != plugin)
+            self._end([key for key in self._resting if key[0] == plugin])
+            for part in [p for p in self._failing if p.plugin == plugin]:
+                del self._failing[part]
+
+    def is_over(self, rest: Rest) -> bool:
+        """Say whether a quarantine was another version's of a plugin, which is none of this one's."""
+        return self._versions.get(rest.plugin, rest.version) != rest.version
+
+    def learn(self, kept: Iterable[Rest]) -> None:
+        """Take over what the database knows: quarantines that others began or ended."""
+        if self._after is None:
+            return
+        rests = {(r.plugin, r.tenant): r for r in kept if self._versions.get(r.plugin) == r.version}
+        with self.lock:
+            rests |= {(r.plugin, r.tenant): r for r in self.unkept}
+            if rests.keys() != self._resting.keys():
+                self._end([key for key in self._resting if key not in rests])
+                self._resting = rests
+                self._changed()
+
+    def _end(self, keys: Iterable[tuple[str, str]]) -> None:
+        for plugin, tenant in keys:
+            del self._resting[plugin, tenant]
+            for part in [p for p in self._failing if p.plugin == plugin]:
+                self._spread.pop(part, None)
+                self._failing[part] = {t: h for t, h in self._failing[part].items() if tenant not in (t, EVERYWHERE)}
+                if not self._failing[part]:
+                    del self._failing[part]
+        self._changed()
+
+    def kept(self, rests: Iterable[Rest]) -> None:
+        """Note that the database knows of quarantines."""
+        with self.lock:
+            self.unkept = tuple(r for r in self.unkept if r not in rests)
 
     def watched(self, impl: Impl) -> Plan:
-        """Return what runs for an implementation: itself; nothing where it rests; if it failed last, itself and a look at how it went."""
-        if impl.can_rest and impl.plugin in self._quarantined:
+        """Return what runs for an implementation: itself; nothing where it rests; if it failed last or rests in some tenants, itself
+        where it may run, and a look at how it went."""
+        tenants = frozenset(t for p, t in self._resting if p == impl.plugin) if impl.can_rest else frozenset()
+        if EVERYWHERE in tenants:
             return ()
-        if impl not in self._failing:
+        if impl not in self._failing and not tenants:
             return ((impl.fn, impl),)
 
         def passed(ctx: Any, value: Any) -> Any:
-            self.succeeded(impl)
+            if ctx.session.hooks.tenant not in tenants:
+                self.succeeded(impl, ctx.session.hooks.tenant)
             return value
 
         def answered(ctx: Any, value: Any) -> Any:
+            tenant = ctx.session.hooks.tenant
+            if tenant in tenants:
+                return value if impl.hook.kind == "filter" else None
             answer = impl.fn(ctx, value)
-            self.succeeded(impl)
+            if impl.hook.kind != "filter":
+                self.succeeded(impl, tenant)
             return answer
 
         # What a filter returns is checked before the next function is called, and may be refused.
-        return ((impl.fn, impl), (passed, impl)) if impl.hook.kind == "filter" else ((answered, impl),)
+        return ((answered, impl), (passed, impl)) if impl.hook.kind == "filter" else ((answered, impl),)
 
 
 def _is_of_database(error: BaseException) -> bool:

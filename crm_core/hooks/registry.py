@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
@@ -23,6 +24,7 @@ from .measures import Dimension, Measure, Metric, Rollup, Source
 from .parts import Contribution, Impl, Job, Link, Panel, Subscription
 from .plugin import Definitions, Plugin
 from .spec import Hook
+from .surroundings import Surroundings
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _spec = pluggy.HookspecMarker("crm")
+_log = logging.getLogger(__name__)
 
 
 @_spec
@@ -133,6 +136,11 @@ class Registry:
         if name not in self._by_name:
             raise LoadError("plugin_unknown", given=name, suggestion=closest(name, self._by_name))
         return self._by_name[name]
+
+    def contributions(self) -> Iterator[Contribution]:
+        """Yield every function that a plugin gives to the core."""
+        yield from self._all(lambda d: d.impls)
+        yield from chain.from_iterable(_parts(plugin.definitions) for plugin in self.plugins)
 
     def extensions(self, entity: type[Entity]) -> tuple[type[Extension], ...]:
         """Return what the loaded plugins add to an entity."""
@@ -301,4 +309,8 @@ def discover(names: Iterable[str]) -> tuple[Plugin, ...]:
 def _load(name: str, installed: Mapping[str, EntryPoint]) -> Plugin:
     if name not in installed:
         raise LoadError("plugin_not_installed", given=name, suggestion=closest(name, installed))
-    return imported(name, installed[name].value, installed[name].load)
+    before = Surroundings.now()
+    plugin = imported(name, installed[name].value, installed[name].load)
+    for what in before.changed():
+        _log.warning("the import of the plugin %s changed the %s of the process", name, what.replace("_", " "))
+    return plugin

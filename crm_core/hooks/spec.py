@@ -56,7 +56,10 @@ class Ctx:
 
         Raises:
             CRMError: the running hook is not a veto, so nobody would hear of the refusal.
+            TypeError: *code* or *field* is no text.
         """
+        if not isinstance(code, str) or not isinstance(field, str):
+            raise TypeError("a refusal's code and field are texts")
         running = self.session.hooks.running
         if self._refusals is None or running is None:
             raise CRMError("refusal_outside_veto", refused=code, running=running.name if running else "")

@@ -11,7 +11,7 @@ import attrs
 
 from ..entities.fields import FieldSpec
 from ..entities.meta import EntitySpec, spec
-from ..entities.money import Money
+from ..entities.money import WIDE, Money
 from ..entities.validate import MAX_INTEGER, is_id
 from ..errors import CRMError, LoadError
 from ..messages import closest
@@ -141,7 +141,7 @@ class _Binder:
         if field is None:
             suggestion = closest(name, self.entity.fields)
             raise self.error("rule_unknown_field", entity=self.entity.name, field=name[:60], suggestion=suggestion)
-        if operator is not None and operator not in _OPERATORS[field.kind]:
+        if operator is not None and (operator not in _OPERATORS[field.kind] or field.options.sealed):
             raise self.error("rule_operator", entity=self.entity.name, field=name, kind=field.kind, operator=operator)
         return field
 
@@ -201,4 +201,4 @@ def _fits(field: FieldSpec, value: Any) -> bool:
 
 def _is_kept(value: Decimal, scale: int) -> bool:
     """Whether the column keeps all digits, on SQLite as an integer of 64 bits."""
-    return has_places(value, scale) and value.copy_abs() <= Decimal(MAX_INTEGER).scaleb(-scale)
+    return has_places(value, scale) and value.copy_abs() <= Decimal(MAX_INTEGER).scaleb(-scale, WIDE)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
+from ..entities.sealing import CELL
 from ..entities.validate import is_id
 from .actor import Actor
 from .predicates import Related, Rule, plain, walk
@@ -83,7 +84,7 @@ class SessionFacts:
         table = crm.tables.entities[codec.entity]
         columns, load = codec.loader(codec.every)
         for start in range(0, len(wanted), CHUNK):
-            statement = select(*(table.c[c] for c in columns)).where(
+            statement = select(*(table.c[c].info.get(CELL, table.c[c]) for c in columns)).where(
                 table.c.tenant == self.actor.tenant, table.c.id.in_(wanted[start : start + CHUNK]), table.c.deleted_at.is_(None)
             )
             for record in map(load, driver_rows(self._session._unit.connection.execute(statement))):

@@ -19,8 +19,11 @@ from sqlalchemy.types import TypeEngine
 
 from ..entities import sqltypes as own
 from ..entities.columns import Converted, EntityColumn, EntityTable, ListContains, MoneyAggregate, MoneyPair, MoneySum
+from ..entities.sealed import BlindType, SealedMatch, SealedType
 from ..errors import NotReadable, Refused
-from .money_guard import check_amounts, check_decimals, check_select
+from .money_guard import check_amounts, check_decimals
+from .money_guard import check_select as check_money
+from .sealed_sql import check_sealed, check_sealed_names
 
 # Attributes that carry raw SQL, another compiler's behaviour or what differs between the databases: they must be empty.
 _EMPTY: Final = frozenset(
@@ -50,6 +53,8 @@ _EMPTY: Final = frozenset(
 )
 # These hold no elements: a logical table's columns are the lens's business, a bind's value is the driver's.
 _LEAVES: Final = frozenset({EntityTable, elements.BindParameter, selectable._OffsetLimitParam})
+# Which columns a derived table's column came from: looked up when a statement is built, not when it is compiled.
+_ANCESTRY: Final = "_proxies"
 _OWN_DISPATCH: Final = frozenset({"_compiler_dispatch", "_compile_state_factory", "get_children"})
 
 _FUNCTIONS: Final[Mapping[str, type[Any]]] = {
@@ -92,6 +97,7 @@ _OPERATORS: Final = {
 _TYPES: Final = frozenset(
     {
         *(own.DecimalType, own.EnumType, own.IdType, own.InstantType, own.IntegerType, own.ListType, own.MoneyType, own.RefType),
+        *(BlindType, SealedType),
         *(sqltypes.BigInteger, sqltypes.Boolean, sqltypes.CHAR, sqltypes.Date, sqltypes.Float, sqltypes.Integer, sqltypes.NullType),
         *(sqltypes.Numeric, sqltypes.SmallInteger, sqltypes.String, sqltypes.Text, sqltypes.TupleType, sqltypes.Unicode),
         *(sqltypes.JSON, postgresql.JSONB),
@@ -150,10 +156,16 @@ def _grow(todo: list[tuple[Any, bool]]) -> Iterator[tuple[Any, bool]]:
 def _children(element: Any, listed: bool) -> Iterator[tuple[Any, bool]]:
     """Yield the elements an element holds, and whether each stands in a list of columns."""
     is_select = isinstance(element, selectable.Select)
-    for name, _ in type(element)._traverse_internals:
-        if name != "_params":
-            for child in _elements(getattr(element, name, None)):
-                yield child, name == "_raw_columns" if is_select else listed
+    names = {name for name, _ in type(element)._traverse_internals} - {"_params"}
+    for name in names:
+        for child in _elements(getattr(element, name, None)):
+            check_sealed(element, child, name)
+            yield child, name == "_raw_columns" if is_select else listed
+    # What was worked out before (its columns, its label, a cast's type) is read by the compiler too, and anybody can set it.
+    for name, value in getattr(element, "__dict__", {}).items():
+        if name not in names and name != _ANCESTRY:
+            for child in _elements(value):
+                yield child, True
 
 
 def _elements(value: Any) -> Iterator[Any]:
@@ -291,6 +303,11 @@ def _label_text(reference: elements._textual_label_reference) -> None:
         raise Refused("forbidden_element", element="text in ORDER BY or GROUP BY")
 
 
+def _select(statement: Any) -> None:
+    check_money(statement)
+    check_sealed_names(statement)
+
+
 def _windowed(element: Any) -> None:
     """Let plain functions have windows and filters; a money aggregate is written as more than one call."""
     if type(getattr(element, "element", getattr(element, "func", None))) in (MoneySum, MoneyAggregate):
@@ -299,14 +316,14 @@ def _windowed(element: Any) -> None:
 
 _CHECKS: Final[Mapping[type[Any], _Check]] = {
     **dict.fromkeys(_FUNCTIONS.values(), _function),
-    **dict.fromkeys((MoneyPair, MoneySum, MoneyAggregate, Converted, ListContains, EntityTable), _pass),
+    **dict.fromkeys((MoneyPair, MoneySum, MoneyAggregate, Converted, ListContains, SealedMatch, EntityTable), _pass),
     **dict.fromkeys((elements.True_, elements.False_, elements.Null, elements.Grouping, elements.Label, elements.TypeClause), _pass),
     **dict.fromkeys((elements._label_reference, elements.FrameClause, selectable.ScalarSelect, selectable.Exists), _pass),
     **dict.fromkeys((selectable.SelectStatementGrouping, selectable.FromGrouping, selectable.ForUpdateArg, selectable.Join), _pass),
     **dict.fromkeys((selectable._MemoizedSelectEntities, elements.OrderByList), _pass),
     **dict.fromkeys(_DERIVED, _pass),
-    selectable.Select: check_select,
-    selectable.CompoundSelect: check_select,
+    selectable.Select: _select,
+    selectable.CompoundSelect: _select,
     EntityColumn: _entity_column,
     elements.ColumnClause: _column,
     elements.BindParameter: _bind,

@@ -7,16 +7,19 @@ at execution, so all actors of a shape share one cache of compiled statements.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
-from sqlalchemy import CompoundSelect, Connection, Dialect, Executable, Result, Select, Table, select
+from sqlalchemy import CompoundSelect, Connection, Dialect, Executable, FromClause, Result, Select, Table, select
 from sqlalchemy.engine.interfaces import CompiledCacheType
 from sqlalchemy.exc import ArgumentError, CompileError
 from sqlalchemy.util import LRUCache
 
 from ..entities.columns import EntityTable
 from ..errors import Refused
-from . import money_sql  # noqa: F401  # its rules say how money is written
+from . import (
+    money_sql,  # noqa: F401  # its rules say how money is written
+    sealed_sql,  # noqa: F401  # and how sealed values are found
+)
 from .guard import guard
 from .plans import FEW, Form, Planner
 from .prepared import Prepared, driver_rows, prepare
@@ -44,19 +47,26 @@ class Lens:
 
     Args:
         views: a view for each entity that can be read; others do not exist.
+        limited: the physical tables' names of the entities of which a policy shows some rows alone.
         rates: the physical table of exchange rates, for ``Opportunity.amount.to("EUR")``.
         dialect: of the database, for :meth:`prepare`.
         include_deleted: show soft-deleted records too.
     """
 
     def __init__(
-        self, views: Mapping[EntityTable, View], *, rates: Table | None = None, dialect: Dialect, include_deleted: bool = False
+        self,
+        views: Mapping[EntityTable, View],
+        *,
+        limited: Mapping[EntityTable, str],
+        rates: FromClause | None = None,
+        dialect: Dialect,
+        include_deleted: bool = False,
     ) -> None:
-        self._views = dict(views)
+        self._views = views
         self._rates = rates
         self._include_deleted = include_deleted
         self.dialect = dialect
-        self._planner = Planner({t: v.physical for t, v in views.items() if v.sets is not None}, self._sees_few)
+        self._planner = Planner(limited, lambda table: cast(Table, views[table].physical), self._sees_few)
         self._forms: dict[tuple[Form, EntityTable | None], tuple[Views, CompiledCacheType]] = {}
         self._point, _ = self._form(Form.POINT, None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ClauseElement, Table
+from sqlalchemy import ClauseElement, FromClause
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -72,12 +72,12 @@ def _list_contains(element: ListContains, compiler: SQLCompiler, **kw: Any) -> s
     listed = _list_table(views, column)
     name = compiler.preparer.quote(listed.name)
     return (
-        f"EXISTS (SELECT 1 FROM {compiler.preparer.format_table(listed)} WHERE {name}.tenant = {compiler.process(tenant())}"
+        f"EXISTS (SELECT 1 FROM {compiler.process(listed, asfrom=True)} WHERE {name}.tenant = {compiler.process(tenant())}"
         f" AND {name}.record = {id_sql} AND {name}.value = {value_sql})"
     )
 
 
-def _list_table(views: Views, column: Any) -> Table:
+def _list_table(views: Views, column: Any) -> Any:
     table = entity_table(column.table)
     if table is None or column.name not in views[table].lists:
         raise Refused("not_a_list", field=str(column.name))
@@ -113,16 +113,16 @@ def _converted(element: Converted, compiler: SQLCompiler, **kw: Any) -> str:
     return f"(CASE {' '.join(cases)} ELSE {product} END)"
 
 
-def _rate(rates: Table, compiler: SQLCompiler, currency: str, target: str, day: str) -> str:
+def _rate(rates: FromClause, compiler: SQLCompiler, currency: str, target: str, day: str) -> str:
     return (
-        f"(SELECT crm_rate.rate FROM {compiler.preparer.format_table(rates)} AS crm_rate"
+        f"(SELECT crm_rate.rate FROM {compiler.process(rates.alias('crm_rate'), asfrom=True)}"
         f" WHERE crm_rate.tenant = {compiler.process(tenant())} AND crm_rate.deleted_at IS NULL"
         f" AND crm_rate.base = {currency} AND crm_rate.quote = {target} AND crm_rate.valid_from <= {day}"
         f" ORDER BY crm_rate.valid_from DESC, crm_rate.id DESC LIMIT 1)"
     )
 
 
-def _rate_scale(rates: Table) -> int:
+def _rate_scale(rates: FromClause) -> int:
     return int(rates.c.rate.type.scale)  # type: ignore[attr-defined]  # a Decimal field's type
 
 

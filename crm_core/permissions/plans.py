@@ -24,6 +24,7 @@ from sqlalchemy.util import LRUCache
 
 from ..entities.columns import EntityColumn, EntityTable, entity_table
 from ..entities.fields import FieldSpec
+from ..ondemand import OnDemand
 
 FEW = 2000
 # A plan is a hint: whether a user sees few is asked again after so many pages, not at each.
@@ -160,15 +161,21 @@ class Planner:
     """Chooses the form of each statement of one lens.
 
     Args:
-        tables: the physical tables of the entities whose rows are limited by a policy.
+        limited: the physical tables' names of the entities whose rows are limited by a policy.
+        physical: tells such an entity's table.
         sees_few: asks the database whether the user sees at most 2,000 records of an entity.
     """
 
-    def __init__(self, tables: Mapping[EntityTable, Table], sees_few: Callable[[Connection, EntityTable, Mapping[str, Any]], bool]) -> None:
-        self._ordered = {t: frozenset(_ordered_by(physical)) for t, physical in tables.items()}
+    def __init__(
+        self,
+        limited: Mapping[EntityTable, str],
+        physical: Callable[[EntityTable], Table],
+        sees_few: Callable[[Connection, EntityTable, Mapping[str, Any]], bool],
+    ) -> None:
+        self._ordered = OnDemand(limited, lambda table: frozenset(_ordered_by(physical(table))))
         self._sees_few = sees_few
         self._known: LRUCache[Any, list[Any]] = LRUCache(USERS_REMEMBERED)
-        self._unmeasured = {t.name for t in tables.values()}
+        self._unmeasured = set(limited.values())
 
     def choose(self, connection: Connection, statement: Any, params: Mapping[str, Any]) -> tuple[Form, EntityTable | None]:
         """Return a form, and the entity it is for; None for all. The rest is written as ``POINT``."""

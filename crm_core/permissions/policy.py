@@ -19,6 +19,7 @@ from .actor import Actor
 from .binding import bind
 from .predicates import Rule, Shared, all_of, any_of, everything, nothing
 from .roles import ACTIONS, LEVELS, FieldLevel, Role, entity_name
+from .safe import fitting
 
 SHAREABLE: Final = tuple(action for action in ACTIONS if action != "create")
 _ALWAYS_READABLE: Final = frozenset({"id", "tenant", "version", "deleted_at"})
@@ -160,22 +161,33 @@ def _narrowed(reading: FieldLevel, writing: Iterable[FieldLevel]) -> FieldLevel:
 class Policies:
     """The roles of one CRM, checked; makes and keeps the policies of its actors.
 
+    Attributes:
+        roles: as they were written, plugins' first; without those that tenants define.
+
     Raises:
         LoadError: ``role_taken``, ``role_unknown`` (in ``extends``), ``role_circle``, ``role_entity``, ``role_field``, ``role_masked``,
             ``bad_grant``, or what a rule raises.
     """
 
-    def __init__(self, declared: Declared, roles: Iterable[Role] = ()) -> None:
+    def __init__(self, declared: Declared, roles: Iterable[Role] = (), *, safe: bool = False) -> None:
         self._declared = declared
         self._specs: dict[str, EntitySpec] = {spec(e).name: spec(e) for e in declared.entities}
-        self._roles = self._bound([*declared.roles, *roles], {}, LoadError)
+        self._safe = safe
+        self._gone: frozenset[str] = frozenset()
+        if safe:
+            roles, self._gone = fitting(roles, self._specs, lambda role: self._bind(role, LoadError))
+        self.roles = (*declared.roles, *roles)
+        self._roles = self._bound(self.roles, {}, LoadError)
         self._tenants: dict[str, dict[str, BoundRole]] = {}
         self._cache: dict[tuple[str, frozenset[str]], Policy] = {}
         self._resolved: dict[tuple[str, frozenset[str]], Policy] = {}
         self._system = Policy((), sees_all=True)
 
     def resolve(self, actor: Actor) -> Policy:
-        """Return what an actor may do. Role names this CRM does not know give no rights."""
+        """Return what an actor may do. Role names this CRM does not know give no rights.
+
+        In safe mode who has a role that may be an absent plugin's has no rights at all: it may have narrowed the others.
+        """
         if actor.is_system:
             return self._system
         if actor.plugin:
@@ -185,6 +197,8 @@ class Policies:
 
     def _of_roles(self, tenant: str, roles: frozenset[str]) -> Policy:
         own = self._tenants.get(tenant, {})
+        if self._safe and any("." in name or name in self._gone for name in roles - self._roles.keys() - own.keys()):
+            return Policy(())
         names = _extended(roles & (self._roles.keys() | own.keys()), {**self._roles, **own})
         found = self._kept(
             (tenant if names & own.keys() else "", names),

@@ -5,15 +5,19 @@ All actors whose roles give the same policy share one shape; what differs betwee
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import attrs
 from sqlalchemy import Select, bindparam, select
 
 from ..entities.columns import columns_by_name
+from ..entities.customer import ExchangeRate
 from ..entities.meta import logical_table
 from ..entities.sqltypes import IdType
+from ..ondemand import OnDemand
 from .lens import Lens
+from .past import PastTables
 from .to_sql import SqlEnv, to_sql
 from .views import View
 
@@ -26,33 +30,54 @@ if TYPE_CHECKING:
     from .policy import Policy
     from .prepared import Prepared
 
+MOST_SHAPES = 1_000
+
 
 class Shape:
-    """One policy's lens."""
+    """One policy's lens.
 
-    def __init__(self, crm: CRM, policy: Policy) -> None:
+    Args:
+        past: the tables as they were, for a lens on an instant; without them, the tables as they are.
+    """
+
+    def __init__(self, crm: CRM, policy: Policy, past: PastTables | None = None) -> None:
         self._crm = crm
         self.policy = policy
-        self.lens = Lens(
-            {logical_table(e): self._view(e) for e in crm.registry.entities}, rates=crm.rates, dialect=crm.bound.engine.dialect
-        )
+        self._past = past
+        self._tables = crm.tables if past is None else past
+        entities = {logical_table(e): e for e in crm.registry.entities}
+        # Plans are made for tables and their indexes; what is rebuilt has none.
+        seen = () if past is not None else [e for e in entities.values() if not policy.is_everything(policy.rule("read", e))]
+        limited = {logical_table(e): crm.tables.name(e) for e in seen}
+        self._views = OnDemand(entities, lambda table: self._view(entities[table]))
+        self.lens = Lens(self._views, limited=limited, rates=self._tables.entities[ExchangeRate], dialect=crm.bound.engine.dialect)
         self._readings: dict[type[Any], tuple[Select[Any], Loader]] = {}
         self._gets: dict[type[Any], tuple[Prepared, Loader]] = {}
 
     def _view(self, entity: type[Any]) -> View:
         crm, policy = self._crm, self.policy
-        codec, table = crm.codec(entity), crm.tables.entities[entity]
+        codec, table = crm.codec(entity), self._tables.entities[entity]
         levels = policy.fields(entity)
         rule = policy.rule("read", entity)
         system = crm.tables.system
-        env = SqlEnv(table, crm.tables_by_name, system.member, system.team_member, system.share)
+        env = SqlEnv(table, self._tables.named, system.member, system.team_member, system.share)
         condition, sets = None, None
         if not policy.is_everything(rule):
-            condition, sets = to_sql(rule, env), to_sql(rule, attrs.evolve(env, form="in"))
+            condition, sets = to_sql(rule, env), None if self._past else to_sql(rule, attrs.evolve(env, form="in"))
         readable = {c for n, f in codec.fields.items() if levels.get(n, "write") != "none" for c in f.columns}
         masked = {c for n, f in codec.fields.items() if levels.get(n) == "masked" for c in f.columns}
-        lists = {column: t for (e, column), t in crm.tables.lists.items() if e is entity}
+        lists = {column: self._tables.lists[e, column] for e, column in self._tables.lists if e is entity}
         return View(table, condition, frozenset(readable), frozenset(masked), lists, sets, frozenset(codec.extensions))
+
+    @cached_property
+    def past(self) -> tuple[Shape, PastTables]:
+        """The same policy over the tables as they were, and those."""
+        tables = PastTables(self._crm.tables, self._crm.bound.kind)
+        return Shape(self._crm, self.policy, tables), tables
+
+    def policies(self, entity: type[Any]) -> Any:
+        """Return the condition under which an entity's rows are seen; None where all are."""
+        return self._views[logical_table(entity)].policy
 
     def execute(self, session: Session, statement: Any) -> Result[Any]:
         """Run a statement as the session's actor may see it."""
@@ -81,3 +106,20 @@ class Shape:
             here = columns_by_name(self._crm.codec(entity).fields.values(), logical_table(entity))
             known = self._readings[entity] = (select(*(here[c] for c in columns)), load)
         return known
+
+
+class Shapes:
+    """The shapes of one CRM: those of the last thousand policies, since policies go when a tenant's roles change."""
+
+    def __init__(self, crm: CRM) -> None:
+        self._crm = crm
+        self._made: dict[Policy, Shape] = {}
+
+    def of(self, policy: Policy) -> Shape:
+        """Return the lens of a policy."""
+        found = self._made.get(policy)
+        if found is None:
+            while len(self._made) >= MOST_SHAPES:
+                self._made.pop(next(iter(self._made)), None)
+            found = self._made[policy] = Shape(self._crm, policy)
+        return found

@@ -6,19 +6,19 @@ An entity becomes ``(SELECT readable columns FROM table WHERE policy) AS name``;
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import attrs
-from sqlalchemy import Column, ColumnElement, Join, Select, String, Table, and_, bindparam, case, literal_column, select
+from sqlalchemy import ColumnElement, FromClause, Join, Select, String, Table, and_, bindparam, case, literal_column, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler, StrSQLCompiler
 
 from ..entities.columns import EntityColumn, EntityTable, entity_table
 from ..entities.meta import spec
+from ..entities.sealing import CELL, MASK
 from ..errors import NotReadable, Refused
 from .plans import Form, as_filter, as_opaque, by_first_ids, by_ids
 
-MASK = "***"
 OPTION = "crm_views"
 
 
@@ -27,7 +27,7 @@ class View:
     """What is seen of one entity.
 
     Attributes:
-        physical: its table.
+        physical: its table, or what stands for it.
         policy: which rows, as a condition on ``physical.c``; None for all of the tenant.
         sets: the same rows, written with IN over sets that do not depend on the row; see :mod:`.plans`. None to do without.
         readable: names of the physical columns that can be read, masked ones included.
@@ -36,11 +36,11 @@ class View:
         extensions: those that this CRM has.
     """
 
-    physical: Table
+    physical: FromClause
     policy: ColumnElement[bool] | None
     readable: frozenset[str]
     masked: frozenset[str] = frozenset()
-    lists: Mapping[str, Table] = attrs.field(factory=dict)
+    lists: Mapping[str, FromClause] = attrs.field(factory=dict)
     sets: ColumnElement[bool] | None = None
     extensions: frozenset[type[Any]] = frozenset()
 
@@ -61,13 +61,13 @@ class View:
             return self.policy
         if form is Form.WALK:
             return as_filter(self.sets)
-        if form is Form.TOP:
-            return by_first_ids(self.physical, self.sets, within, statement)
-        return by_ids(self.physical, self.sets, within)
+        table = cast(Table, self.physical)  # what has sets is one
+        return by_first_ids(table, self.sets, within, statement) if form is Form.TOP else by_ids(table, self.sets, within)
 
-    def _shown(self, column: Column[Any]) -> ColumnElement[Any]:
+    def _shown(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         if column.name not in self.masked:
-            return column
+            shown: ColumnElement[Any] = column.info.get(CELL, column)
+            return shown
         mask: ColumnElement[str] = literal_column(f"'{MASK}'", String())
         return case((column.is_not(None), mask)).label(column.name)
 
@@ -90,7 +90,7 @@ class Views:
         self,
         views: Mapping[EntityTable, View],
         *,
-        rates: Table | None = None,
+        rates: FromClause | None = None,
         include_deleted: bool = False,
         form: Form = Form.POINT,
         driver: EntityTable | None = None,
@@ -125,7 +125,7 @@ class Views:
         # side of the join and read the whole set again for each row; behind OFFSET they are found first.
         return rows.offset(0) if driven and fenced else rows
 
-    def column(self, table: EntityTable, column: EntityColumn) -> Column[Any]:
+    def column(self, table: EntityTable, column: EntityColumn) -> ColumnElement[Any]:
         """Return the physical column behind a logical one of *table*.
 
         Raises:

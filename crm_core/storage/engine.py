@@ -14,7 +14,7 @@ from sqlalchemy.util import greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
 
 from ..arguments import check
-from ..errors import CommitOutcomeUnknown, LoadError, MissingExtra, NeedsAwait
+from ..errors import CommitOutcomeUnknown, LoadError, MissingExtra, NeedsAwait, Refused
 from . import sqlite
 from .failures import typed
 from .limits import checked, limited
@@ -136,6 +136,8 @@ class Bound:
         self._queue = sqlite.queue_of(self._given.url.database) if self.kind == "sqlite" else None
         # One connection for all: even readers must take turns.
         self.shared = isinstance(self._given.pool, StaticPool)
+        if self.kind == "sqlite" and not self.shared:
+            event.listen(self.engine, "handle_error", sqlite.give_up)
         self._checked = False
         self._sync_twin: Bound | None = None
 
@@ -257,8 +259,14 @@ class Bound:
             dbapi = connection.connection.dbapi_connection
             # The host may begin in a listener of its own.
             if not sqlite.in_transaction(dbapi):
-                sqlite.run(dbapi, "BEGIN IMMEDIATE" if write else "BEGIN")
+                self._begin_sqlite(dbapi, write)
             yield
+
+    def _begin_sqlite(self, dbapi: Any, write: bool) -> None:
+        if write and not self.is_async:
+            sqlite.begin_immediate(dbapi)
+        else:
+            sqlite.run(dbapi, "BEGIN IMMEDIATE" if write else "BEGIN")
 
     @contextmanager
     def _prepared(self, connection: Connection, write: bool) -> Iterator[None]:
@@ -294,6 +302,8 @@ def _permit_writes(connection: Connection, dbapi: Any, write: bool) -> None:
 
 
 def _commit(connection: Connection) -> None:
+    if sqlite.is_gone(connection):
+        raise Refused("host_transaction_failed")
     try:
         connection.commit()
     except DBAPIError as e:

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import URL, MetaData, Table
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ..entities.meta import spec
@@ -215,9 +215,11 @@ def _meaning(error: BaseException, driver: BaseException) -> CRMError:
         return Invalid("too_big")
     if isinstance(driver, UnicodeEncodeError):
         return Invalid("control_character")
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return _again("connection_lost")
+    if isinstance(error, PendingRollbackError):
+        return Refused("host_transaction_failed")
     code = getattr(driver, "sqlite_errorcode", None)
+    if code is None and isinstance(error, DBAPIError) and error.connection_invalidated:
+        return _again("connection_lost")
     make = _SQLITE.get(code, _SQLITE.get(code & 0xFF)) if code is not None else None
     state = _sqlstate(driver) or ""
     if make is None:
@@ -258,7 +260,7 @@ def _named(driver: BaseException, tables: Tables, entity: type[Any] | None) -> C
     for owner, owned in tables.entities.items():
         if owned is table:
             wanted = [c for c in columns if c != "tenant"]
-            fields = [f.name for f in spec(owner).fields.values() if f.column in wanted] or wanted
+            fields = [f.name for f in spec(owner).fields.values() if f.column in wanted or f.blind_column in wanted] or wanted
             details = [Detail(spec(owner).name, name, "not_unique") for name in fields]
             return Conflict("not_unique", details=details, entity=spec(owner).name, field=fields[0])
     for (owner, column), listed in tables.lists.items():

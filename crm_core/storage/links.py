@@ -46,8 +46,10 @@ class Links:
                 session.note("core.unlinked.v1", {"link": link.name, "a": a.id, "b": b.id}, entity=spec(type(a)).name, record=a.id)
 
     def of(self, session: Session, link: Link, record: Entity) -> list[Any]:
-        """Return the visible records on the other side."""
+        """Return the visible records on the other side; none for a record that is not there for this actor."""
         table = self._table(session, link)
+        if session.find(type(record), record.id) is None:
+            return []
         mine, theirs, other = (table.c.a, table.c.b, link.b) if type(record) is link.a else (table.c.b, table.c.a, link.a)
         statement = select(theirs).where(table.c.tenant == session.actor.tenant, mine == record.id).order_by(theirs)
         return session.get_many(other, list(session._unit.connection.execute(statement).scalars()))

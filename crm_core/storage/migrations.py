@@ -322,7 +322,7 @@ class Migrations:
         return True
 
     def _names(self) -> set[str]:
-        return {t.name for t in self._tables.metadata.tables.values()} | {self._version.name}
+        return {*self._tables.names, self._version.name}
 
     def _has_schema(self, connection: Connection) -> bool:
         return self._tables.schema is None or inspect(connection).has_schema(self._tables.schema)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from ..arguments import check_record
 from ..entities.entity import Entity
 from ..entities.meta import spec
+from ..entities.sealing import MASK
 from ..entities.validate import plain, structure
 from ..errors import Conflict, CRMError, Denied, Detail, Invalid, NotFound
 from ..events.event import Event, event_kind
@@ -171,9 +172,11 @@ class Pipeline:
             theirs = codec.plain({n: codec.get(old, n) for n in readable})
             yours = {n: plain(codec.fields[n], v) for n, v in changes.items()}
             base = session.reader.base(codec, old, version, theirs)
-            return Conflict(
-                "stale_version", entity=name, id=old.id, version=version, current=old.version, yours=yours, theirs=theirs, base=base
-            )
+            # An error goes further than its caller: into logs and over the wire.
+            hidden = {n: MASK for n in changes if codec.fields[n].options.sealed}
+            sides = {"yours": yours, "theirs": theirs, "base": base}
+            shown: dict[str, Any] = {side: {n: hidden.get(n, v) for n, v in values.items()} for side, values in sides.items()}
+            return Conflict("stale_version", entity=name, id=old.id, version=version, current=old.version, **shown)
         if not session.permitted("update", old):
             return Denied(action="update", entity=name)
         if codec.facts.append_only and not session.actor.is_system and not _amends(codec, old, changes):

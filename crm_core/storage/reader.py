@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import bindparam, select
@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, StatementError
 from ..entities.entity import Entity
 from ..entities.fields import FieldSpec
 from ..entities.meta import logical_table, spec
+from ..entities.sealed import opening, place_name, sealed_text
 from ..entities.validate import is_id
 from ..errors import Invalid
 from ..events.journal import history
@@ -119,7 +120,8 @@ class Reader:
     def rows(self, statement: Any) -> list[Any]:
         """Run a select as the actor may see it and return the driver's rows, whose values no type has read."""
         try:
-            return self._session.shape.rows(self._session, statement)
+            with self._keys():
+                return self._session.shape.rows(self._session, statement)
         except (StatementError, OverflowError, UnicodeEncodeError) as e:
             raise explained(e, self._session._unit) from e
 
@@ -129,11 +131,18 @@ class Reader:
         # A statement that fails halfway (a missing rate) spoils a PostgreSQL transaction: keep what is before it.
         spoils = self._crm.bound.kind == "postgresql" and not unit.looks and converts(statement)
         try:
-            with unit.savepoint() if spoils else nullcontext():
+            with unit.savepoint() if spoils else nullcontext(), self._keys():
                 # Read to the end: a failing row is then an error of this call. Long results go through `stream`.
                 return self._session.shape.execute(self._session, statement).freeze()()
         except (StatementError, OverflowError, UnicodeEncodeError) as e:
             raise explained(e, self._session._unit) from e
+
+    def _keys(self) -> AbstractContextManager[None]:
+        """Let a statement open sealed values and find records by them."""
+        sealer = self._crm.tables.sealer
+        if sealer is None:
+            return nullcontext()
+        return opening(sealer.finder(self._session._unit.connection, self._session.actor.tenant))
 
     def attached(self, record: Entity, field: FieldSpec) -> Any:
         """Return what :meth:`attach` read for a reference of a record."""
@@ -158,12 +167,15 @@ class Reader:
     def taken(self, entity: type[Any], name: str, value: Any) -> str | None:
         """Return the id of the living record that has a unique value, whoever may see it."""
         table = self._crm.tables.entities[entity]
-        column = self._crm.codec(entity).fields[name].column
-        statement = select(table.c.id).where(
-            table.c.tenant == self._session.actor.tenant,
-            table.c[column] == bindparam("value", value, table.c[column].type),
-            table.c.deleted_at.is_(None),
-        )
+        field, sealer, tenant = self._crm.codec(entity).fields[name], self._crm.tables.sealer, self._session.actor.tenant
+        taken: Any
+        if field.blind_column is not None and sealer is not None:
+            text = sealed_text(field, value)
+            blinds = sealer.blinds(self._session._unit.connection, tenant, place_name(entity, field), text)
+            taken = table.c[field.blind_column].in_(blinds)
+        else:
+            taken = table.c[field.column] == bindparam("value", value, table.c[field.column].type)
+        statement = select(table.c.id).where(table.c.tenant == tenant, taken, table.c.deleted_at.is_(None))
         return self._session._unit.connection.execute(statement).scalar()
 
     def revealed(self, record: E) -> E:

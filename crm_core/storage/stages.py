@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,9 +13,11 @@ from ..errors import Conflict, CRMError, Denied, Detail, Invalid, Refused
 from ..hooks.core_specs import Change, WriteCtx, after_write, before_write, check_write
 from ..hooks.refusals import as_details, by_position
 from ..messages import redact
+from ..permissions.predicates import Related, walk
 from .changeset import Changeset
 from .door import explained
 from .failures import translate
+from .shown import Shown, differ
 from .writer import JournalRow, created_row, deleted_row, updated_row
 
 if TYPE_CHECKING:
@@ -54,8 +55,15 @@ class Stages:
             return work
         work = self._write(codec, work, failed)
         if work.changes and after_write.plan(ctx):
-            after_write(ctx, work.changes)
+            shown = Shown(codec, ctx, after_write, work)
+            after_write(shown.ctx, shown.changes)
+            self._refuse_moved(codec, shown)
         return work
+
+    def _refuse_moved(self, codec: Codec, shown: Shown) -> None:
+        for _, moved in shown.moved():
+            if moved:
+                raise Refused("veto_changed_record", entity=codec.facts.name, field=sorted(moved)[0], plugin=shown.plugins)
 
     def fail(self, failed: Failed | None, row: int, error: CRMError) -> None:
         if failed is None:
@@ -98,7 +106,15 @@ class Stages:
         for i, change in enumerate(work.changes):
             if i not in errors and not self._permitted(action, change):
                 errors[i] = Denied(action=action, entity=codec.facts.name)
-        return errors
+        return errors | self._pointing_at_unseen(codec, work, action, errors)
+
+    def _pointing_at_unseen(self, codec: Codec, work: Changeset, action: str, errors: Errors) -> Errors:
+        """Say of what is denied that it points at what is not there: a rule on related records answers for no hidden one."""
+        denied = [i for i, e in errors.items() if isinstance(e, Denied)]
+        asked = walk(self._session.policy.rule(action, codec.entity))
+        if not denied or work.op not in ("create", "update") or not any(isinstance(node, Related) for node in asked):
+            return {}
+        return {denied[i]: e for i, e in self._references(codec, work.only(denied)).items()}
 
     def _unwritable(self, codec: Codec, fields: frozenset[str]) -> list[Detail]:
         levels = self._session.policy.fields(codec.entity)
@@ -113,20 +129,19 @@ class Stages:
 
     def _filtered(self, codec: Codec, ctx: WriteCtx, work: Changeset, failed: Failed | None) -> Changeset:
         """Run ``before_write`` and check what it changed, once more and only once."""
-        before = _snapshots(codec, work)
-        work.changes = before_write(ctx, work.changes)
+        shown = Shown(codec, ctx, before_write, work)
         touched: list[int] = []
-        for i, (change, then) in enumerate(zip(work.changes, before, strict=True)):
-            moved = _moved(codec, change, then)
+        for i, moved in shown.moved(before_write(shown.ctx, shown.changes)):
+            change = work.changes[i]
             if moved & frozenset(SYSTEM):
-                raise Refused("system_field_changed", entity=codec.facts.name, field=sorted(moved)[0])
+                raise Refused("system_field_changed", entity=codec.facts.name, field=sorted(moved)[0], plugin=shown.plugins)
             if moved:
                 touched.append(i)
                 old = change.old
                 change.fields = (
                     (change.fields | moved)
                     if old is None
-                    else frozenset(n for n in change.fields | moved if codec.get(change.record, n) != codec.get(old, n))
+                    else frozenset(n for n in change.fields | moved if differ(codec.get(change.record, n), codec.get(old, n)))
                 )
         if touched:
             again = work.only(touched)
@@ -159,15 +174,12 @@ class Stages:
     def _vetoes(self, codec: Codec, ctx: WriteCtx, work: Changeset) -> Errors:
         """Ask ``check_write``, which comes after all checks and so may change nothing."""
         errors: Errors = {}
-        before = _snapshots(codec, work)
-        refusals = check_write.refusals(ctx, work.changes)
-        for change, then in zip(work.changes, before, strict=True):
-            moved = _moved(codec, change, then)
-            if moved:
-                raise Refused("veto_changed_record", entity=codec.facts.name, field=sorted(moved)[0])
-        for at, mine in by_position(refusals, work.changes).items():
+        shown = Shown(codec, ctx, check_write, work)
+        refusals = check_write.refusals(shown.ctx, shown.changes)
+        self._refuse_moved(codec, shown)
+        for at, mine in by_position(refusals, shown.given).items():
             for i in range(len(work.changes)) if at is None else [at]:
-                errors[i] = Refused(details=as_details(mine, work.changes), hook=check_write.name, count=len(mine))
+                errors[i] = Refused(details=as_details(mine, shown.given), hook=check_write.name, count=len(mine))
         return errors
 
     def _references(self, codec: Codec, work: Changeset) -> Errors:
@@ -191,11 +203,11 @@ class Stages:
                 if restored and ref.id not in found and field.options.on_delete == "set_null":
                     codec.set(changes[i].record, name, None)
                     changes[i].fields |= {name}
-                elif field.options.tree and changes[i].old is not None and self._above(codec, field, ref.id, changes[i].record.id):
-                    detail = Detail(codec.facts.name, name, "cyclic_reference", "", {}, work.rows[i])
-                    errors[i] = Invalid(details=[detail, *(errors[i].details if i in errors else ())])
                 elif ref.id not in found:
                     detail = Detail(codec.facts.name, name, "bad_ref", redact(ref.id), {"target": spec(ref.entity).name}, work.rows[i])
+                    errors[i] = Invalid(details=[detail, *(errors[i].details if i in errors else ())])
+                elif field.options.tree and changes[i].old is not None and self._above(codec, field, ref.id, changes[i].record.id):
+                    detail = Detail(codec.facts.name, name, "cyclic_reference", "", {}, work.rows[i])
                     errors[i] = Invalid(details=[detail, *(errors[i].details if i in errors else ())])
                 elif found[ref.id] is not None:
                     record = work.changes[i].record
@@ -259,11 +271,12 @@ class Stages:
                 assert old is not None
                 record.version, record.updated_at, record.updated_by = old.version + 1, now, session.actor.id
         records = [c.record for c in work.changes]
+        held = writer.keys(connection, codec, records, fresh=work.op == "create")
         if work.op == "create":
-            writer.insert(connection, codec, records)
+            writer.insert(connection, codec, records, held)
         else:
-            writer.update(connection, codec, records, set().union(*(c.fields for c in work.changes)))
-        writer.journal(connection, session.origin(), self._journal_rows(codec, work))
+            writer.update(connection, codec, records, set().union(*(c.fields for c in work.changes)), held)
+        writer.journal(connection, session.origin(), self._journal_rows(codec, work), held)
         self._crm.rollups.keep(connection, session.actor.tenant, codec, work)
         session._unit.changed()
 
@@ -296,17 +309,3 @@ def _combined(errors: Sequence[CRMError]) -> CRMError:
         return first
     details = [d for e in errors if type(e) is type(first) for d in e.details]
     return type(first)(first.code, details=details, **first.params)
-
-
-def _snapshots(codec: Codec, work: Changeset) -> list[dict[str, Any]]:
-    """Copy the values of records before hooks see them, deep where a hook could change them in place."""
-    deep = [n for n, f in codec.fields.items() if f.kind in ("json", "list")]
-    before = [codec.values(c.record) for c in work.changes]
-    for values in before:
-        values.update({n: copy.deepcopy(values[n]) for n in deep if n in values})
-    return before
-
-
-def _moved(codec: Codec, change: Change, then: Mapping[str, Any]) -> frozenset[str]:
-    now = codec.values(change.record)
-    return frozenset(n for n in now.keys() | then.keys() if n not in now or n not in then or now[n] != then[n])

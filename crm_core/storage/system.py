@@ -1,11 +1,11 @@
-"""The core's own tables: journal, positions, deliveries, directory mirror, shares, roles, settings, idempotency, rollups."""
+"""The core's own tables: the journal and its seals, deliveries, directory mirror, shares, roles, settings, idempotency, rollups, ..."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import attrs
-from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, Text, text
 from sqlalchemy.types import UserDefinedType
 
 from ..entities.sqltypes import PLAIN_JSON, DecimalType, IdType, InstantType, text_type
@@ -26,6 +26,8 @@ class SystemTables:
 
     journal: Table
     journal_position: Table
+    seal: Table
+    checkpoint: Table
     subscription: Table
     parking: Table
     sequencer: Table
@@ -37,6 +39,8 @@ class SystemTables:
     role: Table
     setting: Table
     rollup: Table
+    quarantine: Table
+    key: Table
 
 
 def _tenant(*, key: bool = False) -> Column[str]:
@@ -45,6 +49,7 @@ def _tenant(*, key: bool = False) -> Column[str]:
 
 def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
     """Declare them under *prefix* in *metadata*."""
+    current = text("state = 'current'")
     journal = Table(
         f"{prefix}journal",
         metadata,
@@ -65,6 +70,8 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Column("personal", PLAIN_JSON),
         Column("key_id", text_type(63)),
         Index(f"{prefix}journal_record", "record", "version"),
+        # What changed since an instant. It begins with the instant, so that no look-up of one record takes it for a shorter way.
+        Index(f"{prefix}journal_at", "at", "tenant", "entity"),
         sqlite_autoincrement=True,
     )
     # Which transaction wrote the row, for the outcome of a broken commit; only PostgreSQL has it.
@@ -74,6 +81,25 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         metadata,
         Column("position", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False),
         Column("journal_id", BigInteger(), nullable=False, unique=True),
+    )
+    seal = Table(
+        f"{prefix}seal",
+        metadata,
+        _tenant(key=True),
+        Column("number", BigInteger(), primary_key=True, autoincrement=False),
+        Column("position", BigInteger(), nullable=False, unique=True),
+        Column("personal", text_type(64)),
+        Column("hash", text_type(64), nullable=False),
+    )
+    checkpoint = Table(
+        f"{prefix}checkpoint",
+        metadata,
+        _tenant(key=True),
+        Column("number", BigInteger(), primary_key=True, autoincrement=False),
+        Column("head", text_type(64), nullable=False),
+        Column("at", InstantType(), nullable=False),
+        Column("key_id", text_type(63)),
+        Column("signature", text_type(127)),
     )
     subscription = Table(
         f"{prefix}subscription",
@@ -178,7 +204,35 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Column("records", BigInteger(), nullable=False),
         Column("amount", DecimalType(), nullable=False),
     )
+    quarantine = Table(
+        f"{prefix}quarantine",
+        metadata,
+        Column("plugin", text_type(63), primary_key=True),
+        _tenant(key=True),
+        Column("version", text_type(63), nullable=False),
+        Column("since", InstantType(), nullable=False),
+        Column("function", text_type(255), nullable=False),
+        Column("failures", Integer(), nullable=False),
+        Column("reason", Text(), nullable=False),
+    )
+    key = Table(
+        f"{prefix}key",
+        metadata,
+        Column("id", text_type(16), primary_key=True),
+        _tenant(),
+        Column("kind", text_type(7), nullable=False),
+        Column("subject", text_type(191), nullable=False),
+        Column("version", Integer(), nullable=False),
+        Column("parent", text_type(63)),
+        Column("wrapped", Text()),
+        Column("state", text_type(15), nullable=False),
+        Column("at", InstantType(), nullable=False),
+        Column("until", InstantType()),
+        Index(f"{prefix}key_current", "tenant", "kind", "subject", unique=True, sqlite_where=current, postgresql_where=current),
+        Index(f"{prefix}key_subject", "tenant", "kind", "subject", "state"),
+        Index(f"{prefix}key_parent", "parent"),
+    )
     return SystemTables(
-        journal, journal_position, subscription, parking, sequencer, idempotency, member, team_member, directory_state, share, role,
-        setting, rollup,
+        journal, journal_position, seal, checkpoint, subscription, parking, sequencer, idempotency, member, team_member, directory_state,
+        share, role, setting, rollup, quarantine, key,
     )  # fmt: skip

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from threading import RLock
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, text
 
 from ..entities.fields import FieldSpec
 from ..entities.meta import extension_fields, snake, spec
+from ..entities.sealed import place_name
+from ..entities.sealing import CELL, check_sealed
 from ..entities.sqltypes import IdType, text_type, type_of
 from ..errors import LoadError
 from ..hooks.parts import Link
+from ..ondemand import OnDemand
+from .keys.cells import cell
 from .system import SystemTables, system_tables
+
+if TYPE_CHECKING:
+    from .keys.sealer import Sealer
 
 LIVING = text("deleted_at IS NULL")
 
 
+BLIND_LENGTH = 63  # of a blind index: the version of its key, and 32 hexadecimal digits
 LONGEST = 63  # bytes of a name that PostgreSQL keeps
 LONGEST_COLUMN = LONGEST - 6  # SQLAlchemy gives what is longer another label, which the lens would not find
 
@@ -31,15 +40,21 @@ def shortened(name: str) -> str:
 
 
 class Tables:
-    """Everything this CRM keeps, as SQLAlchemy tables.
+    """Everything this CRM keeps, as SQLAlchemy tables. Names and references are checked at once; a table is made when it is asked for.
 
     Attributes:
-        metadata: holds them all; ``table.info["plugin"]`` and ``column.info["plugin"]`` say whose they are ("" is the core).
         entities: physical table by entity class.
-        lists: index table by (entity, field) of each embedded list: tenant, record, value, is_primary.
+        lists: index table by (entity, column) of each embedded list: tenant, record, value, is_primary.
         links: table by link definition: tenant, a, b.
         system: the core's own tables.
+        named: physical table by the entity's name.
+        sealer: what seals and opens; None where the CRM has no keys.
+
+    Raises:
+        LoadError: ``table_collision``, ``column_too_long``, ``ref_target_missing``, ``link_target_missing``, and what sealed fields raise.
     """
+
+    sealer: Sealer | None = None
 
     def __init__(
         self,
@@ -52,56 +67,98 @@ class Tables:
     ) -> None:
         self.prefix = prefix
         self.schema = schema
-        self.metadata = MetaData(schema=schema)
-        self.system: SystemTables = system_tables(self.metadata, prefix)
-        self.entities: dict[type[Any], Table] = {}
-        self.lists: dict[tuple[type[Any], str], Table] = {}
-        self.links: dict[Any, Table] = {}
-        for table in self.metadata.tables.values():
+        self._metadata = MetaData(schema=schema)
+        self._making = RLock()
+        self.system: SystemTables = system_tables(self._metadata, prefix)
+        for table in self._metadata.tables.values():
             table.info["plugin"] = ""
-        names = {entity: self._physical_name(entity) for entity in entities}
-        for entity in entities:
-            self._add_entity(entity, extensions.get(entity, ()), names)
-        for link in links:
-            self._add_link(link, names)
+        self._extensions = extensions
+        self._names = {entity: shortened(self.prefix + spec(entity).name.replace(".", "_")) for entity in entities}
+        lists = {(e, f.column): plugin for e in entities for plugin, f in self._fields(e) if f.kind == "list"}
+        self._check(lists, links)
+        self.entities: Mapping[type[Any], Table] = OnDemand(self._names, self._entity)
+        self.lists: Mapping[tuple[type[Any], str], Table] = OnDemand(lists, self._list)
+        self.links: Mapping[Any, Table] = OnDemand(links, self._link)
+        by_name = {spec(entity).name: entity for entity in entities}
+        self.named: Mapping[str, Table] = OnDemand(by_name, lambda name: self.entities[by_name[name]])
 
-    def _physical_name(self, entity: type[Any]) -> str:
-        return shortened(self.prefix + spec(entity).name.replace(".", "_"))
+    @property
+    def metadata(self) -> MetaData:
+        """All of them; ``table.info["plugin"]`` and ``column.info["plugin"]`` say whose they are ("" is the core)."""
+        for each in (self.entities, self.lists, self.links):
+            list(each.values())
+        return self._metadata
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all of them."""
+        return frozenset(self._owners)
+
+    def name(self, entity: type[Any]) -> str:
+        """Return the name of an entity's table."""
+        return self._names[entity]
+
+    def _check(self, lists: Mapping[tuple[type[Any], str], str], links: Sequence[Link]) -> None:
+        self._owners = {table.name: "" for table in self._metadata.tables.values()}
+        for entity, name in self._names.items():
+            self._take(name, spec(entity).plugin)
+            fields = list(self._fields(entity))
+            check_sealed(entity, [f for _, f in fields])
+            for plugin, field in fields:
+                self._check_field(plugin, field)
+        for (entity, column), plugin in lists.items():
+            self._take(self._list_name(entity, column), plugin)
+        for link in links:
+            for side in (link.a, link.b):
+                if side not in self._names:
+                    raise LoadError("link_target_missing", target=side.__name__, plugin=link.plugin)
+            self._take(self._link_name(link), link.plugin)
+
+    def _take(self, name: str, plugin: str) -> None:
+        if name in self._owners:
+            raise LoadError("table_collision", table=name, plugin=plugin or "crm_core")
+        self._owners[name] = plugin
+
+    def _check_field(self, plugin: str, field: FieldSpec) -> None:
+        for name in (*field.columns, *((field.blind_column,) if field.blind_column else ())):
+            if len(name.encode()) > LONGEST_COLUMN:
+                raise LoadError("column_too_long", column=name, plugin=plugin or "crm_core", limit=LONGEST_COLUMN)
+        if field.kind == "ref" and field.target is not None and field.target not in self._names:
+            raise LoadError("ref_target_missing", field=field.name, target=field.target.__name__, plugin=plugin or "crm_core")
+
+    def _fields(self, entity: type[Any]) -> Iterator[tuple[str, FieldSpec]]:
+        """Yield an entity's fields and those of its extensions, with the plugin each belongs to."""
+        facts = spec(entity)
+        yield from ((facts.plugin, f) for f in facts.fields.values())
+        for extension in self._extensions.get(entity, ()):
+            yield from ((extension.__crm_extends__[1], f) for f in extension_fields(extension).values())
 
     def _qualified(self, name: str) -> str:
         return f"{self.schema}.{name}" if self.schema else name
 
-    def _table(self, name: str, plugin: str, *items: Any) -> Table:
-        if self._qualified(name) in self.metadata.tables:
-            raise LoadError("table_collision", table=name, plugin=plugin or "crm_core")
-        table = Table(name, self.metadata, *items)
-        table.info["plugin"] = plugin
+    def _list_name(self, entity: type[Any], column: str) -> str:
+        return shortened(f"{self._names[entity]}_{column}")
+
+    def _link_name(self, link: Link) -> str:
+        return shortened(f"{self.prefix}{link.plugin.replace('.', '_')}_{snake(link.a.__name__)}_{snake(link.b.__name__)}_link")
+
+    def _table(self, name: str, *items: Any) -> Table:
+        with self._making:  # tables of one MetaData know of each other
+            return Table(name, self._metadata, *items, info={"plugin": self._owners[name]})
+
+    def _entity(self, entity: type[Any]) -> Table:
+        fields = list(self._fields(entity))
+        table = self._table(self._names[entity], *(c for plugin, f in fields for c in self._columns(f, plugin)))
+        for _, field in fields:
+            if field.options.sealed:
+                table.c[field.column].info[CELL] = cell(place_name(entity, field), table, table.c[field.column], self.system.key)
+        self._index_fields(entity, table, [f for _, f in fields])
         return table
 
-    def _add_entity(self, entity: type[Any], extensions: Sequence[type[Any]], names: Mapping[type[Any], str]) -> None:
-        facts = spec(entity)
-        name = names[entity]
-        columns = [c for f in facts.fields.values() for c in self._columns(f, facts.plugin, names)]
-        for extension in extensions:
-            plugin = extension.__crm_extends__[1]
-            columns += [c for f in extension_fields(extension).values() for c in self._columns(f, plugin, names)]
-        table = self._table(name, facts.plugin, *columns)
-        self.entities[entity] = table
-        every = [*facts.fields.values(), *(f for e in extensions for f in extension_fields(e).values())]
-        self._index_fields(entity, table, every)
-        for field in every:
-            if field.kind == "list":
-                self._add_list(entity, table, field)
-
-    def _columns(self, field: FieldSpec, plugin: str, names: Mapping[type[Any], str]) -> Iterable[Column[Any]]:
-        for name in field.columns:
-            if len(name.encode()) > LONGEST_COLUMN:
-                raise LoadError("column_too_long", column=name, plugin=plugin or "crm_core", limit=LONGEST_COLUMN)
+    def _columns(self, field: FieldSpec, plugin: str) -> Iterable[Column[Any]]:
         keys: list[Any] = []
         if field.kind == "ref" and field.target is not None:
-            target = names.get(field.target)
-            if target is None:
-                raise LoadError("ref_target_missing", field=field.name, target=field.target.__name__, plugin=plugin or "crm_core")
+            target = self._names[field.target]
             rule = {"protect": "RESTRICT", "set_null": "SET NULL", "cascade": "CASCADE"}[field.options.on_delete]
             keys.append(
                 ForeignKey(
@@ -111,11 +168,12 @@ class Tables:
         nullable = field.nullable or field.name == "deleted_at"
         default = _server_default(field) if field.extension else None
         info = {"plugin": plugin, "field": field}
-        yield Column(
-            field.columns[0], type_of(field), *keys, primary_key=field.kind == "id", nullable=nullable, server_default=default, info=info
-        )
+        type_ = text_type(None) if field.options.sealed else type_of(field)
+        yield Column(field.columns[0], type_, *keys, primary_key=field.kind == "id", nullable=nullable, server_default=default, info=info)
         if field.kind == "money":
             yield Column(field.columns[1], String(3), nullable=nullable, info=info)
+        if field.blind_column is not None:
+            yield Column(field.blind_column, text_type(BLIND_LENGTH), info=info)
 
     def _index_fields(self, entity: type[Any], table: Table, fields: Sequence[FieldSpec]) -> None:
         def index(*columns: str, **kwargs: Any) -> None:
@@ -128,7 +186,9 @@ class Tables:
             index("tenant", "owner", "id")
         for field in fields:
             if field.options.unique:
-                index("tenant", field.column, unique=True, sqlite_where=LIVING, postgresql_where=LIVING)
+                index("tenant", field.blind_column or field.column, unique=True, sqlite_where=LIVING, postgresql_where=LIVING)
+            elif field.blind_column is not None:
+                index("tenant", field.blind_column)
             elif field.options.index:
                 index("tenant", field.column)
             elif field.kind == "ref":
@@ -136,13 +196,12 @@ class Tables:
         for columns in entity.__dict__.get("__indexes__", ()):
             index("tenant", *(c for n in columns for c in own[n].columns[:1]))
 
-    def _add_list(self, entity: type[Any], table: Table, field: FieldSpec) -> None:
-        name = shortened(f"{table.name}_{field.column}")
-        plugin = table.c[field.column].info["plugin"]
-        record = ForeignKey(f"{self._qualified(table.name)}.id", ondelete="CASCADE", name=shortened(f"{self.prefix}fk_{name}"))
+    def _list(self, key: tuple[type[Any], str]) -> Table:
+        entity, column = key
+        name = self._list_name(entity, column)
+        record = ForeignKey(f"{self._qualified(self._names[entity])}.id", ondelete="CASCADE", name=shortened(f"{self.prefix}fk_{name}"))
         listed = self._table(
             name,
-            plugin,
             Column("tenant", text_type(63), nullable=False),
             Column("record", IdType(), record, primary_key=True),
             Column("position", Integer(), primary_key=True, autoincrement=False),
@@ -152,22 +211,19 @@ class Tables:
         primary = text("is_primary")
         Index(shortened(f"{name}_primary_key"), listed.c.record, unique=True, sqlite_where=primary, postgresql_where=primary)
         Index(shortened(f"{name}_value_idx"), listed.c.tenant, listed.c.value)
-        self.lists[entity, field.column] = listed
+        return listed
 
-    def _add_link(self, link: Link, names: Mapping[type[Any], str]) -> None:
-        for side in (link.a, link.b):
-            if side not in names:
-                raise LoadError("link_target_missing", target=side.__name__, plugin=link.plugin)
-        plugin = link.plugin.replace(".", "_")
-        name = shortened(f"{self.prefix}{plugin}_{snake(link.a.__name__)}_{snake(link.b.__name__)}_link")
+    def _link(self, link: Link) -> Table:
+        name = self._link_name(link)
 
         def end(column: str, entity: type[Any]) -> Column[Any]:
-            key = ForeignKey(f"{self._qualified(names[entity])}.id", ondelete="CASCADE", name=shortened(f"{self.prefix}fk_{name}_{column}"))
+            target = self._qualified(self._names[entity])
+            key = ForeignKey(f"{target}.id", ondelete="CASCADE", name=shortened(f"{self.prefix}fk_{name}_{column}"))
             return Column(column, IdType(), key, primary_key=True)
 
-        table = self._table(name, link.plugin, Column("tenant", text_type(63), nullable=False), end("a", link.a), end("b", link.b))
+        table = self._table(name, Column("tenant", text_type(63), nullable=False), end("a", link.a), end("b", link.b))
         Index(shortened(f"{name}_b_idx"), table.c.b)
-        self.links[link] = table
+        return table
 
 
 def _server_default(field: FieldSpec) -> Any:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Self
 from sqlalchemy import URL, Connection
 from sqlalchemy.exc import DBAPIError
 
-from ..errors import ReadOnly
+from ..errors import ReadOnly, Refused
 from ..permissions.prepared import CLOCK, send
 from .failures import typed
+from .sqlite import is_gone
 
 if TYPE_CHECKING:
     from .idempotency import Keyed
@@ -36,6 +37,7 @@ class Unit:
         begun: whether the transaction has begun.
         epoch: grows with every write and every undoing, so what was read before may be out of date.
         undone: what to call when something of this transaction is undone.
+        refusal: the code of the error that refuses a write.
         hosts_failure: the database's error at what the host's ORM session had to flush first.
     """
 
@@ -55,6 +57,7 @@ class Unit:
         self._stack = ExitStack()
         self._connection: Connection | None = None
         self.write = write
+        self.refusal = "read_only_session"
         self.joined = joined
         self.wrote = False
         self.epoch = 0
@@ -134,10 +137,10 @@ class Unit:
         begun anew. That keeps a single create at two statements.
 
         Raises:
-            ReadOnly: the session was opened with ``write=False``.
+            ReadOnly: the session was opened with ``write=False``, or the CRM is in safe mode.
         """
         if not self.write:
-            raise ReadOnly("read_only_session")
+            raise ReadOnly(self.refusal)
         connection = self._transaction()
         if self.joined or self.wrote or self._depth:
             with self._nested(connection):
@@ -168,6 +171,8 @@ class Unit:
     @contextmanager
     def _nested(self, connection: Connection) -> Iterator[None]:
         # Told to the driver: SQLAlchemy compiles both statements anew each time, which costs more than a record does.
+        if is_gone(connection):
+            raise Refused("host_transaction_failed")
         self._depth += 1
         name = f"crm_{self._depth}"
         with typed(write=self.write):

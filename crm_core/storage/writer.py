@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import attrs
 from sqlalchemy import Connection, Dialect, Select, Table, bindparam, select
 
 from ..entities.codec import Codec
+from ..entities.sealing import CELL
 from ..entities.sqltypes import IdType
 from ..entities.validate import plain
 from ..errors import Conflict
 from ..permissions.prepared import Prepared, driver_rows, prepare, send
+from .keys.keyring import Held
 from .tables import Tables
 
+NO_KEYS: Held = MappingProxyType({})
 CHUNK = 1_000
 LISTED = 500
 JOURNAL = (
@@ -36,6 +40,7 @@ JOURNAL = (
     "personal",
 )
 FORMAT = 1
+LISTED_COLUMNS = ("tenant", "record", "position", "value", "is_primary")
 
 
 @attrs.frozen
@@ -54,7 +59,7 @@ class Origin:
 
 @attrs.define
 class JournalRow:
-    """One change or domain event, before it is written. ``payload`` and ``personal`` are plain JSON."""
+    """One change or domain event, before it is written. ``payload`` and ``personal`` are plain JSON; *subject* is whom that is about."""
 
     entity: str
     record: str
@@ -62,6 +67,7 @@ class JournalRow:
     kind: str
     payload: Mapping[str, Any]
     personal: Mapping[str, Any] | None = None
+    subject: str = ""
 
 
 def chunks(items: Sequence[Any], size: int = LISTED) -> Iterator[Sequence[Any]]:
@@ -89,7 +95,8 @@ class Writer:
         self._sqlite = dialect.name == "sqlite"
         self._statements: dict[Any, str] = {}
         self._locks: dict[Any, Prepared] = {}
-        self._journal = self._insert(tables.system.journal, JOURNAL, extra={} if self._sqlite else {"xid": "pg_current_xact_id()"})
+        columns = JOURNAL if tables.sealer is None else (*JOURNAL, "key_id")
+        self._journal = self._insert(tables.system.journal, columns, extra={} if self._sqlite else {"xid": "pg_current_xact_id()"})
 
     def _insert(self, table: Table, columns: Sequence[str], extra: Mapping[str, str] | None = None) -> str:
         quote = self._dialect.identifier_preparer
@@ -121,7 +128,11 @@ class Writer:
         dead = table.c.deleted_at.is_not(None) if deleted else table.c.deleted_at.is_(None)
         columns, _ = codec.loader(codec.every)
         # Ids never change: who only points at a record need not wait, nor deadlock.
-        return select(*(table.c[c] for c in columns)).where(table.c.tenant == bindparam("tenant"), dead).with_for_update(key_share=True)
+        return (
+            select(*(table.c[c].info.get(CELL, table.c[c]) for c in columns))
+            .where(table.c.tenant == bindparam("tenant"), dead)
+            .with_for_update(key_share=True)
+        )
 
     def _lock_one(self, codec: Codec, deleted: bool) -> Prepared:
         found = self._locks.get((codec.entity, deleted))
@@ -131,33 +142,56 @@ class Writer:
             found = self._locks[codec.entity, deleted] = prepare(statement.compile(dialect=self._dialect), self._dialect)
         return found
 
-    def insert(self, connection: Connection, codec: Codec, records: Sequence[Any]) -> None:
+    def keys(self, connection: Connection, codec: Codec, records: Sequence[Any], *, fresh: bool) -> Held:
+        """Return the keys that changes of *records* are sealed with, held until the transaction ends; none where the CRM has none."""
+        sealer = self._tables.sealer
+        if sealer is None or not codec.personal:
+            return NO_KEYS
+        return sealer.hold(connection, codec, records[0].tenant, records, fresh=fresh)
+
+    def insert(self, connection: Connection, codec: Codec, records: Sequence[Any], held: Held = NO_KEYS) -> None:
         """Write new records and their list entries."""
         statement = self._statements.get(codec.entity)
         if statement is None:
-            statement = self._statements[codec.entity] = self._insert(self._tables.entities[codec.entity], codec.columns)
+            statement = self._statements[codec.entity] = self._insert(self._tables.entities[codec.entity], codec.stored)
         to_row = codec.to_row
-        self._run(connection, statement, [to_row(r) for r in records])
+        rows = [to_row(r) for r in records]
+        if codec.sealed:
+            rows = self._sealed(connection, codec, records, rows, held)
+        self._run(connection, statement, rows)
         for name in codec.lists:
             self._insert_list(connection, codec, name, records)
 
-    def update(self, connection: Connection, codec: Codec, records: Sequence[Any], names: Iterable[str]) -> None:
+    def _sealed(
+        self,
+        connection: Connection,
+        codec: Codec,
+        records: Sequence[Any],
+        rows: Sequence[tuple[Any, ...]],
+        held: Held,
+        names: Iterable[str] | None = None,
+    ) -> list[tuple[Any, ...]]:
+        table, sealer = self._tables.entities[codec.entity], self._tables.sealer
+        assert sealer is not None  # a CRM without keys does not load sealed fields
+        return sealer.rows(connection, table, codec, records, rows, held, None if names is None else frozenset(names))
+
+    def update(self, connection: Connection, codec: Codec, records: Sequence[Any], names: Collection[str], held: Held = NO_KEYS) -> None:
         """Write the fields *names* (and the version, who and when) of changed records.
 
         Raises:
             Conflict: ``changed_meanwhile``: one is not at the version any more that its change is based on.
         """
-        fields = sorted({*names, "version", "updated_at", "updated_by"})
-        columns = tuple(c for n in fields for c in codec.fields[n].columns)
+        fields = sorted({*names, *codec.resealed(names), "version", "updated_at", "updated_by"})
+        columns = tuple(c for n in fields for c in codec.fields[n].stored)
         key = (codec.entity, columns)
         statement = self._statements.get(key)
         if statement is None:
             statement = self._statements[key] = self._update(self._tables.entities[codec.entity], columns)
-        at = [codec.columns.index(c) for c in columns]
-        rows = []
-        for record in records:
-            row = codec.to_row(record)
-            rows.append((*(row[i] for i in at), record.id, record.version - 1))
+        at = [codec.stored.index(c) for c in columns]
+        whole = [codec.to_row(record) for record in records]
+        if codec.sealed:
+            whole = self._sealed(connection, codec, records, whole, held, fields)
+        rows = [(*(row[i] for i in at), record.id, record.version - 1) for record, row in zip(records, whole, strict=True)]
         if self._run(connection, statement, rows) not in (len(rows), -1):
             raise Conflict("changed_meanwhile", entity=codec.facts.name)
         for name in names:
@@ -172,15 +206,10 @@ class Writer:
         return f"UPDATE {quote.format_table(table)} SET {sets} WHERE id = {marks[-2]} AND version = {marks[-1]}"
 
     def _insert_list(self, connection: Connection, codec: Codec, name: str, records: Sequence[Any]) -> None:
-        rows = [
-            (record.tenant, record.id, position, value, bool(getattr(item, "primary", False)))
-            for record in records
-            for position, item in enumerate(codec.get(record, name))
-            if (value := item.index_value)
-        ]
+        rows = list_rows(codec, name, records)
         if rows:
             table = self._tables.lists[codec.entity, codec.fields[name].column]
-            self._run(connection, self._insert(table, ("tenant", "record", "position", "value", "is_primary")), rows)
+            self._run(connection, self._insert(table, LISTED_COLUMNS), rows)
 
     def _delete_list(self, connection: Connection, codec: Codec, name: str, ids: Sequence[str]) -> None:
         table = self._tables.lists[codec.entity, codec.fields[name].column]
@@ -190,8 +219,9 @@ class Writer:
 
     # -- journal ------------------------------------------------------------------------------------------------------------------
 
-    def journal(self, connection: Connection, origin: Origin, rows: Iterable[JournalRow]) -> None:
-        """Append journal rows, in order."""
+    def journal(self, connection: Connection, origin: Origin, rows: Iterable[JournalRow], held: Held = NO_KEYS) -> None:
+        """Append journal rows, in order; with keys, what is personal in them is sealed."""
+        sealer = self._tables.sealer
         at: Any = origin.at.isoformat(timespec="microseconds") if self._sqlite else origin.at
         head = (origin.tenant, at, origin.actor, origin.on_behalf_of, origin.plugin, origin.reason, origin.request)
         chain = {"chain": list(origin.chain)}
@@ -208,11 +238,21 @@ class Writer:
                     r.kind,
                     FORMAT,
                     dumps({**r.payload, **chain} if origin.chain else r.payload),
-                    dumps(r.personal) if r.personal else None,
+                    *((dumps(r.personal) if r.personal else None,) if sealer is None else sealer.entry(origin.tenant, r, held)),
                 )
                 for r in rows
             ],
         )
+
+
+def list_rows(codec: Codec, name: str, records: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """Return the index rows of an embedded list of records."""
+    return [
+        (record.tenant, record.id, position, value, bool(getattr(item, "primary", False)))
+        for record in records
+        for position, item in enumerate(codec.get(record, name))
+        if (value := item.index_value)
+    ]
 
 
 def created_row(codec: Codec, record: Any, event_id: str) -> JournalRow:
@@ -220,7 +260,8 @@ def created_row(codec: Codec, record: Any, event_id: str) -> JournalRow:
     public, personal = codec.journalled(record)
     name = codec.facts.name
     payload = {"id": event_id, "new": public}
-    return JournalRow(name, record.id, record.version, f"{name}.created.v1", payload, {"new": personal} if personal else None)
+    kept = {"new": personal} if personal else None
+    return JournalRow(name, record.id, record.version, f"{name}.created.v1", payload, kept, codec.subject(record))
 
 
 def updated_row(codec: Codec, old: Any, new: Any, names: Iterable[str], event_id: str, verb: str = "updated") -> JournalRow:
@@ -230,10 +271,10 @@ def updated_row(codec: Codec, old: Any, new: Any, names: Iterable[str], event_id
     for n in sorted(names):
         field = codec.fields[n]
         pair = [plain(field, codec.get(old, n)), plain(field, codec.get(new, n))]
-        (personal if field.options.pii else public)[n] = pair
+        (personal if field.apart else public)[n] = pair
     name = codec.facts.name
     extra = {"changes": personal} if personal else None
-    return JournalRow(name, new.id, new.version, f"{name}.{verb}.v1", {"id": event_id, "changes": public}, extra)
+    return JournalRow(name, new.id, new.version, f"{name}.{verb}.v1", {"id": event_id, "changes": public}, extra, codec.subject(new))
 
 
 def deleted_row(codec: Codec, record: Any, event_id: str) -> JournalRow:
@@ -241,4 +282,5 @@ def deleted_row(codec: Codec, record: Any, event_id: str) -> JournalRow:
     public, personal = codec.journalled(record)
     name = codec.facts.name
     payload = {"id": event_id, "old": public}
-    return JournalRow(name, record.id, record.version, f"{name}.deleted.v1", payload, {"old": personal} if personal else None)
+    kept = {"old": personal} if personal else None
+    return JournalRow(name, record.id, record.version, f"{name}.deleted.v1", payload, kept, codec.subject(record))

@@ -261,7 +261,7 @@ def test_the_plugins_of_an_application_are_listed_with_their_quarantine(crm: Run
     assert [line.split()[-1] for line in fresh.stdout.splitlines()] == ["state", "runs.", "runs."]
     assert crm("migrate", "--app", f"{app}:crm").exit_code == 0
     ours = importlib.import_module(app).crm
-    for state in ("It fails: sick.fill, 1 times", "It is in quarantine since 20"):
+    for state in ("It fails: sick.fill, 1 times", "It is in quarantine in main since 20"):
         with pytest.raises(PluginFailed), ours.session(IMPORT) as s:
             s.create(Account(name="Acme"))
         shown = " ".join(crm("plugins", "--app", f"{app}:crm").stdout.split())
@@ -269,7 +269,10 @@ def test_the_plugins_of_an_application_are_listed_with_their_quarantine(crm: Run
         assert "last with KeyError" in shown
         assert "secret" not in shown
     assert "隔离" in crm("plugins", "--app", f"{app}:crm", "--lang", "zh").stdout
-    ours.release("sick")
+    (folder / "again.py").write_text((folder / f"{app}.py").read_text())
+    assert "It is in quarantine in main since 20" in " ".join(crm("plugins", "--app", "again:crm").stdout.split())
+    assert crm("plugins", "resume", "sick", "--app", f"{app}:crm").stdout.startswith("sick is in quarantine no more.")
+    assert "Did you mean sick?" in crm("plugins", "resume", "sik", "--app", f"{app}:crm").stderr
     assert "quarantine" not in crm("plugins", "--app", f"{app}:crm").stdout
 
 

@@ -14,7 +14,9 @@ from crm_core.events.delivery import Delivery
 from crm_core.events.event import EventCodec
 from crm_core.events.parking import Retry
 from crm_core.events.subscription import Subscriber
+from crm_core.hooks.dispatch import HookState
 from crm_core.hooks.health import Health
+from crm_core.hooks.registry import Registry
 from crm_core.runtime import FixedClock, Runtime
 from crm_core.storage.engine import open_engine
 from crm_core.storage.tables import Tables
@@ -36,6 +38,7 @@ class RawSession:
 
     begin: Callable[[], AbstractContextManager[sa.Connection]]
     chain: tuple[str, ...] = ()
+    hooks: HookState = attrs.field(factory=lambda: HookState(Registry([])))
 
     def effect(self, *events: Any) -> None:
         """Leave a trace of having seen *events*."""
@@ -55,6 +58,7 @@ class RawHost:
         self.tables = Tables([Box, Effect], {})
         self.event_codec = EventCodec([Box], [])
         self.health = Health({"box": "1.0"}, self.clock, None, lambda: None)
+        self.waits = False
         self.bound = open_engine(database.url)
         manner: dict[str, Any] = {"batch": False, "external": False, "on_failure": "hold", "from_start": True} | options
         self.subscribers: Sequence[Subscriber] = [
@@ -67,6 +71,9 @@ class RawHost:
 
     def tick(self) -> None:
         """Do nothing by the clock."""
+
+    def seal(self) -> None:
+        """Seal nothing: its journal's rows are no changes."""
 
     def create(self) -> None:
         """Make the tables."""

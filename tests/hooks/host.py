@@ -35,6 +35,9 @@ class Host:
             raise NotFound(entity=entity.__name__)
         return found
 
+    def permitted_stored(self, action: str, record: Any) -> bool:
+        return True
+
     def check_action(self, permission: str, record: Any) -> Denied | None:
         return None if permission in self.permits else Denied(action=permission)
 

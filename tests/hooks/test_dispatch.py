@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -169,8 +172,35 @@ def test_a_typed_error_of_a_plugin_passes_unchanged(spec: Any) -> None:
     assert caught.value is raised
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_what_stops_the_process_is_not_swallowed(stop: type[BaseException]) -> None:
+class Own(BaseException):
+    """A kind of the plugin's own."""
+
+
+@pytest.mark.parametrize("stop", [BaseException, SystemExit, Own, BaseExceptionGroup("many", [Own()])], ids=repr)
+def test_what_a_plugin_raises_to_end_more_than_itself_is_its_failure(stop: Any) -> None:
+    def stops(ctx: Ctx, lines: list[Line]) -> list[Line]:
+        raise stop
+
+    with pytest.raises(PluginFailed) as caught:
+        prices(Host(shop(), vendor("a", prices, stops)).ctx(), [])
+    assert caught.value.params["plugin"] == "a"
+
+
+def test_a_signal_that_ends_the_process_ends_it_also_within_a_plugin() -> None:
+    def interrupted(ctx: Ctx, lines: list[Line]) -> list[Line]:
+        signal.raise_signal(signal.SIGUSR1)
+        return lines
+
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: sys.exit(0))
+    try:
+        with pytest.raises(SystemExit):
+            prices(Host(shop(), vendor("a", prices, interrupted)).ctx(), [])
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, pytest.fail.Exception])
+def test_what_stops_the_process_a_task_or_a_test_is_not_swallowed(stop: type[BaseException]) -> None:
     def stops(ctx: Ctx, lines: list[Line]) -> list[Line]:
         raise stop
 

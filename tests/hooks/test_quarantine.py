@@ -208,4 +208,6 @@ def test_threads_that_fail_at_once_put_a_plugin_to_rest_once_and_for_all() -> No
         t.join()
     calls = moody.calls
     assert calls < QUARANTINE_AFTER + len(threads)
-    assert prices.plan(host.ctx()) == ()
+    lines = [Line(1)]
+    assert prices(host.ctx(), lines) is lines
+    assert moody.calls == calls

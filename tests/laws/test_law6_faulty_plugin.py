@@ -204,7 +204,7 @@ def test_events_of_a_plugin_in_quarantine_wait_and_each_arrives_once_it_is_relea
     deliver(crm, clock)
     assert acme.seen == tried, "all its subscribers rest, also those that work"
     assert crm.delivery.next_try() is None, "a worker does not wake for what rests"
-    assert {line.state for line in crm.delivery.parked()} <= {"waiting"}, "no event uses up its tries meanwhile"
+    assert {line.state for line in crm.delivery.parked()} <= {"resting"}, "no event uses up its tries meanwhile"
     acme.broken.clear()
     crm.release("acme")
     deliver(crm, clock)
@@ -278,7 +278,7 @@ def test_the_quarantine_is_logged_once_with_the_plugin_s_name(make_crm: MakeCRM,
     crm = make_crm(plugins=[Acme({"greet"}).plugin])
     fail(crm, QUARANTINE_AFTER)
     create(crm, "one", "two")
-    assert [r.getMessage() for r in caplog.records] == ["acme is quarantined: acme.greet failed 20 times in a row"]
+    assert [r.getMessage() for r in caplog.records] == ["acme is quarantined in tenant 'main': acme.greet failed 20 times in a row"]
 
 
 def test_a_plugin_that_is_not_there_cannot_be_released(make_crm: MakeCRM) -> None:

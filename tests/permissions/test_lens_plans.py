@@ -47,6 +47,10 @@ STATEMENTS = {
 }
 
 
+def planner_of(tables: dict[Any, Any], sees_few: Any) -> Planner:
+    return Planner({logical: table.name for logical, table in tables.items()}, tables.__getitem__, sees_few)
+
+
 @pytest.fixture
 def company(database: Database) -> Company:
     return Company(database.engine())
@@ -58,12 +62,12 @@ def test_each_statement_gets_the_form_that_suits_it(sqlite_databases: Any, name:
     tables = Company(database.engine(), firms=1, deals=0).tables.entities
     statement, form, driver = STATEMENTS[name]
     with database.engine().connect() as connection:
-        planner = Planner({logical_table(e): tables[e] for e in (Deal, Firm)}, lambda *_: False)
+        planner = planner_of({logical_table(e): tables[e] for e in (Deal, Firm)}, lambda *_: False)
         assert planner.choose(connection, statement, actor("u1")) == (form, driver)
-        sparse = Planner({logical_table(e): tables[e] for e in (Deal, Firm)}, lambda *_: True)
+        sparse = planner_of({logical_table(e): tables[e] for e in (Deal, Firm)}, lambda *_: True)
         sparse_form = form if form is not Form.WALK else Form.SETS if "joined" in name else Form.TOP
         assert sparse.choose(connection, statement, actor("u1")) == (sparse_form, driver)
-        free = Planner({}, lambda *_: False)
+        free = planner_of({}, lambda *_: False)
         assert free.choose(connection, statement, actor("u1")) == (Form.POINT, None)
     sqlite_databases.drop(database)
 
@@ -100,7 +104,7 @@ def test_a_user_is_probed_once_in_many_pages(company: Company) -> None:
         asked.append(params["crm_me"])
         return True
 
-    planner = Planner({DEALS: company.tables.entities[Deal]}, sees_few)
+    planner = planner_of({DEALS: company.tables.entities[Deal]}, sees_few)
     with company.engine.connect() as connection:
         for _ in range(PAGES_A_PROBE + 1):
             for me in ("u1", "u2"):

@@ -1,0 +1,145 @@
+"""The chain: each tenant's journal rows in the order of their positions, each sealed with a hash over itself and the seal before it.
+
+Rows are sealed after their commit, a batch at a time: read and hashed without a lock, written in a short transaction of its own. So no
+writer waits for it, and the chain of a journal is the same whoever seals it, and how often they begin anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from sqlalchemy import Connection, and_, func, insert, select, tuple_
+
+from ..events.sequencer import PASS as SEQUENCED
+from ..events.sequencer import sequence, unsequenced
+from ..permissions.prepared import driver_rows
+from .canonical import Row, columns, newest, personal_digest, row_digest, row_of, seal_hash
+
+if TYPE_CHECKING:
+    from ..storage.engine import Bound
+    from ..storage.tables import Tables
+
+PASS = 1_000
+START = ""
+
+
+@attrs.frozen
+class Head:
+    """The end of a tenant's chain: how many rows are sealed, and the hash of the last seal."""
+
+    tenant: str
+    number: int
+    hash: str
+
+
+@attrs.frozen
+class Seal:
+    """One row of the table of seals."""
+
+    position: int
+    tenant: str
+    number: int
+    personal: str | None
+    hash: str
+
+
+def journal_by_position(tables: Tables, kind: str) -> tuple[Any, Any]:
+    """Return the journal with the column of its rows' positions."""
+    journal, positions = tables.system.journal, tables.system.journal_position
+    if kind == "sqlite":
+        return journal, journal.c.id
+    return journal.join(positions, positions.c.journal_id == journal.c.id), positions.c.position
+
+
+def frontier(connection: Connection, tables: Tables) -> int:
+    """Return the position up to which all is sealed."""
+    return newest(connection, tables.system.seal.c.position)
+
+
+def heads(connection: Connection, tables: Tables, tenants: Iterable[str] | None = None) -> dict[str, Head]:
+    """Return the ends of the chains, by tenant: those of *tenants*, or all."""
+    seal = tables.system.seal
+    last = select(seal.c.tenant, func.max(seal.c.number)).group_by(seal.c.tenant)
+    if tenants is not None:
+        last = last.where(seal.c.tenant.in_(sorted(tenants)))
+    found = connection.execute(select(seal.c.tenant, seal.c.number, seal.c.hash).where(tuple_(seal.c.tenant, seal.c.number).in_(last)))
+    return {row.tenant: Head(*row) for row in found}
+
+
+def seal_pass(bound: Bound, tables: Tables) -> tuple[int, list[Head]]:
+    """Seal the next rows, at most 1,000; return how many were found and the new ends of the chains they are in.
+
+    The ends are none where another process sealed these rows first.
+    """
+    with bound.begin(write=False, unlimited=True) as connection:
+        done = frontier(connection, tables)
+        rows = _rows(connection, tables, done)
+        known = heads(connection, tables, {row.tenant for _, row in rows}) if rows else {}
+    if not rows:
+        return 0, []
+    seals, ends = _sealed(rows, known)
+    with bound.begin(unlimited=True) as connection:
+        _lock(connection, tables)
+        if frontier(connection, tables) != done:
+            return len(rows), []
+        connection.execute(insert(tables.system.seal), [attrs.asdict(s) for s in seals])
+    return len(rows), ends
+
+
+def sequence_all(bound: Bound, tables: Tables) -> None:
+    """Give positions to all committed rows."""
+    with bound.begin(write=False, unlimited=True) as connection:
+        given = SEQUENCED if unsequenced(connection, tables) else 0
+    while given == SEQUENCED:
+        with bound.begin(unlimited=True) as connection:
+            given = sequence(connection, tables)
+
+
+def _rows(connection: Connection, tables: Tables, after: int) -> list[tuple[int, Row]]:
+    source, position = journal_by_position(tables, connection.dialect.name)
+    wanted = select(position, *columns(tables.system.journal)).select_from(source)
+    found = driver_rows(connection.execute(wanted.where(position > after).order_by(position).limit(PASS)))
+    return [(row[0], row_of(row[1:])) for row in found]
+
+
+def _sealed(rows: Sequence[tuple[int, Row]], known: dict[str, Head]) -> tuple[list[Seal], list[Head]]:
+    ends: dict[str, Head] = {}
+    seals = []
+    for position, row in rows:
+        before = ends.get(row.tenant) or known.get(row.tenant) or Head(row.tenant, 0, START)
+        number, personal = before.number + 1, personal_digest(row)
+        hash_ = seal_hash(before.hash, row.tenant, number, row_digest(row), personal)
+        seals.append(Seal(position, row.tenant, number, personal, hash_))
+        ends[row.tenant] = Head(row.tenant, number, hash_)
+    return seals, list(ends.values())
+
+
+def _lock(connection: Connection, tables: Tables) -> None:
+    """Let one process write seals at a time; SQLite's BEGIN IMMEDIATE does."""
+    if connection.dialect.name == "postgresql":
+        key = hashlib.sha256(tables.system.seal.fullname.encode()).digest()[:8]
+        connection.execute(select(func.pg_advisory_xact_lock(int.from_bytes(key, "big", signed=True))))
+
+
+def unsealed(connection: Connection, tables: Tables, upto: int, tenant: str | None = None) -> dict[str, int]:
+    """Count the rows behind position *upto*, and on PostgreSQL those without one yet, by tenant."""
+    journal, positions = tables.system.journal, tables.system.journal_position
+    if connection.dialect.name == "sqlite":
+        parts = [select(journal.c.tenant).where(journal.c.id > upto)]
+    else:
+        late = positions.c.journal_id == journal.c.id
+        floor = select(func.coalesce(func.max(tables.system.sequencer.c.floor), 0)).scalar_subquery()
+        parts = [
+            select(journal.c.tenant).join(positions, and_(late, positions.c.position > upto)),
+            select(journal.c.tenant).where(journal.c.id > floor, ~select(positions.c.position).where(late).exists()),
+        ]
+    counts: dict[str, int] = {}
+    for part in parts:
+        asked = part if tenant is None else part.where(journal.c.tenant == tenant)
+        rows = asked.subquery()
+        for name, count in connection.execute(select(rows.c.tenant, func.count()).group_by(rows.c.tenant)):
+            counts[name] = counts.get(name, 0) + count
+    return counts

@@ -1,0 +1,27 @@
+"""What the core itself writes into the journal besides changes of records: the contract of each kind, in one place.
+
+Each entry has ``id`` in its payload besides what is named here. Entries of the kind ``core`` have no record of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+KINDS: Mapping[str, str] = {
+    "core.backed_up.v1": "entity core; position: of the last row in the backup; heads: number and hash of each chain, by tenant",
+    "core.elevated.v1": "entity core; plugin, reason",
+    "core.erased.v1": "one entry a record whose personal content was taken out: entity and record are its own; subject: which request",
+    "core.exported.v1": "entity of the records; fields, rows, withheld",
+    "core.plugins_changed.v1": "entity core; plugins: versions by name; before: those of the last start",
+    "core.read.v1": "entity of the records; fields: the sensitive ones; records: their ids, or select: what was asked; count",
+    "core.restored.v1": "entity core; position: of the last row that came back; backup: its name",
+    "core.role_defined.v1": "entity core; role: its definition; before: what it was",
+    "core.role_removed.v1": "entity core; role: its name; before: what it was",
+    "core.settings_changed.v1": "entity core; plugin; changes: the new values; before: the old ones",
+    "core.shared.v1": "entity and record shared; grantee, actions",
+    "core.unshared.v1": "entity and record; grantee, actions",
+}
+
+# Who takes personal content out of the journal (sets ``personal`` to NULL in a record's rows) writes this entry for the record in the same
+# transaction. Nothing but a later entry of this kind, in the same chain, makes the verification accept a row without its personal part.
+ERASED = "core.erased.v1"

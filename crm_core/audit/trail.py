@@ -1,0 +1,125 @@
+"""The audit of one CRM: it seals the journal after its commits, sends checkpoints, and verifies all of it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+from sqlalchemy import func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from .chain import PASS, Head, heads, seal_pass, sequence_all
+from .checkpoints import Audit, Checkpoint
+from .verify import Verdict, verify
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ..runtime import Clock
+    from ..storage.engine import Bound
+    from ..storage.tables import Tables
+
+_log = logging.getLogger(__name__)
+
+
+class Trail:
+    """The sealing and the proof of a CRM's journal. Deliveries seal by themselves: ``crm.run_pending()``, ``crm.worker()``.
+
+    Args:
+        bound: the CRM's database.
+        tables: its tables.
+        clock: dates the checkpoints.
+        audit: who signs and where checkpoints go.
+    """
+
+    def __init__(self, bound: Bound, tables: Tables, clock: Clock, audit: Audit) -> None:
+        self._bound = bound
+        self._tables = tables
+        self._clock = clock
+        self.audit = audit
+        self._ends: dict[str, Head] | None = None
+        self._lasts: dict[str, tuple[int, datetime | None]] = {}
+
+    def seal(self) -> int:
+        """Seal all that is committed, write the checkpoints that are due, and return how many rows were sealed."""
+        sequence_all(self._bound, self._tables)
+        count, found = 0, PASS
+        while found == PASS:
+            found, ends = seal_pass(self._bound, self._tables)
+            count += found if ends else 0
+            for end in ends:
+                self._waiting()[end.tenant] = end
+            self._send()
+        return count
+
+    def checkpoint(self) -> None:
+        """Seal all that is committed, and write a checkpoint for every chain that grew since its last, due or not."""
+        self.seal()
+        self._send(due=False)
+
+    def verify(self, *, tenant: str | None = None, against: Path | str | None = None) -> Verdict:
+        """Read the journal again and say what was edited, inserted, moved or taken away since it was sealed.
+
+        Args:
+            tenant: only this tenant's chain.
+            against: a file of a :class:`~crm_core.audit.FileSink`: what it knows and the database does not was cut off or rolled back.
+
+        Raises:
+            Invalid: ``audit_sink_unreadable``.
+        """
+        return verify(self._bound, self._tables, self.audit.keys, tenant=tenant, against=against)
+
+    def heads(self) -> dict[str, Head]:
+        """Return the end of each tenant's chain: what a backup notes to be compared with later."""
+        with self._bound.begin(write=False, unlimited=True) as connection:
+            return heads(connection, self._tables)
+
+    # -- checkpoints --------------------------------------------------------------------------------------------------------------
+
+    def _waiting(self) -> dict[str, Head]:
+        """Return the ends of the chains that have no checkpoint yet; those of earlier processes are looked for once."""
+        if self._ends is None:
+            with self._bound.begin(write=False, unlimited=True) as connection:
+                self._ends = heads(connection, self._tables)
+        return self._ends
+
+    def _send(self, *, due: bool = True) -> None:
+        if self.audit.signer is None and self.audit.sink is None:
+            return
+        for end in list(self._waiting().values()):
+            if end.tenant not in self._lasts:
+                self._lasts[end.tenant] = self._last(end.tenant)
+            number, at = self._lasts[end.tenant]
+            if end.number > number and due and not self._is_due(end.number - number, at):
+                continue
+            if end.number == number or self._write(end):
+                del self._waiting()[end.tenant]
+
+    def _is_due(self, rows: int, last: datetime | None) -> bool:
+        return rows >= self.audit.every or last is None or self._clock.now() - last >= self.audit.within
+
+    def _last(self, tenant: str) -> tuple[int, datetime | None]:
+        table = self._tables.system.checkpoint
+        last = select(func.max(table.c.number)).where(table.c.tenant == tenant).scalar_subquery()
+        with self._bound.begin(write=False, unlimited=True) as connection:
+            row = connection.execute(select(table.c.number, table.c.at).where(table.c.tenant == tenant, table.c.number == last)).first()
+        return (0, None) if row is None else (row.number, row.at)
+
+    def _write(self, end: Head) -> bool:
+        """Write a checkpoint, outside first: what the sink has, the database can seal again to the same hash."""
+        made = Checkpoint(end.tenant, end.number, end.hash, self._clock.now())
+        try:
+            if self.audit.signer is not None:
+                made = made.signed(self.audit.signer)
+            if self.audit.sink is not None:
+                self.audit.sink.add(made)
+        except Exception as e:  # a sink that is away keeps no event from its subscriber
+            _log.error("a checkpoint of tenant %s could not be signed and sent; the next pass tries again", end.tenant, exc_info=e)
+            return False
+        put = sqlite.insert if self._bound.kind == "sqlite" else postgresql.insert
+        with self._bound.begin(unlimited=True) as connection:
+            connection.execute(put(self._tables.system.checkpoint).values(attrs.asdict(made)).on_conflict_do_nothing())
+        self._lasts[end.tenant] = (made.number, made.at)
+        return True

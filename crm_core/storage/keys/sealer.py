@@ -1,0 +1,136 @@
+"""Sealer: what the writer, the readers and the journal of a CRM with keys ask; a CRM without keys has none, and pays nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Table, update
+
+from ...entities.sealed import place_name
+from .keyring import Held, IndexKey, Keyring, required
+from .vault import Vault
+
+if TYPE_CHECKING:
+    from ...entities.codec import Codec
+    from ..system import SystemTables
+    from ..writer import JournalRow
+    from .provider import KeyProvider
+
+
+class Sealer:
+    """Seals rows and finds sealed values.
+
+    Attributes:
+        vault: opens and seals with keys that are given.
+        keyring: the keys in the database.
+    """
+
+    def __init__(self, provider: KeyProvider, system: SystemTables, now: Callable[[], datetime]) -> None:
+        self.vault = Vault(provider)
+        self.keyring = Keyring(self.vault, system, now)
+
+    def hold(self, connection: Connection, codec: Codec, tenant: str, records: Sequence[Any], *, fresh: bool) -> Held:
+        """Return the keys of whom *records* are about; *fresh* where the records are new."""
+        subjects = {codec.subject(r) for r in records}
+        own = {f"{codec.facts.name}/{r.id}" for r in records} if fresh else ()
+        return self.keyring.hold(connection, tenant, subjects, own)
+
+    def rows(
+        self,
+        connection: Connection,
+        table: Table,
+        codec: Codec,
+        records: Sequence[Any],
+        rows: Sequence[tuple[Any, ...]],
+        held: Held,
+        names: Collection[str] | None = None,
+    ) -> list[tuple[Any, ...]]:
+        """Return driver's rows with their texts sealed, and the blind indexes behind them.
+
+        Args:
+            names: the fields that are written; the others' cells are left empty. None: all.
+
+        Raises:
+            Refused: ``key_destroyed``: a record is about somebody whose keys were destroyed.
+        """
+        tenant, vault = records[0].tenant, self.vault
+        chosen = [(at, f, place_name(codec.entity, f)) for at, f in codec.sealed if names is None or _key(f) in names]
+        index = self.keyring.index_keys(connection, tenant, hold=True) if any(f.blind_column for _, f, _ in chosen) else []
+        blinds = {f.blind_column: n for n, (_, f) in enumerate(x for x in codec.sealed if x[1].blind_column)}
+        done = []
+        for record, row in zip(records, rows, strict=True):
+            cells = [*row, *([None] * len(blinds))]
+            for at, field, name in chosen:
+                text = row[at]
+                if text is None:
+                    continue
+                key = required(held, codec.subject(record), codec.facts.name)
+                cells[at] = vault.seal(key, tenant, name, record.id, field.kind, text)
+                if field.blind_column is not None:
+                    blind = vault.blind(index[0].material, index[0].version, name, text)
+                    cells[len(row) + blinds[field.blind_column]] = blind
+                    if field.options.unique and len(index) > 1:
+                        self._renew(
+                            connection,
+                            table,
+                            field.blind_column,
+                            tenant,
+                            vault.blind(index[1].material, index[1].version, name, text),
+                            blind,
+                        )
+            done.append(tuple(cells))
+        return done
+
+    def _renew(self, connection: Connection, table: Table, column: str, tenant: str, old: str, new: str) -> None:
+        """Write who has a value under the index key before under the new one, so that the database sees that the value is taken."""
+        connection.execute(update(table).where(table.c.tenant == tenant, table.c[column] == old).values({column: new}))
+
+    def entry(self, tenant: str, row: JournalRow, held: Held) -> tuple[str | None, str | None]:
+        """Return what a journal row keeps of its personal part, and the id of the key it is sealed with.
+
+        Of somebody whose keys were destroyed, only the names of the fields are kept.
+        """
+        if not row.personal:
+            return None, None
+        key = held[row.subject]
+        kept = self.vault.seal_entry(key, tenant, (row.entity, row.record, row.kind, row.payload["id"]), row.personal)
+        return json.dumps(kept), None if key is None else key.id
+
+    def blinds(self, connection: Connection, tenant: str, name: str, text: str) -> list[str]:
+        """Return under which blind indexes a value may stand."""
+        return [self.vault.blind(k.material, k.version, name, text) for k in self.keyring.index_keys(connection, tenant)]
+
+    def finder(self, connection: Connection, tenant: str) -> Finder:
+        """Return what one statement of a session opens and finds with."""
+        return Finder(self, connection, tenant)
+
+
+class Finder:
+    """Opens cells and finds values for one statement; the index keys are read when the first is needed."""
+
+    def __init__(self, sealer: Sealer, connection: Connection, tenant: str) -> None:
+        self._sealer = sealer
+        self._connection = connection
+        self._tenant = tenant
+        self._keys: list[IndexKey] | None = None
+
+    def open(self, cell: str, kind: str) -> str | None:
+        """See :class:`crm_core.entities.sealed.Opener`."""
+        return self._sealer.vault.open(cell, kind)
+
+    def blind(self, where: str, text: str, *, old: bool) -> str:
+        """See :class:`crm_core.entities.sealed.Opener`."""
+        if self._keys is None:
+            self._keys = self._sealer.keyring.index_keys(self._connection, self._tenant)
+        if not self._keys:
+            return ""  # nothing was sealed in this tenant yet
+        key = self._keys[-1 if old else 0]
+        return self._sealer.vault.blind(key.material, key.version, where, text)
+
+
+def _key(field: Any) -> str:
+    """Return the name of a field in its codec."""
+    return str(field.column if field.extension is not None else field.name)

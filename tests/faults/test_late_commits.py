@@ -1,0 +1,62 @@
+"""R7: transactions that commit late, and one left open in another database of the server: no event is passed over, none waits."""
+
+from __future__ import annotations
+
+import random
+
+import sqlalchemy as sa
+
+from tests.databases import PostgresDatabases
+from tests.events.raw import RawHost
+from tests.figures import LONG, figure
+
+SEED = 20267
+
+
+def test_late_commits_lose_no_event(postgres_databases: PostgresDatabases) -> None:
+    """Random steps of four open writers and a delivery between them; a writer's own lock keeps each record's order."""
+    steps = 10_000 if LONG else 500
+    database, elsewhere = postgres_databases.create(), postgres_databases.create()
+    host = RawHost(database, {"box.record": lambda s, e: s.effect(e), "box.other": lambda s, e: None})
+    host.create()
+    chance = random.Random(SEED)
+    open_: list[tuple[sa.Connection, list[str]]] = []
+    committed = delivered = late = 0
+    with elsewhere.engine().connect() as stranger:
+        stranger.execute(sa.text("CREATE TABLE left_open (n int)"))
+        delivery = host.delivery()
+        for _ in range(steps):
+            match chance.choices(["begin", "write", "end", "deliver", "quick"], [3, 4, 3, 3, 3])[0]:
+                case "begin" if len(open_) < 4:
+                    connection, records = host.bound.engine.connect(), host.records(2)
+                    host.write(connection, records)
+                    open_.append((connection, records * 1))
+                case "write" if open_:
+                    connection, records = chance.choice(open_)
+                    host.write(connection, [chance.choice(records)])
+                    records.append(records[0])
+                case "end" if open_:
+                    connection, records = open_.pop(chance.randrange(len(open_)))
+                    if chance.random() < 0.8:
+                        connection.commit()
+                        committed += len(records)
+                        late += 1
+                    connection.close()
+                case "deliver":
+                    delivered += delivery.run_pending(limit=chance.choice([None, 3]))
+                case "quick":
+                    host.journal(host.records(1))
+                    committed += 1
+        for connection, _ in open_:
+            connection.close()
+        delivered += delivery.run_pending()
+        assert stranger.in_transaction(), "the stranger's transaction was open all the time"
+    assert host.effects() == host.expected()
+    assert sum(map(len, host.effects().values())) == committed
+    assert delivered == 2 * committed
+    result = f"0 of {committed} events passed over; {late} transactions committed late"
+    bar = "no event skipped; delivery goes on beside a foreign open transaction"
+    figure("R7 late commits", database="postgresql 18", cases=steps, rows=committed, seed=SEED, result=result, bar=bar)
+    host.bound.dispose()
+    postgres_databases.drop(elsewhere)
+    postgres_databases.drop(database)

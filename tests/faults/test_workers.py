@@ -1,0 +1,133 @@
+"""W9: worker processes share delivery, rules by the clock and the sequencer of one PostgreSQL; one is killed at a time."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from typing import Any
+
+import sqlalchemy as sa
+
+from crm_core import CRM, AutomationRule, AutomationRun, RuleTrigger
+from tests.automation.office import Case
+from tests.databases import PostgresDatabases
+from tests.events.boxes import Box, Effect
+from tests.events.world import ADMIN
+from tests.faults.processes import Child, start
+from tests.faults.working import open_crm, work
+from tests.figures import LONG, figure
+
+SEED = 20269
+SUBSCRIPTIONS = 4
+
+
+def caught_up(crm: CRM) -> bool:
+    """Say whether every subscription has read to the last change of a box."""
+    system = crm.tables.system
+    with crm.bound.begin(write=False) as connection:
+        changes = sa.select(sa.func.count()).select_from(system.journal).where(system.journal.c.entity == "box.box")
+        effects = sa.select(sa.func.count()).select_from(crm.table(Effect))
+        return bool(connection.execute(effects).scalar_one() >= SUBSCRIPTIONS * connection.execute(changes).scalar_one())
+
+
+def wait_for(crm: CRM, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not caught_up(crm):
+        assert time.monotonic() < end, "something is never delivered"
+        time.sleep(0.02)
+
+
+def heard(crm: CRM) -> tuple[dict[str, list[str]], dict[tuple[str, str], list[str]]]:
+    """Return the events of each box, and those that each subscription left an effect of, in order."""
+    happened: dict[str, list[str]] = {}
+    found: dict[tuple[str, str], list[str]] = {}
+    journal, effects = crm.tables.system.journal, crm.table(Effect)
+    with crm.bound.begin(write=False) as connection:
+        mine = sa.select(journal.c.record, journal.c.payload).where(journal.c.entity == "box.box").order_by(journal.c.id)
+        for record, payload in connection.execute(mine):
+            happened.setdefault(record, []).append(payload["id"])
+        order = sa.select(journal.c.record).where(journal.c.entity == "box.effect").order_by(journal.c.id)
+        rows = {row.id: row for row in connection.execute(sa.select(effects))}
+        for record in connection.execute(order).scalars():
+            found.setdefault((rows[record].what, rows[record].box), []).append(rows[record].event)
+    return happened, found
+
+
+def kill_all(workers: list[Child]) -> None:
+    for child in workers:
+        child.kill()
+
+
+def new_worker(crm: CRM, started: float) -> Child:
+    child = start(work, crm.url, SUBSCRIPTIONS, started)
+    assert child.told.recv() == "ready"
+    return child
+
+
+def test_workers_that_are_killed_one_at_a_time_do_everything_once(postgres_databases: PostgresDatabases) -> None:
+    kills, workers_at_once = (40, 4) if LONG else (3, 3)
+    database, started, chance = postgres_databases.create(), time.time(), random.Random(SEED)
+    crm = open_crm(database.url, SUBSCRIPTIONS, started)
+    crm.migrate()
+    with crm.session(ADMIN) as s:
+        case = s.create(Case(name="A"))
+        schedule: dict[str, Any] = {"runs_on": RuleTrigger.SCHEDULE, "schedule": {"every_minutes": 1}}
+        for n in range(3):
+            remind = {"perform": "office.remind", "with": {"text": {"field": "name"}}}
+            s.create(AutomationRule(name=f"rule {n}", entity="office.case", actions=[remind], **schedule))
+    workers = [new_worker(crm, started) for _ in range(workers_at_once)]
+    boxes: list[Box] = []
+    for _ in range(kills):
+        end = time.monotonic() + 0.7
+        while time.monotonic() < end:
+            with crm.session(ADMIN) as s:
+                boxes += s.create_many([Box(name="box"), Box(name="box")]).ok
+                box = chance.choice(boxes)
+                s.update(Box, box.id, {"size": s.lock(Box, box.id).size + 1})
+            time.sleep(0.02)
+        workers.pop(0).kill()
+        workers.append(new_worker(crm, started))
+    wait_for(crm)
+    kill_all(workers)
+    happened, found = heard(crm)
+    assert found == {(f"hear{n}", box): ids for n in range(SUBSCRIPTIONS) for box, ids in happened.items()}
+    events = sum(map(len, happened.values()))
+    with crm.session(ADMIN, write=False) as s:
+        runs = s.query(AutomationRun).all()
+    slots = Counter(r.key.removesuffix(f":run:{case.id}") for r in runs)
+    assert set(slots.values()) == {2}, "each slot was taken once, and its work done once"
+    result = f"{events * SUBSCRIPTIONS} effects, each once and in order; {len(slots)} slots of rules, each once"
+    bar = "each event's effect exactly once"
+    figure("W9 workers killed", database="postgresql 18", cases=kills, rows=events, seed=SEED, result=result, bar=bar)
+    crm.close()
+    postgres_databases.drop(database)
+
+
+def rate(databases: PostgresDatabases, workers: int, events: int) -> float:
+    """Return how many deliveries a second so many workers make."""
+    database, started = databases.create(), time.time()
+    crm = open_crm(database.url, SUBSCRIPTIONS, started)
+    crm.migrate()
+    with crm.session(ADMIN) as s:
+        s.create_many([Box(name="box") for _ in range(events)])
+    began = time.perf_counter()
+    running = [start(work, crm.url, SUBSCRIPTIONS, started) for _ in range(workers)]
+    for child in running:
+        child.told.recv()
+    wait_for(crm, 300)
+    seconds = time.perf_counter() - began
+    kill_all(running)
+    crm.close()
+    databases.drop(database)
+    return events * SUBSCRIPTIONS / seconds
+
+
+def test_workers_share_the_work(postgres_databases: PostgresDatabases) -> None:
+    """The start of the processes counts; with few processors the growth ends early, and that is told rather than asserted."""
+    events = 5_000 if LONG else 60
+    rates = {n: rate(postgres_databases, n, events) for n in (1, 2, 4)}
+    result = ", ".join(f"{n} workers {found:.0f}/s" for n, found in rates.items())
+    bar = "grows with workers until the database is the limit"
+    rows = events * SUBSCRIPTIONS
+    figure("W9 throughput", database="postgresql 18", cases=3, rows=rows, result=result, bar=bar, met=rates[2] > rates[1])
