@@ -56,6 +56,13 @@ def test_everything_a_module_declares_for_others_is_in_its_api(module: str) -> N
 
 
 @each_module
+def test_a_module_s_panels_say_what_they_read_so_that_nobody_is_shown_an_empty_one(module: str) -> None:
+    panels = plugin_of(module).definitions.panels
+    assert [panel.name for panel in panels if not panel.reads] == []
+    assert panels
+
+
+@each_module
 def test_a_module_s_messages_are_sorted_and_have_the_same_parameters_in_both_languages(module: str) -> None:
     english, chinese = ({c.locale: c.templates for c in plugin_of(module).definitions.catalogues}[locale] for locale in ("en", "zh"))
     assert list(english) == sorted(english) == list(chinese)

@@ -17,6 +17,7 @@ from tests.erp_bridge.conftest import MAPPING, MakeDesk, customer
         ("[line]\n", '[line]\nentity = "lines"\n', "line", "line"),
         ('ordered_on = { erp = "date", codec = "date" }', "", "order.fields", None),
         ('ordered_on = { erp = "date", codec = "date" }', 'ordered_on = "date"', "order.ordered_on", "date"),
+        ('draft = "Z", open', 'darft = "Z", open', "order.status", "draft"),
         ('industry = "branch"', 'industry = { erp = "branch", codec = "int" }', "customer.industry", "text"),
         ('emails = { erp = "email", codec = "email", owner', 'emails = { erp = "email", owner', "customer.emails", "email"),
         (

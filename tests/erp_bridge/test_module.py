@@ -125,6 +125,11 @@ MAPPINGS = {
     "stream": '[order]\nrecord = "erp_bridge.order"\nfields = { account = { erp = "c", codec = "ref", stream = "customer" } }',
     "circle": '[a]\nrecord = "x"\nfields = { f = { erp = "c", codec = "ref", stream = "b" } }\n'
     '[b]\nrecord = "y"\nfields = { f = { erp = "c", codec = "ref", stream = "a" } }',
+    "no path": '[customer]\nrecord = "account"\nfields = { name = 5 }',
+    "zone": '[order]\nrecord = "x"\nfields = { at = { erp = "t", codec = "instant", zone = "Mars/Olympus" } }',
+    "fixed currency": '[order]\nrecord = "x"\nfields = { total = { erp = "t", codec = "money", currency = "=EUX" } }',
+    "no values": '[order]\nrecord = "x"\nfields = { state = { erp = "t", codec = "enum" } }',
+    "values": '[order]\nrecord = "x"\nfields = { state = { erp = "t", codec = "enum", values = ["A"] } }',
     "toml": "[customer",
 }  # fmt: skip
 
@@ -136,6 +141,7 @@ def test_a_mapping_that_cannot_be_is_refused_where_it_is_written(tmp_path: Path,
         ErpMapping.load(tmp_path / "bad.toml")
     assert error.value.code == "erp_bridge.bad_mapping"
     assert "bad.toml" in error.value.params["source"]
+    assert bool(error.value.params["section"]) is (text != MAPPINGS["toml"]), "it says where"
 
 
 OPTIONS = Options(currency="c", values={"a": "A", "b": "B"})

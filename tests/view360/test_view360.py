@@ -19,6 +19,7 @@ from crm_core import (
     Account,
     Actor,
     Contact,
+    Denied,
     Entity,
     Field,
     FixedClock,
@@ -234,6 +235,10 @@ def is_forbidden(s: Session, account: Account) -> dict[str, Any]:
     return {"n": s.query(Grade).where(Grade.letter == "A").count()}
 
 
+def is_denied(s: Session, account: Account) -> dict[str, Any]:
+    raise Denied(action="office.look")
+
+
 def elevates(s: Session, account: Account) -> dict[str, Any]:
     with s.elevated("to show too much") as wide:
         return {"grades": wide.query(Grade).all(), "best": wide.query(Grade).first()}
@@ -278,7 +283,7 @@ def test_c02_a_failing_panel_is_named_and_the_view_comes_all_the_same(make_crm: 
 
 
 def test_c02_what_a_panel_read_beyond_the_users_rights_does_not_show(make_crm: MakeCRM) -> None:
-    plugin = failing(elevates, is_forbidden)
+    plugin = failing(elevates, is_forbidden, is_denied)
     crm = world(
         make_crm,
         [plugin],
@@ -292,7 +297,7 @@ def test_c02_what_a_panel_read_beyond_the_users_rights_does_not_show(make_crm: M
         assert crm.to_json(view)["panels"][0]["data"] == {"grades": [], "best": None}
     with crm.session(Actor("6", roles={"half"})) as s:
         view = s.view360(acme)
-        assert [p.name for p in view.panels] == ["acme.elevates"]  # the other asks for a hidden field, and so is not there
+        assert [p.name for p in view.panels] == ["acme.elevates"]  # of the others one asks for a hidden field and one was denied
         grades = crm.to_json(view)["panels"][0]["data"]["grades"]
         assert len(grades) == 1
         assert "letter" not in grades[0]

@@ -10,7 +10,12 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
-from crm_core import CRMError, Email, Invalid, Money, Phone
+from crm_core import CRMError, Email, Invalid, Money, Phone, valid_currency, valid_zone
+
+
+def _valid_currency(options: object, attribute: Any, value: str) -> None:
+    if value.startswith("="):
+        valid_currency(options, attribute, value[1:])
 
 
 @attrs.frozen(kw_only=True)
@@ -23,9 +28,9 @@ class Options:
         zone: the IANA zone of instants that the ERP writes without one.
     """
 
-    currency: str = ""
-    values: Mapping[str, Any] = attrs.field(factory=dict)
-    zone: str = "UTC"
+    currency: str = attrs.field(default="", validator=[attrs.validators.instance_of(str), _valid_currency])
+    values: Mapping[str, Any] = attrs.field(factory=dict, validator=attrs.validators.instance_of(dict))
+    zone: str = attrs.field(default="UTC", validator=[attrs.validators.instance_of(str), valid_zone])
 
 
 @attrs.frozen

@@ -64,6 +64,9 @@ def _check_codec(mapping: ErpMapping, stream: Stream, name: str, schema: Mapping
     fitting = _FITTING.get(kind)
     if fitting is not None and field.codec not in fitting:
         raise _bad(mapping, f"{stream.name}.{name}", f"a codec for a field of kind {kind}", field.codec, fitting, fitting[0])
+    for value in field.options.values if kind == "enum" else ():
+        if value not in plain["enum"]:
+            raise _bad(mapping, f"{stream.name}.{name}", f"one of {', '.join(map(str, plain['enum']))}", value, map(str, plain["enum"]))
     if kind == "reference" and mapping.streams[field.stream].record != plain["x-entity"]:
         there = [s.name for s in mapping.streams.values() if s.record == plain["x-entity"]]
         raise _bad(mapping, f"{stream.name}.{name}", f"a section whose record is {plain['x-entity']}", field.stream, there, *there[:1])

@@ -175,17 +175,25 @@ class ErpMapping:
         )
 
     def _field(self, where: str, name: str, line: Any, owner: str) -> FieldMap:
+        if not isinstance(line, str | dict):
+            raise self._bad(where, "a path, or a table with erp =")
         given: dict[str, Any] = {"erp": line} if isinstance(line, str) else dict(line)
-        options: dict[str, Any] = {key: given.pop(key) for key in ("currency", "values", "zone") if key in given}
+        said: dict[str, Any] = {key: given.pop(key) for key in ("currency", "values", "zone") if key in given}
+        try:
+            options = Options(**said)
+        except (TypeError, ValueError) as e:
+            raise self._bad(where, str(e.args[0])) from e
         if given.keys() - {"erp", "codec", "owner", "stream"} or not given.get("erp"):
             raise self._bad(where, "erp, codec, owner, stream, currency, values, zone")
-        found = FieldMap(field=name, options=Options(**options), **{"owner": cast(Owner, owner), **given})
+        found = FieldMap(field=name, options=options, **{"owner": cast(Owner, owner), **given})
         if found.codec not in CODECS:
             raise self._bad(where, f"a codec of {', '.join(CODECS)}")
         if found.owner not in get_args(Owner):
             raise self._bad(where, f"an owner of {', '.join(get_args(Owner))}")
         if (found.codec == "money" and not found.options.currency) or (found.codec == "ref" and not found.stream):
             raise self._bad(where, "currency = for money, stream = for ref")
+        if found.codec == "enum" and not options.values:
+            raise self._bad(where, "values = for enum")
         return found
 
     def _ordered(self, streams: Mapping[str, Stream]) -> Iterator[Stream]:
