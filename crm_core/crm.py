@@ -198,7 +198,7 @@ class CRM:
         Raises:
             Invalid: *reason* or *request* is no printable text of at most 255 characters.
             Unavailable: the database is locked, full or gone; nothing was changed.
-            CommitOutcomeUnknown: the connection broke during COMMIT; ask :meth:`outcome`.
+            CommitOutcomeUnknown: the connection broke, or the disk failed, during COMMIT; ask :meth:`outcome`.
             NeedsAwait: the engine is asynchronous and an event loop runs: use :meth:`asession`.
         """
         return opened(self, actor, on=on, idempotency_key=idempotency_key, reason=reason, request=request, write=write)

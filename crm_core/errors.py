@@ -154,7 +154,7 @@ class SchemaBehind(CRMError):
 
 
 class CommitOutcomeUnknown(CRMError):
-    """The connection broke during COMMIT. Ask ``crm.outcome(idempotency_key)`` before you try again."""
+    """The connection broke, or the disk failed, during COMMIT. Ask ``crm.outcome(idempotency_key)`` before you try again."""
 
     default_code, status = "commit_outcome_unknown", 503
 

@@ -111,7 +111,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_working": "Delivering events. Ctrl-C ends it.",
     "column_needs_default": "The column {column} of {table} is required, but its rows have no value for it. Give the field of {plugin} a default, or let it be None.",
     "column_too_long": "The field {column} of {plugin} has a name of more than {limit} bytes, which PostgreSQL does not keep in full. Shorten it.",
-    "commit_outcome_unknown": "The connection broke during COMMIT; the change may be saved or not. Ask crm.outcome(key) before you retry.",
+    "commit_outcome_unknown": "The connection broke, or the disk failed, during COMMIT; the change may be saved or not. Ask crm.outcome(key) before you retry.",
     "compare_with_money": "{field} compares with Money of one currency, not with {given}.",
     "conflict": "Someone else changed this record. Read it again and repeat your change.",
     "connection_lost": "The connection to the database[ {database}] was lost. Nothing was changed; try again.",

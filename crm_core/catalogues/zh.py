@@ -111,7 +111,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_working": "正在投递事件。按 Ctrl-C 结束。",
     "column_needs_default": "{table} 的列 {column} 为必填，但已有的行没有它的值。请为 {plugin} 的该字段设置默认值，或允许为空。",
     "column_too_long": "{plugin} 的字段 {column} 的名称超过 {limit} 字节，PostgreSQL 无法完整保留。请缩短。",
-    "commit_outcome_unknown": "提交时连接中断：更改可能已保存，也可能没有。重试前请先询问 crm.outcome(key)。",
+    "commit_outcome_unknown": "提交时连接中断或磁盘出错：更改可能已保存，也可能没有。重试前请先询问 crm.outcome(key)。",
     "compare_with_money": "{field} 只能与单一货币的 Money 比较，不能与 {given} 比较。",
     "conflict": "其他人已修改此记录。请重新读取后再作更改。",
     "connection_lost": "与数据库[ {database}] 的连接已断开。没有任何更改；请重试。",
