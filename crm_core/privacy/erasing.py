@@ -49,7 +49,6 @@ def erase(session: Session, subject: Subject, *, reason: str) -> Certificate:
         Refused: ``erasure_held``, or a plugin's veto.
     """
     need(session)
-    session.policy  # noqa: B018  # read before the transaction changes what it is read from
     with session._unit.atomic(), session._elevated_core("erasure") as core:
         work = prepared(core, subject)
         refuse_held(work.plan)
