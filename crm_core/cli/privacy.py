@@ -74,8 +74,7 @@ def erase(shell: Shell, subject: str, only_plan: bool, reason: str, path: Path |
         if only_plan:
             found = plan(session, subject)
             for step in found.steps:
-                action, why = shell.text(f"privacy_{step.action}"), shell.text(f"privacy_{step.why}")
-                click.echo(f"{step.count:6} {step.entity}: {action} ({why})")
+                click.echo(shell.text("cli_plan_step", count=step.count, entity=step.entity, action=step.action, why=step.why))
             for held in found.held:
                 click.echo(shell.text("cli_plan_held", entity=held.entity, record=held.record, reason=held.reason))
             return
@@ -128,7 +127,7 @@ def hold(shell: Shell, subject: str, reason: str, lift: bool, tenant: str) -> No
 
     with _session(shell, tenant) as session:
         count = release(session, subject) if lift else hold(session, subject, reason)
-    click.echo(shell.text("cli_released" if lift else "cli_held", count=count))
+    click.echo(shell.text("cli_unmarked" if lift else "cli_marked", count=count))
 
 
 @privacy_.command()
@@ -143,4 +142,4 @@ def restrict(shell: Shell, subject: str, reason: str, lift: bool, tenant: str) -
 
     with _session(shell, tenant) as session:
         count = unrestrict(session, subject) if lift else restrict(session, subject, reason)
-    click.echo(shell.text("cli_unrestricted" if lift else "cli_restricted", count=count))
+    click.echo(shell.text("cli_unmarked" if lift else "cli_marked", count=count))
