@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from ..entities.customer import Account, AccountKind
+from ..entities.customer import Account, AccountKind, Contact
 from ..entities.entity import Entity
 from ..entities.fields import Ref
 from ..entities.meta import spec
@@ -45,6 +45,7 @@ def roots(session: Session, subject: Subject) -> Found:
     for entity, ids in list(found.items()):
         for above, theirs in _above(session, entity, ids).items():
             found[above] = sorted({*found.get(above, ()), *theirs})
+    _one_customer(session, found)
     return found
 
 
@@ -82,6 +83,17 @@ def _with_address(session: Session, address: str) -> Found:
     if not found:
         raise NotFound("no_such_person")
     return found
+
+
+def _one_customer(session: Session, found: Found) -> None:
+    """Add the account of a contact who buys for themselves, and the contact of such an account: the two are one person."""
+    accounts, contacts = session.crm.tables.entities[Account], session.crm.tables.entities[Contact]
+    source = contacts.join(accounts, contacts.c.account == accounts.c.id)
+    both = select(accounts.c.id, contacts.c.id).select_from(source).where(accounts.c.kind == AccountKind.PERSON, contacts.c.customer)
+    for column, entity in ((contacts.c.id, Contact), (accounts.c.id, Account)):
+        for account, contact in session._unit.connection.execute(both.where(column.in_(found.get(entity, [])))).all():
+            found[Account] = sorted({*found.get(Account, ()), str(account)})
+            found[Contact] = sorted({*found.get(Contact, ()), str(contact)})
 
 
 def _above(session: Session, entity: type[Any], ids: Sequence[str]) -> Found:

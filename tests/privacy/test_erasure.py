@@ -9,7 +9,8 @@ from sqlalchemy import select
 
 from crm_core import Account, AccountKind, Actor, Affiliation, Contact, Denied, Email, Interaction, Invalid, Link, NotFound, Refused, Role
 from crm_core.privacy import certificates, erase, export, hold, plan, release
-from crm_service.api import Ticket, TicketComment
+from crm_sales.api import Lead, LeadIntake, Opportunity, Sales
+from crm_service.api import ServiceRequest, Ticket, TicketComment
 
 
 @pytest.fixture
@@ -118,3 +119,26 @@ def test_a_person_who_buys_for_themselves_is_an_account(crm: Any, officer: Actor
         assert done.counts["account"] == {"empty": 1}  # the ticket protects it
         assert s.query(Ticket).one().subject == "erased"
         assert s.get(Account, eve.id).name == "erased"
+
+
+def test_a_lead_its_contact_and_its_account_are_one_person(crm: Any, officer: Actor) -> None:
+    """[C13]"""
+    with crm.session(officer) as s:
+        s.use(Sales).intake(LeadIntake(name="Eve Canary", email="eve@example.com", message="Eve asks"))
+        lead = s.query(Lead).one()
+        became = s.use(Sales).convert(lead)
+        s.create(ServiceRequest(subject="Welcome Eve Canary", account=became.account))
+    crm.run_pending()
+    with crm.session(officer) as s:
+        assert s.get(Opportunity, became.opportunity).name == "Eve Canary"
+        assert set(plan(s, lead).subjects) == {
+            f"account:{became.account.id}",
+            f"contact:{became.contact.id}",
+            f"sales.lead:{lead.id}",
+        }
+        for each in (became.account, became.contact):
+            assert plan(s, each).subjects == plan(s, lead).subjects
+        erase(s, lead, reason="asked")
+    with crm.bound.begin(write=False) as connection:
+        left = [name for name, t in crm.tables.metadata.tables.items() if "Eve" in repr(connection.execute(t.select()).all())]
+    assert left == []

@@ -45,7 +45,9 @@ class Opportunity(Entity):
 
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("stage", "id"), ("status", "closed_on"), ("expected_close",))
 
-    name: Field[str] = field(label="Name")
+    __subject__: ClassVar[str] = "account"
+
+    name: Field[str] = field(label="Name", pii=True)
     account: Field[Ref[Account] | None] = field(default=None)
     contact: Field[Ref[Contact] | None] = field(default=None, on_delete="set_null")
     amount: MoneyField = field(label="Amount")

@@ -15,7 +15,7 @@ class Commitment(Entity):
     """A promise on a deal: what, who keeps it (a user id), by which day, and whether it was kept."""
 
     opportunity: Field[Ref[Opportunity]] = field(on_delete="cascade")
-    what: Field[str] = field(text=True, length=4000)
+    what: Field[str] = field(text=True, length=4000, pii=True)
     who: Field[str | None] = field(default=None)
     due: Field[date | None] = field(default=None)
     fulfilled: Field[bool] = field(default=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from enum import Enum
+from typing import ClassVar
 
 import attrs
 
@@ -33,7 +34,9 @@ class RequestStatus(Enum):
 class ServiceRequest(Entity):
     """Work owed to a customer. ``source`` says what it came from (``sales.opportunity:<id>``) and is unique: nothing opens it twice."""
 
-    subject: Field[str]
+    __subject__: ClassVar[str] = "account"
+
+    subject: Field[str] = field(pii=True)
     kind: Field[RequestKind] = field(default=RequestKind.SERVICE)
     account: Field[Ref[Account] | None] = field(default=None)
     owner: Field[str | None] = field(default=None)
@@ -58,7 +61,7 @@ class Promise(Entity):
 
     request: Field[Ref[ServiceRequest]] = field(on_delete="cascade", index=True)
     account: Field[Ref[Account] | None] = field(default=None)
-    what: Field[str] = field(text=True)
+    what: Field[str] = field(text=True, pii=True)
     who: Field[str | None] = field(default=None)
     due: Field[date | None] = field(default=None)
     fulfilled: Field[bool] = field(default=False)
