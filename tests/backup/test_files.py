@@ -20,6 +20,7 @@ from crm_core.errors import Unavailable
 from crm_core.storage.backup.archive import whole, write
 from crm_core.storage.backup.reading import Rows
 from crm_core.storage.backup.sealing import CHUNK, MAGIC, TAG
+from tests.figures import figure
 
 FLIPS = 200
 HEAD = Manifest("0", "sqlite", datetime(2026, 1, 1, tzinfo=UTC), None, {"core": "1"}, {"core": "1"}, 7, tenants=("main",))
@@ -63,7 +64,9 @@ def test_r13_one_changed_byte_anywhere_is_found(sealed: bool, key: FileKeys, tmp
         changed = bytearray(data)
         changed[place] ^= 1 << chance.randrange(8)
         found += refused(path, bytes(changed), used) in {"backup_damaged", "backup_not_one", "backup_wrong_key", "backup_key_needed"}
-    print(f"\nR13 {'encrypted' if sealed else 'plain'}: {found} of {len(places)} changed bytes found, {len(data)} bytes, seed 13")
+    form = "encrypted" if sealed else "plain"
+    shown = f"{found} of {len(places)} found in {len(data):,} bytes"
+    figure(f"R13 changed bytes, {form}", database="any", cases=len(places), seed=13, result=shown, bar="200 of 200")
     assert found == len(places)
 
 

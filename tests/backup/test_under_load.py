@@ -21,6 +21,7 @@ from crm_core.backup import backup, drill, verify
 from crm_core.storage.backup.archive import Archive
 from tests.backup.world import lab, raw, system
 from tests.conftest import MakeCRM
+from tests.figures import figure
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = bool(os.environ.get("CRM_TRUST_LONG"))
@@ -115,11 +116,10 @@ def test_r13_a_backup_under_writers_is_of_one_moment_and_drills(filled: CRM, key
     done = drill(filled, path, key)
     assert done.rows == manifest.rows
     pause, usual = (1000 * max(took, default=0.0) for took in (during, writer.took[:before]))
-    print(
-        f"\nR13 {filled.bound.kind}: {manifest.rows} rows of {size:.0f} MB, a file of {path.stat().st_size / 1e6:.1f} MB,"
-        f" backup {seconds:.2f} s, drill {done.seconds:.1f} s,"
-        f" {len(during) / seconds:.0f} commits/s meanwhile (aim {PER_SECOND}), longest {pause:.0f} ms, before it {usual:.0f} ms"
-    )
+    meanwhile = f"{len(during) / seconds:.0f} commits/s meanwhile, longest {pause:.0f} ms (before {usual:.0f})"
+    shown = f"{size:.0f} MB in {seconds:.2f} s, drill {done.seconds:.1f} s, {meanwhile}"
+    bar = f"{PER_SECOND} writes/s, drill of 100 MB in 60 s, longest pause 100 ms"
+    figure("R13 under load", database=filled.bound.kind, rows=manifest.rows, result=shown, bar=bar, met=pause <= 100)
     if LONG:
         assert done.seconds <= 60
         assert pause <= max(PAUSE_MS, usual)  # a busy machine keeps writers waiting without a backup, too

@@ -20,6 +20,7 @@ from sqlalchemy import inspect, select, text
 
 from crm_core import CRM, Actor, Created, CRMError, FixedClock, Plugin, Runtime, Updated
 from crm_core.io import Importer, Mapping, Source, export
+from tests.figures import figure
 from tests.keys.clinic import CLINIC, FULL, Patient, Visit
 
 SECRETS = ("CANARYiban", "CANARYcard", "CANARYstory", "CANARYjson", "CANARYwords")
@@ -168,6 +169,5 @@ def test_no_canary_stays_behind(make_crm: Any, keys: Any, admin: Actor, tmp_path
     # The names, which are not sealed, are found: the scan looks where the values would be.
     assert any(needle in data for _, data in scanned for needle in forms("CONTROLname"))
     size = sum(len(data) for _, data in scanned)
-    print(
-        f"S14 {crm.bound.kind}: 0 hits of {len(NEEDLES)} forms in {len(scanned)} files ({size >> 20} MiB), {len(caplog.records)} log lines"
-    )
+    shown = f"0 hits in {len(scanned)} files ({size >> 20} MiB) and {len(caplog.records)} log lines"
+    figure("S14", database=crm.bound.kind, cases=len(NEEDLES), result=shown, bar="0 hits")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from crm_core import Actor
+from tests.figures import figure
 from tests.keys.clinic import FULL, Patient
 
 WRITERS = 8
@@ -95,10 +96,8 @@ def test_a_rotation_that_is_killed_under_eight_writers_loses_nothing(crm: Any, a
         for id_, value in list(last.items())[:20]:
             assert s.query(Patient).where(Patient.iban == value).one().id == id_
     writes = sum(w.done for w in writers)
-    print(
-        f"S9 {crm.bound.kind}: {ROWS} rows, {WRITERS} writers, {writes} writes, {done.rows} rows sealed anew after the kill, seed {SEED}: "
-        f"{unreadable} unreadable, {lost} lost, {len(wrong)} errors"
-    )
+    shown = f"{unreadable} unreadable, {lost} lost, {len(wrong)} errors of {WRITERS} writers; {done.rows} rows sealed anew after the kill"
+    figure("S9", database=crm.bound.kind, cases=writes, rows=ROWS, seed=SEED, result=shown, bar="0 unreadable, 0 lost, 0 errors")
     assert killed_midway
     assert done.done
     assert (unreadable, lost, wrong) == (0, 0, [])
