@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -21,7 +22,7 @@ from .tables import Tables
 if TYPE_CHECKING:
     from .keys.keyring import Held
 
-NO_KEYS: Held = {}
+NO_KEYS: Held = MappingProxyType({})
 CHUNK = 1_000
 LISTED = 500
 JOURNAL = (

@@ -80,6 +80,7 @@ def failures(crm: CRM, admin: Actor, made: Any) -> Iterator[str]:
         lambda s: s.query(Patient).where(Patient.iban < "CANARYiban").all(),
         lambda s: s.query(Patient).where(Patient.born == "CANARYiban").all(),
         lambda s: s.query(Patient).matching({"iban__lt": "CANARYiban"}, allow=["iban"]).all(),
+        lambda s: s.query(Patient).matching({"born": "CANARYiban"}, allow=["born"]).all(),
         lambda s: s.query(Patient).where(Patient.card == "CANARYcard\x00").all(),
         lambda s: Patient(name="x", ibn="CANARYiban"),  # type: ignore[call-arg]  # misspelt on purpose
     ]
