@@ -13,9 +13,10 @@ import attrs
 from sqlalchemy import Connection, select
 
 from ..errors import LoopDetected
+from ..messages import wordless
 from .event import Event
 from .journal import Entry, at_positions, last_position, read
-from .parking import Parking, Retry, describe, due
+from .parking import Parking, Retry, due
 from .sequencer import PASS, sequence, unsequenced
 from .subscription import Claim, Fenced, Subscriber, advance, claim, database_now, lease, register
 
@@ -351,7 +352,7 @@ class Run:
             self._host.health.failed(s, error, type(error).__name__)
         attempts = (tries or 0) + 1
         sealing = self._tables.sealer is not None
-        told = f": {describe(error, words=False)}" if sealing else ""
+        told = f": {wordless(error)}" if sealing else ""
         what = (s.name, entry.kind, entry.entity, entry.record, attempts, told)
         _log.warning("%s: %s of %s %s failed, try %d%s", *what, exc_info=None if sealing else error)
         last = attempts >= self._retry.tries or isinstance(error, LoopDetected)

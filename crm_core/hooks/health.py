@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 from ..errors import CRMError
+from ..messages import wordless
 from ..runtime import Clock
 
 if TYPE_CHECKING:
@@ -65,10 +66,12 @@ class Health:
 
     Attributes:
         lock: held while anything here changes.
+        words: whether the log may have what an error says; not where the CRM has sealed values.
     """
 
     def __init__(self, versions: Mapping[str, str], clock: Clock, after: int | None, changed: Callable[[], None]) -> None:
         self.lock = threading.Lock()
+        self.words = True
         self._versions = versions
         self._clock = clock
         self._after = after
@@ -98,7 +101,8 @@ class Health:
             self._failing[part] = found
             if failures >= self._after and part.plugin not in self._quarantined:
                 self._quarantined[part.plugin] = attrs.evolve(found, since=self._clock.now())
-                _log.error("%s is quarantined: %s failed %d times in a row", part.plugin, part.name, failures, exc_info=error)
+                told = (part.plugin, part.name, failures, "" if self.words else f": {wordless(error)}")
+                _log.error("%s is quarantined: %s failed %d times in a row%s", *told, exc_info=error if self.words else None)
             self._changed()
 
     def succeeded(self, part: Resting) -> None:

@@ -107,7 +107,7 @@ def test_no_canary_stays_behind(make_crm: Any, keys: Any, admin: Actor, tmp_path
         seen.append(event.changes)
 
     clock = FixedClock(Runtime.seeded(3).clock.now())
-    crm: CRM = make_crm(plugins=[CLINIC, watch], keys=keys, runtime=Runtime.seeded(3, clock=clock), quarantine_after=None)
+    crm: CRM = make_crm(plugins=[CLINIC, watch], keys=keys, runtime=Runtime.seeded(3, clock=clock), quarantine_after=3)
     told: list[str] = []
     values: Any = {**FULL, "iban": "CANARYiban", "card": "CANARYcard", "story": "CANARYstory", "notes": {"k": "CANARYjson"}}
     with crm.session(admin, idempotency_key="once") as s:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -160,6 +161,4 @@ def test_the_command_makes_shows_and_replaces_keys(tmp_path: Path, monkeypatch: 
     after = run("keys", "status", "--app", "sealed_clinic:crm")
     assert after.split()[4] != before.split()[4]
     assert len((tmp_path / "crm.keys").read_text().split()) == 2
-    import sealed_clinic
-
-    sealed_clinic.crm.close()
+    importlib.import_module("sealed_clinic").crm.close()
