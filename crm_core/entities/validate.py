@@ -222,7 +222,12 @@ def problems(entity: str, field: FieldSpec, value: Any, row: int | None = None) 
             yield Detail(entity, field.name, "required", "", {}, row)
         return
     for code, params in _CHECKS[field.kind](field, value):
-        yield Detail(entity, field.name, code, redact(value), params, row)
+        yield Detail(entity, field.name, code, _shown(field, value), params, row)
+
+
+def _shown(field: FieldSpec, value: Any) -> str:
+    """Write a value for an error; of a sealed one not even a number or date, which would show as they are."""
+    return type(value).__name__ if field.options.sealed else redact(value)
 
 
 def is_sound(field: FieldSpec, value: Any) -> bool:
@@ -257,7 +262,7 @@ def structure(entity: str, field: FieldSpec, value: Any) -> Any:
             case "list" if isinstance(value, list | tuple):
                 return [field.type(**v) if isinstance(v, dict) else v for v in value]
     except CRMError as e:
-        raise Invalid(details=[Detail(entity, field.name, e.code, redact(value), e.params)]) from e
+        raise Invalid(details=[Detail(entity, field.name, e.code, _shown(field, value), e.params)]) from e
     except (ValueError, TypeError, InvalidOperation):
         return value
     return value

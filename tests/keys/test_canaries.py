@@ -81,6 +81,7 @@ def failures(crm: CRM, admin: Actor, made: Any) -> Iterator[str]:
         lambda s: s.query(Patient).where(Patient.iban < "CANARYiban").all(),
         lambda s: s.query(Patient).where(Patient.born == "CANARYiban").all(),
         lambda s: s.query(Patient).matching({"iban__lt": "CANARYiban"}, allow=["iban"]).all(),
+        lambda s: s.query(Patient).matching({"born": "CANARYiban"}, allow=["born"]).all(),
         lambda s: s.query(Patient).where(Patient.card == "CANARYcard\x00").all(),
         lambda s: Patient(name="x", ibn="CANARYiban"),  # type: ignore[call-arg]  # misspelt on purpose
     ]
@@ -107,7 +108,7 @@ def test_no_canary_stays_behind(make_crm: Any, keys: Any, admin: Actor, tmp_path
         seen.append(event.changes)
 
     clock = FixedClock(Runtime.seeded(3).clock.now())
-    crm: CRM = make_crm(plugins=[CLINIC, watch], keys=keys, runtime=Runtime.seeded(3, clock=clock), quarantine_after=None)
+    crm: CRM = make_crm(plugins=[CLINIC, watch], keys=keys, runtime=Runtime.seeded(3, clock=clock), quarantine_after=3)
     told: list[str] = []
     values: Any = {**FULL, "iban": "CANARYiban", "card": "CANARYcard", "story": "CANARYstory", "notes": {"k": "CANARYjson"}}
     with crm.session(admin, idempotency_key="once") as s:
