@@ -29,7 +29,7 @@ def yard(make_crm: MakeCRM) -> Diary:
 
 def test_what_was_seen_at_an_instant_is_seen_again_as_of_it(yard: Diary) -> None:
     """Records, filtered pages, counts, sums, joins, list look-ups and conversions, for four users, over a random run."""
-    steps = 400 if LONG else 60
+    steps = 400 if LONG else 44
     for i in range(steps):
         yard.step()
         if i % 12 == 5:

@@ -15,7 +15,7 @@ from tests.conftest import MakeCRM
 from tests.figures import figure
 
 LONG = bool(os.environ.get("CRM_TRUST_LONG"))
-CASES = 1_000 if LONG else 80
+CASES = 1_000 if LONG else 60
 SEED = int(os.environ.get("CRM_TRUST_SEED", "20261122"))
 
 
