@@ -27,20 +27,21 @@ LONG = bool(os.environ.get("CRM_TRUST_LONG"))
 ROWS = 60_000 if LONG else 1_000
 PER_SECOND = 200
 PAUSE_MS = 100
+MEMORY_MIB = 32
 
 
 # As the command line does it: in the writers' own process it would also compete for Python's lock.
 BACKUP = """
-import sys, time
+import resource, sys, time
 from crm_core import CRM
 from crm_core.backup import KeyFile, backup
 from tests.backup.world import lab
 crm = CRM(sys.argv[1], plugins=[lab])
 crm.migrations.check()
 sys.stdin.readline()
-begun = time.monotonic()
+begun, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 backup(crm, sys.argv[2], KeyFile(sys.argv[3]))
-print(time.monotonic() - begun)
+print(time.monotonic() - begun, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
@@ -87,7 +88,7 @@ def test_r13_a_backup_under_writers_is_of_one_moment_and_drills(filled: CRM, key
         writer.start()
         time.sleep(1)
         before = len(writer.took)
-        seconds = float(process.communicate("go\n")[0])
+        seconds, grown = map(float, process.communicate("go\n")[0].split())
         during = writer.took[before:]
     writer.stop()
     assert writer.failed == []
@@ -116,9 +117,10 @@ def test_r13_a_backup_under_writers_is_of_one_moment_and_drills(filled: CRM, key
     pause, usual = (1000 * max(took, default=0.0) for took in (during, writer.took[:before]))
     print(
         f"\nR13 {filled.bound.kind}: {manifest.rows} rows of {size:.0f} MB, a file of {path.stat().st_size / 1e6:.1f} MB,"
-        f" backup {seconds:.2f} s, drill {done.seconds:.1f} s,"
+        f" backup {seconds:.2f} s and {grown:.0f} MiB of memory, drill {done.seconds:.1f} s,"
         f" {len(during) / seconds:.0f} commits/s meanwhile (aim {PER_SECOND}), longest {pause:.0f} ms, before it {usual:.0f} ms"
     )
+    assert grown <= MEMORY_MIB
     if LONG:
         assert done.seconds <= 60
         assert pause <= max(PAUSE_MS, usual)  # a busy machine keeps writers waiting without a backup, too
