@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from .. import __version__
 from ..crm import CRM
-from ..errors import BackupRefused
+from ..errors import BackupRefused, NotFound
 from ..events.journal import last_position
 from ..permissions.actor import Actor
 from ..storage.backup.archive import Archive, Manifest, whole, write
@@ -44,6 +44,7 @@ def backup(
     Raises:
         BackupRefused: ``backup_key_needed`` (neither *key* nor *plain*), ``backup_exists``, ``backup_plugins_missing``: the database
             has tables of plugins that this CRM has not.
+        NotFound: ``tenant_unknown``: it has no rows.
         SchemaBehind: the database's schema is not that of this code.
         Unavailable: ``backup_no_room``, or the database cannot serve.
     """
@@ -55,6 +56,8 @@ def backup(
         with bound.snapshot() as connection:
             head = describe(crm, connection, tenant)
             manifest = write(file, head, read(connection, layout, Extent(tenant)), None if plain else key)
+        if tenant is not None and not manifest.rows:
+            raise NotFound("tenant_unknown", tenant=tenant[:63])
         told = {"position": manifest.position, "rows": manifest.rows, "encrypted": not plain, "file": os.path.basename(path)}
         with bound.begin() as connection:
             note(crm, connection, manifest.tenants, "backup", "core.backed_up.v1", told)
