@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import random
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -38,6 +39,15 @@ def cut_a_connection(crm: CRM) -> None:
     others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     with crm.bound.engine.connect() as connection:
         connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) {others} ORDER BY random() LIMIT 1")
+
+
+def hold_the_file(crm: CRM) -> None:
+    """Keep the file from being written for a moment, as another process does."""
+    raw = sqlite3.connect(str(crm.bound.engine.url.database), isolation_level=None, timeout=10)
+    raw.execute("BEGIN IMMEDIATE")
+    time.sleep(0.1)
+    raw.execute("ROLLBACK")
+    raw.close()
 
 
 class Load:
@@ -121,8 +131,7 @@ def test_a_mixed_load_with_faults_leaves_nothing_behind(make_crm: MakeCRM, caplo
         time.sleep(SECONDS / 20)
         memory.append(resident())
         bad ^= {"poison"}
-        if crm.bound.kind == "postgresql":
-            cut_a_connection(crm)
+        cut_a_connection(crm) if crm.bound.kind == "postgresql" else hold_the_file(crm)
         faults += 1
     load.over.set()
     for thread in threads:
