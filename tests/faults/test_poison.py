@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 
 import pytest
@@ -76,7 +75,6 @@ def test_a_poison_event_holds_up_only_its_own_line(make_crm: MakeCRM, caplog: py
     bar = "others' lag <= 1 s; replay works"
     figure("R8 poison", database=crm.bound.kind, cases=5, rows=events, result=result, bar=bar, met=p99 <= 1)
     assert p99 <= 1 or not LONG
-    assert threading.active_count() < 50
 
 
 def replay(crm: CRM, record: str) -> None:
