@@ -125,10 +125,11 @@ ODD: list[dict[str, Any]] = [
 
 def test_c63_whatever_a_record_holds_it_holds_up_no_other(desk: Desk) -> None:
     desk.drop("customer-1.json", *[{**customer(f"C{n}"), **odd} for n, odd in enumerate(ODD)], customer("Last"))
-    assert desk.sync.pull() == {"customer.invalid": len(ODD), "customer.create": 1}
+    assert desk.sync.plan().counts == desk.sync.pull() == {"customer.invalid": len(ODD), "customer.create": 1}
     totals = ("1e3000000", "1e-400", "NaN", "1" * 70, "5")
     desk.drop("order-1.json", *[order(str(n), "Last", total=total) for n, total in enumerate(totals)], order("x", "C\x00"))
     assert desk.sync.pull() == {"order.invalid": 5, "order.create": 1}
+    assert [s.there - s.here for s in desk.sync.reconcile().streams[:2]] == [len(ODD), 5]
     with desk.crm.session(OPERATOR) as s:
         letters = s.use(ErpBridge).dead_letters("files")
         assert len(letters) == len(ODD) + 5
