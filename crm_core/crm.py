@@ -144,7 +144,7 @@ class CRM:
         self.migrations = Migrations(self.bound, self.tables, self.registry, lambda c: self.delivery.register(c))
         self.quarantine = Quarantine(self)
         self.watchdog = None if stuck_after is None else Watchdog(self.registry.contributions(), stuck_after)
-        self.audit = Trail(self.bound, self.tables, self.runtime.clock, audit or Audit())
+        self.audit = Trail(self, audit or Audit())
         self.sessions = Sessions()
         self.links = Links()
         self.shares = Shares()
@@ -198,7 +198,7 @@ class CRM:
         Raises:
             Invalid: *reason* or *request* is no printable text of at most 255 characters.
             Unavailable: the database is locked, full or gone; nothing was changed.
-            CommitOutcomeUnknown: the connection broke during COMMIT; ask :meth:`outcome`.
+            CommitOutcomeUnknown: the connection broke, or the disk failed, during COMMIT; ask :meth:`outcome`.
             NeedsAwait: the engine is asynchronous and an event loop runs: use :meth:`asession`.
         """
         return opened(self, actor, on=on, idempotency_key=idempotency_key, reason=reason, request=request, write=write)
@@ -238,7 +238,7 @@ class CRM:
         """Tell after a broken commit what is committed under a key: who, when, and each call's result; None where nothing is."""
         check_text(idempotency_key, tenant)
         with self.bound.begin(write=False) as connection:
-            return idempotency.outcome(connection, self.tables.system.idempotency, tenant, idempotency_key)
+            return idempotency.outcome(connection, self.tables, tenant, idempotency_key)
 
     # -- the schema ---------------------------------------------------------------------------------------------------------------
 

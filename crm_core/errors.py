@@ -154,7 +154,7 @@ class SchemaBehind(CRMError):
 
 
 class CommitOutcomeUnknown(CRMError):
-    """The connection broke during COMMIT. Ask ``crm.outcome(idempotency_key)`` before you try again."""
+    """The connection broke, or the disk failed, during COMMIT. Ask ``crm.outcome(idempotency_key)`` before you try again."""
 
     default_code, status = "commit_outcome_unknown", 503
 
@@ -163,6 +163,12 @@ class Unavailable(CRMError):
     """The database cannot serve now (locked, full, gone). Nothing was changed; the call can be repeated."""
 
     default_code, status = "unavailable", 503
+
+
+class BackupRefused(CRMError):
+    """A backup is damaged or does not open with this key, or a target is not one that it may be restored into. Nothing was changed."""
+
+    default_code, status = "backup_refused", 422
 
 
 class LoadError(CRMError):

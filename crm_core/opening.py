@@ -41,7 +41,8 @@ def opened(
         _refuse_inside_a_plugin(crm)
     begin: Callable[[], AbstractContextManager[Connection]]
     begin = (lambda: _begun(crm, write)) if on is None else (lambda: _joined(crm, on, write))
-    with _quarantines_kept(crm, own=on is None and write), Unit(begin, write=write, joined=on is not None, url=crm.bound.url) as unit:
+    unit = Unit(begin, write=write, joined=on is not None, url=crm.bound.url)
+    with _quarantines_kept(crm, own=on is None and write), _reads_kept(crm, unit), unit:
         unit.refusal = "safe_mode" if crm.safe_mode else unit.refusal
         session = Session(crm, actor, Lease(unit), reason=reason, request=request)
         # What a failed session wrote is undone, whether the host goes on or not.
@@ -69,6 +70,19 @@ def _quarantines_kept(crm: CRM, *, own: bool) -> Iterator[None]:
     finally:
         if own:
             crm.quarantine.keep()
+
+
+@contextmanager
+def _reads_kept(crm: CRM, unit: Unit) -> Iterator[None]:
+    """Journal what was read of sensitive fields, once the session's own transaction is over: who read and then failed has read."""
+    kept = False
+    try:
+        yield
+        kept = unit.write
+    finally:
+        if unit.reads and not kept and not unit.joined:
+            with crm.bound.begin() as connection:
+                unit.reads.journal(crm, connection)
 
 
 @contextmanager
@@ -109,6 +123,8 @@ def transacted(crm: CRM, actor: Actor, work: Callable[[Session], R], retries: in
 
 def _finish(session: Session) -> None:
     unit = session._unit
+    if unit.reads and (unit.write or unit.joined):
+        unit.reads.journal(session.crm, unit.connection)
     if unit.keyed is not None:
         idempotency.finish(session, unit.keyed)
     if unit.wrote:

@@ -14,7 +14,7 @@ from .entities.fields import Ref
 from .entities.meta import logical_table, spec
 from .entities.validate import structure
 from .errors import Invalid
-from .events.journal import VERBS
+from .events.journal import VERBS, Entry, since
 from .permissions.money_sql import converts
 from .permissions.past import as_json
 from .permissions.plans import as_filter
@@ -56,7 +56,8 @@ class Past:
 
         Raises:
             NotFound: it was not there, or not for this actor.
-            Invalid: ``past_too_far``: more than 100,000 records of an entity changed since; so the other methods.
+            Invalid: ``past_too_far``: more than 100,000 records of an entity changed since; ``past_sealed``: it has a sealed field; so
+                the other methods.
         """
         return self._session.get(entity, id)
 
@@ -160,6 +161,9 @@ class _Moment:
 
     def _rebuilt(self, connection: Connection, entity: type[Any]) -> dict[str, str]:
         codec, journal = self._crm.codec(entity), self._journal
+        for field in codec.fields.values():
+            if field.options.sealed:  # what is rebuilt goes to the database in binds, where a sealed value must not stand open
+                raise Invalid("past_sealed", entity=codec.facts.name, field=field.name)
         name, kind = codec.facts.name, self._crm.bound.kind
         kinds = [f"{name}.{verb}.v1" for verb in sorted(VERBS)]
         wanted = select(journal.c.record).distinct().where(self._since(), journal.c.entity == name, journal.c.kind.in_(kinds))
@@ -189,18 +193,14 @@ class _Moment:
         facts = [journal.c[n] for n in ("record", "version", "kind", "at", "actor")]
         wanted = select(*facts).where(mine, tuple_(journal.c.record, journal.c.version).in_(last))
         then = {row.record: row for row in connection.execute(wanted) if not row.kind.endswith(".deleted.v1")}
-        undone: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
-        later = select(journal.c.record, journal.c.version, journal.c.payload, journal.c.personal).where(
-            mine, as_filter(journal.c.at > self._at)
-        )
-        for row in connection.execute(later):
-            if row.record in then and row.version > then[row.record].version:
-                changed = {n: old for part in (row.payload, row.personal or {}) for n, (old, _) in part.get("changes", {}).items()}
-                undone.setdefault(row.record, []).append((row.version, changed))
+        undone: dict[str, list[Entry]] = {}
+        for entry in since(connection, self._crm.tables, self._tenant, ids, self._at):
+            if entry.record in then and entry.is_automatic and entry.version > then[entry.record].version:
+                undone.setdefault(entry.record, []).append(entry)
         for record in self._now(connection, codec, sorted(then)):
             facts_then = then[record.id]
-            for _, olds in sorted(undone.get(record.id, ()), key=lambda u: -u[0]):
-                _undo(codec, record, olds)
+            for entry in sorted(undone.get(record.id, ()), key=lambda e: -e.version):
+                _undo(codec, record, {name: old for name, (old, _) in entry.changes.items()})
             record.version, record.updated_at, record.updated_by = facts_then.version, facts_then.at, facts_then.actor
             record.deleted_at = None
             yield record

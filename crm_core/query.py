@@ -182,7 +182,8 @@ class Query(Asked, Generic[E]):
 
     def _load(self, statement: Select[Any]) -> list[E]:
         _, load = self._reading()
-        found: list[E] = list(map(load, self._session.reader.rows(statement)))
+        found: list[E] = list(map(load, self._session.reader.rows(statement, self.entity)))
+        self._session.reader.given(self.entity, found)
         for field in self._preloads:
             self._session.reader.attach(found, field)
         return found

@@ -67,20 +67,24 @@ class TenantRoles:
         table, tenant = self._crm.tables.system.role, session.actor.tenant
         with session._unit.atomic() as connection:
             rows = connection.execute(select(table.c.name, table.c.definition).where(table.c.tenant == tenant))
-            roles = {row.name: row.definition for row in rows} | {role.name: definition}
+            old = {row.name: row.definition for row in rows}
+            roles = old | {role.name: definition}
             self._crm.policies.check_tenant_roles([role_from_json(d) for d in roles.values()])
             _write(session, table, {"name": role.name}, {"definition": definition})
-            session.note("core.role_defined.v1", {"role": definition})
+            before = {"before": known} if (known := old.get(role.name)) else {}
+            session.note("core.role_defined.v1", {"role": definition, **before})
         self._forget(session)
 
     def remove(self, session: Scope, name: str) -> None:
         """Take a role of the tenant away; who had it loses its rights."""
         _need(session, "core.roles")
         table = self._crm.tables.system.role
+        mine = (table.c.tenant == session.actor.tenant, table.c.name == name)
         with session._unit.atomic() as connection:
-            gone = connection.execute(delete(table).where(table.c.tenant == session.actor.tenant, table.c.name == name))
-            if gone.rowcount:
-                session.note("core.role_removed.v1", {"role": name})
+            before = connection.execute(select(table.c.definition).where(*mine).with_for_update()).scalar()
+            if before is not None:
+                connection.execute(delete(table).where(*mine))
+                session.note("core.role_removed.v1", {"role": name, "before": before})
         self._forget(session)
 
     def _forget(self, session: Scope) -> None:
@@ -120,10 +124,13 @@ class TenantSettings:
         table = self._crm.tables.system.setting
         with session._unit.atomic() as connection:
             statement = select(table.c.data).where(table.c.tenant == session.actor.tenant, table.c.plugin == owner)
-            data = {**(connection.execute(statement).scalar() or {}), **changes}
+            before = connection.execute(statement).scalar() or {}
+            data = {**before, **changes}
             settings = load(cls, {**dump(default), **data})
             _write(session, table, {"plugin": owner}, {"data": data})
-            session.note("core.settings_changed.v1", {"plugin": owner, "changes": dict(changes)})
+            known = {**dump(default), **before}
+            olds = {name: known.get(name) for name in changes}
+            session.note("core.settings_changed.v1", {"plugin": owner, "changes": dict(changes), "before": olds})
         return settings
 
     def _of(self, cls: type[Any]) -> tuple[Any, str]:

@@ -12,14 +12,17 @@ KINDS: Mapping[str, str] = {
     "core.elevated.v1": "entity core; plugin, reason",
     "core.erased.v1": "one entry a record whose personal content was taken out: entity and record are its own; subject: which request",
     "core.exported.v1": "entity of the records; fields, rows, withheld",
+    "core.linked.v1": "entity and record of the one side; link: its name; a, b: both ids",
     "core.plugins_changed.v1": "entity core; plugins: versions by name; before: those of the last start",
-    "core.read.v1": "entity of the records; fields: the sensitive ones; records: their ids, or select: what was asked; count",
+    "core.read.v1": "entity of the records; fields: the sensitive ones; records: ids of those given whole; count: of all rows given",
     "core.restored.v1": "entity core; position: of the last row that came back; backup: its name",
     "core.role_defined.v1": "entity core; role: its definition; before: what it was",
     "core.role_removed.v1": "entity core; role: its name; before: what it was",
+    "core.rollup_rebuilt.v1": "entity core; rollup, cells",
     "core.settings_changed.v1": "entity core; plugin; changes: the new values; before: the old ones",
     "core.shared.v1": "entity and record shared; grantee, actions",
-    "core.unshared.v1": "entity and record; grantee, actions",
+    "core.unlinked.v1": "as core.linked.v1",
+    "core.unshared.v1": "entity and record; grantee, actions: what was shared",
 }
 
 # Who takes personal content out of the journal (sets ``personal`` to NULL in a record's rows) writes this entry for the record in the same

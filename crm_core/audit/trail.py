@@ -12,14 +12,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from .chain import PASS, Head, heads, seal_pass, sequence_all
 from .checkpoints import Audit, Checkpoint
+from .start import note_plugins
 from .verify import Verdict, verify
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ..runtime import Clock
-    from ..storage.engine import Bound
-    from ..storage.tables import Tables
+    from ..crm import CRM
 
 _log = logging.getLogger(__name__)
 
@@ -28,22 +27,22 @@ class Trail:
     """The sealing and the proof of a CRM's journal. Deliveries seal by themselves: ``crm.run_pending()``, ``crm.worker()``.
 
     Args:
-        bound: the CRM's database.
-        tables: its tables.
-        clock: dates the checkpoints.
+        crm: whose journal it is.
         audit: who signs and where checkpoints go.
     """
 
-    def __init__(self, bound: Bound, tables: Tables, clock: Clock, audit: Audit) -> None:
-        self._bound = bound
-        self._tables = tables
-        self._clock = clock
+    def __init__(self, crm: CRM, audit: Audit) -> None:
+        self._crm = crm
+        self._bound, self._tables, self._clock = crm.bound, crm.tables, crm.runtime.clock
         self.audit = audit
+        self._noted = False
         self._ends: dict[str, Head] | None = None
         self._lasts: dict[str, tuple[int, datetime | None]] = {}
 
     def seal(self) -> int:
         """Seal all that is committed, write the checkpoints that are due, and return how many rows were sealed."""
+        if not self._noted and self._is_kept_outside:
+            self._note_plugins()
         sequence_all(self._bound, self._tables)
         count, found = 0, PASS
         while found == PASS:
@@ -76,6 +75,12 @@ class Trail:
         with self._bound.begin(write=False, unlimited=True) as connection:
             return heads(connection, self._tables)
 
+    def _note_plugins(self) -> None:
+        versions = {plugin.name: plugin.version for plugin in self._crm.registry.plugins}
+        tenants = sorted(self.heads())
+        note_plugins(self._bound, self._tables, self._crm.writer, self._crm.runtime, versions, tenants)
+        self._noted = True
+
     # -- checkpoints --------------------------------------------------------------------------------------------------------------
 
     def _waiting(self) -> dict[str, Head]:
@@ -85,8 +90,12 @@ class Trail:
                 self._ends = heads(connection, self._tables)
         return self._ends
 
+    @property
+    def _is_kept_outside(self) -> bool:
+        return self.audit.signer is not None or self.audit.sink is not None
+
     def _send(self, *, due: bool = True) -> None:
-        if self.audit.signer is None and self.audit.sink is None:
+        if not self._is_kept_outside:
             return
         for end in list(self._waiting().values()):
             if end.tenant not in self._lasts:

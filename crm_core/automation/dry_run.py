@@ -87,7 +87,7 @@ def _happened(session: Session, definition: Definition, since: datetime | None, 
     name, connection = codec.facts.name, session._unit.connection
 
     read = lru_cache(100)(partial(history, connection, crm.tables, tenant, name))
-    after = 0
+    after = None
     while entries := changes(
         connection, crm.tables, tenant, f"{name}.{definition.trigger.value}", since=since, until=until, after=after, limit=CHUNK
     ):

@@ -14,12 +14,16 @@ from .shell import Shell, connected
 
 COMMANDS = {
     "audit": ("audit", "audit"),
+    "backup": ("backup", "backup_"),
     "export": ("export", "export_"),
     "import": ("import_", "import_"),
     "keys": ("keys", "keys"),
     "migrate": ("migrate", "migrate"),
+    "move": ("move", "move_"),
     "plugins": ("plugins", "plugins"),
     "policy": ("policy", "policy"),
+    "restore": ("restore", "restore_"),
+    "tenant": ("tenant", "tenant_"),
     "worker": ("worker", "worker"),
 }
 

@@ -31,6 +31,7 @@ class Shell:
         self.app = ""
         self.lang = "en"
         self._crm: CRM | None = None
+        self._others: list[CRM] = []
 
     @property
     def messages(self) -> Messages:
@@ -76,8 +77,17 @@ class Shell:
             raise Invalid("cli_no_database", path=file[:200])
         return self.open()
 
+    def at(self, url: str) -> CRM:
+        """Open a CRM with the same plugins on another database, whatever is there."""
+        from ..backup.likeness import like
+
+        self._others.append(like(self.unchecked(), url if "://" in url else f"sqlite:///{url}"))
+        return self._others[-1]
+
     def close(self) -> None:
-        """Close the database, where it is our own."""
+        """Close the databases that are our own."""
+        for other in self._others:
+            other.close()
         if self._crm is not None and not self.app:
             self._crm.close()
 

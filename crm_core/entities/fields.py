@@ -108,6 +108,7 @@ class FieldOptions:
     sealed: bool = False
     searchable: bool = False
     pii: bool = False
+    sensitive: bool = False
     read_only: bool = False
     tree: bool = False
 
@@ -130,6 +131,7 @@ def field(
     sealed: bool = False,
     searchable: bool = False,
     pii: bool = False,
+    sensitive: bool = False,
     read_only: bool = False,
     tree: bool = False,
 ) -> Any:
@@ -150,6 +152,7 @@ def field(
         sealed: encrypted in the database and the journal; it needs a CRM with ``keys=``. It cannot be sorted, grouped or ranged over.
         searchable: a sealed field's records are found by ``==`` and ``in_`` of its whole value; ``unique`` needs it.
         pii: personal: the journal keeps it apart, and encrypts it where the CRM has keys.
+        sensitive: who reads it is journalled (``core.read.v1``): which user, which records, when.
         read_only: callers cannot set it; hooks and elevated code of its plugin can.
         tree: a ``Ref`` to the own entity that leads upwards, so that no record may stand above itself.
     """
@@ -172,6 +175,7 @@ def field(
         sealed=sealed,
         searchable=searchable,
         pii=pii,
+        sensitive=sensitive,
         read_only=read_only,
         tree=tree,
     )

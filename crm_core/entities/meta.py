@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, get_origin, get_type_hints
 
@@ -19,6 +20,8 @@ from .fields import NOTHING, FieldOptions, FieldSpec, read_field
 
 if TYPE_CHECKING:
     from .columns import EntityTable
+
+_building = threading.RLock()
 
 
 def snake(name: str) -> str:
@@ -230,8 +233,12 @@ def logical_table(entity: type[Any]) -> EntityTable:
     if found is None:
         from .columns import logical
 
-        found = logical(entity, spec(entity))
-        type.__setattr__(entity, "__crm_table__", found)
+        # Of two threads at their first look, both must see the same table: lenses know it by its identity.
+        with _building:
+            found = entity.__dict__.get("__crm_table__")
+            if found is None:
+                found = logical(entity, spec(entity))
+                type.__setattr__(entity, "__crm_table__", found)
     return found
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Select, and_, func, literal, select
 
 from ..entities.sealing import ERASED
 from ..errors import Unreadable
+from ..permissions.plans import as_filter
 
 if TYPE_CHECKING:
     from ..storage.keys.sealer import Sealer
@@ -129,10 +130,10 @@ def _select(connection: Connection, tables: Tables, *, outer: bool = False) -> t
 
 
 def last_position(connection: Connection, tables: Tables) -> int:
-    """Return the highest position that was given, 0 in an empty journal."""
+    """Return the highest position that was given, 0 in a journal that is empty or has only a tenant's history from a backup."""
     sqlite = connection.dialect.name == "sqlite"
     column = tables.system.journal.c.id if sqlite else tables.system.journal_position.c.position
-    return int(connection.execute(select(func.coalesce(func.max(column), 0))).scalar_one())
+    return max(int(connection.execute(select(func.coalesce(func.max(column), 0))).scalar_one()), 0)
 
 
 def _filtered(statement: Select[Any], tables: Tables, tenant: str | None, names: Collection[str] | None) -> Select[Any]:
@@ -195,6 +196,15 @@ def histories(connection: Connection, tables: Tables, tenant: str, records: Coll
     return found
 
 
+def since(connection: Connection, tables: Tables, tenant: str, records: Collection[str], at: datetime) -> list[Entry]:
+    """Return what the journal holds of some records from behind an instant on, the oldest first."""
+    journal = tables.system.journal
+    statement, _ = _select(connection, tables, outer=True)
+    # Records choose the index, not the instant.
+    statement = statement.where(journal.c.record.in_(records), journal.c.tenant == tenant, as_filter(journal.c.at > at))
+    return [_entry(row, tables) for row in connection.execute(statement.order_by(journal.c.id))]
+
+
 def of_request(
     connection: Connection, tables: Tables, tenant: str, request: str, *, since: int, before: int | None = None, limit: int = 500
 ) -> list[Entry]:
@@ -220,17 +230,20 @@ def changes(
     *,
     since: datetime | None = None,
     until: datetime | None = None,
-    after: int = 0,
+    after: int | None = None,
     limit: int = 500,
 ) -> list[Entry]:
-    """Return the entries of one name (``account.updated``) behind the row *after*, in the order they were written.
+    """Return the entries of one name (``account.updated``), in the order they were written.
 
     Args:
+        after: those behind this row; None: from the first one on.
         since, until: the instants between which to look, the first included.
     """
     journal = tables.system.journal
     statement, _ = _select(connection, tables, outer=True)
-    statement = _filtered(statement, tables, tenant, [name]).where(journal.c.id > after)
+    statement = _filtered(statement, tables, tenant, [name])
+    if after is not None:
+        statement = statement.where(journal.c.id > after)
     if since is not None:
         statement = statement.where(journal.c.at >= since)
     if until is not None:

@@ -7,15 +7,17 @@ changes a line holds the subscription's claim.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from pathlib import PurePath
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import attrs
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from ..errors import LoopDetected, NotFound
+from ..errors import CRMError, LoopDetected, NotFound
 from .journal import Entry
 from .subscription import fence
 
@@ -63,10 +65,17 @@ class ParkedLine:
     behind: int
 
 
-def describe(error: BaseException) -> str:
-    """Write an error as the table keeps it."""
+def describe(error: BaseException, *, words: bool = True) -> str:
+    """Write an error as the table keeps it; without its *words*, which may hold what is sealed, by its code and where it was raised."""
+    if not words:
+        return f"{type(error).__name__}: {error.code if isinstance(error, CRMError) else _where(error)}"[:ERROR_LENGTH]
     text = "\n".join(error.params["chain"]) if isinstance(error, LoopDetected) else str(error)
     return f"{type(error).__name__}: {text}"[:ERROR_LENGTH].replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+def _where(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].name}, line {frames[-1].lineno} of {PurePath(frames[-1].filename).name}" if frames else "?"
 
 
 class Parking:
@@ -75,6 +84,7 @@ class Parking:
     def __init__(self, connection: Connection, tables: Tables, subscription: str) -> None:
         self._connection = connection
         self._table = tables.system.parking
+        self._words = tables.sealer is None
         self._subscription = subscription
 
     def _mine(self, record: str) -> Any:
@@ -109,7 +119,8 @@ class Parking:
     def start(self, entry: Entry, attempts: int, next_try: datetime | None, error: BaseException) -> None:
         """Begin a line with an event that failed; without a next try the line is held."""
         state = "held" if next_try is None else "waiting"
-        self._connection.execute(insert(self._table), [self._row(entry.record, entry.position, attempts, next_try, describe(error), state)])
+        told = describe(error, words=self._words)
+        self._connection.execute(insert(self._table), [self._row(entry.record, entry.position, attempts, next_try, told, state)])
 
     def set_aside(self, entry: Entry) -> None:
         """Begin a line with an event that is not tried, since its plugin rests in its tenant."""
@@ -131,7 +142,7 @@ class Parking:
     def postpone(self, record: str, position: int, attempts: int, next_try: datetime | None, error: BaseException) -> None:
         """Say that an event of a line failed again; without a next try the line is held."""
         state = "held" if next_try is None else "waiting"
-        values = {"attempts": attempts, "next_try": next_try, "error": describe(error), "state": state}
+        values = {"attempts": attempts, "next_try": next_try, "error": describe(error, words=self._words), "state": state}
         self._connection.execute(update(self._table).where(self._mine(record), self._table.c.position == position).values(values))
 
     def remove(self, record: str, upto: int | None = None) -> None:

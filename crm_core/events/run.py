@@ -20,7 +20,7 @@ from ..hooks.stops import is_the_hosts
 from ..hooks.surroundings import Surroundings
 from .event import Event
 from .journal import Entry, at_positions, last_position, read
-from .parking import Parking, Retry, due
+from .parking import Parking, Retry, describe, due
 from .sequencer import PASS, sequence, unsequenced
 from .subscription import Claim, Fenced, Subscriber, advance, claim, database_now, lease, register
 
@@ -390,7 +390,10 @@ class Run:
         if not s.external and not s.raw:  # outside it is mostly the other side that fails, and the core does not rest
             self._host.health.failed(s, error, type(error).__name__, entry.tenant)
         attempts = (tries or 0) + 1
-        _log.warning("%s: %s of %s %s failed, try %d", s.name, entry.kind, entry.entity, entry.record, attempts, exc_info=error)
+        sealing = self._tables.sealer is not None
+        told = f": {describe(error, words=False)}" if sealing else ""
+        what = (s.name, entry.kind, entry.entity, entry.record, attempts, told)
+        _log.warning("%s: %s of %s %s failed, try %d%s", *what, exc_info=None if sealing else error)
         last = attempts >= self._retry.tries or isinstance(error, LoopDetected)
         if last and s.on_failure == "skip":
             if tries is not None:

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlalchemy import Connection, Engine, StaticPool, func, select
+from sqlalchemy import Connection, Engine, StaticPool
+
+from ..permissions.prepared import send
 
 if TYPE_CHECKING:
     from ..runtime import Runtime
@@ -30,7 +32,8 @@ def channel(tables: Tables) -> str:
 def notify(connection: Connection, tables: Tables) -> None:
     """Announce this transaction's journal rows with its commit. SQLite needs no announcement: its file says that it changed."""
     if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_notify(channel(tables), "")))
+        # Told to the driver: compiling it anew costs a tenth of a write.
+        send(connection, f"NOTIFY {connection.dialect.identifier_preparer.quote_identifier(channel(tables))}", [()])
 
 
 class Deliverer(Protocol):

@@ -60,17 +60,11 @@ class Shares:
         _check_grantee(grantee)
         self._check(session, record, ("update",))
         table, entity = session.crm.tables.system.share, spec(type(record)).name
+        mine = (table.c.tenant == session.actor.tenant, table.c.entity == entity, table.c.record == record.id, table.c.grantee == grantee)
         with session._unit.atomic() as connection:
-            gone = connection.execute(
-                delete(table).where(
-                    table.c.tenant == session.actor.tenant,
-                    table.c.entity == entity,
-                    table.c.record == record.id,
-                    table.c.grantee == grantee,
-                )
-            )
-            if gone.rowcount:
-                session.note("core.unshared.v1", {"grantee": grantee}, entity=entity, record=record.id)
+            actions = sorted(connection.execute(select(table.c.action).where(*mine)).scalars())
+            if connection.execute(delete(table).where(*mine)).rowcount:
+                session.note("core.unshared.v1", {"grantee": grantee, "actions": actions}, entity=entity, record=record.id)
 
     def _check(self, session: Session, record: Entity, actions: Sequence[str]) -> None:
         if session.find(type(record), record.id) is None:

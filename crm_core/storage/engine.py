@@ -18,6 +18,7 @@ from ..errors import CommitOutcomeUnknown, LoadError, MissingExtra, NeedsAwait, 
 from . import sqlite
 from .failures import typed
 from .limits import checked, limited
+from .wal import WalSync
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -133,6 +134,8 @@ class Bound:
         self.engine = self._given.execution_options(**options)
         self._reading = self._given.execution_options(**options, postgresql_readonly=True) if options else self.engine
         self._looking = self._given.execution_options(isolation_level="AUTOCOMMIT") if options else self.engine
+        still = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        self._still = self._given.execution_options(**still) if options else self.engine
         self._queue = sqlite.queue_of(self._given.url.database) if self.kind == "sqlite" else None
         # One connection for all: even readers must take turns.
         self.shared = isinstance(self._given.pool, StaticPool)
@@ -155,11 +158,28 @@ class Bound:
 
         Raises:
             Unavailable, ReadOnly: the database is locked, full, gone, read-only; nothing was changed.
-            CommitOutcomeUnknown: the connection broke during COMMIT.
+            CommitOutcomeUnknown: the connection broke, or the disk failed, during COMMIT.
             NeedsAwait: the engine is asynchronous and an event loop runs.
         """
         here = self._reachable()
-        with typed(write=write, at=here.url), here._turn(write), here._opened(write, None if unlimited else here._seconds) as connection:
+        owed: list[WalSync] = []
+        with typed(write=write, at=here.url):
+            with here._turn(write), here._opened(write, None if unlimited else here._seconds, owed) as connection:
+                yield connection
+            for sync in owed:
+                sync.wait()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Open a reading transaction in which the database stands still, however long it takes; no writer waits for it.
+
+        A database in memory has one connection alone, on which all wait.
+
+        Raises:
+            Unavailable, NeedsAwait: as :meth:`begin`.
+        """
+        here = self._reachable()
+        with typed(write=False, at=here.url), here._turn(False), here._opened(False, None, [], still=True) as connection:
             yield connection
 
     @contextmanager
@@ -239,10 +259,11 @@ class Bound:
         return self._queue.turn(asynchronous=self.is_async)
 
     @contextmanager
-    def _opened(self, write: bool, seconds: float | None) -> Iterator[Connection]:
-        with (self.engine if write else self._reading).connect() as connection:
+    def _opened(self, write: bool, seconds: float | None, owed: list[WalSync], *, still: bool = False) -> Iterator[Connection]:
+        engine = self._still if still else self.engine if write else self._reading
+        with engine.connect() as connection:
             self._check(connection)
-            begun = self._begun(connection, write) if self.kind == "sqlite" else nullcontext()
+            begun = self._begun(connection, write, owed) if self.kind == "sqlite" else nullcontext()
             with begun, limited(connection, seconds):
                 try:
                     yield connection
@@ -252,15 +273,34 @@ class Bound:
                 _commit(connection)
 
     @contextmanager
-    def _begun(self, connection: Connection, write: bool) -> Iterator[None]:
+    def _begun(self, connection: Connection, write: bool, owed: list[WalSync]) -> Iterator[None]:
         """Begin for real: the driver's own BEGIN is late and deferred, and loses against other writers."""
-        with self._prepared(connection, write):
+        dbapi = connection.connection.dbapi_connection
+        with self._prepared(connection, write), self._sharing_sync(connection, dbapi, write, owed):
             connection.begin()
-            dbapi = connection.connection.dbapi_connection
             # The host may begin in a listener of its own.
             if not sqlite.in_transaction(dbapi):
                 self._begin_sqlite(dbapi, write)
             yield
+
+    @contextmanager
+    def _sharing_sync(self, connection: Connection, dbapi: Any, write: bool, owed: list[WalSync]) -> Iterator[None]:
+        """Let a transaction commit without an fsync of its own where others wait, and note the one that is *owed* after it."""
+        sync = self._queue.shared_sync if write and self._owned and not self.is_async and self._queue is not None else None
+        if sync is None or not sqlite.leave_unsynced(dbapi):
+            yield
+            return
+        try:
+            yield
+        finally:
+            if not connection.invalidated:
+                try:
+                    connection.rollback()
+                    sqlite.sync_again(dbapi)
+                except BaseException:
+                    connection.invalidate()
+                    raise
+        owed.append(sync)
 
     def _begin_sqlite(self, dbapi: Any, write: bool) -> None:
         if write and not self.is_async:

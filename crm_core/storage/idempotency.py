@@ -17,19 +17,20 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_origin
 from uuid import UUID
 
 import attrs
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ..entities.entity import Entity
 from ..entities.fields import Ref
 from ..entities.meta import spec
-from ..errors import Conflict, CRMError, Invalid, ReadOnly, Refused, WrongArgument
+from ..errors import Conflict, CRMError, Invalid, ReadOnly, Refused, Unreadable, WrongArgument
 from .door import at_the_door
 from .kept import Asked, NotKept, keep, keep_error, keep_items, restore, restore_error, returned
 from .stages import SYSTEM
 
 if TYPE_CHECKING:
     from ..session import Session
+    from .tables import Tables
 
 R = TypeVar("R")
 
@@ -96,8 +97,8 @@ class Keyed:
             return work()
         if _is_asked(returns):
             return self._looked(name, work)
-        digest = hashlib.sha256(json.dumps([name, describe(given)], sort_keys=True).encode()).hexdigest()
         unit = self._session._unit
+        digest = self._digest(json.dumps([name, describe(given)], sort_keys=True))
         if self.replaying:
             return self._replay(name, digest, work, returns)
         try:
@@ -109,6 +110,13 @@ class Keyed:
             raise
         self.calls.append({"call": name, "digest": digest, "result": kept})
         return result
+
+    def _digest(self, given: str) -> str:
+        sealer = self._session.crm.tables.sealer
+        if sealer is None:
+            return hashlib.sha256(given.encode()).hexdigest()
+        with self.nested(), at_the_door(self._session._unit):
+            return sealer.digest(self._session._unit.connection, self._session.actor.tenant, given)
 
     def _replay(self, name: str, digest: str, work: Callable[[], R], returns: Any) -> R:
         at = self._next
@@ -245,8 +253,9 @@ def begin(session: Session, key: str) -> Keyed:
         raise ReadOnly("read_only_session")
     if not isinstance(key, str) or not 0 < len(key) <= 255 or not key.isprintable():
         raise Invalid("bad_idempotency_key", given=str(key)[:60])
-    table = session.crm.tables.system.idempotency
-    past = outcome(session._unit.connection, table, session.actor.tenant, key)
+    tables = session.crm.tables
+    table = tables.system.idempotency
+    past = outcome(session._unit.connection, tables, session.actor.tenant, key)
     if past is None:
         try:
             with session._unit.atomic() as connection:
@@ -255,7 +264,7 @@ def begin(session: Session, key: str) -> Keyed:
                 )
             return Keyed(session, key, None)
         except IntegrityError:
-            past = outcome(session._unit.connection, table, session.actor.tenant, key)
+            past = outcome(session._unit.connection, tables, session.actor.tenant, key)
     if past is None or past["actor"] != session.actor.id:
         raise Conflict("idempotency_mismatch", key=key, call="session")
     return Keyed(session, key, past["calls"])
@@ -265,12 +274,28 @@ def finish(session: Session, keyed: Keyed) -> None:
     """Keep the results with the key."""
     if keyed.replaying:
         return
-    table = session.crm.tables.system.idempotency
-    mine: Iterable[Any] = (table.c.tenant == session.actor.tenant, table.c.key == keyed.key)
-    session._unit.connection.execute(update(table).where(*mine).values(result={"calls": keyed.calls}))
+    tables, connection, tenant = session.crm.tables, session._unit.connection, session.actor.tenant
+    table = tables.system.idempotency
+    mine: Iterable[Any] = (table.c.tenant == tenant, table.c.key == keyed.key)
+    result: Any = {"calls": keyed.calls}
+    if tables.sealer is not None:
+        result = tables.sealer.kept(connection, tenant, keyed.key, result)
+    connection.execute(update(table).where(*mine).values(result=result))
 
 
-def outcome(connection: Any, table: Any, tenant: str, key: str) -> dict[str, Any] | None:
-    """Return who committed a key and what its calls returned, or None where nothing was committed under it."""
+def outcome(connection: Connection, tables: Tables, tenant: str, key: str) -> dict[str, Any] | None:
+    """Return who committed a key and what its calls returned, or None where nothing was committed under it.
+
+    Raises:
+        Unreadable: it was sealed, and its key is not here.
+    """
+    table = tables.system.idempotency
     row = connection.execute(select(table.c.actor, table.c.at, table.c.result).where(table.c.tenant == tenant, table.c.key == key)).first()
-    return None if row is None else {"actor": row.actor, "at": row.at, "calls": (row.result or {"calls": []})["calls"]}
+    if row is None:
+        return None
+    result = row.result or {"calls": []}
+    if "sealed" in result:
+        if tables.sealer is None:
+            raise Unreadable("key_missing")
+        result = tables.sealer.read(connection, tenant, key, result)
+    return {"actor": row.actor, "at": row.at, "calls": result["calls"]}

@@ -99,10 +99,16 @@ class Migrations:
 
     # -- asking -------------------------------------------------------------------------------------------------------------------
 
-    def current(self) -> dict[str, str]:
-        """Return the revision of each plugin in the database, also of plugins that this CRM does not have."""
-        with self._bound.begin(write=False, unlimited=True) as connection:
+    def current(self, connection: Connection | None = None) -> dict[str, str]:
+        """Return the revision of each plugin in the database, also of plugins that this CRM does not have.
+
+        Args:
+            connection: one to ask on; else one of its own.
+        """
+        if connection is not None:
             return self._current(connection)
+        with self._bound.begin(write=False, unlimited=True) as own:
+            return self._current(own)
 
     def plan(self, to: str = HEADS) -> list[str]:
         """Say step by step what :meth:`upgrade` would do; empty where there is nothing to do.
@@ -119,24 +125,30 @@ class Migrations:
                     lines.append(f"{branch.name} {revision.id}: note the revision")
             return lines
 
-    def check(self) -> None:
+    def check(self, connection: Connection | None = None) -> None:
         """Compare the database with this code, at boot: cheap, and changes nothing.
+
+        Args:
+            connection: one to ask on, in whose transaction the schema may be new; else one of its own.
 
         Raises:
             SchemaBehind: ``schema_missing`` (nothing is there), ``schema_not_ours`` (tables of our names without our version table),
                 ``schema_behind``, ``schema_newer`` (made by later code), ``schema_damaged`` (tables are gone).
         """
-        with self._bound.begin(write=False, unlimited=True) as connection:
-            if not self._current(connection):
-                self._refuse_strangers(connection)
-                raise SchemaBehind("schema_missing", prefix=self._tables.prefix)
-            behind = [branch.name for branch, *_ in self._pending(connection, HEADS)]
-            if behind:
-                raise SchemaBehind("schema_behind", plugins=behind)
-            there = set(inspect(connection).get_table_names(self._tables.schema))
-            gone = sorted(self._names() - there)
-            if gone:
-                raise SchemaBehind("schema_damaged", tables=gone)
+        if connection is None:
+            with self._bound.begin(write=False, unlimited=True) as own:
+                self.check(own)
+            return
+        if not self._current(connection):
+            self._refuse_strangers(connection)
+            raise SchemaBehind("schema_missing", prefix=self._tables.prefix)
+        behind = [branch.name for branch, *_ in self._pending(connection, HEADS)]
+        if behind:
+            raise SchemaBehind("schema_behind", plugins=behind)
+        there = set(inspect(connection).get_table_names(self._tables.schema))
+        gone = sorted(self._names() - there)
+        if gone:
+            raise SchemaBehind("schema_damaged", tables=gone)
 
     def refuse_newer(self, connection: Connection | None = None) -> None:
         """Refuse a database that has none of our tables, or that later code made; asked until it fits, at the first session of a process.

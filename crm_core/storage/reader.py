@@ -95,6 +95,8 @@ class Reader:
             found: E | None = self._session.shape.get(self._session, entity, id_)
         except DBAPIError as e:
             raise explained(e, self._session._unit) from e
+        if found is not None:
+            self.given(entity, [found])
         return found
 
     def many(self, entity: type[E], ids: Sequence[str]) -> dict[str, E]:
@@ -104,8 +106,10 @@ class Reader:
         if len(wanted) <= ONE_BY_ONE:
             return {id_: found for id_ in wanted if (found := self.one(entity, id_)) is not None}
         statement, load = self._session.shape.reading(self._session, entity)
-        rows = (row for part in chunks(wanted) for row in self.rows(statement.where(table.c.id.in_(part))))
-        return {record.id: record for record in map(load, rows)}
+        rows = (row for part in chunks(wanted) for row in self.rows(statement.where(table.c.id.in_(part)), entity))
+        records = {record.id: record for record in map(load, rows)}
+        self.given(entity, list(records.values()))
+        return records
 
     def attach(self, records: Sequence[Entity], field: FieldSpec) -> None:
         """Read what a reference of *records* points at, in one go."""
@@ -117,13 +121,21 @@ class Reader:
             ref = getattr(record, field.name)
             record._related = {**(record._related or {}), field.name: found.get(ref.id) if ref else None}
 
-    def rows(self, statement: Any) -> list[Any]:
-        """Run a select as the actor may see it and return the driver's rows, whose values no type has read."""
+    def rows(self, statement: Any, entity: type[Any]) -> list[Any]:
+        """Run a select of an entity's records as the actor may see it; return the driver's rows, whose values no type has read."""
         try:
             with self._keys():
-                return self._session.shape.rows(self._session, statement)
+                found = self._session.shape.rows(self._session, statement)
         except (StatementError, OverflowError, UnicodeEncodeError) as e:
             raise explained(e, self._session._unit) from e
+        if self._crm.tables.sensitive:
+            self._session._unit.reads.statement(self._session, statement, len(found), whole=entity)
+        return found
+
+    def given(self, entity: type[Any], records: Sequence[Any]) -> None:
+        """Note that the actor was given records, where that is to be journalled."""
+        if entity in self._crm.tables.sensitive:
+            self._session._unit.reads.records(self._session, entity, [record.id for record in records])
 
     def execute(self, statement: Any) -> Result[*tuple[Any, ...]]:
         """Run a statement of the caller's as the actor may see it."""
@@ -133,9 +145,12 @@ class Reader:
         try:
             with unit.savepoint() if spoils else nullcontext(), self._keys():
                 # Read to the end: a failing row is then an error of this call. Long results go through `stream`.
-                return self._session.shape.execute(self._session, statement).freeze()()
+                found = self._session.shape.execute(self._session, statement).freeze()
         except (StatementError, OverflowError, UnicodeEncodeError) as e:
             raise explained(e, self._session._unit) from e
+        if self._crm.tables.sensitive:
+            unit.reads.statement(self._session, statement, len(found.data))
+        return found()
 
     def _keys(self) -> AbstractContextManager[None]:
         """Let a statement open sealed values and find records by them."""
@@ -181,6 +196,8 @@ class Reader:
     def revealed(self, record: E) -> E:
         """Return a record, just written, as the actor may see it: hidden fields unset, masked ones masked."""
         entity = type(record)
+        if record.version > 1:  # a new one tells nothing but what was given
+            self.given(entity, [record])
         levels = self._session.policy.fields(entity)
         if all(level in ("read", "write") for level in levels.values()):
             record._origin = True

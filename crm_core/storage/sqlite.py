@@ -19,6 +19,7 @@ from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.util import await_
 
 from ..errors import Unavailable
+from .wal import WalSync
 
 BUSY_MILLISECONDS = 10_000
 QUEUE_SECONDS = 30.0
@@ -29,6 +30,19 @@ _POLL_SECONDS = 0.002
 _SETTINGS = {"foreign_keys": 1, "synchronous": 2, "busy_timeout": BUSY_MILLISECONDS, "trusted_schema": 0, "secure_delete": 1}
 
 logger = logging.getLogger("crm_core.storage")
+
+
+def leave_unsynced(dbapi: Any) -> bool:
+    """Let a connection commit without an fsync, as a WAL may; say whether it does."""
+    if run(dbapi, "PRAGMA journal_mode") != "wal":
+        return False
+    apply(dbapi, {"synchronous": 1})
+    return True
+
+
+def sync_again(dbapi: Any) -> None:
+    """Let a connection commit with an fsync again."""
+    apply(dbapi, {"synchronous": _SETTINGS["synchronous"]})
 
 
 def run(dbapi: Any, statement: str) -> Any:
@@ -140,11 +154,17 @@ class WriteQueue:
     checkpoint that follows a commit runs inside it too, which keeps this process clear of the WAL-reset bug.
     """
 
-    def __init__(self, seconds: float = QUEUE_SECONDS) -> None:
+    def __init__(self, seconds: float = QUEUE_SECONDS, file: Path | None = None) -> None:
+        self._sync = None if file is None else WalSync(file.with_name(f"{file.name}-wal"))
         self._seconds = seconds
         self._lock = threading.Lock()
         self._taken = False
         self._waiting: deque[Future[None]] = deque()
+
+    @property
+    def shared_sync(self) -> WalSync | None:
+        """The fsync that the writer whose turn it is can share with those who wait; None where nobody does."""
+        return None if self._sync is None or self._sync.broken or not self._waiting else self._sync
 
     @contextmanager
     def turn(self, *, asynchronous: bool) -> Iterator[None]:
@@ -197,5 +217,6 @@ def queue_of(path: str | None) -> WriteQueue:
     """Return the line before a database file; a database in memory has one of its own."""
     if not path or path == ":memory:" or path.startswith("file:"):
         return WriteQueue()
+    file = Path(path).resolve()
     with _queues_lock:
-        return _queues.setdefault(Path(path).resolve(), WriteQueue())
+        return _queues.setdefault(file, WriteQueue(file=file))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+import attrs
 from sqlalchemy.exc import DBAPIError
 
 from ..entities.fields import FieldSpec, Ref
@@ -276,7 +277,9 @@ class Stages:
             writer.insert(connection, codec, records, held)
         else:
             writer.update(connection, codec, records, set().union(*(c.fields for c in work.changes)), held)
-        writer.journal(connection, session.origin(), self._journal_rows(codec, work), held)
+        # The instant that stands in the records, so that as of it they are there.
+        origin = attrs.evolve(session.origin(), at=records[0].updated_at)
+        writer.journal(connection, origin, self._journal_rows(codec, work), held)
         self._crm.rollups.keep(connection, session.actor.tenant, codec, work)
         session._unit.changed()
 

@@ -46,6 +46,7 @@ class Tables:
         entities: physical table by entity class.
         lists: index table by (entity, column) of each embedded list: tenant, record, value, is_primary.
         links: table by link definition: tenant, a, b.
+        sensitive: names of the fields whose reads are journalled, by entity.
         system: the core's own tables.
         named: physical table by the entity's name.
         sealer: what seals and opens; None where the CRM has no keys.
@@ -74,6 +75,10 @@ class Tables:
             table.info["plugin"] = ""
         self._extensions = extensions
         self._names = {entity: shortened(self.prefix + spec(entity).name.replace(".", "_")) for entity in entities}
+        named = ((e, f) for e in entities for _, f in self._fields(e) if f.options.sensitive)
+        self.sensitive: dict[type[Any], frozenset[str]] = {}
+        for entity, field in named:
+            self.sensitive[entity] = self.sensitive.get(entity, frozenset()) | {field.column if field.extension else field.name}
         lists = {(e, f.column): plugin for e in entities for plugin, f in self._fields(e) if f.kind == "list"}
         self._check(lists, links)
         self.entities: Mapping[type[Any], Table] = OnDemand(self._names, self._entity)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from ..errors import ReadOnly, Refused
 from ..permissions.prepared import CLOCK, send
 from .failures import typed
+from .reads import Reads
 from .sqlite import is_gone
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Unit:
         epoch: grows with every write and every undoing, so what was read before may be out of date.
         undone: what to call when something of this transaction is undone.
         refusal: the code of the error that refuses a write.
+        reads: what its sessions read of sensitive fields.
         hosts_failure: the database's error at what the host's ORM session had to flush first.
     """
 
@@ -62,6 +64,7 @@ class Unit:
         self.wrote = False
         self.epoch = 0
         self.undone: list[Callable[[], None]] = []
+        self.reads = Reads()
         self.closed = False
         self._depth = 0
         self.keyed: Keyed | None = None

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from sqlalchemy import Connection, Dialect, Select, Table, bindparam, select
@@ -17,8 +17,10 @@ from ..entities.sqltypes import IdType
 from ..entities.validate import plain
 from ..errors import Conflict
 from ..permissions.prepared import Prepared, driver_rows, prepare, send
-from .keys.keyring import Held
 from .tables import Tables
+
+if TYPE_CHECKING:
+    from .keys.keyring import Held
 
 NO_KEYS: Held = MappingProxyType({})
 CHUNK = 1_000
@@ -113,6 +115,8 @@ class Writer:
 
     def locked(self, connection: Connection, codec: Codec, tenant: str, ids: Sequence[str], *, deleted: bool = False) -> list[Any]:
         """Read the rows of a tenant's living or deleted records, whole as the driver gives them, locked until the transaction ends."""
+        if codec.sealed and not self._sqlite:
+            self._lock_first(connection, codec, ids)
         if len(ids) == 1:
             return self._lock_one(codec, deleted).fetch(connection, {"tenant": tenant, "id": ids[0]})
         table = self._tables.entities[codec.entity]
@@ -122,6 +126,12 @@ class Writer:
             for part in chunks(ids)
             for row in driver_rows(connection.execute(statement.where(table.c.id.in_(part)).order_by(table.c.id), {"tenant": tenant}))
         ]
+
+    def _lock_first(self, connection: Connection, codec: Codec, ids: Sequence[str]) -> None:
+        """Wait for who changes the rows just now: else PostgreSQL would read what they wrote beside keys from before they did."""
+        table = self._tables.entities[codec.entity]
+        for part in chunks(sorted(ids)):
+            connection.execute(select(table.c.id).where(table.c.id.in_(part)).order_by(table.c.id).with_for_update(key_share=True))
 
     def _lock(self, codec: Codec, deleted: bool) -> Select[Any]:
         table = self._tables.entities[codec.entity]

@@ -6,6 +6,7 @@ cut: the bytes of the last sync, and of what came later a random part, torn at s
 
 from __future__ import annotations
 
+import errno
 import random
 import threading
 from collections.abc import Callable
@@ -121,6 +122,16 @@ class Disk(apsw.VFS):
     def forget_deleted(self) -> None:
         """Let deleted files be gone for good."""
         self.images = {name: image for name, image in self.images.items() if not image.deleted}
+
+    def sync(self, path: Path) -> None:
+        """Stand in for the fsync that the core does itself, beside SQLite."""
+        with self.lock:
+            try:
+                self.step("sync", str(path))
+            except apsw.Error as e:
+                raise OSError(errno.EIO, str(e)) from e
+            if str(path) in self.images:
+                self.images[str(path)].sync()
 
     def cut(self, path: Path, chance: random.Random) -> None:
         """Leave at *path* what a power cut would leave of the one database that is on this disk."""

@@ -144,7 +144,7 @@ def test_a_session_that_goes_on_after_the_disk_failed_commits_nothing(prepared: 
         path = tmp_path / f"on{at}.db"
         shutil.copyfile(prepared, path)
         disk = Disk(f"on-{at}")
-        w = world(Database("sqlite", disk.url(path)), made_plugin(), seed=at)
+        w = world(Database("sqlite", disk.url(path)), made_plugin(), seed=f"on {at}")
         with w.crm.bound.begin() as connection:
             connection.exec_driver_sql("PRAGMA cache_size = 1")
         failing = disk.watch = Failing(frozenset({"read", "write"}), at, apsw.SQLITE_IOERR, False)

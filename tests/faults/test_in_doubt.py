@@ -20,7 +20,7 @@ SEED = 20266
 def test_many_commits_in_doubt_give_one_record_a_key(
     postgres_databases: PostgresDatabases, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    cases = 1000 if LONG else 40
+    cases = 1000 if LONG else 20
     database = postgres_databases.create()
     crm = CRM(database.url)
     crm.migrate()

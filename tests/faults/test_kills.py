@@ -69,7 +69,7 @@ def kill_a_backend(directory: Path, name: str, chance: random.Random) -> bool:
 
 def test_killed_backends_lose_nothing_and_a_key_is_done_once(own_server: PostgresDatabases) -> None:
     """R1, R5: six writers use a key for each pair and try again, in doubt or not, until it is acknowledged."""
-    kills, writers = (100 if LONG else 4), 6
+    kills, writers = (100 if LONG else 3), 6
     database = own_server.create()
     crm = CRM(database.url)
     crm.migrate()

@@ -15,7 +15,7 @@ SEED = 20267
 
 def test_late_commits_lose_no_event(postgres_databases: PostgresDatabases) -> None:
     """Random steps of four open writers and a delivery between them; a writer's own lock keeps each record's order."""
-    steps = 10_000 if LONG else 500
+    steps = 10_000 if LONG else 250
     database, elsewhere = postgres_databases.create(), postgres_databases.create()
     host = RawHost(database, {"box.record": lambda s, e: s.effect(e), "box.other": lambda s, e: None})
     host.create()

@@ -22,7 +22,7 @@ from tests.events.raw import EFFECT, RawHost
 from tests.events.world import ADMIN, box_plugin
 from tests.figures import LONG, figure
 
-RUNS, STEPS = (200, 50) if LONG else (15, 30)
+RUNS, STEPS = (200, 50) if LONG else (10, 30)
 PEOPLE = st.integers(0, 2)
 RECORDS = st.integers(0, 2)
 

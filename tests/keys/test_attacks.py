@@ -27,17 +27,16 @@ class World:
     def __init__(self, crm: Any, admin: Actor, rng: random.Random) -> None:
         self.crm, self.admin, self.rng = crm, admin, rng
         self.table, self.keys = crm.tables.entities[Patient], crm.tables.system.key
-        ids: dict[str, str] = {}
+        self.id = ""
         for tenant in ("main", "other"):
             with crm.session(Actor.system("tests", tenant=tenant)) as s:
                 made = s.create_many([Patient(**{**FULL, "card": f"C-{n}"}) for n in range(3)]).ok
-                ids = {**ids, tenant: made[0].id}
-        self.id = ids["main"]
+                self.id = self.id or made[0].id
         with crm.bound.begin(write=False) as connection:
             rows = connection.execute(self.table.select()).all()
             self.rows = {r.id: dict(r._mapping) for r in rows}
             self.wrapped = [dict(r._mapping) for r in connection.execute(self.keys.select())]
-        self.row = self.rows[self.id]
+        self.row: dict[str, Any] = self.rows[self.id]
         self.others = [r for r in self.rows.values() if r["id"] != self.id]
         self.ways: list[Callable[[str], str]] = [
             self.flip, self.head, self.key_id, self.cut, self.grow, self.other_row, self.other_column, self.other_tenant, self.noise,
@@ -57,7 +56,7 @@ class World:
 
     def key_id(self, name: str) -> str:
         other = self.rng.choice([k["id"] for k in self.wrapped if k["id"] != self.value(name)[2:18]] + ["0" * 16])
-        return str(self.value(name)[:2] + other + self.value(name)[18:])
+        return f"{self.value(name)[:2]}{other}{self.value(name)[18:]}"
 
     def cut(self, name: str) -> str:
         return self.value(name)[: self.rng.randrange(len(self.value(name)))]
@@ -179,12 +178,12 @@ def test_a_provider_that_fails_says_so_without_its_words(make_crm: Any, keys: An
     crm.tables.sealer.vault.subject_key.cache_clear()
     provider.down = True
     newcomer = Actor.system("tests", tenant="new")
-    work: Callable[[Any], Any]
-    for actor, work in (
+    works: list[tuple[Actor, Callable[[Any], Any]]] = [
         (admin, lambda s: s.get(Patient, made.id)),
         (admin, lambda s: s.create(Patient(**{**FULL, "card": "2"}))),
         (newcomer, lambda s: s.create(Patient(**FULL))),
-    ):
+    ]
+    for actor, work in works:
         with pytest.raises(Unavailable) as e, crm.session(actor) as s:
             work(s)
         assert e.value.code == "keys_unreachable"

@@ -96,29 +96,29 @@ def test_what_a_sealed_field_cannot_do_is_invalid_when_it_is_written(build: Call
     assert e.value.code in ("sealed_operator", "sealed_not_searchable", "invalid")
 
 
-@pytest.mark.parametrize(
-    "build",
-    [
-        lambda: select(Patient.id).order_by(Patient.iban),
-        lambda: select(Patient.iban).order_by("iban"),
-        lambda: select(Patient.iban.label("x")).order_by("x"),
-        lambda: select(Patient.iban.label("x")).group_by("x"),
-        lambda: select(func.count(Patient.iban)),
-        lambda: select(func.max(Patient.iban)),
-        lambda: select(func.lower(Patient.iban)),
-        lambda: select(func.count()).group_by(Patient.iban),
-        lambda: select(Patient.iban).distinct(),
-        lambda: union(select(Patient.iban), select(Patient.iban)),
-        lambda: select(case((Patient.name == "x", Patient.iban))),
-        lambda: select(func.coalesce(Patient.iban, "x")),
-        lambda: select(func.row_number().over(order_by=Patient.iban)),
-        lambda: select(Patient.id).where(func.length(Patient.iban) > 3),
-    ],
-)
-def test_what_a_sealed_field_cannot_do_is_invalid_when_it_runs(s: Any, build: Callable[[], Any]) -> None:
-    with pytest.raises(Invalid) as e:
-        s.execute(build())
-    assert e.value.code == "sealed_operator"
+REFUSED: list[Callable[[], Any]] = [
+    lambda: select(Patient.id).order_by(Patient.iban),
+    lambda: select(Patient.iban).order_by("iban"),
+    lambda: select(Patient.iban.label("x")).order_by("x"),
+    lambda: select(Patient.iban.label("x")).group_by("x"),
+    lambda: select(func.count(Patient.iban)),
+    lambda: select(func.max(Patient.iban)),
+    lambda: select(func.lower(Patient.iban)),
+    lambda: select(func.count()).group_by(Patient.iban),
+    lambda: select(Patient.iban).distinct(),
+    lambda: union(select(Patient.iban), select(Patient.iban)),
+    lambda: select(case((Patient.name == "x", Patient.iban))),
+    lambda: select(func.coalesce(Patient.iban, "x")),
+    lambda: select(func.row_number().over(order_by=Patient.iban)),
+    lambda: select(Patient.id).where(func.length(Patient.iban) > 3),
+]
+
+
+def test_what_a_sealed_field_cannot_do_is_invalid_when_it_runs(s: Any) -> None:
+    for build in REFUSED:
+        with pytest.raises(Invalid) as e:
+            s.execute(build())
+        assert e.value.code == "sealed_operator"
 
 
 def test_queries_and_query_strings_say_the_same(s: Any) -> None:

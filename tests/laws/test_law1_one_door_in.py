@@ -27,6 +27,7 @@ WRITERS = {
     "events/parking.py": "deliveries that failed",
     "events/subscription.py": "positions of subscriptions",
     "storage/migrations.py": "the schema's versions",
+    "storage/backup/loading.py": "a whole backup or tenant, in or out, journalled by who restores or drops",
 }
 
 

@@ -210,7 +210,8 @@ def opened(databases: Any, seed: int, folder: Path, *roles: Role) -> World:
                 connection.exec_driver_sql("ANALYZE")
         crm.close()
 
-    database = databases.copy_of(f"office {seed}", prepare)
+    database = databases.reserve()
+    databases.fill(database, f"office {seed}", prepare)
     if made:
         _FILLED[databases, seed] = made[0]
     first = _FILLED[databases, seed]

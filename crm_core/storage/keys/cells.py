@@ -6,9 +6,8 @@ together in the statement that reads the value, so a key that was destroyed or r
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-import attrs
 from sqlalchemy import Column, ColumnElement, Table, Text, cast, func, literal, select
 
 from ...errors import Unreadable
@@ -32,15 +31,14 @@ def cell(name: str, table: Table, column: Column[Any], keys: Table) -> ColumnEle
     return head.concat(column).concat(":").concat(table.c.tenant).label(column.name)
 
 
-@attrs.frozen
-class Cell:
+class Cell(NamedTuple):
     """A cell taken apart. ``key`` is None where it was destroyed."""
 
     name: str
     record: str
     tenant_key: str
     key: str | None
-    envelope: str = attrs.field(repr=False)
+    envelope: str
     tenant: str
 
 

@@ -34,7 +34,7 @@ class Key:
 
 
 def fresh_bytes(count: int) -> bytes:
-    """Return bytes of the operating system's randomness: the one thing that is not drawn from the CRM's runtime, see decision 24."""
+    """Return bytes of the operating system's randomness: the one thing that is not drawn from the CRM's runtime, see decision 25."""
     return os.urandom(count)
 
 
@@ -82,11 +82,12 @@ def unseal(key: Key, where: str, envelope: str) -> str:
         Unreadable: ``seal_broken``: it was changed, cut, or belongs elsewhere.
     """
     try:
-        body = a2b_base64(envelope[_BODY:])
+        text = envelope[_BODY:]
+        body, head = a2b_base64(text), _HEAD + key.id
         # Base64 has spare bits and tolerates noise: only what we would write ourselves is taken.
-        if envelope[:_BODY] != _HEAD + key.id or b2a_base64(body, newline=False) != envelope[_BODY:].encode() or len(body) < _NONCE + _TAG:
+        if not envelope.startswith(head) or b2a_base64(body, newline=False) != text.encode() or len(body) < _NONCE + _TAG:
             raise Unreadable("seal_broken")
-        plain = key.cipher.decrypt(body[:_NONCE], body[_NONCE:], f"{_HEAD}{key.id}{where}".encode())
+        plain = key.cipher.decrypt(body[:_NONCE], body[_NONCE:], f"{head}{where}".encode())
         return plain[: plain.rindex(b"\x80")].decode()
     except (InvalidTag, NotBase64, ValueError) as e:
         raise Unreadable("seal_broken") from e

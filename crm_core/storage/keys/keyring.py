@@ -11,8 +11,9 @@ import attrs
 from sqlalchemy import Connection, Select, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ...errors import Refused
+from ...errors import Refused, Unreadable
 from .envelope import Key, fresh_bytes, key_of
+from .states import CURRENT, DESTROYED, OLD
 from .vault import Vault
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from ..system import SystemTables
 
 LISTED = 500
-CURRENT, OLD, DESTROYED, RETIRED = "current", "old", "destroyed", "retired"
 # A subject's key, or none any more where it was destroyed.
 Held = Mapping[str, Key | None]
 
@@ -68,13 +68,14 @@ class Keyring:
         table, parent = self._table, self._table.alias("crm_parent")
         found: dict[str, Key | None] = {}
         for at in range(0, len(subjects), LISTED):
-            statement = (
-                select(table.c.subject, table.c.id, table.c.wrapped, table.c.state, parent.c.wrapped)
-                .select_from(table.outerjoin(parent, parent.c.id == table.c.parent))
-                .where(table.c.tenant == tenant, table.c.kind == "subject", table.c.subject.in_(subjects[at : at + LISTED]))
-                .where(table.c.state.in_([CURRENT, DESTROYED]))
-                .with_for_update(read=True, of=table)
-            )
+            mine = (table.c.tenant == tenant, table.c.kind == "subject", table.c.subject.in_(subjects[at : at + LISTED]))
+            usable = (*mine, table.c.state.in_([CURRENT, DESTROYED]))
+            if connection.dialect.name == "postgresql":
+                # Before it is read: else a key that was wrapped anew meanwhile would be read beside the tenant's key from before.
+                connection.execute(select(table.c.id).where(*usable).order_by(table.c.id).with_for_update(read=True))
+            columns = (table.c.subject, table.c.id, table.c.wrapped, table.c.state, parent.c.wrapped)
+            source = table.outerjoin(parent, parent.c.id == table.c.parent)
+            statement = select(*columns).select_from(source).where(*usable)
             for subject, id_, wrapped, state, parent_wrapped in connection.execute(statement):
                 if state == DESTROYED:
                     found[subject] = None
@@ -97,6 +98,30 @@ class Keyring:
         ours = select(self._table.c.id).where(self._table.c.id.in_([row["id"] for row in rows]))
         known = set(connection.execute(ours).scalars())
         return {subject: key for subject, key in made.items() if key.id in known}
+
+    def own(self, connection: Connection, tenant: str) -> tuple[Key, bytes]:
+        """Return the tenant's own key, for what is about nobody, and its bytes. It is wrapped anew but never replaced."""
+        self.hold(connection, tenant, [""])
+        table, parent = self._table, self._table.alias("crm_parent")
+        mine = (table.c.tenant == tenant, table.c.kind == "subject", table.c.subject == "", table.c.state == CURRENT)
+        source = table.join(parent, parent.c.id == table.c.parent)
+        row = connection.execute(select(table.c.id, table.c.wrapped, parent.c.wrapped).select_from(source).where(*mine)).one()
+        material = self._vault.unwrap(tenant, row[0], "subject", row[1], row[2] or "")
+        return key_of(row[0], material), material
+
+    def find(self, connection: Connection, tenant: str, id: str) -> Key:
+        """Return a subject's key by its id.
+
+        Raises:
+            Unreadable: ``key_missing``.
+        """
+        table, parent = self._table, self._table.alias("crm_parent")
+        source = table.join(parent, parent.c.id == table.c.parent)
+        mine = (table.c.tenant == tenant, table.c.id == id, table.c.wrapped.is_not(None))
+        row = connection.execute(select(table.c.wrapped, parent.c.wrapped).select_from(source).where(*mine)).first()
+        if row is None:
+            raise Unreadable("key_missing")
+        return self._vault.subject_key(tenant, id, row[0], row[1] or "")
 
     def tenant_key(self, connection: Connection, tenant: str) -> Key:
         """Return a tenant's current key; make the tenant's keys where there are none."""

@@ -11,8 +11,8 @@ from sqlalchemy import func, select, update
 from ...arguments import check, check_text
 from ...entities.sealing import CELL, Unseal
 from ...errors import LoadError, Refused
-from .keyring import CURRENT, OLD
 from .provider import KeyProvider
+from .states import CURRENT, OLD
 
 if TYPE_CHECKING:
     from ...crm import CRM

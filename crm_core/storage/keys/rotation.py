@@ -20,7 +20,8 @@ from ...entities.sealed import place_name
 from ...entities.sealing import CELL
 from ...errors import Unreadable
 from .envelope import Key
-from .keyring import CURRENT, OLD, RETIRED, IndexKey
+from .keyring import IndexKey
+from .states import CURRENT, OLD, RETIRED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

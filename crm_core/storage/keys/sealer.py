@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Table, update
 
 from ...entities.sealed import place_name
+from .envelope import key_id, place, seal, unseal
 from .keyring import Held, IndexKey, Keyring, required
 from .vault import Vault
 
@@ -98,6 +100,21 @@ class Sealer:
         key = held[row.subject]
         kept = self.vault.seal_entry(key, tenant, (row.entity, row.record, row.kind, row.payload["id"]), row.personal)
         return json.dumps(kept), None if key is None else key.id
+
+    def digest(self, connection: Connection, tenant: str, text: str) -> str:
+        """Return a keyed hash, by which a text is known again but not guessed."""
+        _, material = self.keyring.own(connection, tenant)
+        return hmac.digest(material, text.encode(), "sha256").hex()
+
+    def kept(self, connection: Connection, tenant: str, name: str, calls: Any) -> dict[str, Any]:
+        """Seal what an idempotency key keeps."""
+        key, _ = self.keyring.own(connection, tenant)
+        return {"sealed": seal(key, place("idempotency", tenant, name), json.dumps(calls))}
+
+    def read(self, connection: Connection, tenant: str, name: str, kept: dict[str, Any]) -> Any:
+        """Open what an idempotency key kept."""
+        key = self.keyring.find(connection, tenant, key_id(kept["sealed"]))
+        return json.loads(unseal(key, place("idempotency", tenant, name), kept["sealed"]))
 
     def blinds(self, connection: Connection, tenant: str, name: str, text: str) -> list[str]:
         """Return under which blind indexes a value may stand."""

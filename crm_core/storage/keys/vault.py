@@ -110,11 +110,13 @@ class Vault:
         """
         if cell is None or cell == MASK:
             return cell  # type: ignore[no-any-return]  # None or a text
-        found = parse(cell)
-        if found.key is None:
+        name, record, tenant_key, wrapped, envelope, tenant = parse(cell)
+        if wrapped is None:
             return None
-        key = self.subject_key(found.tenant, key_id(found.envelope), found.key, found.tenant_key)
-        return unseal(key, place(found.tenant, found.name, found.record, kind), found.envelope)
+        key = self.subject_key(tenant, key_id(envelope), wrapped, tenant_key)
+        # The same as place(), without a generator: this is done for every value that is read.
+        where = f"{len(tenant)}:{tenant}{len(name)}:{name}{len(record)}:{record}{len(kind)}:{kind}"
+        return unseal(key, where, envelope)
 
     # -- the journal --------------------------------------------------------------------------------------------------------------
 

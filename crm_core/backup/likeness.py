@@ -1,0 +1,20 @@
+"""The same CRM on another database."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine
+
+from ..crm import CRM
+from ..hooks.core_specs import CORE
+
+
+def like(crm: CRM, bind: str | Engine, *, schema: str | None = None) -> CRM:
+    """Return a CRM with the plugins, prefix and clock of *crm* on another database; its tables need not be there yet.
+
+    Args:
+        schema: of its tables, on PostgreSQL; else that of *crm*.
+    """
+    url = bind if isinstance(bind, str) else str(bind.url)
+    own = None if url.startswith("sqlite") else crm.tables.schema
+    plugins = [plugin for plugin in crm.registry.plugins if plugin is not CORE]
+    return CRM(bind, plugins=plugins, prefix=crm.tables.prefix, schema=schema or own, runtime=crm.runtime)
