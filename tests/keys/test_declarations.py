@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -59,6 +60,13 @@ def yes_or_no(keys: FileKeys) -> None:
     load(keys, A5)
 
 
+def decimal(keys: FileKeys) -> None:
+    class A11(Entity):
+        debt: Field[Decimal] = field(sealed=True, searchable=True)
+
+    load(keys, A11)
+
+
 def unique_only(keys: FileKeys) -> None:
     class A6(Entity):
         iban: Field[str] = field(sealed=True, unique=True)
@@ -106,6 +114,7 @@ def counted(keys: FileKeys) -> None:
         (indexed, "sealed_index"),
         (indexed_together, "sealed_index"),
         (yes_or_no, "sealed_search_kind"),
+        (decimal, "sealed_search_kind"),
         (unique_only, "sealed_unique"),
         (nobody, "bad_subject"),
         (added, "sealed_default"),
