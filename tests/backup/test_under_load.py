@@ -43,7 +43,7 @@ crm.migrations.check()
 sys.stdin.readline()
 begun, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 backup(crm, sys.argv[2], FileKeys(sys.argv[3]))
-print(time.monotonic() - begun, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(time.monotonic() - begun, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, flush=True)
 """
 
 
@@ -90,7 +90,11 @@ def test_r13_a_backup_under_writers_is_of_one_moment_and_drills(filled: CRM, key
         writer.start()
         time.sleep(1)
         before = len(writer.took)
-        seconds, grown = map(float, process.communicate("go\n")[0].split())
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        seconds, grown = map(float, process.stdout.readline().split())
         during = writer.took[before:]
     writer.stop()
     assert writer.failed == []

@@ -14,7 +14,7 @@ from ...entities.sqltypes import DecimalType, IdType, InstantType, IntegerType, 
 
 Kind = Literal["json", "decimal", "instant", "date", "bool", "int", "id", "text"]
 Convert = Callable[[Any], Any]
-_DENSE = {"ensure_ascii": False, "separators": (",", ":"), "sort_keys": True}
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 # PostgreSQL keeps JSON numbers as decimals: what Python writes with an exponent comes back as a whole number.
 _WHOLE = 1e16
 
@@ -65,7 +65,7 @@ def _encoder(column: Column[Any], database: str) -> Convert | None:
         case "json":
             return _parsed
         case "decimal" if database == "sqlite":
-            scale = getattr(column.type, "scale", 6)
+            scale = _scale(column)
             return lambda value: format(unscaled(value, scale), "f")
         case "bool" if database == "sqlite":
             return bool
@@ -74,7 +74,7 @@ def _encoder(column: Column[Any], database: str) -> Convert | None:
 
 def line(values: Sequence[Any]) -> bytes:
     """Write canonical values as one line."""
-    return json.dumps(values, **_DENSE).encode() + b"\n"  # type: ignore[arg-type]  # the options of dumps, as they are
+    return _encode(values).encode() + b"\n"
 
 
 def decoders(columns: Sequence[Column[Any]]) -> list[tuple[int, Convert]]:
@@ -88,7 +88,7 @@ def _decoder(column: Column[Any]) -> Convert | None:
         case "json":
             return _dumped
         case "decimal":
-            scale = getattr(column.type, "scale", 6)
+            scale = _scale(column)
             return lambda value: scaled(Decimal(value), scale)
     return None
 
@@ -115,8 +115,9 @@ def from_json(column: Column[Any], index: int) -> str:
             return text
 
 
-def _parsed(text: str) -> Any:
-    return json.loads(text, parse_float=_number)
+def _scale(column: Column[Any]) -> int:
+    assert isinstance(column.type, DecimalType)
+    return column.type.scale
 
 
 def _number(text: str) -> float | int:
@@ -124,5 +125,5 @@ def _number(text: str) -> float | int:
     return int(number) if abs(number) >= _WHOLE else number + 0.0
 
 
-def _dumped(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+_parsed = json.JSONDecoder(parse_float=_number).decode
+_dumped = json.JSONEncoder(ensure_ascii=False).encode
