@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..storage.tables import Tables
 
 BATCH = 1_000
+BEFORE_ALL = -(2**63)  # a tenant's history that was restored stands before the first row
 
 Fault = Literal[
     "changed",
@@ -118,7 +119,7 @@ class _Reading:
 
     def chain(self, tenant: str) -> tuple[int, Finding | None]:
         """Follow a chain; return how many of its rows fit, and what is wrong with the next one."""
-        previous, number, position = START, 0, 0
+        previous, number, position = START, 0, BEFORE_ALL
         while True:
             with self._bound.begin(write=False, unlimited=True) as connection:
                 links = self._links(connection, tenant, number)

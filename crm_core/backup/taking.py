@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from .. import __version__
+from ..audit.chain import heads
 from ..crm import CRM
 from ..errors import BackupRefused, NotFound
 from ..events.journal import last_position
@@ -52,6 +53,8 @@ def backup(
         raise BackupRefused("backup_key_needed")
     layout = Layout.of(crm.tables)
     bound = crm.bound.synchronous()
+    # Behind a tenant's own rows, which go elsewhere, no row of theirs may be sealed later.
+    crm.audit.seal()
     with whole(path, force=force) as file:
         with bound.snapshot() as connection:
             head = describe(crm, connection, tenant)
@@ -84,6 +87,7 @@ def describe(crm: CRM, connection: Connection, tenant: str | None) -> Manifest:
     unknown = sorted(schema.keys() - {plugin.name for plugin in crm.registry.plugins})
     if unknown:
         raise BackupRefused("backup_plugins_missing", plugins=unknown)
+    tenants = sorted(_tenants(crm, connection)) if tenant is None else [tenant]
     return Manifest(
         version=__version__,
         database=crm.bound.kind,
@@ -92,7 +96,8 @@ def describe(crm: CRM, connection: Connection, tenant: str | None) -> Manifest:
         schema=schema,
         plugins={plugin.name: plugin.version for plugin in crm.registry.plugins},
         position=_end(crm, connection),
-        tenants=tuple(sorted(_tenants(crm, connection)) if tenant is None else [tenant]),
+        tenants=tuple(tenants),
+        heads={name: head.hash for name, head in heads(connection, crm.tables, tenants).items()},
     )
 
 
