@@ -27,6 +27,7 @@ def yard(make_crm: MakeCRM) -> Diary:
     return Diary(crm, clock, random.Random(SEED))
 
 
+@pytest.mark.timeout(3600 if LONG else 300)
 def test_what_was_seen_at_an_instant_is_seen_again_as_of_it(yard: Diary) -> None:
     """Records, filtered pages, counts, sums, joins, list look-ups and conversions, for four users, over a random run."""
     steps = 400 if LONG else 44

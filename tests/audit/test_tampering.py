@@ -8,6 +8,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from crm_core import CRM, Account, Actor, Contact, Email
 from crm_core.audit import Audit, FileSigner, FileSink, Verdict
 from tests.audit.tampering import WAYS, Desk, Tampering
@@ -33,6 +35,7 @@ def fits(verdict: Verdict, done: Tampering) -> bool:
     return any(f.fault in done.faults and done.tenant in ("", f.tenant) and done.number in (None, f.number) for f in verdict.findings)
 
 
+@pytest.mark.timeout(3600 if LONG else 300)
 def test_random_tampers_are_all_found_and_the_first_bad_row_is_named(make_crm: MakeCRM, tmp_path: Path) -> None:
     rng = random.Random(SEED)
     sink = tmp_path / "sink.jsonl"
