@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import case, func, literal, select, type_coerce
-from sqlalchemy.types import Integer
+from sqlalchemy import case, func, literal, select
 
 from crm_analytics.api import Analytics, Report
 from crm_core import Account, CRMError, Money, Session, alias
@@ -62,7 +61,7 @@ NAMED: dict[str, Place] = {
     "count of": lambda s, w, f: s.execute(select(func.count(_column(f).distinct()))).all(),
     "computed": lambda s, w, f: s.execute(select(func.length(_column(f)))).all(),
     "case": lambda s, w, f: s.execute(select(case((_column(f).is_(None), 1), else_=0))).all(),
-    "coerced": lambda s, w, f: s.execute(select(type_coerce(_column(f), Integer) + 1)).all(),
+    "coalesced": lambda s, w, f: s.execute(select(func.coalesce(_column(f), _column(f)))).all(),
     "window": lambda s, w, f: s.execute(select(func.row_number().over(order_by=_column(f)))).all(),
     "join": lambda s, w, f: s.execute(select(Deal.id).join(_other, _column(f) == _column(f, _other))).all(),
     "subquery": lambda s, w, f: s.execute(select((i := select(_column(f).label("x")).subquery()).c.x).where(i.c.x.is_not(None))).all(),
@@ -75,7 +74,7 @@ NAMED: dict[str, Place] = {
     "import": lambda s, w, f: _import(s, w, f, key="k:{id}"),
     "import key": lambda s, w, f: _import(s, w, f, match=f),
 }
-OF_THE_MASK = ("select", "select of an alias", "table", "aggregate", "count of", "computed", "case", "coerced", "window", "subquery")
+OF_THE_MASK = ("select", "select of an alias", "table", "aggregate", "count of", "computed", "case", "coalesced", "window", "subquery")
 FROM_OUTSIDE: dict[str, Place] = {
     "filter": lambda s, w, f: s.query(Deal).matching({f: "5"}, allow=[f]).count(),
     "filter from": lambda s, w, f: s.query(Deal).matching({f"{f}__gte": "5"}, allow=["name", f]).count(),
