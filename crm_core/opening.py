@@ -35,7 +35,7 @@ def opened(
     check(actor, Actor, "an Actor")
     _check_text(reason=reason, request=request)
     begin: Callable[[], AbstractContextManager[Connection]]
-    begin = (lambda: _begun(crm, write)) if on is None else (lambda: joined(crm.bound, on, write=write))
+    begin = (lambda: _begun(crm, session, write)) if on is None else (lambda: joined(crm.bound, on, write=write))
     with Unit(begin, write=write, joined=on is not None, url=crm.bound.url) as unit:
         session = Session(crm, actor, Lease(unit), reason=reason, request=request)
         # What a failed session wrote is undone, whether the host goes on or not.
@@ -49,11 +49,14 @@ def opened(
 
 
 @contextmanager
-def _begun(crm: CRM, write: bool) -> Iterator[Connection]:
+def _begun(crm: CRM, session: Session, write: bool) -> Iterator[Connection]:
     # On SQLite a session that begins with a read may keep another connection from committing, and an only connection has one transaction.
     beside = crm.bound.kind == "sqlite" and not crm.bound.shared
     if beside:
         crm.migrations.refuse_newer()
+        if not write:
+            # What a reading session sees stands still from its first statement on: who reports to whom must be up to date by then.
+            crm.people(session)
     with crm.bound.begin(write) as connection:
         if not beside:
             crm.migrations.refuse_newer(connection)
