@@ -42,7 +42,7 @@ def _text(field: FieldSpec, value: Any) -> Iterator[Problem]:
     limit = field.length or 255
     if len(value) > limit:
         yield "too_long", {"length": len(value), "limit": limit}
-    elif "\x00" in value or not (value.isascii() or encodable(value)):
+    elif not (one_line(value) if field.kind == "str" else "\x00" not in value and encodable(value)):
         yield "control_character", {}
     elif field.options.format:
         yield from wrong_format(field.options.format, value)
@@ -55,6 +55,20 @@ def encodable(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+# All that ends a line somewhere, or commands a terminal; the tab is a space to most.
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def one_line(value: str) -> bool:
+    """Say whether a text can stand in a line: the subject of a mail, the line of a log, a title."""
+    return value.isprintable() or not (_CONTROL.search(value) or not encodable(value))
+
+
+def in_one_line(value: str) -> str:
+    """Return a text with a space for each break of a line and other control character, as cells of files have them."""
+    return value if value.isprintable() else _CONTROL.sub(" ", value)
 
 
 def _bounds(field: FieldSpec, value: Any) -> Iterator[Problem]:
@@ -194,7 +208,7 @@ def _parts(item: Any) -> Problem | None:
             return "wrong_type", {"expected": "str", "given": type(value).__name__}
         if isinstance(value, str) and len(value) > MAX_PART:
             return "too_long", {"length": len(value), "limit": MAX_PART}
-        if isinstance(value, str) and ("\x00" in value or not encodable(value)):
+        if isinstance(value, str) and not one_line(value):
             return "control_character", {}
     return None
 
