@@ -37,7 +37,9 @@ def world(
         crm.migrate()
         crm.close()
 
-    database = databases.copy_of("attacks", prepare)
+    database = databases.reserve()
+
+    databases.fill(database, "attacks", prepare)
     crm = CRM(database.url, plugins=PLUGINS, roles=ROLES)
     made = World(crm, Path(tmp_path_factory.mktemp("attacks")))
     made.settle()
