@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, get_origin, get_type_hints
 
@@ -19,6 +20,9 @@ from .fields import NOTHING, FieldOptions, FieldSpec, read_field
 
 if TYPE_CHECKING:
     from .columns import EntityTable
+
+
+_making = threading.RLock()
 
 
 def snake(name: str) -> str:
@@ -227,11 +231,15 @@ def extension_fields(extension: type[Any]) -> Mapping[str, FieldSpec]:
 def logical_table(entity: type[Any]) -> EntityTable:
     """Return the table that stands for the entity in statements: no prefix, no schema, no database."""
     found: EntityTable | None = entity.__dict__.get("__crm_table__")
-    if found is None:
-        from .columns import logical
+    if found is not None:
+        return found
+    from .columns import logical
 
-        found = logical(entity, spec(entity))
-        type.__setattr__(entity, "__crm_table__", found)
+    with _making:  # two threads that ask first at the same time must not get two tables: one of them could never be read
+        found = entity.__dict__.get("__crm_table__")
+        if found is None:
+            found = logical(entity, spec(entity))
+            type.__setattr__(entity, "__crm_table__", found)
     return found
 
 

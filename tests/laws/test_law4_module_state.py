@@ -18,6 +18,7 @@ ALLOWED = {
     "crm_core/entities/meta.py cls": "an entity's definition, a function of its class body; its columns are made at the first look",
     "crm_core/entities/money.py WIDE": "a decimal context is held for its precision; nobody reads its flags",
     "crm_core/entities/money.py _EXACT": "as WIDE",
+    "crm_core/entities/meta.py _making": "guards the making of a class's table, a function of the class",
     "crm_core/entities/values.py _optional": "whether an extra is installed, which the process shares",
     "crm_core/events/event.py __event_locals__": "empty on the base; an event's own are set with its class",
     "crm_core/events/event.py cls": "an event's definition, a function of its class body",
