@@ -173,6 +173,7 @@ HEADED = b'{"format": 1, "head": {}}\n'
         gzip.compress(HEADED + b'{"manifest": {"tables": {"account": 7}}}\n'),
         gzip.compress(HEADED + b'{"manifest": '),
     ],
+    ids=[str(n) for n in range(13)],  # their bytes have the time in them
 )
 def test_a27_a_forged_file_without_a_key_is_a_typed_error(content: bytes, tmp_path: Path) -> None:
     """Who can write files can make a plain one whose checksums are right; what is in it is read as data, never run."""
