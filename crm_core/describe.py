@@ -150,6 +150,7 @@ def describe(crm: CRM, entity: type[Any], actor: Actor, policy: Policy) -> dict[
             "required": field.required and not field.nullable,
             "writable": level == "write" and not field.system and not field.options.read_only and (actions["create"] or actions["update"]),
             "masked": level == "masked",
+            "classified": field.options.classified,
         }
         if field.kind == "enum":
             options = option_words(crm.messages, field, name, n, locale)

@@ -1,11 +1,12 @@
-"""What a session does with its tenant's settings and roles."""
+"""What a session does with its tenant's settings, roles and suppressions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, cast
 
-from .arguments import check, check_text
+from .arguments import check, check_entity, check_many, check_text
+from .entities.entity import Entity
 from .errors import Invalid
 from .messages import redact
 from .permissions.roles import Role, role_to_json
@@ -49,3 +50,14 @@ class TenantSession(Scope):
         """Take a role of this tenant away."""
         check_text(name)
         self._keyed("remove_role", name, lambda: self.crm.roles.remove(self, name))
+
+    def blocked(self, entity: type[Entity], ids: Iterable[str]) -> frozenset[str]:
+        """Return which of some records are of people who must not be written to: restricted, or with an address that is suppressed.
+
+        Whoever sends asks it, whatever the actor sees of the addresses; see :mod:`crm_core.privacy`.
+        """
+        from .privacy.suppression import blocked
+
+        check_entity(entity)
+        check_many(ids, "an iterable of ids")
+        return blocked(cast("Any", self), entity, list(ids))

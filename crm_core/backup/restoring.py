@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import attrs
@@ -12,6 +12,9 @@ from sqlalchemy import Connection, func, select
 
 from ..crm import CRM
 from ..errors import BackupRefused, NotFound
+from ..permissions.actor import Actor
+from ..privacy.certificate import Certificate
+from ..privacy.erasing import certificates, reapply
 from ..storage.backup.archive import Archive, Manifest
 from ..storage.backup.layout import Layout
 from ..storage.backup.loading import clear, fence, give_positions, is_empty, load, skip
@@ -26,7 +29,13 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def restore(
-    crm: CRM, path: str | os.PathLike[str], key: KeyProvider | None = None, *, tenant: str | None = None, force: bool = False
+    crm: CRM,
+    path: str | os.PathLike[str],
+    key: KeyProvider | None = None,
+    *,
+    tenant: str | None = None,
+    force: bool = False,
+    erasures: Iterable[Certificate] = (),
 ) -> Manifest:
     """Bring a backup into a CRM's database, in one transaction: the tables are made where there are none, the rows compared with their
     checksums before the commit. Stop the application that works there first.
@@ -39,6 +48,7 @@ def restore(
         tenant: bring this tenant in alone, beside others. Its history comes before the journal's beginning, so that no subscriber
             hears of it again; a backup of one tenant is always restored so.
         force: replace what is there: everything, or that tenant's rows.
+        erasures: whom to erase again, as are those that the database knew to be erased; see :mod:`crm_core.privacy`.
 
     Raises:
         BackupRefused: as :func:`verify`; ``backup_not_empty``, ``backup_other_tenant``, ``backup_schema`` (the database's schema is
@@ -53,10 +63,26 @@ def restore(
         raise BackupRefused("backup_other_tenant", tenant=tenant[:63], found=manifest.tenant)
     source = of_file(manifest, archive, tenant or manifest.tenant)
     with crm.bound.synchronous().begin(unlimited=True) as connection:
+        erased = [*_known_erasures(crm, connection), *erasures]
         brought = bring(crm, connection, source, force=force)
         told = {"position": manifest.position, "rows": total(brought), "at": manifest.at.isoformat(), "file": os.path.basename(path)}
         note(crm, connection, (source.tenant,) if source.tenant else manifest.tenants, "restore", "core.restored.v1", told)
+        for theirs in sorted({each.tenant for each in erased}):
+            with crm.session(Actor.system("restore", tenant=theirs), on=connection) as session:
+                reapply(session, erased)
     return manifest
+
+
+def _known_erasures(crm: CRM, connection: Connection) -> list[Certificate]:
+    """Return who was erased in the database, before its rows are replaced."""
+    if not crm.migrations.current(connection):
+        return []
+    tenants = connection.execute(select(crm.tables.system.journal.c.tenant).distinct()).scalars().all()
+    found: list[Certificate] = []
+    for tenant in tenants:
+        with crm.session(Actor.system("restore", tenant=tenant), on=connection) as session:
+            found += certificates(session)
+    return found
 
 
 @attrs.frozen

@@ -22,6 +22,7 @@ COMMANDS = {
     "move": ("move", "move_"),
     "plugins": ("plugins", "plugins"),
     "policy": ("policy", "policy"),
+    "privacy": ("privacy", "privacy_"),
     "restore": ("restore", "restore_"),
     "tenant": ("tenant", "tenant_"),
     "worker": ("worker", "worker"),

@@ -74,7 +74,7 @@ class Interaction(Entity):
     at: Field[datetime] = field(index=True)
     channel: Field[Channel] = field(default=Channel.OTHER)
     direction: Field[Direction] = field(default=Direction.INTERNAL)
-    subject: Field[str] = field(default="")
+    subject: Field[str] = field(default="", pii=True)
     body: Field[str] = field(default="", text=True, pii=True)
     participants: ListField[Participant] = field(factory=list, pii=True)
     links: ListField[Link] = field(factory=list)
@@ -85,7 +85,7 @@ class Interaction(Entity):
 class Note(Entity):
     """A remark on records, free to edit."""
 
-    body: Field[str] = field(text=True)
+    body: Field[str] = field(text=True, pii=True)
     links: ListField[Link] = field(factory=list)
     owner: Field[str | None] = field(default=None)
 
@@ -99,6 +99,8 @@ class Tag(Entity):
 
 class Tagging(Entity):
     """A tag on a record."""
+
+    __erased__: ClassVar[str] = "delete"
 
     tag: Field[Ref[Tag]] = field(on_delete="cascade")
     entity: Field[str] = field(length=127)

@@ -62,5 +62,5 @@ class AutomationRun(Entity):
     event: Field[str | None] = field(default=None, length=36, read_only=True)
     outcome: Field[RunOutcome] = field(read_only=True)
     reason: Field[str] = field(read_only=True)
-    params: Field[dict[str, Any]] = field(factory=dict, read_only=True)
+    params: Field[dict[str, Any]] = field(factory=dict, read_only=True, pii=True)
     owner: Field[str | None] = field(default=None, read_only=True)

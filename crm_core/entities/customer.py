@@ -22,7 +22,7 @@ class AccountKind(Enum):
 class Account(Entity):
     """A customer or prospect: a company, or a person who buys for themselves (``kind=PERSON``)."""
 
-    name: Field[str] = field(label="Name")
+    name: Field[str] = field(label="Name", pii=True)
     kind: Field[AccountKind] = field(default=AccountKind.COMPANY)
     owner: Field[str | None] = field(default=None)
     external_ref: Field[str | None] = field(default=None, unique=True)
@@ -40,11 +40,11 @@ class Contact(Entity):
     name: Field[str] = field(pii=True)
     first_name: Field[str | None] = field(default=None, pii=True)
     last_name: Field[str | None] = field(default=None, pii=True)
-    title: Field[str | None] = field(default=None)
+    title: Field[str | None] = field(default=None, pii=True)
     account: Field[Ref[Account] | None] = field(default=None, on_delete="set_null")
     customer: Field[bool] = field(default=False)
     owner: Field[str | None] = field(default=None)
-    external_ref: Field[str | None] = field(default=None, unique=True)
+    external_ref: Field[str | None] = field(default=None, unique=True, pii=True)
     language: Field[str | None] = field(default=None, length=35)
     emails: ListField[Email] = field(factory=list, pii=True)
     phones: ListField[Phone] = field(factory=list, pii=True)

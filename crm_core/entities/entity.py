@@ -38,8 +38,8 @@ class _Record:
                 continue
 
     def __repr__(self) -> str:
-        sealed = {k for k, o in type(self).__crm_options__.items() if o.sealed}
-        shown = ", ".join(f"{k}={MASK if k in sealed and v is not None else repr(v)}" for k, v in self._items())
+        hidden = {k for k, o in type(self).__crm_options__.items() if o.sealed or o.sensitive}
+        shown = ", ".join(f"{k}={MASK if k in hidden and v is not None else repr(v)}" for k, v in self._items())
         return f"{type(self).__name__}({shown})"
 
     def __eq__(self, other: object) -> bool:
@@ -55,6 +55,9 @@ class Entity(_Record, metaclass=EntityMeta):
     A subclass annotates its fields: ``name: Field[str]``. On the class a field is a column, on a record a plain value. The fields here
     are set by the pipeline alone: ``id`` (UUIDv7), ``tenant``, ``version`` (1, 2, ...), when and by whom it was created and last
     changed (UTC; user ids of the host), and ``deleted_at`` of a soft-deleted record.
+
+    ``__subject__ = "contact"`` names the reference to whom its personal and sealed values are about. ``__erased__ = "delete"``: its records
+    are deleted when that person is erased, and not only emptied.
     """
 
     __abstract__ = True

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 OnDelete = Literal["protect", "set_null", "cascade"]
 Format = Literal["", "currency", "zone"]
+Classification = Literal["public", "internal", "personal", "sensitive", "secret"]
+CLASSIFICATIONS: tuple[Classification, ...] = ("public", "internal", "personal", "sensitive", "secret")
 NOTHING: Any = attrs.NOTHING
 
 
@@ -111,6 +113,7 @@ class FieldOptions:
     sensitive: bool = False
     read_only: bool = False
     tree: bool = False
+    classified: Classification = "internal"
 
 
 def field(
@@ -134,6 +137,7 @@ def field(
     sensitive: bool = False,
     read_only: bool = False,
     tree: bool = False,
+    classified: Classification | None = None,
 ) -> Any:
     """Say more about a field than its type does.
 
@@ -151,13 +155,19 @@ def field(
         on_delete: what the deletion of the record a ``Ref`` points at does: ``protect`` refuses it, ``set_null``, ``cascade``.
         sealed: encrypted in the database and the journal; it needs a CRM with ``keys=``. It cannot be sorted, grouped or ranged over.
         searchable: a sealed field's records are found by ``==`` and ``in_`` of its whole value; ``unique`` needs it.
-        pii: personal: the journal keeps it apart, and encrypts it where the CRM has keys.
-        sensitive: who reads it is journalled (``core.read.v1``): which user, which records, when.
+        pii: short for ``classified="personal"``.
+        sensitive: short for ``classified="sensitive"``.
         read_only: callers cannot set it; hooks and elevated code of its plugin can.
         tree: a ``Ref`` to the own entity that leads upwards, so that no record may stand above itself.
+        classified: how it is to be treated. ``public`` and ``internal``: about nobody. ``personal``: the journal keeps it apart, and
+            encrypts it where the CRM has keys; it goes out to whom it is about, and is emptied when they are erased. ``sensitive``: as
+            personal; who reads it is journalled (``core.read.v1``), and ``repr`` masks it. ``secret``: as sensitive, and in no
+            export of a person. Where not said, ``internal``.
     """
     if default is not NOTHING and factory is not None:
         raise LoadError("field_default_twice")
+    classified = _classified(classified, pii or sealed, sensitive)
+    level = CLASSIFICATIONS.index(classified)
     return FieldOptions(
         default=default,
         factory=factory,
@@ -174,11 +184,26 @@ def field(
         on_delete=on_delete,
         sealed=sealed,
         searchable=searchable,
-        pii=pii,
-        sensitive=sensitive,
+        pii=pii or level >= CLASSIFICATIONS.index("personal"),
+        sensitive=sensitive or level >= CLASSIFICATIONS.index("sensitive"),
         read_only=read_only,
         tree=tree,
+        classified=classified,
     )
+
+
+def _classified(said: Classification | None, pii: bool, sensitive: bool) -> Classification:
+    """Return one word for what was said in one or in two.
+
+    Raises:
+        LoadError: ``bad_classification``: there is no such word, or it says less than the others.
+    """
+    least: Classification = "sensitive" if sensitive else "personal" if pii else "internal"
+    if said is None:
+        return least
+    if said not in CLASSIFICATIONS or (least != "internal" and CLASSIFICATIONS.index(said) < CLASSIFICATIONS.index(least)):
+        raise LoadError("bad_classification", given=str(said)[:60], allowed=list(CLASSIFICATIONS))
+    return said
 
 
 MAX_TEXT = 1_000_000

@@ -313,6 +313,13 @@ class Pipeline:
         hidden = session.policy.is_nothing(session.policy.rule("read", child)) or field.name not in session.reader.readable(child)
         return {} if hidden or not session.reader.targets(child, pointing, attach=False) else {"by": spec(child).name, "field": field.name}
 
+    # -- erasure ------------------------------------------------------------------------------------------------------------------
+
+    def rewrite(self, codec: Codec, changes: Sequence[Change]) -> None:
+        """Change living records with journal and rollups, past hooks, vetoes and rights: for what the law wants, and nobody may refuse."""
+        with self._session._unit.atomic():
+            self._stages.write(codec, Changeset(codec.entity, "update", list(changes), list(range(len(changes)))))
+
     # -- events -------------------------------------------------------------------------------------------------------------------
 
     def emit(self, events: Sequence[Event[Any]]) -> None:

@@ -236,6 +236,10 @@ class Stages:
 
     # -- writing ------------------------------------------------------------------------------------------------------------------
 
+    def write(self, codec: Codec, work: Changeset) -> None:
+        """Write what needs no question asked: rows, journal and rollups."""
+        self._write(codec, work, None)
+
     def _write(self, codec: Codec, work: Changeset, failed: Failed | None) -> Changeset:
         try:
             if failed is None:

@@ -41,6 +41,8 @@ class SystemTables:
     rollup: Table
     quarantine: Table
     key: Table
+    suppression: Table
+    person_mark: Table
 
 
 def _tenant(*, key: bool = False) -> Column[str]:
@@ -232,7 +234,27 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Index(f"{prefix}key_subject", "tenant", "kind", "subject", "state"),
         Index(f"{prefix}key_parent", "parent"),
     )
+    suppression = Table(
+        f"{prefix}suppression",
+        metadata,
+        _tenant(key=True),
+        Column("digest", text_type(64), primary_key=True),
+        Column("salt", text_type(32), nullable=False),
+        Column("reason", text_type(15), nullable=False),
+        Column("at", InstantType(), nullable=False),
+    )
+    person_mark = Table(
+        f"{prefix}person_mark",
+        metadata,
+        _tenant(key=True),
+        Column("mark", text_type(15), primary_key=True),
+        Column("record", IdType(), primary_key=True),
+        Column("entity", text_type(127), nullable=False),
+        Column("reason", text_type(255), nullable=False),
+        Column("at", InstantType(), nullable=False),
+        Column("actor", text_type(255), nullable=False),
+    )
     return SystemTables(
         journal, journal_position, seal, checkpoint, subscription, parking, sequencer, idempotency, member, team_member, directory_state,
-        share, role, setting, rollup, quarantine, key,
+        share, role, setting, rollup, quarantine, key, suppression, person_mark,
     )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 from uuid import NAMESPACE_URL, uuid5
 
 from crm_core import Entity, Field, Session, field
@@ -67,6 +67,8 @@ class Binding(Entity):
         gone_at: since when it is deleted there.
     """
 
+    __erased__: ClassVar[str] = "delete"
+
     bridge: Field[str] = field(length=60)
     stream: Field[str] = field(length=60)
     scope: Field[str] = field(default="", length=60)
@@ -86,6 +88,8 @@ class Binding(Entity):
 class Outbound(Entity):
     """A write on its way to the ERP; one record's go in order, and its parents' before it. ``key`` is the idempotency key."""
 
+    __erased__: ClassVar[str] = "delete"
+
     bridge: Field[str] = field(length=60)
     stream: Field[str] = field(length=60)
     scope: Field[str] = field(default="", length=60)
@@ -101,8 +105,8 @@ class Outbound(Entity):
     next_try: Field[datetime]
     remote_id: Field[str | None] = field(default=None, length=200)
     waits_for: Field[str] = field(default="", length=200)
-    error: Field[dict[str, Any]] = field(factory=dict)
-    reason: Field[str] = field(default="", text=True)
+    error: Field[dict[str, Any]] = field(factory=dict, pii=True)
+    reason: Field[str] = field(default="", text=True, pii=True)
 
 
 class Parked(Entity):
@@ -113,8 +117,8 @@ class Parked(Entity):
     remote_key: Field[str] = field(length=400, unique=True)
     remote: Field[dict[str, Any]] = field(pii=True)
     state: Field[ParkedState] = field(index=True)
-    error: Field[dict[str, Any]] = field(factory=dict)
-    reason: Field[str] = field(default="", text=True)
+    error: Field[dict[str, Any]] = field(factory=dict, pii=True)
+    reason: Field[str] = field(default="", text=True, pii=True)
 
 
 class Cursor(Entity):

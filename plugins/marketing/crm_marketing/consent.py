@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import attrs
 from sqlalchemy import or_
@@ -42,6 +42,8 @@ class Consent(Entity):
     ``text`` is what they were shown, ``evidence`` the proof (form, address, time as the form knew it), ``source`` where it was given.
     ``living`` is the key that no two consents in force share.
     """
+
+    __erased__: ClassVar[str] = "delete"
 
     contact: Field[Ref[Contact] | None] = field(default=None, on_delete="cascade", index=True)
     lead: Field[str | None] = field(default=None, length=36, index=True)
@@ -83,7 +85,8 @@ class SendAnswer:
 
     Attributes:
         contact: the contact's id.
-        reason: a message id: ``marketing.send.allowed``, ``marketing.send.no_consent``, ``marketing.send.withdrawn``, or
+        reason: a message id: ``marketing.send.allowed``, ``marketing.send.no_consent``, ``marketing.send.withdrawn``,
+            ``marketing.send.blocked`` for one whose data is restricted or who has an address that is suppressed, or
             ``marketing.send.unknown`` for one that the actor does not see.
     """
 
@@ -207,9 +210,10 @@ def may_send(session: Session, contacts: Iterable[str | Ref[Contact] | Contact],
         now = session.crm.runtime.clock.now()
         given = {_person(c) for c in consents if c.given_at <= now and (c.withdrawn_at is None or c.withdrawn_at > now)}
         ended = {_person(c) for c in consents if c.withdrawn_at is not None and c.withdrawn_at <= now}
-        yield from (_answer(i, i in seen, i in given, i in ended) for i in ids)
+        blocked = session.blocked(Contact, sorted(seen))
+        yield from (_answer(i, i in seen, i in blocked, i in given, i in ended) for i in ids)
 
 
-def _answer(contact: str, seen: bool, given: bool, ended: bool) -> SendAnswer:
-    reason = "unknown" if not seen else "allowed" if given else "withdrawn" if ended else "no_consent"
-    return SendAnswer(contact, given, f"marketing.send.{reason}")
+def _answer(contact: str, seen: bool, blocked: bool, given: bool, ended: bool) -> SendAnswer:
+    reason = "unknown" if not seen else "blocked" if blocked else "allowed" if given else "withdrawn" if ended else "no_consent"
+    return SendAnswer(contact, reason == "allowed", f"marketing.send.{reason}")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import Enum
 from itertools import islice
-from typing import TypeVar, cast
+from typing import ClassVar, TypeVar, cast
 
 from crm_core import Change, Contact, Entity, Field, Ref, Session, WriteCtx, before_write, check_write, field
 
@@ -35,6 +35,8 @@ class MemberStatus(Enum):
 
 class CampaignMember(Entity):
     """Somebody in a campaign: a contact, or a lead of sales by its id; each once. ``status_at`` and ``key`` are kept by the module."""
+
+    __erased__: ClassVar[str] = "delete"
 
     campaign: Field[Ref[Campaign]] = field(on_delete="cascade", index=True)
     contact: Field[Ref[Contact] | None] = field(default=None, on_delete="cascade", index=True)

@@ -48,6 +48,8 @@ class SegmentMember(Entity):
 
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("segment", "record"),)
 
+    __erased__: ClassVar[str] = "delete"
+
     segment: Field[Ref[Segment]] = field(on_delete="cascade")
     record: Field[str] = field(length=36, index=True)
     entered_at: Field[datetime]

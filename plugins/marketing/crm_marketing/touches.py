@@ -40,6 +40,8 @@ class Touch(Entity):
     __append_only__: ClassVar[bool] = True
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("contact", "at"), ("lead", "at"))
 
+    __erased__: ClassVar[str] = "delete"
+
     contact: Field[Ref[Contact] | None] = field(default=None, on_delete="cascade")
     lead: Field[str | None] = field(default=None, length=36)
     at: Field[datetime]
@@ -49,7 +51,7 @@ class Touch(Entity):
     medium: Field[str | None] = field(default=None, length=255)
     term: Field[str | None] = field(default=None, length=255)
     content: Field[str | None] = field(default=None, length=255)
-    click_id: Field[str | None] = field(default=None, length=500)
+    click_id: Field[str | None] = field(default=None, length=500, pii=True)
     first_of: Field[str | None] = field(default=None, length=36, unique=True, read_only=True)
 
 

@@ -66,17 +66,19 @@ class Lead(Entity):
 
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("status", "id"),)
 
+    __subject__: ClassVar[str] = "converted_contact"
+
     name: Field[str] = field(pii=True, label="Name")
-    company: Field[str | None] = field(default=None)
-    title: Field[str | None] = field(default=None)
+    company: Field[str | None] = field(default=None, pii=True)
+    title: Field[str | None] = field(default=None, pii=True)
     emails: ListField[Email] = field(factory=list, pii=True)
     phones: ListField[Phone] = field(factory=list, pii=True)
     owner: Field[str | None] = field(default=None)
     status: Field[LeadStatus] = field(default=LeadStatus.NEW)
     amount: OptionalMoneyField = field(default=None)
     source: Field[str | None] = field(default=None, length=100)
-    utm: Field[dict[str, str]] = field(factory=dict)
-    external_ref: Field[str | None] = field(default=None, unique=True)
+    utm: Field[dict[str, str]] = field(factory=dict, pii=True)
+    external_ref: Field[str | None] = field(default=None, unique=True, pii=True)
     identity: Field[str | None] = field(default=None, length=320, unique=True, pii=True, read_only=True)
     converted_at: Field[datetime | None] = field(default=None, read_only=True)
     converted_account: Field[Ref[Account] | None] = field(default=None, on_delete="set_null", read_only=True)

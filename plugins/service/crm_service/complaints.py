@@ -76,8 +76,8 @@ class Complaint(Entity):
     severity: Field[Severity]
     owner: Field[str | None] = field(default=None)
     status: Field[ComplaintStatus] = field(default=ComplaintStatus.RECEIVED, index=True)
-    root_cause: Field[str] = field(default="", text=True)
-    resolution: Field[str] = field(default="", text=True)
+    root_cause: Field[str] = field(default="", text=True, pii=True)
+    resolution: Field[str] = field(default="", text=True, pii=True)
     compensation: OptionalMoneyField = field(default=None, min=0)
     acknowledge_by: Field[datetime | None] = field(default=None, read_only=True)
     answer_by: Field[datetime | None] = field(default=None, read_only=True)

@@ -82,6 +82,8 @@ class SurveyResponse(Entity):
     __amendable__: ClassVar[frozenset[str]] = frozenset({"ticket"})
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("survey", "at"), ("contact", "at"), ("account", "at"))
 
+    __subject__: ClassVar[str] = "contact"
+
     survey: Field[Ref[Survey]] = field(read_only=True)
     invitation: Field[Ref[SurveyInvitation]] = field(unique=True, read_only=True)
     contact: Field[Ref[Contact] | None] = field(default=None, on_delete="set_null", read_only=True)

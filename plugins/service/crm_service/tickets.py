@@ -35,7 +35,9 @@ class Ticket(Entity):
     up to then came along with it.
     """
 
-    subject: Field[str]
+    __subject__: ClassVar[str] = "contact"
+
+    subject: Field[str] = field(pii=True)
     description: Field[str] = field(default="", text=True, pii=True)
     account: Field[Ref[Account] | None] = field(default=None)
     contact: Field[Ref[Contact] | None] = field(default=None, on_delete="set_null")
