@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from .automation.engine import taken
 from .events.event import Event, EventCodec
 from .events.wake import notify
+from .messages import wordless
 from .permissions.actor import Actor
 from .session import Session
 from .storage.unit import Lease, Unit
@@ -62,7 +63,9 @@ class Host:
                         self._crm.automation.run_slot(session, slot)
             except Exception as e:
                 if not taken(e):
-                    _log.warning("rule %s failed at %s", slot.rule, slot.at, exc_info=e)
+                    words = self._crm.registry.health.words
+                    told = "" if words else f": {wordless(e)}"
+                    _log.warning("rule %s failed at %s%s", slot.rule, slot.at, told, exc_info=e if words else None)
 
     def seal(self) -> None:
         """Seal the journal's new rows."""

@@ -15,7 +15,7 @@ from .entities.entity import Entity
 from .entities.fields import FieldSpec, Ref
 from .entities.meta import spec
 from .entities.money import Money
-from .entities.validate import plain, problems, structure
+from .entities.validate import MAX_ITEMS, plain, problems, structure
 from .errors import Detail, Invalid
 from .hooks.schema import field_schema
 from .labels import field_words, option_words
@@ -89,6 +89,8 @@ def from_json(crm: CRM, entity: type[Any], data: Mapping[str, Any]) -> Any:
     name = codec.facts.name
     if not isinstance(data, Mapping):
         raise Invalid(details=[Detail(name, "", "wrong_type", redact(data), {"expected": "object"})])
+    if len(data) > MAX_ITEMS:
+        raise Invalid(details=[Detail(name, "", "too_long", "", {"length": len(data), "limit": MAX_ITEMS})])
     wrong = [Detail(name, str(n)[:60], "unknown_field") for n in data if n not in codec.fields or codec.fields[n].system]
     wrong += [Detail(name, n, "required") for n, f in codec.fields.items() if f.required and n not in data]
     given: dict[str, Any] = {}

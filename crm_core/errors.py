@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -72,7 +73,7 @@ class CRMError(Exception):
             "title": self.message(locale, messages),
             "status": self.status,
             "code": self.code,
-            "params": {k: v if isinstance(v, str | int | float | bool | list | dict | None) else str(v) for k, v in self.params.items()},
+            "params": _plain(self.params),
         }
         if self.details:
             body["errors"] = [
@@ -87,6 +88,19 @@ def _text(code: str, params: Mapping[str, Any], locale: str, messages: Messages 
     from .messages import text
 
     return messages.text(code, params, locale) if messages else text(code, params, locale)
+
+
+def _plain(value: Any) -> Any:
+    """Turn parameters into what JSON takes, whatever they are made of."""
+    from .messages import redact
+
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(v) for v in value]
+    if isinstance(value, int) and value.bit_length() > 128:
+        return redact(value)
+    return value if isinstance(value, str | int | bool | None) or (isinstance(value, float) and math.isfinite(value)) else str(value)
 
 
 def _rebuild(cls: type[CRMError], code: str, details: Sequence[Detail], params: Mapping[str, Any]) -> CRMError:

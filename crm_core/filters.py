@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .entities.entity import Entity
 from .entities.meta import logical_table, spec
+from .entities.sealing import MASK
 from .entities.validate import problems, structure
 from .errors import Invalid
 
@@ -27,15 +28,16 @@ def criterion(entity: type[Entity], field: FieldSpec, operator: str, text: str) 
     from .entities.columns import MoneyColumn, columns_of
 
     column, *currency = columns_of(field, logical_table(entity))
+    shown = MASK if field.options.sealed else text[:60]
     if operator == "isnull":
         if text not in ("true", "false"):
-            raise Invalid("bad_filter", filter=field.name, given=text[:60])
+            raise Invalid("bad_filter", filter=field.name, given=shown)
         return column.is_(None) if text == "true" else column.is_not(None)
     if field.kind in ("json", "list"):
-        raise Invalid("bad_filter", filter=field.name, given=text[:60])
+        raise Invalid("bad_filter", filter=field.name, given=shown)
     if operator == "startswith":
         if field.kind not in ("str", "text"):
-            raise Invalid("bad_filter", filter=field.name, given=text[:60])
+            raise Invalid("bad_filter", filter=field.name, given=shown)
         return column.startswith(_value(entity, field, text), autoescape=True)
     if operator == "in":
         parts = text.split(",", MAX_LISTED)
@@ -65,10 +67,11 @@ def _value(entity: type[Entity], field: FieldSpec, text: str) -> Any:
 
     value: Any = text
     name = spec(entity).name
+    shown = MASK if field.options.sealed else text[:60]
     if field.kind == "money":
         currency, colon, amount = text.partition(":")
         if not colon:
-            raise Invalid("bad_filter", filter=field.name, given=text[:60])
+            raise Invalid("bad_filter", filter=field.name, given=shown)
         value = Money(amount, currency)
     elif field.kind == "int":
         value = int(text) if _INTEGER.fullmatch(text) else text
@@ -78,5 +81,5 @@ def _value(entity: type[Entity], field: FieldSpec, text: str) -> Any:
         value = structure(name, field, text)
     wrong = [] if field.kind == "id" else list(problems(name, field, value))
     if wrong:
-        raise Invalid("bad_filter", filter=field.name, given=text[:60], details=wrong)
+        raise Invalid("bad_filter", filter=field.name, given=shown, details=wrong)
     return value

@@ -6,9 +6,11 @@ import difflib
 import enum
 import itertools
 import re
+import traceback
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
+from pathlib import PurePath
 from typing import Any
 
 import attrs
@@ -73,6 +75,14 @@ def redact(value: object) -> str:
     if isinstance(value, str | bytes | bytearray | list | tuple | set | frozenset | dict):
         return f"{type(value).__name__}({len(value)})"
     return _cut(type(value).__name__)
+
+
+def wordless(error: BaseException) -> str:
+    """Name an error by its code, or by where it was raised, without its words, which may hold what is sealed."""
+    code = getattr(error, "code", None)
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{frames[-1].name}, line {frames[-1].lineno} of {PurePath(frames[-1].filename).name}" if frames else "?"
+    return f"{type(error).__name__}: {_cut(code) if isinstance(code, str) else where}"
 
 
 def closest(given: object, known: Iterable[str]) -> str:

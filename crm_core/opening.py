@@ -40,7 +40,7 @@ def opened(
     if on is None and write:
         _refuse_inside_a_plugin(crm)
     begin: Callable[[], AbstractContextManager[Connection]]
-    begin = (lambda: _begun(crm, write)) if on is None else (lambda: _joined(crm, on, write))
+    begin = (lambda: _begun(crm, session, write)) if on is None else (lambda: _joined(crm, on, write))
     unit = Unit(begin, write=write, joined=on is not None, url=crm.bound.url)
     with _quarantines_kept(crm, own=on is None and write), _reads_kept(crm, unit), unit:
         unit.refusal = "safe_mode" if crm.safe_mode else unit.refusal
@@ -93,12 +93,15 @@ def _joined(crm: CRM, on: Any, write: bool) -> Iterator[Connection]:
 
 
 @contextmanager
-def _begun(crm: CRM, write: bool) -> Iterator[Connection]:
+def _begun(crm: CRM, session: Session, write: bool) -> Iterator[Connection]:
     # On SQLite a session that begins with a read may keep another connection from committing, and an only connection has one transaction.
     beside = crm.bound.kind == "sqlite" and not crm.bound.shared
     if beside:
         crm.migrations.refuse_newer()
         crm.quarantine.look()
+        if not write:
+            # What a reading session sees stands still from its first statement on: who reports to whom must be up to date by then.
+            crm.members(session)
     with crm.bound.begin(write) as connection:
         if not beside:
             crm.migrations.refuse_newer(connection)

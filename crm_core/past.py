@@ -12,6 +12,7 @@ from .entities.customer import ExchangeRate
 from .entities.entity import Entity
 from .entities.fields import Ref
 from .entities.meta import logical_table, spec
+from .entities.sealing import ERASED
 from .entities.validate import structure
 from .errors import Invalid
 from .events.journal import VERBS, Entry, since
@@ -215,5 +216,5 @@ class _Moment:
 def _undo(codec: Codec, record: Any, olds: Mapping[str, Any]) -> None:
     for name, old in olds.items():
         field = codec.fields.get(name)
-        if field is not None:  # else its plugin is not here any more
+        if field is not None and old != ERASED:  # else its plugin is not here any more, or the value is gone for good
             codec.set(record, name, [] if old is None and field.kind == "list" else structure(codec.facts.name, field, old))

@@ -10,6 +10,7 @@ from .entities.entity import Entity
 from .entities.meta import logical_table, spec
 from .errors import Invalid, NotFound, Refused
 from .filters import OPERATORS, criterion
+from .messages import redact
 from .paging import MAX_PAGE, Order, Page, beyond, cursor
 from .storage.kept import Asked
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 E = TypeVar("E", bound=Entity)
+MOST_ORDERS = 64
 RESERVED = frozenset({"after", "limit", "size", "expand", "fields"})
 
 
@@ -67,15 +69,17 @@ class Query(Asked, Generic[E]):
             if key == "sort":
                 query = query._sorted(text, {*allow} & readable)
                 continue
-            name, _, operator = key.partition("__")
+            name, mark, operator = key.partition("__")
             field = self._field(name) if name in allow and name in readable else None
-            if field is None or (operator or "eq") not in OPERATORS:
+            if field is None or (operator or ("" if mark else "eq")) not in OPERATORS:
                 raise Invalid("unknown_filter", filter=key[:60], allowed=sorted({*allow} & readable))
             query = query.where(criterion(self.entity, field, operator or "eq", text))
         return query
 
     def order_by(self, *keys: Any) -> Self:
-        """Sort by columns (``Opportunity.created_at.desc()``). NULL sorts last; ties are broken by id."""
+        """Sort by at most 64 columns (``Opportunity.created_at.desc()``). NULL sorts last; ties are broken by id."""
+        if len(keys) > MOST_ORDERS:
+            raise Invalid("too_long", field="sort", length=len(keys), limit=MOST_ORDERS)
         check_expressions(keys)
         orders, free = list(self._orders), list(self._free_orders)
         for key in keys:
@@ -84,7 +88,7 @@ class Query(Asked, Generic[E]):
                 free.append(key)
             else:
                 orders.append(order)
-        return self._with(_orders=tuple(orders), _free_orders=tuple(free))
+        return self._ordered(tuple(orders), tuple(free))
 
     def preload(self, *refs: Any) -> Self:
         """Read the records that these references point at in one statement each; ``session.related`` and ``expand`` then have them."""
@@ -150,8 +154,8 @@ class Query(Asked, Generic[E]):
         Raises:
             Invalid: the cursor is not one of this query's; the size is out of range.
         """
-        if not isinstance(size, int) or not 1 <= size <= MAX_PAGE:
-            raise Invalid("bad_page_size", size=str(size)[:20], limit=MAX_PAGE)
+        if type(size) is not int or not 1 <= size <= MAX_PAGE:
+            raise Invalid("bad_page_size", size=redact(size), limit=MAX_PAGE)
         if self._free_orders:
             raise Refused("page_needs_fields", order=str(self._free_orders[0])[:80])
         keys = self._keys()
@@ -245,4 +249,9 @@ class Query(Asked, Generic[E]):
             if field is None or not (name in allowed or field.system) or field.kind in ("money", "json", "list") or field.options.sealed:
                 raise Invalid("unknown_sort", sort=part[:60], allowed=sorted(allowed))
             keys.append(Order(self._column(field), field, part.startswith("-")))
-        return self._with(_orders=(*self._orders, *keys))
+        return self._ordered((*self._orders, *keys), self._free_orders)
+
+    def _ordered(self, orders: tuple[Order, ...], free: tuple[Any, ...]) -> Self:
+        if len(orders) + len(free) > MOST_ORDERS:
+            raise Invalid("too_long", field="sort", length=len(orders) + len(free), limit=MOST_ORDERS)
+        return self._with(_orders=orders, _free_orders=free)

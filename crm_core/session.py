@@ -220,7 +220,7 @@ class Session(TenantSession):
         check_entity(entity)
         with self._unit.atomic():
             found = self.reader.locked(entity, [_id(id)]).get(_id(id))
-        if found is None or not self.permitted("read", found):
+        if not self.pipeline.sees(entity, found) or found is None:
             raise NotFound(entity=spec(entity).name)
         return self.reader.revealed(found)
 

@@ -15,6 +15,7 @@ from .entities.activity import Interaction, Note
 from .entities.meta import spec
 from .entities.validate import is_id
 from .errors import Invalid, NotReadable
+from .messages import redact
 from .paging import MAX_PAGE
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ _Key = tuple[datetime, str]
 
 def timeline(session: Session, record: str, size: int, after: str | None, at: datetime | None) -> Timeline:
     """Return a page of what is linked to the record of this id; see :meth:`Session.timeline`."""
-    if not isinstance(size, int) or not 1 <= size <= MAX_PAGE:
-        raise Invalid("bad_page_size", size=str(size)[:20], limit=MAX_PAGE)
+    if type(size) is not int or not 1 <= size <= MAX_PAGE:
+        raise Invalid("bad_page_size", size=redact(size), limit=MAX_PAGE)
     beyond = None if after is None else _read(after)
     pages = [p for entity, column in _sources() if (p := _page(session, entity, column, record, size, beyond, at)) is not None]
     found = sorted((e for items, _ in pages for e in items), key=_key, reverse=True)

@@ -22,6 +22,7 @@ from .entities.validate import structure
 from .errors import CRMError, Denied, Invalid, NotFound, NotReadable
 from .events.journal import history, reconstruct
 from .hooks.dispatch import run
+from .messages import wordless
 from .storage.failures import retryable
 from .timeline import Timeline, timeline
 
@@ -146,7 +147,8 @@ def _run(session: Session, panel: Panel, record: Entity) -> PanelView | None:
     except Exception as e:
         if retryable(e):
             raise
-        _log.warning("the panel %s failed", panel.name, exc_info=e)
+        words = session.crm.registry.health.words
+        _log.warning("the panel %s failed%s", panel.name, "" if words else f": {wordless(e)}", exc_info=e if words else None)
         return PanelView(panel.name, panel.plugin, label, None, _said(session, panel, e))
 
 

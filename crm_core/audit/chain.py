@@ -7,11 +7,11 @@ writer waits for it, and the chain of a journal is the same whoever seals it, an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from sqlalchemy import Connection, and_, func, insert, select, tuple_
+from sqlalchemy import Connection, Table, and_, func, insert, select
 
 from ..events.sequencer import PASS as SEQUENCED
 from ..events.sequencer import sequence, unsequenced
@@ -59,14 +59,26 @@ def frontier(connection: Connection, tables: Tables) -> int:
     return newest(connection, tables.system.seal.c.position)
 
 
-def heads(connection: Connection, tables: Tables, tenants: Iterable[str] | None = None) -> dict[str, Head]:
-    """Return the ends of the chains, by tenant: those of *tenants*, or all."""
+def tenants(connection: Connection, *tables: Table) -> Iterator[str]:
+    """Walk the tenants of some tables along their keys, which begin with the tenant, not along all entries."""
+    last: str | None = ""
+    while last is not None:
+        nexts = [connection.execute(select(func.min(t.c.tenant)).where(t.c.tenant > last)).scalar() for t in tables]
+        last = min((n for n in nexts if n is not None), default=None)
+        if last is not None:
+            yield last
+
+
+def heads(connection: Connection, tables: Tables, names: Iterable[str]) -> dict[str, Head]:
+    """Return the ends of some tenants' chains, by tenant."""
     seal = tables.system.seal
-    last = select(seal.c.tenant, func.max(seal.c.number)).group_by(seal.c.tenant)
-    if tenants is not None:
-        last = last.where(seal.c.tenant.in_(sorted(tenants)))
-    found = connection.execute(select(seal.c.tenant, seal.c.number, seal.c.hash).where(tuple_(seal.c.tenant, seal.c.number).in_(last)))
-    return {row.tenant: Head(*row) for row in found}
+    found: dict[str, Head] = {}
+    for name in names:
+        last = select(seal.c.number, seal.c.hash).where(seal.c.tenant == name).order_by(seal.c.number.desc()).limit(1)
+        row = connection.execute(last).first()
+        if row is not None:
+            found[name] = Head(name, row.number, row.hash)
+    return found
 
 
 def seal_pass(bound: Bound, tables: Tables) -> tuple[int, list[Head]]:
@@ -90,7 +102,9 @@ def seal_pass(bound: Bound, tables: Tables) -> tuple[int, list[Head]]:
 
 
 def sequence_all(bound: Bound, tables: Tables) -> None:
-    """Give positions to all committed rows."""
+    """Give positions to all committed rows; on SQLite they have them."""
+    if bound.kind == "sqlite":
+        return
     with bound.begin(write=False, unlimited=True) as connection:
         given = SEQUENCED if unsequenced(connection, tables) else 0
     while given == SEQUENCED:

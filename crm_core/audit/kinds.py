@@ -24,6 +24,7 @@ KINDS: Mapping[str, str] = {
     "core.settings_changed.v1": "entity core; plugin; changes: the new values; before: the old ones",
     "core.shared.v1": "entity and record shared; grantee, actions",
     "core.suppressed.v1": "entity core; addresses: how many; reason",
+    "core.tenant_dropped.v1": "entity core; rows: how many went, by table",
     "core.unlinked.v1": "as core.linked.v1",
     "core.unmarked.v1": "entity and record; mark",
     "core.unshared.v1": "entity and record; grantee, actions: what was shared",

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from .chain import PASS, Head, heads, seal_pass, sequence_all
+from .chain import PASS, Head, heads, seal_pass, sequence_all, tenants
 from .checkpoints import Audit, Checkpoint
 from .start import note_plugins
 from .verify import Verdict, verify
@@ -34,7 +34,7 @@ class Trail:
     def __init__(self, crm: CRM, audit: Audit) -> None:
         self._crm = crm
         self._bound, self._tables, self._clock = crm.bound, crm.tables, crm.runtime.clock
-        self.audit = audit
+        self.options = audit
         self._noted = False
         self._ends: dict[str, Head] | None = None
         self._lasts: dict[str, tuple[int, datetime | None]] = {}
@@ -68,17 +68,16 @@ class Trail:
         Raises:
             Invalid: ``audit_sink_unreadable``.
         """
-        return verify(self._bound, self._tables, self.audit.keys, tenant=tenant, against=against)
+        return verify(self._bound, self._tables, self.options.keys, tenant=tenant, against=against)
 
     def heads(self) -> dict[str, Head]:
         """Return the end of each tenant's chain: what a backup notes to be compared with later."""
         with self._bound.begin(write=False, unlimited=True) as connection:
-            return heads(connection, self._tables)
+            return heads(connection, self._tables, tenants(connection, self._tables.system.seal))
 
     def _note_plugins(self) -> None:
         versions = {plugin.name: plugin.version for plugin in self._crm.registry.plugins}
-        tenants = sorted(self.heads())
-        note_plugins(self._bound, self._tables, self._crm.writer, self._crm.runtime, versions, tenants)
+        note_plugins(self._bound, self._tables, self._crm.writer, self._crm.runtime, versions, sorted(self.heads()))
         self._noted = True
 
     # -- checkpoints --------------------------------------------------------------------------------------------------------------
@@ -86,13 +85,12 @@ class Trail:
     def _waiting(self) -> dict[str, Head]:
         """Return the ends of the chains that have no checkpoint yet; those of earlier processes are looked for once."""
         if self._ends is None:
-            with self._bound.begin(write=False, unlimited=True) as connection:
-                self._ends = heads(connection, self._tables)
+            self._ends = self.heads()
         return self._ends
 
     @property
     def _is_kept_outside(self) -> bool:
-        return self.audit.signer is not None or self.audit.sink is not None
+        return self.options.signer is not None or self.options.sink is not None
 
     def _send(self, *, due: bool = True) -> None:
         if not self._is_kept_outside:
@@ -107,23 +105,23 @@ class Trail:
                 del self._waiting()[end.tenant]
 
     def _is_due(self, rows: int, last: datetime | None) -> bool:
-        return rows >= self.audit.every or last is None or self._clock.now() - last >= self.audit.within
+        return rows >= self.options.every or last is None or self._clock.now() - last >= self.options.within
 
     def _last(self, tenant: str) -> tuple[int, datetime | None]:
         table = self._tables.system.checkpoint
-        last = select(func.max(table.c.number)).where(table.c.tenant == tenant).scalar_subquery()
+        last = select(table.c.number, table.c.at).where(table.c.tenant == tenant).order_by(table.c.number.desc()).limit(1)
         with self._bound.begin(write=False, unlimited=True) as connection:
-            row = connection.execute(select(table.c.number, table.c.at).where(table.c.tenant == tenant, table.c.number == last)).first()
+            row = connection.execute(last).first()
         return (0, None) if row is None else (row.number, row.at)
 
     def _write(self, end: Head) -> bool:
         """Write a checkpoint, outside first: what the sink has, the database can seal again to the same hash."""
         made = Checkpoint(end.tenant, end.number, end.hash, self._clock.now())
         try:
-            if self.audit.signer is not None:
-                made = made.signed(self.audit.signer)
-            if self.audit.sink is not None:
-                self.audit.sink.add(made)
+            if self.options.signer is not None:
+                made = made.signed(self.options.signer)
+            if self.options.sink is not None:
+                self.options.sink.add(made)
         except Exception as e:  # a sink that is away keeps no event from its subscriber
             _log.error("a checkpoint of tenant %s could not be signed and sent; the next pass tries again", end.tenant, exc_info=e)
             return False

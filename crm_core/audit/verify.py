@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, func, or_, select, tuple_
 from ..permissions.prepared import driver_rows
 from ..storage.writer import chunks
 from .canonical import Row, columns, personal_digest, row_digest, row_of, seal_hash
-from .chain import START, frontier, unsealed
+from .chain import START, frontier, tenants, unsealed
 from .checkpoints import Checkpoint, read_lines
 from .kinds import ERASED
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..storage.tables import Tables
 
 BATCH = 1_000
+BEFORE_ALL = -(2**63)  # a tenant's history that was restored stands before the first row
 
 Fault = Literal[
     "changed",
@@ -89,7 +90,7 @@ def verify(
     """Verify all chains, or one; see :meth:`Trail.verify`."""
     with bound.begin(write=False, unlimited=True) as connection:
         end = frontier(connection, tables)
-        chains = [*_tenants(connection, tables)] if tenant is None else [tenant]
+        chains = [*tenants(connection, tables.system.seal, tables.system.checkpoint)] if tenant is None else [tenant]
     reading = _Reading(bound, tables, keys)
     found: list[Finding] = []
     sealed: dict[str, int] = {}
@@ -106,21 +107,6 @@ def verify(
     return Verdict(sealed, waiting, signed, found)
 
 
-def _tenants(connection: Connection, tables: Tables) -> Iterator[str]:
-    """Walk the tenants along the index, not all of its entries; those whose seals are gone have their checkpoints."""
-    last = ""
-    while True:
-        nexts = [
-            connection.execute(select(func.min(t.c.tenant)).where(t.c.tenant > last)).scalar()
-            for t in (tables.system.seal, tables.system.checkpoint)
-        ]
-        found = [n for n in nexts if n is not None]
-        if not found:
-            return
-        last = min(found)
-        yield last
-
-
 class _Reading:
     """The reads of one verification, each batch a short transaction of its own."""
 
@@ -133,7 +119,7 @@ class _Reading:
 
     def chain(self, tenant: str) -> tuple[int, Finding | None]:
         """Follow a chain; return how many of its rows fit, and what is wrong with the next one."""
-        previous, number, position = START, 0, 0
+        previous, number, position = START, 0, BEFORE_ALL
         while True:
             with self._bound.begin(write=False, unlimited=True) as connection:
                 links = self._links(connection, tenant, number)

@@ -17,4 +17,5 @@ def like(crm: CRM, bind: str | Engine, *, schema: str | None = None) -> CRM:
     url = bind if isinstance(bind, str) else str(bind.url)
     own = None if url.startswith("sqlite") else crm.tables.schema
     plugins = [plugin for plugin in crm.registry.plugins if plugin is not CORE]
-    return CRM(bind, plugins=plugins, prefix=crm.tables.prefix, schema=schema or own, runtime=crm.runtime)
+    keys = None if crm.tables.sealer is None else crm.tables.sealer.vault.provider
+    return CRM(bind, plugins=plugins, prefix=crm.tables.prefix, schema=schema or own, runtime=crm.runtime, keys=keys)

@@ -11,7 +11,7 @@ import attrs
 from sqlalchemy import Connection, func, select
 
 from ..crm import CRM
-from ..errors import BackupRefused
+from ..errors import BackupRefused, NotFound
 from ..permissions.actor import Actor
 from ..privacy.certificate import Certificate
 from ..privacy.erasing import certificates, reapply
@@ -53,6 +53,7 @@ def restore(
     Raises:
         BackupRefused: as :func:`verify`; ``backup_not_empty``, ``backup_other_tenant``, ``backup_schema`` (the database's schema is
             another than the backup's), ``backup_unknown_table``, ``backup_differs`` (the rows read back are not those of the backup).
+        NotFound: ``tenant_unknown``: the backup has no rows of it.
         SchemaBehind: the database's schema is not that of this code.
         Unavailable: the database cannot serve.
     """
@@ -124,7 +125,12 @@ def bring(crm: CRM, connection: Connection, source: Source, *, force: bool = Fal
     _make_room(crm, connection, layout, source, force)
     extent = Extent() if tenant is None else _before_the_beginning(crm, connection, source)
     epoch = _epoch(crm, connection)
-    brought = load(connection, layout, source.open, shift=extent.shift)
+    try:
+        brought = load(connection, layout, source.open, shift=extent.shift)
+    except (ValueError, TypeError, LookupError) as e:
+        raise BackupRefused("backup_damaged", where="rows") from e
+    if tenant is not None and not total(brought):
+        raise NotFound("tenant_unknown", tenant=tenant[:63])
     give_positions(connection, layout, extent)
     found = Tally()
     for rows in found.through(read(connection, layout, extent)):

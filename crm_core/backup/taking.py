@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from .. import __version__
+from ..audit.chain import heads
 from ..crm import CRM
-from ..errors import BackupRefused
+from ..errors import BackupRefused, NotFound
 from ..events.journal import last_position
 from ..permissions.actor import Actor
 from ..storage.backup.archive import Archive, Manifest, whole, write
@@ -44,6 +45,7 @@ def backup(
     Raises:
         BackupRefused: ``backup_key_needed`` (neither *key* nor *plain*), ``backup_exists``, ``backup_plugins_missing``: the database
             has tables of plugins that this CRM has not.
+        NotFound: ``tenant_unknown``: it has no rows.
         SchemaBehind: the database's schema is not that of this code.
         Unavailable: ``backup_no_room``, or the database cannot serve.
     """
@@ -51,10 +53,17 @@ def backup(
         raise BackupRefused("backup_key_needed")
     layout = Layout.of(crm.tables)
     bound = crm.bound.synchronous()
+    if tenant is not None:
+        with bound.begin(write=False) as connection:
+            known = tenant in _tenants(crm, connection)
+        if known:
+            crm.audit.seal()  # a tenant's rows may come back before others, where none is sealed any more
     with whole(path, force=force) as file:
         with bound.snapshot() as connection:
             head = describe(crm, connection, tenant)
             manifest = write(file, head, read(connection, layout, Extent(tenant)), None if plain else key)
+        if tenant is not None and not manifest.rows:
+            raise NotFound("tenant_unknown", tenant=tenant[:63])
         told = {"position": manifest.position, "rows": manifest.rows, "encrypted": not plain, "file": os.path.basename(path)}
         with bound.begin() as connection:
             note(crm, connection, manifest.tenants, "backup", "core.backed_up.v1", told)
@@ -81,6 +90,7 @@ def describe(crm: CRM, connection: Connection, tenant: str | None) -> Manifest:
     unknown = sorted(schema.keys() - {plugin.name for plugin in crm.registry.plugins})
     if unknown:
         raise BackupRefused("backup_plugins_missing", plugins=unknown)
+    tenants = sorted(_tenants(crm, connection)) if tenant is None else [tenant]
     return Manifest(
         version=__version__,
         database=crm.bound.kind,
@@ -89,7 +99,8 @@ def describe(crm: CRM, connection: Connection, tenant: str | None) -> Manifest:
         schema=schema,
         plugins={plugin.name: plugin.version for plugin in crm.registry.plugins},
         position=_end(crm, connection),
-        tenants=tuple(sorted(_tenants(crm, connection)) if tenant is None else [tenant]),
+        tenants=tuple(tenants),
+        heads={name: head.hash for name, head in heads(connection, crm.tables, tenants).items()},
     )
 
 

@@ -19,7 +19,7 @@ from .fields import FieldSpec, Ref
 from .formats import FORMATS
 from .money import WIDE, Money
 from .sealing import OPENED, Unseal
-from .validate import MAX_INTEGER, decimal_problem, digits, encodable, is_id, is_sound
+from .validate import MAX_INTEGER, decimal_problem, digits, encodable, is_id, is_sound, one_line
 
 _TO_SQLITE = {
     "decimal": "scaled({v}, {s})",
@@ -72,7 +72,7 @@ _COPY = {"json": "deepcopy({v})", "list": "list({v})"}
 # True only of what validate.problems has nothing against; it is asked about all the rest.
 _TEXT = 'type({v}) is str and len({v}) <= {longest} and "\\0" not in {v} and ({v}.isascii() or encodable({v}))'
 _SOUND = {
-    "str": _TEXT,
+    "str": "type({v}) is str and len({v}) <= {longest} and ({v}.isprintable() or one_line({v}))",
     "text": _TEXT,
     "int": "type({v}) is int and -{largest} <= {v} <= {largest}",
     "decimal": "type({v}) is Decimal and decimal_problem({v}, {s}) is None",
@@ -128,8 +128,8 @@ class Generator:
             "UTC": UTC, "WIDE": WIDE, "Decimal": Decimal, "Money": Money, "Ref": Ref, "date": date, "datetime": datetime,
             "dumps": json.dumps, "loads": json.loads, "instant": instant, "scaled": scaled, "items": items,
             "deepcopy": deepcopy, "digits": digits, "encodable": encodable,
-            "decimal_problem": decimal_problem, "is_id": is_id, "is_sound": is_sound, "entity": entity, "new": object.__new__,
-            "unseal": unseal,
+            "decimal_problem": decimal_problem, "is_id": is_id, "is_sound": is_sound, "one_line": one_line,
+            "entity": entity, "new": object.__new__, "unseal": unseal,
         }  # fmt: skip
         for i, (_, field) in enumerate(self._fields):
             self._space |= {f"f{i}": field, f"t{i}": field.target or field.type, f"lo{i}": field.options.min, f"hi{i}": field.options.max}

@@ -230,15 +230,16 @@ def extension_fields(extension: type[Any]) -> Mapping[str, FieldSpec]:
 def logical_table(entity: type[Any]) -> EntityTable:
     """Return the table that stands for the entity in statements: no prefix, no schema, no database."""
     found: EntityTable | None = entity.__dict__.get("__crm_table__")
-    if found is None:
-        from .columns import logical
+    if found is not None:
+        return found
+    from .columns import logical
 
-        # Of two threads at their first look, both must see the same table: lenses know it by its identity.
-        with _building:
-            found = entity.__dict__.get("__crm_table__")
-            if found is None:
-                found = logical(entity, spec(entity))
-                type.__setattr__(entity, "__crm_table__", found)
+    # Of two threads at their first look, both must see the same table: lenses know it by its identity.
+    with _building:
+        found = entity.__dict__.get("__crm_table__")
+        if found is None:
+            found = logical(entity, spec(entity))
+            type.__setattr__(entity, "__crm_table__", found)
     return found
 
 

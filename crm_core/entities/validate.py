@@ -42,7 +42,7 @@ def _text(field: FieldSpec, value: Any) -> Iterator[Problem]:
     limit = field.length or 255
     if len(value) > limit:
         yield "too_long", {"length": len(value), "limit": limit}
-    elif "\x00" in value or not (value.isascii() or encodable(value)):
+    elif not (one_line(value) if field.kind == "str" else "\x00" not in value and encodable(value)):
         yield "control_character", {}
     elif field.options.format:
         yield from wrong_format(field.options.format, value)
@@ -55,6 +55,20 @@ def encodable(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+# All that ends a line somewhere, or commands a terminal; the tab is a space to most.
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def one_line(value: str) -> bool:
+    """Say whether a text can stand in a line: the subject of a mail, the line of a log, a title."""
+    return value.isprintable() or not (_CONTROL.search(value) or not encodable(value))
+
+
+def in_one_line(value: str) -> str:
+    """Return a text with a space for each break of a line and other control character, as cells of files have them."""
+    return value if value.isprintable() else _CONTROL.sub(" ", value)
 
 
 def _bounds(field: FieldSpec, value: Any) -> Iterator[Problem]:
@@ -194,7 +208,7 @@ def _parts(item: Any) -> Problem | None:
             return "wrong_type", {"expected": "str", "given": type(value).__name__}
         if isinstance(value, str) and len(value) > MAX_PART:
             return "too_long", {"length": len(value), "limit": MAX_PART}
-        if isinstance(value, str) and ("\x00" in value or not encodable(value)):
+        if isinstance(value, str) and not one_line(value):
             return "control_character", {}
     return None
 
@@ -222,7 +236,12 @@ def problems(entity: str, field: FieldSpec, value: Any, row: int | None = None) 
             yield Detail(entity, field.name, "required", "", {}, row)
         return
     for code, params in _CHECKS[field.kind](field, value):
-        yield Detail(entity, field.name, code, redact(value), params, row)
+        yield Detail(entity, field.name, code, _shown(field, value), params, row)
+
+
+def _shown(field: FieldSpec, value: Any) -> str:
+    """Write a value for an error; of a sealed one not even a number or date, which would show as they are."""
+    return type(value).__name__ if field.options.sealed else redact(value)
 
 
 def is_sound(field: FieldSpec, value: Any) -> bool:
@@ -257,7 +276,7 @@ def structure(entity: str, field: FieldSpec, value: Any) -> Any:
             case "list" if isinstance(value, list | tuple):
                 return [field.type(**v) if isinstance(v, dict) else v for v in value]
     except CRMError as e:
-        raise Invalid(details=[Detail(entity, field.name, e.code, redact(value), e.params)]) from e
+        raise Invalid(details=[Detail(entity, field.name, e.code, _shown(field, value), e.params)]) from e
     except (ValueError, TypeError, InvalidOperation):
         return value
     return value

@@ -238,7 +238,7 @@ def _line(value: object, field: str, longest: int, also: str = "") -> str:
     if len(value) > longest:
         raise Invalid("too_long", field=field, value=redact(value), limit=longest)
     clean = unicodedata.normalize("NFC", value.strip())
-    if any(unicodedata.category(c) in ("Cc", "Cs") and c not in also for c in clean):
+    if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") and c not in also for c in clean):
         raise Invalid("control_character", field=field, value=redact(value))
     return clean
 

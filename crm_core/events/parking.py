@@ -7,17 +7,16 @@ changes a line holds the subscription's claim.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from pathlib import PurePath
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import attrs
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from ..errors import CRMError, LoopDetected, NotFound
+from ..errors import LoopDetected, NotFound
+from ..messages import wordless
 from .journal import Entry
 from .subscription import fence
 
@@ -66,16 +65,11 @@ class ParkedLine:
 
 
 def describe(error: BaseException, *, words: bool = True) -> str:
-    """Write an error as the table keeps it; without its *words*, which may hold what is sealed, by its code and where it was raised."""
+    """Write an error as the table keeps it; without its *words*, by :func:`wordless`."""
     if not words:
-        return f"{type(error).__name__}: {error.code if isinstance(error, CRMError) else _where(error)}"[:ERROR_LENGTH]
+        return wordless(error)[:ERROR_LENGTH]
     text = "\n".join(error.params["chain"]) if isinstance(error, LoopDetected) else str(error)
     return f"{type(error).__name__}: {text}"[:ERROR_LENGTH].replace("\x00", "\N{REPLACEMENT CHARACTER}")
-
-
-def _where(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{frames[-1].name}, line {frames[-1].lineno} of {PurePath(frames[-1].filename).name}" if frames else "?"
 
 
 class Parking:
@@ -122,9 +116,13 @@ class Parking:
         told = describe(error, words=self._words)
         self._connection.execute(insert(self._table), [self._row(entry.record, entry.position, attempts, next_try, told, state)])
 
-    def set_aside(self, entry: Entry) -> None:
-        """Begin a line with an event that is not tried, since its plugin rests in its tenant."""
+    def set_aside(self, entry: Entry, parked: set[str]) -> None:
+        """Park an event that is not tried, since its plugin rests in its tenant; *parked* are the records that have a line."""
+        if entry.record in parked:
+            self.follow([entry])
+            return
         self._connection.execute(insert(self._table), [self._row(entry.record, entry.position, 0, None, None, "resting")])
+        parked.add(entry.record)
 
     def rest(self, record: str) -> None:
         """Let the head of a line rest, with the tries that it had."""

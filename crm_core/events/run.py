@@ -18,9 +18,10 @@ from ..errors import LoopDetected
 from ..hooks.nesting import handle
 from ..hooks.stops import is_the_hosts
 from ..hooks.surroundings import Surroundings
+from ..messages import wordless
 from .event import Event
 from .journal import Entry, at_positions, last_position, read
-from .parking import Parking, Retry, describe, due
+from .parking import Parking, Retry, due
 from .sequencer import PASS, sequence, unsequenced
 from .subscription import Claim, Fenced, Subscriber, advance, claim, database_now, lease, register
 
@@ -214,7 +215,7 @@ class Run:
         free = [e for e in group if e.record not in parked]
         if self._host.health.rests(s.plugin, group[0].tenant):
             for entry in free:
-                self._set_aside(parking, entry, parked)
+                parking.set_aside(entry, parked)
             return 0
         if len(free) > 1 and self._try(connection, s, free, attempt) is None:
             return len(free)
@@ -234,13 +235,6 @@ class Run:
         if not health.any_rests:
             return False
         return health.rests(s.plugin) or (0 < len(left) < size and all(health.rests(s.plugin, e.tenant) for e in left))
-
-    def _set_aside(self, parking: Parking, entry: Entry, parked: set[str]) -> None:
-        if entry.record in parked:
-            parking.follow([entry])
-        else:
-            parking.set_aside(entry)
-            parked.add(entry.record)
 
     def _line(self, connection: Connection, s: Subscriber, record: str, size: int, attempt: _Attempt) -> int | None:
         held = claim(connection, self._tables, s.name)
@@ -300,7 +294,7 @@ class Run:
                 with self._begin() as connection:
                     parking = Parking(connection, self._tables, s.name)
                     if rests or entry.record in parked:
-                        self._set_aside(parking, entry, parked)
+                        parking.set_aside(entry, parked)
                     elif error is None:
                         done += 1
                     elif self._failed(parking, s, entry, error):
@@ -391,7 +385,7 @@ class Run:
             self._host.health.failed(s, error, type(error).__name__, entry.tenant)
         attempts = (tries or 0) + 1
         sealing = self._tables.sealer is not None
-        told = f": {describe(error, words=False)}" if sealing else ""
+        told = f": {wordless(error)}" if sealing else ""
         what = (s.name, entry.kind, entry.entity, entry.record, attempts, told)
         _log.warning("%s: %s of %s %s failed, try %d%s", *what, exc_info=None if sealing else error)
         last = attempts >= self._retry.tries or isinstance(error, LoopDetected)

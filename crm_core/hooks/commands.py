@@ -167,6 +167,8 @@ def partly_wrong(name: str, fields: Mapping[str, CommandField], data: Any, later
 def _read_all(name: str, fields: Mapping[str, CommandField], data: Any) -> tuple[dict[str, Any], list[Detail]]:
     if not isinstance(data, Mapping):
         return {}, [_detail(name, "", "wrong_type", data, expected="object", given=type(data).__name__)]
+    if len(data) > MAX_ITEMS:
+        return {}, [Detail(name, "", "too_long", params={"length": len(data), "limit": MAX_ITEMS})]
     details = [
         Detail(name, key[:80], "unknown_field", params={"suggestion": closest(key, fields)}) for key in map(str, data) if key not in fields
     ]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 from ..errors import CRMError
+from ..messages import wordless
 from ..runtime import Clock
 
 if TYPE_CHECKING:
@@ -85,11 +86,13 @@ class Health:
     Attributes:
         lock: held while anything here changes.
         unkept: quarantines that the database does not know of yet.
+        words: whether the log may have what an error says; not where the CRM has sealed values.
     """
 
     def __init__(self, versions: Mapping[str, str], clock: Clock, after: int | None, changed: Callable[[], None]) -> None:
         self.lock = threading.Lock()
         self.unkept: tuple[Rest, ...] = ()
+        self.words = True
         self._versions = versions
         self._clock = clock
         self._after = after
@@ -136,8 +139,8 @@ class Health:
         self._resting[rest.plugin, tenant] = rest
         self.unkept = (*self.unkept, rest)
         where = f"in tenant {tenant!r}" if tenant else "in all tenants"
-        message = "%s is quarantined %s: %s failed %d times in a row"
-        _log.error(message, rest.plugin, where, rest.function, rest.failures, exc_info=error)
+        told = (rest.plugin, where, rest.function, rest.failures, "" if self.words else f": {wordless(error)}")
+        _log.error("%s is quarantined %s: %s failed %d times in a row%s", *told, exc_info=error if self.words else None)
 
     def succeeded(self, part: Resting, tenant: str) -> None:
         """Forget the failures in a tenant of a function that works there again."""

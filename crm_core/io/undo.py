@@ -11,6 +11,7 @@ import attrs
 
 from ..entities.imports import ImportRun
 from ..entities.meta import spec
+from ..entities.sealing import ERASED
 from ..errors import Conflict, CRMError, Invalid
 from ..events.journal import Entry, histories, of_request
 from ..storage.failures import retryable
@@ -178,7 +179,9 @@ class _Work:
         settable = {n for n, f in fields.items() if not f.system and (self._actor.is_system or not f.options.read_only)}
 
         def restore(part: Sequence[_Trace]) -> None:
-            session.pipeline.update(entity, [(t.record, {n: v for n, v in t.before.items() if n in settable}) for t in part])
+            # What was erased meanwhile is gone, and its marker is no value.
+            known = [(t.record, {n: v for n, v in t.before.items() if n in settable and v != ERASED}) for t in part]
+            session.pipeline.update(entity, known)
             self._found.restored += len(part)
 
         self._each(session, spec(entity).name, traces, restore, lambda trace: trace.record)

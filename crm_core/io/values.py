@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from ..entities.fields import FieldSpec
 from ..entities.money import Money, read_decimal
-from ..entities.validate import structure
+from ..entities.validate import in_one_line, structure
 from ..errors import Invalid
 from ..messages import closest, redact
 from .mapping import Source, Written
@@ -70,6 +70,8 @@ def _from_text(field: FieldSpec, source: Source, written: Written) -> Read:
             return lambda text: _member(field.type, text)
         case "json":
             return _json
+        case "str":
+            return in_one_line
         case _:
             return str
 

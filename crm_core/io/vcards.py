@@ -12,6 +12,7 @@ import attrs
 from ..errors import CRMError, Invalid
 
 LONGEST = 1 << 20
+MOST_PROPERTIES = 10_000
 COLUMNS = (
     "name",
     "first_name",
@@ -83,18 +84,20 @@ def card_records(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, dict[s
                 yield start, _card(found)
         elif depth == 1:  # a card within a card is somebody else's
             found.append(prop)
+            if len(found) > MOST_PROPERTIES:
+                raise Invalid("import_too_long", first=start, last=last, limit=LONGEST)
     if depth:
         yield start, Invalid("import_unreadable", first=start, last=last, reason="END:VCARD")
 
 
 def _unfolded(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     """Join what was folded; of what is not read only the beginning is kept, however long it is."""
-    at, held = 0, ""
+    at, held, read = 0, "", False
     for number, raw in lines:
         line = raw.rstrip("\r\n")
         if line[:1] in (" ", "\t") or _goes_on(held):
             more = line if _goes_on(held) else line[1:]
-            if _is_read(held):
+            if read:
                 held = held.removesuffix("=") + more if _goes_on(held) else held + more
                 if len(held) > LONGEST:
                     raise Invalid("import_too_long", first=at, last=number, limit=LONGEST)
@@ -103,7 +106,7 @@ def _unfolded(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
             continue
         if held:
             yield at, held
-        at, held = number, line
+        at, held, read = number, line, _is_read(line)
     if held:
         yield at, held
 

@@ -17,6 +17,7 @@ from ..entities.columns import EntityColumn, EntityTable, entity_table
 from ..entities.meta import spec
 from ..entities.sealing import CELL, MASK
 from ..errors import NotReadable, Refused
+from .fence import may_fail
 from .plans import Form, as_filter, as_opaque, by_first_ids, by_ids
 
 OPTION = "crm_views"
@@ -116,14 +117,18 @@ class Views:
         """Select what is seen of an entity, for the statement that is compiled; *named* is the alias it has there."""
         form = self.form if self.driver is table or (self.driver is None and self.form is not Form.TOP) else Form.POINT
         sqlite = compiler.dialect.name == "sqlite"
+        failing = _may_fail(compiler)
+        if failing and form is Form.WALK:
+            form = Form.SETS
         if form is Form.SETS and sqlite and not _is_first(table if named is None else named, compiler):
             form = Form.WALK
         rows = self[table].rows(form, compiler.statement, include_deleted=self.include_deleted)
         driven = form in (Form.SETS, Form.TOP) and self[table].sets is not None
         fenced = _is_joined(compiler) if sqlite else self.driver is table
         # PostgreSQL would walk the page's order and hope to meet a user's few rows soon, and SQLite would carry the IN over to the other
-        # side of the join and read the whole set again for each row; behind OFFSET they are found first.
-        return rows.offset(0) if driven and fenced else rows
+        # side of the join and read the whole set again for each row; behind OFFSET they are found first. So they must be where a
+        # condition of the statement could fail on rows that are not seen.
+        return rows.offset(0) if failing or (driven and fenced) else rows
 
     def column(self, table: EntityTable, column: EntityColumn) -> ColumnElement[Any]:
         """Return the physical column behind a logical one of *table*.
@@ -140,6 +145,14 @@ class Views:
         """Say whether a column shows as ``***``."""
         table = entity_table(column.table)
         return table is not None and table in self._views and column.name in self._views[table].masked
+
+
+def _may_fail(compiler: SQLCompiler) -> bool:
+    """Say whether the statement that is compiled could fail on a record; found out once for all entities in it."""
+    kept: Any = compiler
+    if not hasattr(kept, "crm_may_fail"):
+        kept.crm_may_fail = may_fail(kept.statement)
+    return bool(kept.crm_may_fail)
 
 
 def _is_first(named: Any, compiler: SQLCompiler) -> bool:

@@ -10,7 +10,7 @@ from ..arguments import check_record
 from ..entities.entity import Entity
 from ..entities.meta import spec
 from ..entities.sealing import MASK
-from ..entities.validate import plain, structure
+from ..entities.validate import MAX_ITEMS, plain, structure
 from ..errors import Conflict, CRMError, Denied, Detail, Invalid, NotFound
 from ..events.event import Event, event_kind
 from ..hooks.core_specs import Change
@@ -162,10 +162,19 @@ class Pipeline:
             raise Invalid(details=wrong)
         return found
 
+    def sees(self, entity: type[Any], record: Any) -> bool:
+        """Say whether the actor may read a stored record; of one that is not there the same is asked: no clock tells them apart."""
+        session = self._session
+        if record is not None:
+            return session.permitted("read", record)
+        if not session.policy.is_everything(session.policy.rule("read", entity)):
+            session.facts.shared(spec(entity).name, "", "read")
+        return False
+
     def _hidden_or_stale(self, codec: Codec, old: Any, changes: Mapping[str, Any], version: int | None) -> CRMError | None:
         session = self._session
         name = codec.facts.name
-        if old is None or not session.permitted("read", old):
+        if not self.sees(codec.entity, old) or old is None:
             return NotFound(entity=name)
         if version is not None and old.version != version:
             readable = [n for n in changes if session.policy.fields(codec.entity).get(n, "write") in ("read", "write")]
@@ -195,7 +204,7 @@ class Pipeline:
             n: v for n, v in codec.values(record).items() if not codec.fields[n].system and levels.get(n, "write") in ("read", "write")
         }
         current = session.reader.locked(entity, [record.id]).get(record.id)
-        if current is None or not session.permitted("read", current):
+        if not self.sees(entity, current) or current is None:
             raise NotFound(entity=codec.facts.name)
         theirs = {n: codec.get(current, n) for n in editable}
         if current.version == record.version:
@@ -271,7 +280,7 @@ class Pipeline:
         return cast("E", self._session.reader.revealed(done.changes[0].record))
 
     def _require(self, action: str, entity: type[Any], old: Any) -> None:
-        if old is None or not self._session.permitted("read", old):
+        if not self.sees(entity, old):
             raise NotFound(entity=spec(entity).name)
         if not self._session.permitted(action, old):
             raise Denied(action=action, entity=spec(entity).name)
@@ -349,7 +358,7 @@ def _amends(codec: Codec, old: Entity, changes: Mapping[str, Any]) -> bool:
 
 
 def _check_version(codec: Codec, version: object) -> None:
-    if version is not None and type(version) is not int:
+    if version is not None and (type(version) is not int or version.bit_length() > 63):
         raise Invalid(details=[_wrong_type(codec, "version", "int", version)])
 
 
@@ -357,6 +366,8 @@ def check_changes(codec: Codec, changes: object) -> None:
     """Raise ``Invalid`` where *changes*, which may come from outside, are not fields with values."""
     if not isinstance(changes, Mapping):
         raise Invalid(details=[_wrong_type(codec, "", "object", changes)])
+    if len(changes) > MAX_ITEMS:
+        raise Invalid(details=[Detail(codec.facts.name, "", "too_long", "", {"length": len(changes), "limit": MAX_ITEMS})])
 
 
 def _wrong_type(codec: Codec, field: str, expected: str, given: object) -> Detail:

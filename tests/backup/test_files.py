@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -15,11 +16,14 @@ import attrs
 import pytest
 
 from crm_core import FileKeys
-from crm_core.backup import BackupRefused, Manifest, verify
-from crm_core.errors import Unavailable
+from crm_core.backup import BackupRefused, Manifest, restore, verify
+from crm_core.errors import CRMError, Unavailable
 from crm_core.storage.backup.archive import whole, write
 from crm_core.storage.backup.reading import Rows
-from crm_core.storage.backup.sealing import CHUNK, MAGIC, TAG
+from crm_core.storage.backup.sealing import CHUNK, MAGIC, TAG, SealedWriter
+from tests.backup.world import raw
+from tests.conftest import MakeCRM
+from tests.figures import figure
 
 FLIPS = 200
 HEAD = Manifest("0", "sqlite", datetime(2026, 1, 1, tzinfo=UTC), None, {"core": "1"}, {"core": "1"}, 7, tenants=("main",))
@@ -63,7 +67,9 @@ def test_r13_one_changed_byte_anywhere_is_found(sealed: bool, key: FileKeys, tmp
         changed = bytearray(data)
         changed[place] ^= 1 << chance.randrange(8)
         found += refused(path, bytes(changed), used) in {"backup_damaged", "backup_not_one", "backup_wrong_key", "backup_key_needed"}
-    print(f"\nR13 {'encrypted' if sealed else 'plain'}: {found} of {len(places)} changed bytes found, {len(data)} bytes, seed 13")
+    form = "encrypted" if sealed else "plain"
+    shown = f"{found} of {len(places)} found in {len(data):,} bytes"
+    figure(f"R13 changed bytes, {form}", database="any", cases=len(places), seed=13, result=shown, bar="200 of 200")
     assert found == len(places)
 
 
@@ -145,6 +151,62 @@ def test_r13_a_newer_form_is_refused(key: FileKeys, tmp_path: Path, monkeypatch:
     data = made(key)
     monkeypatch.undo()
     assert refused(tmp_path / "one.crm", data, key) == "backup_newer"
+
+
+HEADED = b'{"format": 1, "head": {}}\n'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no gzip",
+        gzip.compress(b"not JSON\n"),
+        gzip.compress(b"[1]\n"),
+        gzip.compress(HEADED),
+        gzip.compress(HEADED)[:-4],
+        gzip.compress(HEADED + b'{"table": "account"}\n'),
+        gzip.compress(HEADED + b'{"table": "account", "columns": 7}\n{}\n'),
+        gzip.compress(HEADED + b'{"table": "account", "columns": []}\n[1]\n'),
+        gzip.compress(HEADED + b'{"manifest": {}}\n'),
+        gzip.compress(HEADED + b'{"manifest": 7}\n'),
+        gzip.compress(HEADED + b'{"manifest": {"tables": {"account": 7}}}\n'),
+        gzip.compress(HEADED + b'{"manifest": '),
+    ],
+    ids=[str(n) for n in range(13)],  # their bytes have the time in them
+)
+def test_a27_a_forged_file_without_a_key_is_a_typed_error(content: bytes, tmp_path: Path) -> None:
+    """Who can write files can make a plain one whose checksums are right; what is in it is read as data, never run."""
+    file = io.BytesIO()
+    forged = SealedWriter(file, None, {})
+    forged.write(content)
+    forged.finish()
+    assert refused(tmp_path / "one.crm", file.getvalue(), None) in {"backup_damaged", "backup_newer"}
+
+
+@pytest.mark.parametrize(
+    ("table", "columns", "row"),
+    [
+        ("account; DROP TABLE crm_account", ("id",), b'["1"]\n'),
+        ("account", ("id) VALUES (1); --",), b'["1"]\n'),
+        ("account", ("id", "tenant"), b"not JSON\n"),
+        ("account", ("id", "tenant"), b"7\n"),
+        ("account", ("id", "tenant"), b"[]\n"),
+        ("account", ("id", "tenant"), b'["\'); DROP TABLE crm_account; --", "main"]\n'),
+    ],
+)
+def test_a30_names_and_rows_of_a_forged_file_do_no_harm(
+    make_crm: MakeCRM, table: str, columns: tuple[str, ...], row: bytes, tmp_path: Path
+) -> None:
+    crm = make_crm()
+    head = attrs.evolve(HEAD, schema=crm.migrations.current())
+    file = io.BytesIO()
+    write(file, head, iter([Rows("journal", ("id", "tenant"), iter([])), Rows(table, columns, iter([row]))]), None)
+    (tmp_path / "one.crm").write_bytes(file.getvalue())
+    before = raw(crm)
+    with pytest.raises(CRMError):
+        restore(crm, tmp_path / "one.crm")
+    assert raw(crm) == before
 
 
 # -- where it is written

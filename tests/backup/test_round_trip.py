@@ -14,11 +14,12 @@ from crm_core.backup import BackupRefused, backup, restore, verify
 from crm_core.events.subscription import Fenced, advance, lease
 from crm_core.storage.backup.layout import MADE_ANEW, Layout, named
 from tests.backup.conftest import Empty
-from tests.backup.world import counts, fill, journal, lab, plain, raw, system
+from tests.backup.world import counts, fill, hard_things, journal, lab, plain, raw, system
 from tests.conftest import MakeCRM
 from tests.databases import Database, Databases, PostgresDatabases, SQLiteDatabases
 
 # What a restore makes anew, or adds a row to.
+HARD_THINGS, SEED = 300, 82
 _MADE = ("journal", "journal_position", "sequencer", "subscription")
 
 
@@ -80,13 +81,16 @@ def test_c82_a_backup_goes_into_the_other_database_and_back(
     first, second = (CRM(place.url, plugins=[lab]) for place in places)
     first.migrate()
     fill(first)
+    with first.session(system()) as s:
+        s.create_many(hard_things(HARD_THINGS, SEED))
     kept, told = plain(first), journal(first)
     there = backup(first, tmp_path / "one.crm", key)
     restore(second, tmp_path / "one.crm", key)
     assert (plain(second), journal(second)[: len(told)]) == (kept, told)
     back = backup(second, tmp_path / "two.crm", key)
     assert {n: c for n, c in back.tables.items() if n not in _MADE} == {n: c for n, c in there.tables.items() if n not in _MADE}
-    assert there.tables["account"].rows == 10
+    assert (there.tables["account"].rows, there.tables["lab.thing"].rows) == (10, 4 + HARD_THINGS)
+    print(f"\nC82 from {source}: {there.rows} rows there and back, {HARD_THINGS} of hard values, seed {SEED}")
     for crm, place, databases in zip((first, second), places, pair if source == "sqlite" else pair[::-1], strict=True):
         crm.close()
         databases.drop(place)

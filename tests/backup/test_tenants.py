@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -113,9 +114,17 @@ def test_c74_dropping_a_tenant_takes_its_parked_events_along(crm: CRM) -> None:
         assert connection.scalar(lone) == 0
 
 
-def test_c74_a_tenant_that_is_not_there_is_said(crm: CRM) -> None:
+def test_c74_a_tenant_that_is_not_there_is_said(crm: CRM, key: FileKeys, tmp_path: Path) -> None:
+    backup(crm, tmp_path / "all.crm", key)
     before = raw(crm)
-    with pytest.raises(NotFound) as error:
-        drop_tenant(crm, "nobody")
-    assert error.value.code == "tenant_unknown"
+    calls: list[Callable[[], object]] = [
+        lambda: drop_tenant(crm, "nobody"),
+        lambda: backup(crm, tmp_path / "nobody.crm", key, tenant="nobody"),
+        lambda: restore(crm, tmp_path / "all.crm", key, tenant="nobody"),
+    ]
+    for call in calls:
+        with pytest.raises(NotFound) as error:
+            call()
+        assert error.value.code == "tenant_unknown"
     assert raw(crm) == before
+    assert not (tmp_path / "nobody.crm").exists()

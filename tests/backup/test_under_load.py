@@ -21,17 +21,19 @@ from crm_core.backup import backup, drill, verify
 from crm_core.storage.backup.archive import Archive
 from tests.backup.world import lab, raw, system
 from tests.conftest import MakeCRM
+from tests.figures import figure
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = bool(os.environ.get("CRM_TRUST_LONG"))
 ROWS = 60_000 if LONG else 1_000
 PER_SECOND = 200
 PAUSE_MS = 100
+MEMORY_MIB = 32
 
 
 # As the command line does it: in the writers' own process it would also compete for Python's lock.
 BACKUP = """
-import sys, time
+import resource, sys, time
 from crm_core import CRM
 from crm_core import FileKeys
 from crm_core.backup import backup
@@ -39,9 +41,9 @@ from tests.backup.world import lab
 crm = CRM(sys.argv[1], plugins=[lab])
 crm.migrations.check()
 sys.stdin.readline()
-begun = time.monotonic()
+begun, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 backup(crm, sys.argv[2], FileKeys(sys.argv[3]))
-print(time.monotonic() - begun)
+print(time.monotonic() - begun, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, flush=True)
 """
 
 
@@ -88,7 +90,11 @@ def test_r13_a_backup_under_writers_is_of_one_moment_and_drills(filled: CRM, key
         writer.start()
         time.sleep(1)
         before = len(writer.took)
-        seconds = float(process.communicate("go\n")[0])
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        seconds, grown = map(float, process.stdout.readline().split())
         during = writer.took[before:]
     writer.stop()
     assert writer.failed == []
@@ -115,11 +121,11 @@ def test_r13_a_backup_under_writers_is_of_one_moment_and_drills(filled: CRM, key
     done = drill(filled, path, key)
     assert done.rows == manifest.rows
     pause, usual = (1000 * max(took, default=0.0) for took in (during, writer.took[:before]))
-    print(
-        f"\nR13 {filled.bound.kind}: {manifest.rows} rows of {size:.0f} MB, a file of {path.stat().st_size / 1e6:.1f} MB,"
-        f" backup {seconds:.2f} s, drill {done.seconds:.1f} s,"
-        f" {len(during) / seconds:.0f} commits/s meanwhile (aim {PER_SECOND}), longest {pause:.0f} ms, before it {usual:.0f} ms"
-    )
+    meanwhile = f"{len(during) / seconds:.0f} commits/s meanwhile, longest {pause:.0f} ms (before {usual:.0f})"
+    shown = f"{size:.0f} MB in {seconds:.2f} s and {grown:.0f} MiB of memory, drill {done.seconds:.1f} s, {meanwhile}"
+    bar = f"{PER_SECOND} writes/s, drill of 100 MB in 60 s, longest pause 100 ms"
+    figure("R13 under load", database=filled.bound.kind, rows=manifest.rows, result=shown, bar=bar, met=pause <= 100)
+    assert grown <= MEMORY_MIB
     if LONG:
         assert done.seconds <= 60
         assert pause <= max(PAUSE_MS, usual)  # a busy machine keeps writers waiting without a backup, too

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import random
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -105,6 +106,43 @@ def fill(crm: CRM, tenants: tuple[str, ...] = ("main", "acme")) -> None:
     for tenant in tenants:
         with crm.session(system(tenant)) as s:
             s.create(Account(name="late"))
+
+
+def hard_things(count: int, seed: int) -> list[Thing]:
+    """Return things with values that databases, Python and JSON are likely to write in different ways."""
+    chance = random.Random(seed)
+    years = [2, 99, 999, 1900, 1969, 2000, 9998]
+
+    def instant() -> datetime:
+        year, micro = chance.choice(years), chance.choice([0, 1, 999_999, chance.randrange(10**6)])
+        return datetime(year, chance.randint(1, 12), chance.randint(2, 28), chance.randrange(24), 59, 59, micro, tzinfo=UTC)
+
+    def number() -> Any:
+        forms = [chance.randint(-(2**63), 2**63 - 1), chance.uniform(-1, 1) * 10.0 ** chance.randint(-300, 300), 0.0, -0.0, 5e-324]
+        return chance.choice(forms)
+
+    def text() -> str:
+        return "".join(chance.choice("aäß人😀 \"'%:{}[]\u2028\u00a0\ud7ff\uffff\U0010ffff") for _ in range(chance.randrange(12)))
+
+    def decimal() -> Decimal:
+        return (
+            Decimal(chance.randint(-(2**63) + 1, 2**63 - 1)).scaleb(-9)
+            if chance.random() < 0.5
+            else Decimal(chance.randint(-9, 9)).scaleb(-9)
+        )
+
+    return [
+        Thing(
+            name=f"{n}{text()}",
+            number=chance.choice([None, chance.randint(-(2**63) + 1, 2**63 - 1)]),
+            exact=decimal(),
+            price=Money(Decimal(chance.randint(-(10**9), 10**9)).scaleb(-2), "EUR"),
+            at=instant(),
+            on=instant().date(),
+            data={text() or "k": number() for _ in range(4)} | {"deep": [[number()], {text(): text()}]},
+        )
+        for n in range(count)
+    ]
 
 
 def raw(crm: CRM, *, without: tuple[str, ...] = ()) -> dict[str, list[str]]:

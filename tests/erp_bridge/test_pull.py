@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import attrs
 import pytest
@@ -111,6 +112,31 @@ def test_c63_one_bad_record_is_parked_and_holds_up_none_but_those_that_need_it(d
     assert counts == {"customer.create": 1, "order.create": 1}, "the order that waited for its customer came with it"
     with desk.crm.session(OPERATOR) as s:
         assert [p.error["code"] for p in s.use(ErpBridge).dead_letters()] == ["erp_bridge.bad_value"]
+
+
+ODD: list[dict[str, Any]] = [
+    *({"name": name} for name in ("a\x00b", "\ud800", "x" * 300, {"a": 1}, ["a\x00"], True, None, "", 10**400)),
+    *({"id": id} for id in ("C\x00", "C\ud800", "C" * 300)),
+    {"name": "", "note": "a\x00b", "web": "\ud800"},
+    {"name": "", "note": "x" * 1_100_000},
+    {"version": "1\x00"},
+]
+
+
+def test_c63_whatever_a_record_holds_it_holds_up_no_other(desk: Desk) -> None:
+    desk.drop("customer-1.json", *[{**customer(f"C{n}"), **odd} for n, odd in enumerate(ODD)], customer("Last"))
+    assert desk.sync.plan().counts == desk.sync.pull() == {"customer.invalid": len(ODD), "customer.create": 1}
+    totals = ("1e3000000", "1e-400", "NaN", "1" * 70, "5")
+    desk.drop("order-1.json", *[order(str(n), "Last", total=total) for n, total in enumerate(totals)], order("x", "C\x00"))
+    assert desk.sync.pull() == {"order.invalid": 5, "order.create": 1}
+    assert [s.there - s.here for s in desk.sync.reconcile().streams[:2]] == [len(ODD), 5]
+    with desk.crm.session(OPERATOR) as s:
+        letters = s.use(ErpBridge).dead_letters("files")
+        assert len(letters) == len(ODD) + 5
+        for letter in letters:
+            s.use(ErpBridge).replay(letter)
+        again = s.use(ErpBridge).dead_letters("files")
+        assert [(x.id, x.error["code"]) for x in again] == [(x.id, x.error["code"]) for x in letters], "nothing of them was lost or guessed"
 
 
 def test_c63_a_tombstone_deletes_a_fact_and_marks_a_customer(desk: Desk) -> None:

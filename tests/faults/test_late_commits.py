@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import attrs
 import sqlalchemy as sa
 
 from tests.databases import PostgresDatabases
@@ -13,6 +14,15 @@ from tests.figures import LONG, figure
 SEED = 20267
 
 
+@attrs.define
+class Writer:
+    """A transaction that is open: two records that are its own, and the rows it has written of them."""
+
+    connection: sa.Connection
+    records: list[str]
+    rows: int = 2
+
+
 def test_late_commits_lose_no_event(postgres_databases: PostgresDatabases) -> None:
     """Random steps of four open writers and a delivery between them; a writer's own lock keeps each record's order."""
     steps = 10_000 if LONG else 250
@@ -20,7 +30,7 @@ def test_late_commits_lose_no_event(postgres_databases: PostgresDatabases) -> No
     host = RawHost(database, {"box.record": lambda s, e: s.effect(e), "box.other": lambda s, e: None})
     host.create()
     chance = random.Random(SEED)
-    open_: list[tuple[sa.Connection, list[str]]] = []
+    open_: list[Writer] = []
     committed = delivered = late = 0
     with elsewhere.engine().connect() as stranger:
         stranger.execute(sa.text("CREATE TABLE left_open (n int)"))
@@ -28,27 +38,27 @@ def test_late_commits_lose_no_event(postgres_databases: PostgresDatabases) -> No
         for _ in range(steps):
             match chance.choices(["begin", "write", "end", "deliver", "quick"], [3, 4, 3, 3, 3])[0]:
                 case "begin" if len(open_) < 4:
-                    connection, records = host.bound.engine.connect(), host.records(2)
-                    host.write(connection, records)
-                    open_.append((connection, records * 1))
+                    writer = Writer(host.bound.engine.connect(), host.records(2))
+                    host.write(writer.connection, writer.records)
+                    open_.append(writer)
                 case "write" if open_:
-                    connection, records = chance.choice(open_)
-                    host.write(connection, [chance.choice(records)])
-                    records.append(records[0])
+                    writer = chance.choice(open_)
+                    host.write(writer.connection, [chance.choice(writer.records)])
+                    writer.rows += 1
                 case "end" if open_:
-                    connection, records = open_.pop(chance.randrange(len(open_)))
+                    writer = open_.pop(chance.randrange(len(open_)))
                     if chance.random() < 0.8:
-                        connection.commit()
-                        committed += len(records)
+                        writer.connection.commit()
+                        committed += writer.rows
                         late += 1
-                    connection.close()
+                    writer.connection.close()
                 case "deliver":
                     delivered += delivery.run_pending(limit=chance.choice([None, 3]))
                 case "quick":
                     host.journal(host.records(1))
                     committed += 1
-        for connection, _ in open_:
-            connection.close()
+        for writer in open_:
+            writer.connection.close()
         delivered += delivery.run_pending()
         assert stranger.in_transaction(), "the stranger's transaction was open all the time"
     assert host.effects() == host.expected()

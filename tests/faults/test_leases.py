@@ -21,7 +21,7 @@ from tests.faults.processes import start
 from tests.figures import LONG, figure
 
 SEED = 20268
-PERIOD = 0.5
+PERIOD = 2.0
 
 
 def deliver_slowly(tell: Connection, kind: Any, url: str, seed: int) -> None:
@@ -30,7 +30,7 @@ def deliver_slowly(tell: Connection, kind: Any, url: str, seed: int) -> None:
     def handle(session: Any, event: Any) -> None:
         session.effect(event)
         tell.send("inside")
-        time.sleep(0.2)
+        time.sleep(1)
 
     host = RawHost(Database(kind, url), {"box.record": handle}, external=True, seed=seed)
     tell.send(host.delivery(lease=PERIOD).run_pending())

@@ -109,7 +109,7 @@ def test_the_simulated_power_cut_would_find_a_weaker_setting(new_file: NewFile, 
     """The control: with ``synchronous=NORMAL`` the same cuts lose commits, and damage nothing."""
     monkeypatch.setitem(sqlite._SETTINGS, "synchronous", 1)
     monkeypatch.setattr(wal.WalSync, "wait", lambda sync: None)
-    cases = CUTS // 4
+    cases = CUTS // 2
     acknowledged, lost = (sum(column) for column in zip(*(lost_after(n, new_file(), monkeypatch) for n in range(cases)), strict=True))
     bar = "some lost: the simulation is no dummy"
     result = f"{lost} of {acknowledged} lost"

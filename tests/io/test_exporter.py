@@ -91,7 +91,7 @@ def test_a_session_that_does_not_write_exports_nothing(crm: Any, tmp_path: Path)
 
 
 def test_nothing_in_a_csv_file_runs_in_a_spreadsheet_and_json_lines_come_in_again_as_they_were(crm: Any, tmp_path: Path) -> None:
-    names = ["=HYPERLINK(1)", "+49 30", "-x", "@sum", "'quoted", 'say "hi"; ok', "two\nlines", "名前"]
+    names = ["=HYPERLINK(1)", "+49 30", "-x", "@sum", "'quoted", 'say "hi"; ok', "a\ttab", "名前"]
     with crm.session(SYSTEM) as s:
         s.create_many([Contact(name=n, external_ref=f"x:{i}") for i, n in enumerate(names)])
     for form in ("csv", "jsonl"):

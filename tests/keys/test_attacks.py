@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import select
 
 from crm_core import Actor, Unavailable, Unreadable
+from tests.figures import figure
 from tests.keys.clinic import CLINIC, FULL, IBAN, SEALED, Patient
 
 MUTATIONS = 10_000 if os.environ.get("CRM_TRUST_LONG") else 1_000
@@ -124,7 +125,8 @@ def test_every_changed_ciphertext_is_refused(crm: Any, admin: Actor) -> None:
             assert e.value.code in ("seal_broken", "key_missing")
             refused += 1
         assert read("iban", {}, {}) == IBAN
-    print(f"S8 {crm.bound.kind}: {refused} of {MUTATIONS - same} mutations refused, {len(world.rows)} rows, seed {SEED}")
+    shown = f"{refused:,} of {MUTATIONS - same:,} refused"
+    figure("S8", database=crm.bound.kind, cases=MUTATIONS - same, rows=len(world.rows), seed=SEED, result=shown, bar="10,000, all refused")
 
 
 def test_every_changed_key_is_refused(crm: Any, admin: Actor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from sqlalchemy import select
 
 from crm_core import CRM, Actor, Contact, Created, Invalid, Plugin, Refused, Unreadable, Updated
 from crm_core.events.journal import history
+from crm_core.io import Importer, Mapping, Source, undo
 from tests.keys.clinic import CLINIC, FULL, IBAN, Patient, Visit
 
 ALL: dict[str, Any] = {"name": "A", "iban": IBAN}
@@ -149,3 +151,15 @@ def test_the_past_of_an_entity_with_sealed_fields_is_refused_rather_than_laid_op
         with pytest.raises(Invalid) as e:
             s.as_of(crm.runtime.clock.now()).query(Patient).all()
     assert (e.value.code, e.value.params["entity"]) == ("past_sealed", "clinic.patient")
+
+
+def test_an_import_that_is_taken_back_does_not_write_the_marker_of_what_was_erased(crm: Any, admin: Actor, tmp_path: Path) -> None:
+    with crm.session(admin) as s:
+        made, kept = s.create_many([Patient(name="A", card="1"), Patient(name="B", card="2")]).ok
+    (tmp_path / "in.csv").write_text("name,card\nA2,1\nB2,2\n")
+    mapping = Mapping(entity="clinic.patient", fields={n: Source(n) for n in ("name", "card")}, match="card")
+    run = Importer(crm, admin, mapping).run(tmp_path / "in.csv").run
+    shred(crm, f"clinic.patient/{made.id}")
+    undo(crm, admin, run)
+    with crm.session(admin) as s:
+        assert (s.get(Patient, made.id).name, s.get(Patient, kept.id).name) == ("A2", "B")

@@ -115,6 +115,17 @@ def test_a_row_that_was_changed_outside_stays_and_keeps_nobody_else_from_new_key
         assert s.get(Patient, ids[1]).iban == FULL["iban"]
 
 
+def test_a_rotation_forgets_the_blind_indexes_of_somebody_who_was_erased(crm: Any, admin: Actor) -> None:
+    ids = fill(crm, admin)
+    with crm.bound.begin() as connection:
+        crm.tables.sealer.keyring.shred(connection, "main", [f"clinic.patient/{ids[0]}"])
+    assert stored(crm, Patient, ids[0]).iban_blind
+    (done,) = crm.keys.rotate(grace=0)
+    assert (done.done, done.unreadable) == (True, 0)
+    assert stored(crm, Patient, ids[0]).iban_blind is None
+    assert crm.keys.status()[0].subjects["destroyed"] == 1
+
+
 def test_history_stays_readable_when_keys_are_replaced(crm: Any, admin: Actor) -> None:
     ids = fill(crm, admin, 1)
     crm.keys.rotate(grace=0)

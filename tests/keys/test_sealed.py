@@ -195,3 +195,15 @@ def test_repr_and_conflicts_do_not_show_sealed_values(crm: Any, admin: Actor) ->
             s.update(Patient, made.id, {"iban": "MINE", "name": "C"}, version=1)
         assert (e.value.params["yours"]["name"], e.value.params["theirs"]["name"], e.value.params["base"]["name"]) == ("C", "B", "Ada")
         assert {e.value.params[k]["iban"] for k in ("yours", "theirs", "base")} == {"***"}
+
+
+def test_equal_values_show_as_equal_in_one_field_of_one_tenant_alone(crm: Any, admin: Actor) -> None:
+    """[A25]"""
+    with crm.session(admin) as s:
+        a, b = s.create_many([Patient(name="A", iban="1", card="1"), Patient(name="B", iban="1")]).ok
+    with crm.session(Actor.system("tests", tenant="other")) as s:
+        c = s.create(Patient(name="C", iban="1"))
+    first, second, other = (stored(crm, Patient, r.id) for r in (a, b, c))
+    assert first.iban_blind == second.iban_blind
+    assert first.iban != second.iban
+    assert len({first.iban_blind, first.card_blind, other.iban_blind}) == 3

@@ -15,10 +15,11 @@ SOURCES = sorted([*(ROOT / "crm_core").rglob("*.py"), *(ROOT / "plugins").rglob(
 ALLOWED = {
     "crm_core/cli/shell.py sys": "the command's own process: --app finds modules of the working folder, as python -m does",
     "crm_core/entities/formats.py is_zone": "a function of its argument and this machine's zones",
+    "crm_core/entities/meta.py _building": "guards the first look at an entity's columns",
     "crm_core/entities/meta.py cls": "an entity's definition, a function of its class body; its columns are made at the first look",
     "crm_core/entities/money.py WIDE": "a decimal context is held for its precision; nobody reads its flags",
     "crm_core/entities/money.py _EXACT": "as WIDE",
-    "crm_core/entities/sealed.py _opener": "whose keys a statement is for, set by the CRM that runs it and only while it runs",
+    "crm_core/entities/sealed.py _opener": "whose keys the statement that runs is for; set and reset around it, in its own context",
     "crm_core/entities/values.py _optional": "whether an extra is installed, which the process shares",
     "crm_core/events/event.py __event_locals__": "empty on the base; an event's own are set with its class",
     "crm_core/events/event.py cls": "an event's definition, a function of its class body",

@@ -187,7 +187,7 @@ _select("by id", lambda w, n: select(Deal.name).where(Deal.id == _pick(w, Deal, 
 _select("hidden field", lambda w, n: select(Deal.salary))
 _select("hidden field in a filter", lambda w, n: select(Deal.name).where(Deal.salary >= n))
 _select("hidden field in an order", lambda w, n: select(Deal.name).order_by(Deal.salary))
-_select("hidden field in a group", lambda w, n: select(func.count()).group_by(Deal.salary))
+_select("hidden field in a group", lambda w, n: select(func.count()).select_from(Deal).group_by(Deal.salary))
 _select("hidden field in a sum", lambda w, n: select(func.max(Deal.salary)))
 _select("masked field", lambda w, n: select(Deal.name, Deal.phone))
 _select("masked field in a filter", lambda w, n: select(Deal.name).where(Deal.phone.startswith("+49")))

@@ -57,6 +57,8 @@ beside = plugin.link(Account, Deal)
 deals_by_stage = plugin.rollup("by_stage", Deal, by=["stage", "owner"], of="amount")
 plugin.dimension("stage", Deal, "stage", label="Stage")
 plugin.measure("deals", Deal, label="Deals", unit="deals", formula="number of deals")
+plugin.dimension("phone", Deal, "phone", label="Phone")
+plugin.measure("salaries", Deal, of="salary", label="Salaries", unit="euro", formula="sum of salaries")
 plugin.measure("value", Deal, of="amount", label="Value", unit="money", formula="sum of amounts")
 
 

@@ -91,10 +91,10 @@ def test_an_fsync_that_fails_leaves_the_outcome_unknown_and_is_not_asked_again(
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(wal, "sync_file", fail)
-    errors = write(bound, 8, 3)
+    errors = write(bound, 8, 20)
     assert errors
     assert {type(e) for e in errors} == {CommitOutcomeUnknown}
-    assert count(bound) == 24, "what SQLite has committed is there as long as the power is"
+    assert count(bound) == 160, "what SQLite has committed is there as long as the power is"
     monkeypatch.undo()
     assert write(bound, 8, 3) == []
     assert syncs == [], "from then on each commit has SQLite's own fsync"

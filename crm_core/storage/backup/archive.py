@@ -26,6 +26,7 @@ FORMAT = 1
 _PACKED = 1  # the fastest level: a little more in size, a fraction of the time
 _GZIP = 31  # zlib's word for a gzip header
 _END = b"{}\n"
+_LONGEST = 256 * 1024 * 1024  # bytes of a row; who has no key could make a longer one of few bytes
 
 
 @attrs.frozen
@@ -131,15 +132,23 @@ class Archive:
             raise BackupRefused("backup_newer", found=str(head.get("format"))[:20], known=FORMAT)
         for line in lines:
             said = _read(line)
-            if "manifest" in said:
-                self._stated = Manifest.from_json(said["manifest"])
-            else:
-                yield Rows(said["table"], tuple(said["columns"]), _until_end(lines))
+            try:
+                if "manifest" in said:
+                    self._stated = Manifest.from_json(said["manifest"])
+                    continue
+                rows = Rows(str(said["table"]), tuple(said["columns"]), _until_end(lines))
+            except (KeyError, TypeError, ValueError, AttributeError):
+                raise BackupRefused("backup_damaged", where="content") from None
+            yield rows
 
     def _lines(self) -> Iterator[bytes]:
         try:
             with self._path.open("rb") as file:
-                yield from gzip.GzipFile(fileobj=io.BufferedReader(SealedReader(file, self._key)))
+                packed = gzip.GzipFile(fileobj=io.BufferedReader(SealedReader(file, self._key)))
+                while line := packed.readline(_LONGEST):
+                    if not line.endswith(b"\n"):
+                        raise BackupRefused("backup_damaged", where="content")
+                    yield line
         except (EOFError, zlib.error, gzip.BadGzipFile):
             raise BackupRefused("backup_damaged", where="content") from None
         except OSError as e:

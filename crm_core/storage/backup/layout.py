@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # The mirror follows the host's directory. Positions are in the journal's own numbers, see reading.py.
 MADE_ANEW = frozenset({"journal_position", "sequencer", "member", "team_member", "directory_state"})
+# The journal, and what seals it where it is sealed: the one thing that a dropped tenant leaves. By table, its column of journal numbers.
+OF_THE_JOURNAL: Mapping[str, str | None] = {"journal": "id", "seal": "position", "checkpoint": None}
 # Where delivery stands is the whole installation's.
 OF_ALL_TENANTS = frozenset({"subscription", "parking"})
 
@@ -29,12 +31,14 @@ class Part:
     Attributes:
         columns: all but those that mean something on one server alone.
         later: columns that point at rows which come after their own, and so are filled in when all are there.
+        number: the column that holds a number of the journal.
     """
 
     name: str
     table: Table
     columns: tuple[Column[Any], ...]
     later: tuple[Column[Any], ...]
+    number: str | None
 
     @property
     def has_tenant(self) -> bool:
@@ -59,7 +63,7 @@ class Layout:
         for table in kept:
             columns = tuple(c for c in table.c if not isinstance(c.type, Xid))
             later = tuple(c for c in columns if any(place[key.column.table] >= place[table] for key in c.foreign_keys))
-            made.append(Part(names[table], table, columns, later))
+            made.append(Part(names[table], table, columns, later, OF_THE_JOURNAL.get(names[table])))
         return cls(tables, tuple(made))
 
     def shaped(self, columns: Mapping[str, Sequence[str]]) -> Layout:

@@ -10,21 +10,22 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, bindparam, delete, func, insert, literal, select, text, update
 
 from ...permissions.prepared import send
-from .layout import Layout, Part, named
+from .layout import OF_THE_JOURNAL, Layout, Part, named
 from .reading import BATCH, Count, Extent, Rows, Tally
 from .values import decoders, from_json
 
 Open = Callable[[], Iterator[Rows]]
-# What a tenant may have left in the journal after it was dropped, and what follows the host's directory, is no record of its own.
-_NO_RECORDS = frozenset({"journal", "subscription"})
 
 
 def is_empty(connection: Connection, layout: Layout, tenant: str | None = None) -> bool:
-    """Say whether there are no records, of a tenant or at all. Subscriptions, which a migration makes, are none."""
+    """Say whether there are no records, of a tenant or at all.
+
+    Subscriptions, which a migration makes, are none, nor is what a dropped tenant leaves in the journal.
+    """
     for part in layout.parts:
         if tenant is None and part.name == "subscription":
             continue
-        if tenant is not None and (part.name in _NO_RECORDS or not part.has_tenant):
+        if tenant is not None and (part.name in OF_THE_JOURNAL or not part.has_tenant):
             continue
         found = select(literal(1)).select_from(part.table).where(*_mine(part.table, tenant)).limit(1)
         if connection.scalar(found) is not None:
@@ -82,7 +83,7 @@ def load(connection: Connection, layout: Layout, open_rows: Open, *, shift: int 
         part = layout.part(rows.name)
         later = {c.name for c in part.later}
         held = [i for i, name in enumerate(rows.columns) if name in later]
-        moved = rows.columns.index("id") if shift and part.table is layout.tables.system.journal else None
+        moved = rows.columns.index(part.number) if shift and part.number else None
         lines = rows.lines if not held and moved is None else _changed(rows, held, moved, shift, waiting)
         put(connection, part.table, part.columns, lines)
     if waiting:

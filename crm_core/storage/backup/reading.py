@@ -94,7 +94,11 @@ def read(connection: Connection, layout: Layout, extent: Extent) -> Iterator[Row
 
 def _table(connection: Connection, part: Part, extent: Extent) -> Iterator[bytes]:
     statement = _select(connection, part, extent).order_by(*part.table.primary_key)
-    return map(line, _rows(connection, part, statement))
+    place = [c.name for c in part.columns].index(part.number) if part.number else None
+    for row in _rows(connection, part, statement):
+        if place is not None:
+            row[place] += extent.shift
+        yield line(row)
 
 
 def _journal(connection: Connection, tables: Tables, part: Part, extent: Extent) -> Iterator[bytes]:

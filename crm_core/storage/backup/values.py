@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 
-from sqlalchemy import JSON, Boolean, Column, ColumnElement, Date, Integer, LargeBinary, Text, cast, func, type_coerce
+from sqlalchemy import JSON, Boolean, Column, ColumnElement, Date, Integer, Text, cast, func, type_coerce
 from sqlalchemy.types import NullType
 
 from ...entities.sqltypes import DecimalType, IdType, InstantType, IntegerType, ListType, RefType, scaled, unscaled
 
-Kind = Literal["json", "decimal", "instant", "date", "bool", "int", "bytes", "id", "text"]
+Kind = Literal["json", "decimal", "instant", "date", "bool", "int", "id", "text"]
 Convert = Callable[[Any], Any]
-_DENSE = {"ensure_ascii": False, "separators": (",", ":"), "sort_keys": True}
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 # PostgreSQL keeps JSON numbers as decimals: what Python writes with an exponent comes back as a whole number.
 _WHOLE = 1e16
 
@@ -35,7 +34,6 @@ _KINDS: dict[Kind, tuple[type[Any], ...]] = {
     "date": (Date,),
     "bool": (Boolean,),
     "int": (Integer, IntegerType),
-    "bytes": (LargeBinary,),
     "id": (IdType, RefType),
 }
 
@@ -50,8 +48,6 @@ def asked(column: Column[Any], database: str) -> ColumnElement[Any]:
             return func.to_char(func.timezone("UTC", bare), 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
         case "date":
             return func.to_char(bare, "YYYY-MM-DD")
-        case "bytes":
-            return func.encode(bare, "hex")
         case "bool" | "int":
             return type_coerce(column, NullType())
         case _:
@@ -69,18 +65,16 @@ def _encoder(column: Column[Any], database: str) -> Convert | None:
         case "json":
             return _parsed
         case "decimal" if database == "sqlite":
-            scale = getattr(column.type, "scale", 6)
+            scale = _scale(column)
             return lambda value: format(unscaled(value, scale), "f")
         case "bool" if database == "sqlite":
             return bool
-        case "bytes" if database == "sqlite":
-            return bytes.hex
     return None
 
 
 def line(values: Sequence[Any]) -> bytes:
     """Write canonical values as one line."""
-    return json.dumps(values, **_DENSE).encode() + b"\n"  # type: ignore[arg-type]  # the options of dumps, as they are
+    return _encode(values).encode() + b"\n"
 
 
 def decoders(columns: Sequence[Column[Any]]) -> list[tuple[int, Convert]]:
@@ -94,12 +88,8 @@ def _decoder(column: Column[Any]) -> Convert | None:
         case "json":
             return _dumped
         case "decimal":
-            scale = getattr(column.type, "scale", 6)
+            scale = _scale(column)
             return lambda value: scaled(Decimal(value), scale)
-        case "bytes":
-            return bytes.fromhex
-        case "date":
-            return lambda value: date.fromisoformat(value).isoformat()
     return None
 
 
@@ -119,16 +109,15 @@ def from_json(column: Column[Any], index: int) -> str:
             return f"CAST({text} AS boolean)"
         case "int":
             return f"CAST({text} AS bigint)"
-        case "bytes":
-            return f"decode({text}, 'hex')"
         case "id":
             return f"CAST({text} AS uuid)"
         case "text":
             return text
 
 
-def _parsed(text: str) -> Any:
-    return json.loads(text, parse_float=_number)
+def _scale(column: Column[Any]) -> int:
+    assert isinstance(column.type, DecimalType)
+    return column.type.scale
 
 
 def _number(text: str) -> float | int:
@@ -136,5 +125,5 @@ def _number(text: str) -> float | int:
     return int(number) if abs(number) >= _WHOLE else number + 0.0
 
 
-def _dumped(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+_parsed = json.JSONDecoder(parse_float=_number).decode
+_dumped = json.JSONEncoder(ensure_ascii=False).encode

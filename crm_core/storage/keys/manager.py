@@ -59,6 +59,7 @@ class Keys:
         check(provider, KeyProvider, "a key provider such as FileKeys('crm.keys')")
         crm.tables.sealer = Sealer(provider, crm.tables.system, lambda: crm.runtime.clock.now())
         self.unseal = crm.tables.sealer.vault.open
+        crm.registry.health.words = False
 
     @property
     def _sealer(self) -> Sealer:

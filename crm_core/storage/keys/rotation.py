@@ -147,11 +147,15 @@ class Rotation:
         ids = list(connection.execute(wanted.with_for_update(of=table, skip_locked=True)).scalars())
         rows = self._opened(connection, codec, table, [i for i in ids if i not in self._broken])
         keys = self._renewed(connection, sorted({subject for _, subject, _, _ in rows}), current)
-        changed = sum(
-            self._replace(connection, codec, table, (id_, olds, texts), key, index)
-            for id_, subject, olds, texts in rows
-            if (key := keys.get(subject)) is not None
-        )
+        changed = 0
+        for id_, subject, olds, texts in rows:
+            if subject not in keys:
+                continue  # somebody writes about them just now
+            key = keys[subject]
+            if key is None and any(text is not None for text in texts):
+                self._broken.add(id_)  # sealed with another's key, though it is about somebody who was erased
+            else:
+                changed += self._replace(connection, codec, table, (id_, olds, texts), key, index)
         return ids, changed
 
     def _opened(self, connection: Connection, codec: Codec, table: Table, ids: Sequence[str]) -> list[tuple[str, str, Any, Any]]:
@@ -186,18 +190,20 @@ class Rotation:
         busy = {row.subject for row in connection.execute(there)} - {row.subject for row in free}
         return self._sealer.keyring.hold(connection, self._tenant, [s for s in subjects if s not in busy])
 
-    def _replace(self, connection: Connection, codec: Codec, table: Table, row: tuple[str, Any, Any], key: Key, index: IndexKey) -> int:
-        """Write a row's sealed values anew, if they still are what was read."""
+    def _replace(
+        self, connection: Connection, codec: Codec, table: Table, row: tuple[str, Any, Any], key: Key | None, index: IndexKey
+    ) -> int:
+        """Write a row's sealed values anew, if they still are what was read; of somebody who was erased, only forget the blind indexes."""
         vault, (id_, olds, texts) = self._sealer.vault, row
         values: dict[str, Any] = {}
         same = [table.c.id == id_]
         for (_, field), old, text in zip(codec.sealed, olds, texts, strict=True):
             column, name = table.c[field.column], place_name(codec.entity, field)
             same.append(column.is_not_distinct_from(bindparam(None, old, column.type)))
-            if text is not None:
+            if field.blind_column:
+                values[field.blind_column] = None if text is None else vault.blind(index.material, index.version, name, text)
+            if key is not None and text is not None:
                 values[field.column] = vault.seal(key, self._tenant, name, id_, field.kind, text)
-                if field.blind_column:
-                    values[field.blind_column] = vault.blind(index.material, index.version, name, text)
         return int(connection.execute(update(table).where(*same).values(values)).rowcount) if values else 0
 
     # -- keys ---------------------------------------------------------------------------------------------------------------------

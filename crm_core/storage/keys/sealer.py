@@ -17,6 +17,7 @@ from .vault import Vault
 
 if TYPE_CHECKING:
     from ...entities.codec import Codec
+    from ...entities.fields import FieldSpec
     from ..system import SystemTables
     from ..writer import JournalRow
     from .provider import KeyProvider
@@ -72,23 +73,23 @@ class Sealer:
                 key = required(held, codec.subject(record), codec.facts.name)
                 cells[at] = vault.seal(key, tenant, name, record.id, field.kind, text)
                 if field.blind_column is not None:
-                    blind = vault.blind(index[0].material, index[0].version, name, text)
-                    cells[len(row) + blinds[field.blind_column]] = blind
-                    if field.options.unique and len(index) > 1:
-                        self._renew(
-                            connection,
-                            table,
-                            field.blind_column,
-                            tenant,
-                            vault.blind(index[1].material, index[1].version, name, text),
-                            blind,
-                        )
+                    cells[len(row) + blinds[field.blind_column]] = self._blind(connection, table, field, name, tenant, index, text)
             done.append(tuple(cells))
         return done
 
-    def _renew(self, connection: Connection, table: Table, column: str, tenant: str, old: str, new: str) -> None:
-        """Write who has a value under the index key before under the new one, so that the database sees that the value is taken."""
-        connection.execute(update(table).where(table.c.tenant == tenant, table.c[column] == old).values({column: new}))
+    def _blind(
+        self, connection: Connection, table: Table, field: FieldSpec, name: str, tenant: str, index: Sequence[IndexKey], text: str
+    ) -> str:
+        """Return a value's blind index.
+
+        While the index key is replaced, who has a unique value under the key before is moved to the new one first, so that the database
+        itself sees that the value is taken.
+        """
+        blind, *before = (self.vault.blind(key.material, key.version, name, text) for key in index)
+        if field.options.unique and before and field.blind_column is not None:
+            column = table.c[field.blind_column]
+            connection.execute(update(table).where(table.c.tenant == tenant, column.in_(before)).values({column.name: blind}))
+        return blind
 
     def entry(self, tenant: str, row: JournalRow, held: Held) -> tuple[str | None, str | None]:
         """Return what a journal row keeps of its personal part, and the id of the key it is sealed with.

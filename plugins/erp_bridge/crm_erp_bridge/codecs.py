@@ -12,6 +12,10 @@ import attrs
 
 from crm_core import CRMError, Email, Invalid, Money, Phone, valid_currency, valid_zone
 
+from .keeping import shown, taken
+
+_MOST_DIGITS = 60  # before the decimal point and behind it; more would be spelled out by the million
+
 
 def _valid_currency(options: object, attribute: Any, value: str) -> None:
     if value.startswith("="):
@@ -42,14 +46,15 @@ class Codec:
 
 
 def _bad(given: object, expected: str) -> Invalid:
-    return Invalid(
-        "erp_bridge.bad_value", given=type(given).__name__ if isinstance(given, dict | list) else str(given)[:60], expected=expected
-    )
+    text = type(given).__name__ if isinstance(given, dict | list) else str(given)[:60]
+    return Invalid("erp_bridge.bad_value", given=shown(text), expected=expected)
 
 
 def _text(value: Any, options: Options) -> str:
     if isinstance(value, bool | float | dict | list):
         raise _bad(value, "text")
+    if not taken(str(value)):
+        raise _bad(value, "text that a database takes")
     return str(value)
 
 
@@ -69,14 +74,15 @@ def _exact(value: Any) -> Decimal:
         found = Decimal(value)
     except (TypeError, ValueError, InvalidOperation):
         raise _bad(value, "an exact number as text") from None
-    if not found.is_finite():
-        raise _bad(value, "a finite number")
+    if not found.is_finite() or max(found.adjusted(), -int(found.as_tuple().exponent)) > _MOST_DIGITS:
+        raise _bad(value, f"a number with at most {_MOST_DIGITS} digits")
     return found
 
 
 def _decimal(value: Any, options: Options) -> str:
-    found = _exact(value)
-    return format(found.normalize() if found else Decimal(0), "f")
+    found = format(_exact(value), "f")
+    found = found.rstrip("0").rstrip(".") if "." in found else found
+    return "0" if found == "-0" else found
 
 
 def _bool(value: Any, options: Options) -> bool:
@@ -97,10 +103,10 @@ def _date(value: Any, options: Options) -> str:
 def _instant(value: Any, options: Options) -> str:
     try:
         found = datetime.fromisoformat(str(value))
-    except ValueError:
+        aware = found if found.utcoffset() is not None else found.replace(tzinfo=ZoneInfo(options.zone))
+        return aware.astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
         raise _bad(value, "an instant like 2026-03-02T09:00:00+00:00") from None
-    aware = found if found.utcoffset() is not None else found.replace(tzinfo=ZoneInfo(options.zone))
-    return aware.astimezone(UTC).isoformat()
 
 
 def _money(value: Any, options: Options) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import attrs
 from crm_core import CRMError, Session
 
 from .connector import Remote
+from .keeping import named, shown
 from .ledger import Binding, bindings_of
 from .mapping import Stream, Values
 from .merge import merge
@@ -47,7 +48,7 @@ def judge(session: Session, bridge: str, stream: Stream, remotes: Sequence[Remot
     latest = {r.id: r for r in remotes}
     verdicts = [_read(stream, r) for r in latest.values()]
     _look_up_references(session, bridge, stream, verdicts)
-    bound = bindings_of(session, bridge, stream.name, list(latest))
+    bound = bindings_of(session, bridge, stream.name, [id for id, remote in latest.items() if named(remote)])
     for verdict in verdicts:
         verdict.binding = bound.get(verdict.remote.id)
         verdict.local_id = verdict.binding.local_id if verdict.binding else None
@@ -64,6 +65,8 @@ def judge(session: Session, bridge: str, stream: Stream, remotes: Sequence[Remot
 
 
 def _read(stream: Stream, remote: Remote) -> Verdict:
+    if not named(remote):
+        return Verdict("invalid", remote, error={"code": "erp_bridge.bad_id", "params": {}})
     if remote.deleted:
         return Verdict("create", remote)
     try:
@@ -132,7 +135,7 @@ def _decide(stream: Stream, verdict: Verdict, *, found: bool) -> None:
 
 def problem_of(error: CRMError) -> dict[str, Any]:
     """Return what is wrong as plain JSON, without the values: they may be personal."""
-    body: dict[str, Any] = {"code": error.code, "params": {k: str(v)[:100] for k, v in error.params.items()}}
+    body: dict[str, Any] = {"code": error.code, "params": {k: shown(str(v))[:100] for k, v in error.params.items()}}
     if error.details:
         body["fields"] = [{"field": d.field, "code": d.code} for d in error.details]
     return body

@@ -8,12 +8,13 @@ from crm_core import Invalid, Refused, Session
 
 from .bridge import Bridge
 from .intake import judge
+from .keeping import from_plain
 from .ledger import OPEN, SUPERSEDED, Binding, OpState, Outbound, Parked, ParkedState
 from .mapping import Stream
 from .merge import sent_values
 from .queue import Wanted, enqueue
 from .settings import Settings
-from .taking import from_plain, take_in
+from .taking import take_in
 
 _PARKED = (ParkedState.DEAD, ParkedState.CONFLICT, ParkedState.WAITING)
 

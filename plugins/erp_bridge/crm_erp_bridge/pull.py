@@ -11,11 +11,12 @@ from crm_core import Refused, Session
 from .channel import Channel, Remembered
 from .connector import CursorExpired, Page, SchemaChanged
 from .intake import Verdict, judge
+from .keeping import from_plain
 from .ledger import Binding, Cursor, Parked, ParkedState, SeenFile
 from .mapping import Stream
 from .push import settle
 from .settings import Settings
-from .taking import from_plain, gone, take_in
+from .taking import gone, take_in
 
 
 def pull(channel: Channel) -> Counter[str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from crm_core import CRMError, Entity, Ref, Session
 
-from .connector import Remote
 from .intake import Verdict, problem_of
+from .keeping import key_of, to_plain
 from .ledger import Binding, Parked, ParkedState, joined
 from .mapping import Stream
 from .merge import hash_of, sent_values
@@ -129,12 +129,12 @@ def _park(session: Session, bridge: str, stream: Stream, verdict: Verdict) -> No
     error = dict(verdict.error)
     if verdict.conflicts:
         error["conflicts"] = {name: list(both) for name, both in verdict.conflicts.items()}
-    key = joined(bridge, stream.name, verdict.remote.id)
+    key, kept = joined(bridge, stream.name, key_of(verdict.remote.id)), to_plain(verdict.remote)
     known = session.query(Parked).where(Parked.remote_key == key).first()
-    if known is not None and known.state is ParkedState.DISCARDED and known.remote["version"] == verdict.remote.version:
+    if known is not None and known.state is ParkedState.DISCARDED and known.remote["version"] == kept["version"]:
         return
     session.upsert(
-        Parked(bridge=bridge, stream=stream.name, remote_key=key, remote=to_plain(verdict.remote), state=state, error=error),
+        Parked(bridge=bridge, stream=stream.name, remote_key=key, remote=kept, state=state, error=error),
         on="remote_key",
     )
 
@@ -146,28 +146,6 @@ def _unpark(session: Session, bridge: str, stream: Stream, verdicts: Sequence[Ve
         session.update_where(
             session.query(Parked).where(Parked.remote_key.in_(keys), Parked.state.in_(open_states)), {"state": ParkedState.DONE}
         )
-
-
-def to_plain(remote: Remote) -> dict[str, Any]:
-    """Return a record of the ERP as JSON that is kept until it can be taken in."""
-    return {
-        "id": remote.id, "version": remote.version, "modified_at": remote.modified_at.isoformat(), "scope": remote.scope,
-        "state": remote.state, "deleted": remote.deleted, "key": remote.key, "data": _plain(remote.data),
-    }  # fmt: skip
-
-
-def from_plain(kept: dict[str, Any]) -> Remote:
-    """Return the record of the ERP that :func:`to_plain` wrote."""
-    rest = {n: kept[n] for n in ("version", "scope", "state", "deleted", "key", "data")}
-    return Remote(kept["id"], modified_at=datetime.fromisoformat(kept["modified_at"]), **rest)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value if isinstance(value, str | int | bool | None) else str(value)
 
 
 def _now(session: Session) -> datetime:

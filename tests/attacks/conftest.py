@@ -1,0 +1,50 @@
+"""One company a database and file of tests; the figures of S7 at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crm_core import CRM
+from tests.attacks.raid import PLUGINS, ROLES, World
+from tests.databases import KINDS, Database, Databases
+from tests.figures import figure
+
+
+@pytest.fixture(scope="session")
+def attempts() -> Iterator[dict[str, tuple[Counter[str], Counter[str]]]]:
+    """What was tried and handled, by database; told at the end."""
+    found: dict[str, tuple[Counter[str], Counter[str]]] = {kind: (Counter(), Counter()) for kind in KINDS}
+    yield found
+    for kind, (tried, handled) in found.items():
+        if tried:
+            of = f"{handled.total()} of {tried.total()} handled, in {len(tried)} classes"
+            figure("S7", database=kind, cases=tried.total(), result=of, bar="100 %", met=handled == tried)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def world(
+    request: pytest.FixtureRequest, attempts: dict[str, tuple[Counter[str], Counter[str]]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """The company, for all tests of a file: attacks change nothing."""
+    databases: Databases = request.getfixturevalue(f"{'sqlite' if request.param == 'sqlite' else 'postgres'}_databases")
+
+    def prepare(database: Database) -> None:
+        crm = CRM(database.url, plugins=PLUGINS, roles=ROLES)
+        crm.migrate()
+        crm.close()
+
+    database = databases.reserve()
+
+    databases.fill(database, "attacks", prepare)
+    crm = CRM(database.url, plugins=PLUGINS, roles=ROLES)
+    made = World(crm, Path(tmp_path_factory.mktemp("attacks")))
+    made.settle()
+    yield made
+    attempts[request.param][0].update(made.tried)
+    attempts[request.param][1].update(made.handled)
+    crm.close()
+    databases.drop(database)
