@@ -7,7 +7,22 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from crm_core import Account, AccountKind, Actor, Affiliation, Contact, Denied, Email, Interaction, Invalid, Link, NotFound, Refused, Role
+from crm_core import (
+    Account,
+    AccountKind,
+    Actor,
+    Affiliation,
+    Conflict,
+    Contact,
+    Denied,
+    Email,
+    Interaction,
+    Invalid,
+    Link,
+    NotFound,
+    Refused,
+    Role,
+)
 from crm_core.privacy import certificates, erase, export, hold, plan, release
 from crm_sales.api import Lead, LeadIntake, Opportunity, Sales
 from crm_service.api import ServiceRequest, Ticket, TicketComment
@@ -142,3 +157,17 @@ def test_a_lead_its_contact_and_its_account_are_one_person(crm: Any, officer: Ac
     with crm.bound.begin(write=False) as connection:
         left = [name for name, t in crm.tables.metadata.tables.items() if "Eve" in repr(connection.execute(t.select()).all())]
     assert left == []
+
+
+def test_who_repeats_a_call_about_an_erased_person_is_refused(crm: Any, officer: Actor) -> None:
+    with crm.session(officer, idempotency_key="once") as s:
+        ada = s.create(Contact(name="Ada"))
+    with crm.session(officer, idempotency_key="other") as s:
+        bob = s.create(Contact(name="Bob"))
+    with crm.session(officer) as s:
+        erase(s, ada, reason="asked")
+    with pytest.raises(Conflict) as e, crm.session(officer, idempotency_key="once") as s:
+        s.create(Contact(name="Ada"))
+    assert e.value.code == "idempotency_mismatch"
+    with crm.session(officer, idempotency_key="other") as s:
+        assert s.create(Contact(name="Bob")).id == bob.id
