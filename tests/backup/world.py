@@ -133,7 +133,7 @@ def hard_things(count: int, seed: int) -> list[Thing]:
 
     return [
         Thing(
-            name=f"{n}{text()}",
+            name=f"{n}{text()}".replace("\u2028", ""),
             number=chance.choice([None, chance.randint(-(2**63) + 1, 2**63 - 1)]),
             exact=decimal(),
             price=Money(Decimal(chance.randint(-(10**9), 10**9)).scaleb(-2), "EUR"),
