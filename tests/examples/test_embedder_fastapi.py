@@ -178,6 +178,7 @@ def test_a_form_is_described_in_the_users_language_and_by_their_rights(host: Mod
             "required": True,
             "writable": True,
             "masked": False,
+            "classified": "personal",
             "max_length": 255,
         }
         assert (await client.get("/meta/account", headers=as_("bob"))).json()["fields"]["name"]["writable"] is False

@@ -227,11 +227,12 @@ def crm(make_crm: MakeCRM, log: Log) -> CRM:
 
 
 def rows(crm: CRM) -> list[tuple[str, dict[str, Any]]]:
-    """Return what the journal says of accounts, with values that are not the record's defaults."""
+    """Return what the journal says of accounts, what is personal in its place."""
     table = crm.tables.system.journal
-    statement = select(table.c.kind, table.c.payload).where(table.c.entity == "account").order_by(table.c.id)
+    statement = select(table.c.kind, table.c.payload, table.c.personal).where(table.c.entity == "account").order_by(table.c.id)
     with crm.bound.begin(write=False) as connection:
-        return [(kind, payload) for kind, payload in connection.execute(statement)]
+        found = connection.execute(statement).all()
+    return [(r.kind, r.payload | {part: r.payload.get(part, {}) | values for part, values in (r.personal or {}).items()}) for r in found]
 
 
 def only(values: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
