@@ -37,7 +37,7 @@ from crm_core.events.sequencer import sequence
 AT = datetime(2026, 3, 29, 1, 30, 0, 120, tzinfo=UTC)
 HARD = "人名 “quoted” 'single' \\ back %s :name 😀"
 # Numbers that JSON, Python and PostgreSQL write in different ways.
-NUMBERS = {"b": [1e16, 1e22, 1e-7, 0.1, 1.0, -2.5e-9, 10**18, 123456789.123456789], "a": {"é": None, "": [True, {}]}, "l": "1\u20282\x853\n"}
+NUMBERS = {"b": [1e16, 1e22, 1e-7, 0.1, 1.0, -2.5e-9, 10**18, 123456789.123456789], "a": {"é": None, "": [True, {}]}, "l": "\u2028\x85\n"}
 
 lab = Plugin("lab", version="1.2.3")
 

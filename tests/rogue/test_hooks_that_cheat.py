@@ -130,8 +130,8 @@ class Switch:
 def last_change(crm: Any) -> tuple[Any, ...]:
     table = crm.tables.system.journal
     with crm.bound.begin(write=False) as connection:
-        payload = connection.execute(select(table.c.payload).order_by(table.c.id.desc()).limit(1)).scalar_one()
-    return tuple(payload["changes"]["name"])
+        personal = connection.execute(select(table.c.personal).order_by(table.c.id.desc()).limit(1)).scalar_one()
+    return tuple(personal["changes"]["name"])
 
 
 def test_what_a_hook_does_to_its_copies_changes_nothing(make_crm: Any) -> None:
