@@ -162,7 +162,8 @@ def _children(element: Any, listed: bool) -> Iterator[tuple[Any, bool]]:
             check_sealed(element, child, name)
             yield child, name == "_raw_columns" if is_select else listed
     # What was worked out before (its columns, its label, a cast's type) is read by the compiler too, and anybody can set it.
-    for name, value in getattr(element, "__dict__", {}).items():
+    # Columns are shared: another thread may work something out meanwhile.
+    for name, value in list(getattr(element, "__dict__", {}).items()):
         if name not in names and name != _ANCESTRY:
             for child in _elements(value):
                 yield child, True

@@ -23,7 +23,7 @@ from sqlalchemy.types import TypeEngine
 from crm_core.entities import columns as own
 from crm_core.entities import sqltypes as own_types
 from crm_core.errors import CRMError, Refused
-from crm_core.permissions.guard import guard
+from crm_core.permissions.guard import _children, guard
 from crm_core.permissions.views import OPTION
 from tests.databases import Database
 from tests.figures import figure
@@ -250,6 +250,13 @@ def test_no_attribute_of_an_allowed_element_smuggles_sql_past_the_guard(company:
     assert not leaked, "\n".join(leaked)
     assert len(done) > 250
     assert refused > 500
+
+
+def test_an_element_at_which_another_thread_looks_meanwhile_is_walked_all_the_same() -> None:
+    label: Any = Deal.name.label("x")
+    label.comparator  # noqa: B018  # worked out at the first look, and kept
+    for n, _ in enumerate(_children(label, listed=True)):
+        vars(label)[f"kept_{n}"] = n
 
 
 def _compiled(lens: Any, statement: Any) -> str:
