@@ -8,10 +8,10 @@ from functools import cached_property
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Engine, Table
+from sqlalchemy import Connection, Engine, Table
 
 from .arguments import check, check_entity, check_many, check_text
-from .asession import AsyncCRMSession
+from .asession import AsyncCRMSession, synchronous
 from .audit.checkpoints import Audit
 from .audit.trail import Trail
 from .automation.engine import Automation
@@ -50,12 +50,14 @@ from .storage.rollups import Rollups
 from .storage.tables import Tables
 from .storage.writer import Writer
 from .tenant_data import TenantRoles, TenantSettings
+from .tenants import Declaring, Tenants
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from .events.delivery import Delivery
     from .events.wake import Worker
+    from .jobs.engine import Jobs
     from .paging import Page
     from .permissions.explain import Explanation
     from .permissions.members import Members
@@ -94,6 +96,7 @@ class CRM:
         audit: who signs the journal's checkpoints and where they go; see :mod:`crm_core.audit`.
         keys: where the root keys are, such as ``FileKeys("crm.keys")``: sealed fields, and what is personal in the journal, are
             encrypted under keys that it wraps. Entities with sealed fields need it.
+        tenants: ``declared`` refuses the sessions of tenants that ``crm.tenants.create`` did not make; ``open``: none need be made.
 
     Raises:
         LoadError: a plugin, role or entity does not fit; the message says which and what to do.
@@ -117,6 +120,7 @@ class CRM:
         stuck_after: float | None = None,
         audit: Audit | None = None,
         keys: KeyProvider | None = None,
+        tenants: Declaring = "open",
     ) -> None:
         check_many(plugins, "a list of plugins")
         check_many(roles, "a list of roles")
@@ -138,10 +142,11 @@ class CRM:
         self.keys = Keys(self, keys)
         self.messages = Messages(self.registry.catalogues)
         self.events = EventCodec(entities, self.registry.events.values(), self.registry.extensions)
-        self.subscribers = subscribers(self.registry.subscriptions)
+        self.subscribers = subscribers(self.registry.subscriptions, synchronous)
         self.policies = Policies(self.registry, roles, safe=self.safe_mode)
         self.policies.check_grants(plugin.name for plugin in self.registry.plugins)
-        self.migrations = Migrations(self.bound, self.tables, self.registry, lambda c: self.delivery.register(c))
+        self.migrations = Migrations(self.bound, self.tables, self.registry, self._register)
+        self.tenants = Tenants(self, tenants)
         self.quarantine = Quarantine(self)
         self.watchdog = None if stuck_after is None else Watchdog(self.registry.contributions(), stuck_after)
         self.audit = Trail(self, audit or Audit())
@@ -243,8 +248,13 @@ class CRM:
     # -- the schema ---------------------------------------------------------------------------------------------------------------
 
     def migrate(self) -> None:
-        """Bring the schema up to date, for scripts and tests; new subscriptions begin here."""
+        """Bring the schema up to date, for scripts and tests; new subscriptions begin here, and data migrations run."""
         self.migrations.upgrade()
+        self.jobs.migrate()
+
+    def _register(self, connection: Connection) -> None:
+        self.delivery.register(connection)
+        self.jobs.register(connection)
 
     def table(self, entity: type[Entity]) -> Table:
         """Return the physical table, for the host's own SQL: joins, foreign keys. It is outside the lens."""
@@ -397,6 +407,13 @@ class CRM:
         from .events.delivery import Delivery
 
         return Delivery(Host(self))
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """The plugins' jobs: what is due, what ran, and how to run or cancel one."""
+        from .jobs.engine import Jobs
+
+        return Jobs(self)
 
     def worker(self) -> Worker:
         """Return a worker that delivers whenever something was committed: ``start()`` it in a thread, or ``run()`` it."""

@@ -48,13 +48,13 @@ class Host:
         self._crm.quarantine.look(connection)
         return (*self._crm.subscribers, self._crm.automation.listening(connection))
 
-    def tick(self) -> None:
-        """Run the rules whose time came, each in a transaction of its own; one that fails is tried again at the next tick."""
+    def tick(self) -> int:
+        """Run the rules and jobs whose time came, each in a transaction of its own; one that fails is tried again at the next tick."""
         self._crm.quarantine.keep()
         if self._crm.watchdog is not None:
             self._crm.watchdog.watch()
         with self.begin(write=False) as connection:
-            slots = self._crm.automation.due(connection)
+            slots = [s for s in self._crm.automation.due(connection) if not self.health.rests("core", s.tenant)]
         for slot in slots:
             try:
                 with self.begin() as connection:
@@ -66,6 +66,7 @@ class Host:
                     words = self._crm.registry.health.words
                     told = "" if words else f": {wordless(e)}"
                     _log.warning("rule %s failed at %s%s", slot.rule, slot.at, told, exc_info=e if words else None)
+        return len(slots) + self._crm.jobs.run_due()
 
     def seal(self) -> None:
         """Seal the journal's new rows."""

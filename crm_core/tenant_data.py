@@ -37,7 +37,7 @@ class TenantRoles:
             if found != self._in_force.get(tenant, {}):
                 self._crm.policies.set_tenant_roles(tenant, [role_from_json(d) for d in found.values()])
                 self._in_force[tenant] = found
-            return self._crm.policies.resolve(session.actor)
+            return self._crm.policies.resolve(session.actor, self._crm.tenants.without(session.actor))
 
     def _current(self, session: Scope) -> dict[str, Any]:
         """Return the tenant's roles, read again where the last look is older than a second."""

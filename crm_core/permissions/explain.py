@@ -51,7 +51,7 @@ class Explanation:
 
 def explain(policy: Policy, facts: Facts, action: str, entity: str, values: Values) -> Explanation:
     """Tell how the policy comes to its answer for one record's values."""
-    if policy.sees_all:
+    if policy.sees_all and not policy.without:
         return Explanation(True, "system", ["a system actor may do everything in its tenant"])
     widening, chain = _widening(policy, facts, action, entity, values)
     if not widening:
