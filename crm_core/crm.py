@@ -39,6 +39,7 @@ from .permissions.shares import Shares
 from .quarantine import Quarantine
 from .runtime import Runtime
 from .safe_mode import wanted
+from .secrets import Resolver
 from .session import Session
 from .storage import idempotency
 from .storage.engine import open_engine
@@ -97,6 +98,7 @@ class CRM:
         keys: where the root keys are, such as ``FileKeys("crm.keys")``: sealed fields, and what is personal in the journal, are
             encrypted under keys that it wraps. Entities with sealed fields need it.
         tenants: ``declared`` refuses the sessions of tenants that ``crm.tenants.create`` did not make; ``open``: none need be made.
+        secrets: reads the secrets that settings refer to by a scheme of the host's; see :class:`crm_core.Secret`.
 
     Raises:
         LoadError: a plugin, role or entity does not fit; the message says which and what to do.
@@ -121,6 +123,7 @@ class CRM:
         audit: Audit | None = None,
         keys: KeyProvider | None = None,
         tenants: Declaring = "open",
+        secrets: Resolver | None = None,
     ) -> None:
         check_many(plugins, "a list of plugins")
         check_many(roles, "a list of roles")
@@ -147,6 +150,7 @@ class CRM:
         self.policies.check_grants(plugin.name for plugin in self.registry.plugins)
         self.migrations = Migrations(self.bound, self.tables, self.registry, self._register)
         self.tenants = Tenants(self, tenants)
+        self.secrets = secrets
         self.quarantine = Quarantine(self)
         self.watchdog = None if stuck_after is None else Watchdog(self.registry.contributions(), stuck_after)
         self.audit = Trail(self, audit or Audit())

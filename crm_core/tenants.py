@@ -222,6 +222,13 @@ class Tenants:
         self._since = {row.tenant: row.created_at for row in connection.execute(select(self._table.c.tenant, self._table.c.created_at))}
         return self._names(connection)
 
+    def every(self, connection: Connection) -> Sequence[str]:
+        """Return every tenant's name, those too of whom nothing is sealed yet; it reads the journal through."""
+        journal = self._crm.tables.system.journal
+        graves = select(self._table.c.tenant).where(self._table.c.state == DROPPED)
+        rows = connection.execute(select(journal.c.tenant).where(journal.c.tenant.not_in(graves)).distinct()).scalars()
+        return sorted({*rows, *self.names(connection)})
+
     def since(self, name: str, default: datetime) -> datetime:
         """Return when a tenant was declared."""
         return self._since.get(name, default)

@@ -17,6 +17,7 @@ COMMANDS = {
     "backup": ("backup", "backup_"),
     "export": ("export", "export_"),
     "import": ("import_", "import_"),
+    "jobs": ("jobs", "jobs"),
     "keys": ("keys", "keys"),
     "migrate": ("migrate", "migrate"),
     "move": ("move", "move_"),
@@ -24,6 +25,7 @@ COMMANDS = {
     "policy": ("policy", "policy"),
     "privacy": ("privacy", "privacy_"),
     "restore": ("restore", "restore_"),
+    "settings": ("settings", "settings"),
     "tenant": ("tenant", "tenant_"),
     "worker": ("worker", "worker"),
 }

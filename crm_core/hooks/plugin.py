@@ -203,7 +203,8 @@ class Plugin:
     ) -> Any:
         """Call the decorated function after the commit for each *event*, at least once, in each record's order.
 
-        It may be ``async def``; it then gets an AsyncCRMSession. Decorate it once for each event it listens to; it gets them in their order too.
+        It may be ``async def``; it then gets an AsyncCRMSession.
+        Decorate it once for each event it listens to; it gets them in their order too.
 
         Args:
             event: the event's class.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from ..versions import Version
 from . import cron
 from .attempt import Attempt
 from .state import JobRun, JobStatus
-from .store import EVERYWHERE, Store
+from .store import EVERYWHERE, LEASE, OUTSIDE, Store
 
 if TYPE_CHECKING:
     from ..crm import CRM
@@ -29,6 +30,7 @@ LOOK_AGAIN = timedelta(seconds=30)
 SET_BACK = timedelta(hours=1)
 """What was done later than this from now was done by a clock that has been set back since."""
 
+_PAUSE = 0.5
 _DAWN = datetime(1970, 1, 1, tzinfo=UTC)
 _log = logging.getLogger(__name__)
 
@@ -94,7 +96,7 @@ class Jobs:
         now = self._crm.runtime.clock.now()
         with self._crm.bound.begin(unlimited=True) as connection:
             self._store.register(connection, [(name, tenant, now, "idle")])
-            claim = self._store.claim(connection, name, tenant, None, forced=True)
+            claim = self._store.claim(connection, name, tenant, None, _lease(job), forced=True)
         if claim is None:
             raise Conflict("job_running", job=name, tenant=tenant)
         Attempt(self._crm, self._store, job, claim).run()
@@ -121,7 +123,7 @@ class Jobs:
         """Note which jobs there are: a new one is due from its next occurrence on, a data migration in every tenant there is now."""
         now, rows = self._crm.runtime.clock.now(), self._store.rows(connection, self._jobs)
         new = [job for job in self._jobs.values() if (job.name, EVERYWHERE) not in rows]
-        names = list(self._crm.tenants.names(connection)) if any(job.once for job in new) else []
+        names = self._crm.tenants.every(connection) if any(job.once for job in new) else ()
         self._store.register(connection, [(job.name, EVERYWHERE, now, "idle") for job in new])
         self._store.register(connection, [(job.name, t, now, "waiting") for job in new if job.once for t in names])
 
@@ -144,17 +146,34 @@ class Jobs:
         Raises:
             Unavailable: ``data_migration_failed``: one failed; its checkpoint is kept, and the next call goes on from there.
         """
-        done = 0
+        if not any(job.once for job in self._jobs.values()):
+            return 0
         with self._crm.bound.begin(unlimited=True) as connection:
             self.register(connection)
-            rows = self._store.rows(connection, self._jobs)
-        for job in (j for j in self._jobs.values() if j.once):
-            for tenant in [t for n, t in rows if n == job.name and t and rows[n, t].state != "done"]:
-                run = self.run(job.name, tenant=tenant)
-                if run.state != "done":
-                    raise Unavailable("data_migration_failed", job=job.name, tenant=tenant, reason=run.error or run.state)
-                done += 1
-        return done
+        waiting = self.waiting()
+        for each in waiting:
+            run = self._run_when_free(each)
+            if run is not None and run.state != "done":
+                raise Unavailable("data_migration_failed", job=each.name, tenant=each.tenant, reason=run.error or run.state)
+        return len(waiting)
+
+    def _run_when_free(self, status: JobStatus) -> JobRun | None:
+        """Run a data migration, or wait for the worker that has it; one that died has it until its lease ends."""
+        while any((s.name, s.tenant) == (status.name, status.tenant) for s in self.waiting()):
+            try:
+                return self.run(status.name, tenant=status.tenant)
+            except Conflict as e:
+                if e.code != "job_running":
+                    raise
+                time.sleep(_PAUSE)
+        return None
+
+    def waiting(self) -> Sequence[JobStatus]:
+        """Return the data migrations that are not done, in the order in which :meth:`migrate` runs them."""
+        with self._crm.bound.begin(write=False, unlimited=True) as connection:
+            rows = self._store.rows(connection, [name for name, job in self._jobs.items() if job.once])
+        left = [(self._jobs[name], t) for name in self._jobs for n, t in sorted(rows) if n == name and t and rows[n, t].state != "done"]
+        return [self._status(job, tenant, rows, {}) for job, tenant in left]
 
     def _is_time(self) -> bool:
         now = self._crm.runtime.clock.now()
@@ -205,7 +224,7 @@ class Jobs:
             with self._crm.bound.begin(unlimited=True) as connection:
                 if due.slot is not None:
                     self._store.register(connection, [(due.job.name, due.tenant, _DAWN, "idle")])
-                claim = self._store.claim(connection, due.job.name, due.tenant, due.slot)
+                claim = self._store.claim(connection, due.job.name, due.tenant, due.slot, _lease(due.job))
         except Unavailable as e:
             _log.info("%s in %r could not begin: %s", due.job.name, due.tenant, e)
             return 0
@@ -220,6 +239,10 @@ class Jobs:
             status = attrs.evolve(status, state=row.state, last=begun, next=row.next_try or comes, attempts=row.attempts, run=row.run)
         rests = status.state in ("idle", "waiting") and self._rests(job, tenant)
         return attrs.evolve(status, state="resting") if rests else status
+
+
+def _lease(job: Job) -> timedelta:
+    return OUTSIDE if job.external else LEASE
 
 
 def _waits(migration: Any) -> bool:

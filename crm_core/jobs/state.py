@@ -84,3 +84,4 @@ class Claim:
     token: int
     attempt: int
     checkpoint: Any
+    lease: timedelta

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from ..runtime import Runtime
     from ..storage.tables import Tables
 
-LEASE = timedelta(minutes=5)
+LEASE = timedelta(minutes=1)
+OUTSIDE = timedelta(minutes=5)
 KEPT = timedelta(days=30)
 EVERYWHERE = ""
 RETRY = Retry(tries=5, first=timedelta(minutes=1), cap=timedelta(hours=1))
@@ -32,12 +33,11 @@ RETRY = Retry(tries=5, first=timedelta(minutes=1), cap=timedelta(hours=1))
 class Store:
     """The tables ``job`` and ``job_run``; every call works in the caller's transaction."""
 
-    def __init__(self, tables: Tables, runtime: Runtime, *, lease: timedelta = LEASE, retry: Retry = RETRY) -> None:
+    def __init__(self, tables: Tables, runtime: Runtime, *, retry: Retry = RETRY) -> None:
         self._job = tables.system.job
         self._run = tables.system.job_run
         self._words = tables.sealer is None
         self._runtime = runtime
-        self._lease = lease
         self._retry = retry
 
     # -- who is known -------------------------------------------------------------------------------------------------------------
@@ -64,11 +64,14 @@ class Store:
 
     # -- one run ------------------------------------------------------------------------------------------------------------------
 
-    def claim(self, connection: Connection, name: str, tenant: str, slot: datetime | None, *, forced: bool = False) -> Claim | None:
+    def claim(
+        self, connection: Connection, name: str, tenant: str, slot: datetime | None, lease: timedelta, *, forced: bool = False
+    ) -> Claim | None:
         """Take an occurrence, or return None where another worker has it, or it was done meanwhile.
 
         Args:
             slot: the newest occurrence of the schedule; None for a data migration.
+            lease: how long the worker may be silent. While a transaction of the job is open, nobody can take it from it anyway.
             forced: run it whether it is due or not.
         """
         table, now = self._job, self._now()
@@ -87,10 +90,10 @@ class Store:
             return None
         claim = Claim(
             name, tenant, slot if new and slot is not None else now if forced else row.slot, self._runtime.ids.new(), row.token + 1,
-            row.attempts + 1 if again and not new else 1, row.checkpoint,
+            row.attempts + 1 if again and not new else 1, row.checkpoint, lease,
         )  # fmt: skip
         values = {"slot": slot if new else row.slot, "state": "running", "attempts": claim.attempt, "next_try": None, "run": claim.run}
-        connection.execute(update(table).where(mine).values(**values, token=claim.token, until=database_now(connection) + self._lease))
+        connection.execute(update(table).where(mine).values(**values, token=claim.token, until=database_now(connection) + lease))
         logged = {"id": claim.run, "job": name, "tenant": tenant, "slot": claim.slot, "attempt": claim.attempt}
         connection.execute(insert(self._run).values(**logged, state="running", started_at=now))
         return claim
@@ -103,7 +106,7 @@ class Store:
         """
         if connection.dialect.name == "postgresql":
             # A worker that is stopped, or gone without a word, must not keep its locks.
-            milliseconds = int(self._lease.total_seconds() * 1000)
+            milliseconds = int(OUTSIDE.total_seconds() * 1000)
             connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds}")
         held = connection.scalar(select(self._job.c.token).where(*self._mine(claim)).with_for_update())
         if held != claim.token:
@@ -111,12 +114,12 @@ class Store:
 
     def save(self, connection: Connection, claim: Claim, checkpoint: Any, done: int, total: int | None) -> str:
         """Keep a checkpoint and how far the run came, lend the claim anew, and return the run's state."""
-        self._move(connection, claim, checkpoint=checkpoint, until=database_now(connection) + self._lease)
+        self._move(connection, claim, checkpoint=checkpoint, until=database_now(connection) + claim.lease)
         return self.tell(connection, claim, done, total)
 
     def extend(self, connection: Connection, claim: Claim) -> None:
         """Lend the claim anew."""
-        self._move(connection, claim, until=database_now(connection) + self._lease)
+        self._move(connection, claim, until=database_now(connection) + claim.lease)
 
     def tell(self, connection: Connection, claim: Claim, done: int, total: int | None) -> str:
         """Note how far a run came, and return its state."""
