@@ -110,7 +110,7 @@ class Policy:
         return found
 
     def _rule(self, action: str, entity: str) -> Rule:
-        if entity.rpartition(".")[0] in self.without:
+        if entity.rpartition(".")[0] in self.without or self._is_off(action):
             return nothing
         if self.sees_all:
             return everything
