@@ -43,9 +43,8 @@ from .secrets import Resolver
 from .session import Session
 from .storage import idempotency
 from .storage.engine import open_engine
-from .storage.join import joined
 from .storage.keys.manager import Keys
-from .storage.links import Links
+from .storage.links import Links, referring
 from .storage.migrations import Migrations
 from .storage.rollups import Rollups
 from .storage.tables import Tables
@@ -163,7 +162,7 @@ class CRM:
         self._mirror = Mirror(self, directory)
         self.automation = Automation(self)
         self._codecs = OnDemand(entities, lambda e: Codec(e, self.registry.extensions(e), self.bound.kind, self.keys.unseal))
-        self._references = OnDemand(entities, self._referring)
+        self._references = OnDemand(entities, lambda e: referring(self, e))
         self.shapes = Shapes(self)
 
     @property
@@ -292,10 +291,6 @@ class CRM:
         check_entity(entity)
         return self._references[entity]
 
-    def _referring(self, entity: type[Any]) -> Sequence[tuple[type[Any], FieldSpec]]:
-        every = ((e, f) for e in self.registry.entities for f in self.codec(e).fields.values())
-        return [(e, f) for e, f in every if f.kind == "ref" and f.target is entity]
-
     # -- the directory ------------------------------------------------------------------------------------------------------------
 
     def members(self, session: Scope) -> Members:
@@ -318,13 +313,9 @@ class CRM:
         Raises:
             Unavailable, SchemaBehind, NeedsAwait: the tenant's own roles cannot be read.
         """
-        from .describe import describe
+        from .describe import describe_apart
 
-        check(actor, Actor, "an Actor")
-        if self.bound.shared:
-            return describe(self, entity, actor, self.policies.resolve(actor))
-        with self.session(actor, write=False) as session:
-            return session.describe(entity)
+        return describe_apart(self, entity, actor)
 
     def json_schema(self, entity: type[Entity], locale: str = "en") -> dict[str, Any]:
         """Return the JSON Schema of an entity's plain form, with titles, and the labels of options as ``x-labels``, in a language."""
@@ -360,9 +351,6 @@ class CRM:
         """Tell which rules let an actor do something to a record, or which failed."""
         from .permissions.explain import explain_record
 
-        check(actor, Actor, "an Actor")
-        check_entity(entity)
-        check_text(action)
         return explain_record(self, actor, action, entity, str(id))
 
     # -- plugins that fail --------------------------------------------------------------------------------------------------------
@@ -398,11 +386,9 @@ class CRM:
             limit: stop after this many.
             on: deliver inside the host's open transaction, what it wrote itself included; for tests that roll back.
         """
-        check(limit, (int, NoneType), "a number or None")
-        if on is None:
-            return self.delivery.run_pending(limit=limit)
-        with joined(self.bound, on) as connection:
-            return self.delivery.run_pending(limit=limit, on=connection)
+        from .deliveries import run_pending
+
+        return run_pending(self, limit, on)
 
     @cached_property
     def delivery(self) -> Delivery:
@@ -420,10 +406,10 @@ class CRM:
         return Jobs(self)
 
     def worker(self) -> Worker:
-        """Return a worker that delivers whenever something was committed: ``start()`` it in a thread, or ``run()`` it."""
-        from .events.wake import Worker
+        """Return a worker that delivers whenever something was committed, and runs jobs: ``start()`` it in a thread, or ``run()`` it."""
+        from .deliveries import worker
 
-        return Worker(self.delivery, self.bound.synchronous().engine, self.tables, self.runtime)
+        return worker(self)
 
     def close(self) -> None:
         """Close the connections of an engine of our own, and stop watching."""

@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
+from .arguments import check
 from .automation.engine import taken
+from .events.delivery import Delivery
 from .events.event import Event, EventCodec
-from .events.wake import notify
+from .events.wake import Worker, notify
 from .messages import wordless
 from .permissions.actor import Actor
 from .session import Session
+from .storage.join import joined
 from .storage.unit import Lease, Unit
 
 _log = logging.getLogger(__name__)
@@ -28,10 +32,15 @@ if TYPE_CHECKING:
 
 
 class Host:
-    """A CRM as ``events.delivery`` knows it."""
+    """A CRM as ``events.delivery`` knows it.
 
-    def __init__(self, crm: CRM) -> None:
+    Args:
+        jobs: what is due by the clock includes the plugins' jobs.
+    """
+
+    def __init__(self, crm: CRM, *, jobs: bool = True) -> None:
         self._crm = crm
+        self._jobs = jobs
         self.runtime: Runtime = crm.runtime
         self.tables: Tables = crm.tables
         self.event_codec: EventCodec = crm.events
@@ -66,7 +75,7 @@ class Host:
                     words = self._crm.registry.health.words
                     told = "" if words else f": {wordless(e)}"
                     _log.warning("rule %s failed at %s%s", slot.rule, slot.at, told, exc_info=e if words else None)
-        return len(slots) + self._crm.jobs.run_due()
+        return len(slots) + (self._crm.jobs.run_due() if self._jobs else 0)
 
     def seal(self) -> None:
         """Seal the journal's new rows."""
@@ -100,6 +109,23 @@ class Host:
             return event.without(names)
         levels = policy.fields(entity)
         return event.without([n for n in names if levels.get(n, "write") in ("none", "masked")])
+
+
+def run_pending(crm: CRM, limit: int | None, on: Any) -> int:
+    """Deliver what is due; the arguments are those of :meth:`CRM.run_pending`."""
+    check(limit, (int, NoneType), "a number or None")
+    if on is None:
+        return crm.delivery.run_pending(limit=limit)
+    with joined(crm.bound, on) as connection:
+        return crm.delivery.run_pending(limit=limit, on=connection)
+
+
+def worker(crm: CRM) -> Worker:
+    """Make a worker; jobs run in a thread of their own, so that no event waits for a long one."""
+    beside = bool(crm.registry.jobs) and not crm.bound.shared and not crm.safe_mode
+    delivery = Delivery(Host(crm, jobs=False)) if beside else crm.delivery
+    engine = crm.bound.synchronous().engine
+    return Worker(delivery, engine, crm.tables, crm.runtime, jobs=crm.jobs.run_due if beside else None)
 
 
 def _actor(id: str, tenant: str) -> Actor:

@@ -96,7 +96,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_dropped": "{rows} rows of {tenant} deleted.",
     "cli_erased": "Erased: {subjects}. The certificate is {id}.",
     "cli_job_cancelled": "The run {run} is asked to end.",
-    "cli_job_ran": "{job} in {tenant}: {state}[. {reason}]",
+    "cli_job_ran": "The run of {job} in {tenant} ended: {state}[. {reason}].",
     "cli_keys_created": "Made {path}. Keep it apart from the database and its backups: without it, nothing sealed can be read.",
     "cli_keys_left": "{tenant}: {rows} rows sealed anew, {keys} keys wrapped anew; {unreadable} rows could not be opened, so the old keys stay.",
     "cli_keys_root": "Root keys: {kind}, current {current}",

@@ -96,7 +96,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_dropped": "已删除 {tenant} 的 {rows} 行。",
     "cli_erased": "已删除：{subjects}。证明编号为 {id}。",
     "cli_job_cancelled": "已请求结束运行 {run}。",
-    "cli_job_ran": "{tenant} 中的 {job}：{state}[。{reason}]",
+    "cli_job_ran": "{tenant} 中 {job} 的运行已结束：{state}[。{reason}]。",
     "cli_keys_created": "已创建 {path}。请与数据库及其备份分开保存：没有它，加密内容无法读取。",
     "cli_keys_left": "{tenant}：重新加密 {rows} 行，重新包装 {keys} 个密钥；{unreadable} 行无法打开，因此旧密钥保留。",
     "cli_keys_root": "根密钥：{kind}，当前 {current}",

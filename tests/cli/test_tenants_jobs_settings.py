@@ -31,7 +31,7 @@ def test_jobs_are_listed_run_and_shown(crm: Run) -> None:
     listed = crm("jobs").output
     assert "service.check_slas  main    */5 * * * *  idle" in listed
     ran = crm("jobs", "run", "service.check_slas", "--tenant", "acme")
-    assert (ran.exit_code, ran.output) == (0, "service.check_slas in acme: done\n")
+    assert (ran.exit_code, ran.output) == (0, "The run of service.check_slas in acme ended: done.\n")
     shown = crm("jobs", "runs", "service.check_slas").output
     assert "acme" in shown
     assert "done" in shown

@@ -331,6 +331,33 @@ def test_an_async_job_and_an_async_subscriber_get_an_asynchronous_session(open_w
     assert (w.names(), heard) == (["made"], ["made"])
 
 
+def test_a_worker_delivers_while_a_long_job_runs(open_world: Open, plugin: Plugin) -> None:
+    """On SQLite too, between the job's checkpoints."""
+    heard, written = threading.Event(), threading.Event()
+
+    @plugin.job(every="0 3 * * *", external=True)
+    def long(s: Session) -> None:
+        written.set()
+        assert heard.wait(30), "the event waited for the job"
+
+    @plugin.on(Created[Account])
+    def hear(s: Session, event: Created[Account]) -> None:
+        heard.set()
+
+    w = open_world()
+    w.clock.advance(timedelta(days=1))
+    worker = w.crm.worker()
+    worker.start()
+    try:
+        assert written.wait(30)
+        w.account("A")
+        assert heard.wait(30)
+    finally:
+        worker.stop(timeout=20)
+    assert [r.state for r in w.crm.jobs.runs()] == ["done"]
+    assert [t.name for t in threading.enumerate() if t.name.startswith("crm-")] == []
+
+
 def test_a_job_without_a_schedule_that_can_be_read_is_a_load_error() -> None:
     for every in ("nonsense", "0 3 * *", "61 * * * *", "0 0 0 3 * *"):
         plugin = Plugin("acme", version="1.0")
