@@ -19,6 +19,7 @@ from sqlalchemy.util.concurrency import in_greenlet
 from .entities.entity import Entity
 from .entities.fields import Ref
 from .errors import NeedsAwait
+from .storage.engine import loop_of_our_own
 
 if TYPE_CHECKING:
     from .crm import CRM
@@ -75,7 +76,8 @@ def _waited(coroutine: Coroutine[Any, Any, R]) -> R:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(coroutine)
+        with asyncio.Runner(loop_factory=loop_of_our_own) as runner:
+            return runner.run(coroutine)
     coroutine.close()
     raise NeedsAwait("needs_await")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -163,6 +163,7 @@ class CRM:
         self.automation = Automation(self)
         self._codecs = OnDemand(entities, lambda e: Codec(e, self.registry.extensions(e), self.bound.kind, self.keys.unseal))
         self._references = OnDemand(entities, lambda e: referring(self, e))
+        self._writers = cache(lambda dialect: Writer(self.tables, dialect))
         self.shapes = Shapes(self)
 
     @property
@@ -170,10 +171,10 @@ class CRM:
         """The database's URL, password included, to open another CRM on it."""
         return self.bound.engine.url.render_as_string(hide_password=False)
 
-    @cached_property
+    @property
     def writer(self) -> Writer:
         """The write statements; made at the first write, when the driver is known."""
-        return Writer(self.tables, self.bound.engine.dialect)
+        return self._writers(self.bound.dialect)
 
     @cached_property
     def rollups(self) -> Rollups:

@@ -217,6 +217,15 @@ class Tenants:
             return frozenset()
         return frozenset(plugin for plugin, tenants in closed.items() if actor.tenant in tenants)
 
+    def check_on(self, actor: Actor, plugin: str) -> None:
+        """Check that a plugin is on for an actor.
+
+        Raises:
+            Denied: ``module_off``.
+        """
+        if plugin in self.without(actor):
+            raise Denied("module_off", plugin=plugin, tenant=actor.tenant)
+
     def names(self, connection: Connection) -> Sequence[str]:
         """Return every tenant's name."""
         self._since = {row.tenant: row.created_at for row in connection.execute(select(self._table.c.tenant, self._table.c.created_at))}

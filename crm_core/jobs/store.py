@@ -142,12 +142,13 @@ class Store:
     def fail(self, connection: Connection, claim: Claim, error: BaseException, *, once: bool) -> None:
         """Say that a run failed; it is tried again until it was tried often enough. The checkpoint stays."""
         now = self._now()
-        self._log(connection, claim.run, state="failed", ended_at=now, error=describe(error, words=self._words))
+        logged = {"state": "failed", "ended_at": now, "error": describe(error, words=self._words)}
         if claim.attempt >= self._retry.tries:
             self._move(connection, claim, state=_given_up(None if once else claim.slot), attempts=0, until=None)
-            return
-        delay = self._retry.delay(claim.attempt, self._runtime.random)
-        self._move(connection, claim, state="waiting", next_try=now + delay, until=None)
+        else:
+            delay = self._retry.delay(claim.attempt, self._runtime.random)
+            self._move(connection, claim, state="waiting", next_try=now + delay, until=None)
+        self._log(connection, claim.run, **logged)
 
     def cancelled(self, connection: Connection, claim: Claim, *, once: bool) -> None:
         """Say that a run ended because somebody cancelled it; the occurrence is given up."""
@@ -190,7 +191,9 @@ class Store:
         return (self._job.c.name == claim.job, self._job.c.tenant == claim.tenant)
 
     def _move(self, connection: Connection, claim: Claim, **values: Any) -> None:
-        moved = update(self._job).where(*self._mine(claim), self._job.c.token == claim.token).values(**values)
+        # One that is over is not moved either: a commit may have succeeded that was reported as broken.
+        held = (*self._mine(claim), self._job.c.token == claim.token, self._job.c.state == "running")
+        moved = update(self._job).where(*held).values(**values)
         if connection.execute(moved).rowcount != 1:
             raise Fenced("job_fenced", job=claim.job, tenant=claim.tenant)
 

@@ -120,11 +120,20 @@ def maps(heard: list[str]) -> Plugin:
     def find(s: Session, command: Find) -> None:
         heard.append("found")
 
+    plugin.service(Atlas)
+
     @plugin.panel(Account, label="Map")
     def panel(s: Session, account: Account) -> dict[str, Any]:
         return {"place": account.name}
 
     return plugin
+
+
+class Atlas:
+    """A service."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
 
 
 @attrs.frozen
@@ -284,6 +293,8 @@ def test_a_module_that_is_off_does_not_exist_in_its_tenant(open_world: Open) -> 
             with pytest.raises(Denied):
                 s.create(Place(name="x"))
             assert [a.name for a in s.actions(account)] == []
+            with pytest.raises(Denied):
+                s.use(Atlas)
             with pytest.raises(Denied):
                 s.perform(Find(account.ref))
             assert [p.name for p in s.view360(account).panels if p.plugin == "maps"] == []
