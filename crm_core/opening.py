@@ -40,7 +40,7 @@ def opened(
     if on is None and write:
         _refuse_inside_a_plugin(crm)
     begin: Callable[[], AbstractContextManager[Connection]]
-    begin = (lambda: _begun(crm, session, write)) if on is None else (lambda: _joined(crm, on, write))
+    begin = (lambda: _begun(crm, session, write)) if on is None else (lambda: _joined(crm, session, on, write))
     unit = Unit(begin, write=write, joined=on is not None, url=crm.bound.url)
     with _quarantines_kept(crm, own=on is None and write), _reads_kept(crm, unit), unit:
         unit.refusal = "safe_mode" if crm.safe_mode else unit.refusal
@@ -86,9 +86,10 @@ def _reads_kept(crm: CRM, unit: Unit) -> Iterator[None]:
 
 
 @contextmanager
-def _joined(crm: CRM, on: Any, write: bool) -> Iterator[Connection]:
+def _joined(crm: CRM, session: Session, on: Any, write: bool) -> Iterator[Connection]:
     with joined(crm.bound, on, write=write) as connection:
         crm.quarantine.look(connection)
+        crm.tenants.admit(connection, session.actor)
         yield connection
 
 
@@ -106,6 +107,7 @@ def _begun(crm: CRM, session: Session, write: bool) -> Iterator[Connection]:
         if not beside:
             crm.migrations.refuse_newer(connection)
             crm.quarantine.look(connection)
+        crm.tenants.admit(connection, session.actor)
         yield connection
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from .entities.entity import Entity
 from .entities.meta import spec
-from .errors import Denied, ReadOnly
+from .errors import Denied, ReadOnly, Refused
 from .hooks.dispatch import HookState
 from .permissions.actor import Actor
 from .permissions.facts import SessionFacts
@@ -20,6 +20,7 @@ from .storage.writer import JournalRow, Origin
 
 if TYPE_CHECKING:
     from .crm import CRM
+    from .jobs.progress import Progress
     from .messages import Messages
     from .permissions.actor import User
     from .permissions.policy import Policy
@@ -88,7 +89,9 @@ class Scope:
     @once
     def policy(self) -> Policy:
         """What the actor's roles allow."""
-        return self.crm.roles.policy(self) if self.actor.kind == "user" else self.crm.policies.resolve(self.actor)
+        if self.actor.kind == "user":
+            return self.crm.roles.policy(self)
+        return self.crm.policies.resolve(self.actor, self.crm.tenants.without(self.actor))
 
     @once
     def shape(self) -> Shape:
@@ -224,6 +227,17 @@ class Scope:
             event_id = self.crm.runtime.ids.new()
             row = JournalRow(entity, record or event_id, 0, kind, {"id": event_id, **payload})
             self.crm.writer.journal(connection, self.origin(), [row])
+
+    @property
+    def job(self) -> Progress:
+        """The run of the job that works in this session: its progress, its checkpoint.
+
+        Raises:
+            Refused: ``no_job``: none does.
+        """
+        if self._unit.job is None:
+            raise Refused("no_job")
+        return self._unit.job
 
     # -- idempotency --------------------------------------------------------------------------------------------------------------
 

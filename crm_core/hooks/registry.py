@@ -204,6 +204,8 @@ class Registry:
                 _check_prefixes(plugin)
             for part in _parts(plugin.definitions):
                 checks.callable_as(part)
+            for job in plugin.definitions.jobs:
+                checks.scheduled(job)
             figures: list[Measure | Dimension | Rollup] = [f for f in plugin.definitions.figures if isinstance(f, Measure)]
             for figure in (*figures, *plugin.definitions.dimensions, *plugin.definitions.rollups):
                 checks.figured(figure, self.extensions)
