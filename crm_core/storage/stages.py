@@ -18,6 +18,7 @@ from ..permissions.predicates import Related, walk
 from .changeset import Changeset
 from .door import explained
 from .failures import translate
+from .pointers import pointing_at_unseen
 from .shown import Shown, differ
 from .writer import JournalRow, created_row, deleted_row, updated_row
 
@@ -185,9 +186,9 @@ class Stages:
 
     def _references(self, codec: Codec, work: Changeset) -> Errors:
         """Check that what is pointed at exists for this actor: an id in a body goes through the lens like any other."""
-        errors: Errors = {}
         if work.op == "delete":
-            return errors
+            return {}
+        errors: Errors = {**pointing_at_unseen(self._session, codec, work)}
         restored = work.op == "restore"
         for name in codec.references:
             field = codec.fields[name]
