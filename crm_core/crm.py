@@ -41,6 +41,7 @@ from .runtime import Runtime
 from .safe_mode import wanted
 from .session import Session
 from .storage import idempotency
+from .storage.denials import DenialLog
 from .storage.engine import open_engine
 from .storage.join import joined
 from .storage.keys.manager import Keys
@@ -148,6 +149,7 @@ class CRM:
         self.sessions = Sessions()
         self.links = Links()
         self.shares = Shares()
+        self.denials = DenialLog(self)
         self.roles = TenantRoles(self)
         self.settings = TenantSettings(self)
         self.directory = directory

@@ -70,6 +70,7 @@ class Stages:
     def fail(self, failed: Failed | None, row: int, error: CRMError) -> None:
         if failed is None:
             raise error
+        self._note(error, "update")
         failed.append((row, error))
 
     def _sift(self, work: Changeset, errors: Errors, failed: Failed | None) -> Changeset:
@@ -78,8 +79,15 @@ class Stages:
             return work
         if failed is None:
             raise _combined(list(errors.values()))
+        for e in errors.values():
+            self._note(e, work.op)
         failed += [(work.rows[i], e) for i, e in sorted(errors.items())]
         return work.only([i for i in range(len(work.changes)) if i not in errors])
+
+    def _note(self, error: CRMError, call: str) -> None:
+        """Note what is denied although nothing is raised."""
+        if isinstance(error, Denied):
+            self._session._unit.denials.note(self._session, error, call)
 
     def _validate(self, codec: Codec, work: Changeset) -> Errors:
         errors: Errors = {}
