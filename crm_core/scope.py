@@ -207,9 +207,9 @@ class Scope:
             return None
         return Denied(action=permission, entity=spec(type(record)).name)
 
-    def _denied(self, call: str, **params: str) -> Denied:
+    def _denied(self, call: str, *, action: str, entity: str) -> Denied:
         """Make the error of a denied call that is no method of a session, and note it."""
-        error = Denied(**params)
+        error = Denied(action=action, entity=entity)
         self._unit.denials.note(self, error, call)
         return error
 
