@@ -44,6 +44,7 @@ from .safe_mode import wanted
 from .secrets import Resolver
 from .session import Session
 from .storage import idempotency
+from .storage.denials import DenialLog
 from .storage.engine import open_engine
 from .storage.keys.manager import Keys
 from .storage.links import Links, referring
@@ -162,6 +163,7 @@ class CRM:
         self.sessions = Sessions()
         self.links = Links()
         self.shares = Shares()
+        self.denials = DenialLog(self)
         self.roles = TenantRoles(self)
         self.settings = TenantSettings(self)
         self.directory = directory

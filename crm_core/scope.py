@@ -221,6 +221,12 @@ class Scope:
             return None
         return Denied(action=permission, entity=spec(type(record)).name)
 
+    def _denied(self, call: str, *, action: str, entity: str) -> Denied:
+        """Make the error of a denied call that is no method of a session, and note it."""
+        error = Denied(action=action, entity=entity)
+        self._unit.denials.note(self, error, call)
+        return error
+
     def note(self, kind: str, payload: Mapping[str, Any], *, entity: str = "core", record: str | None = None) -> None:
         """Append a row of the core's own to the journal: an elevation, a share, an export."""
         with self._unit.atomic() as connection:

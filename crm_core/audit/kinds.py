@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 KINDS: Mapping[str, str] = {
     "core.backed_up.v1": "entity core; position: of the last row in the backup; heads: number and hash of each chain, by tenant",
+    "core.denied.v1": "entity of the records, or core; call; code; action: the permission that was missing; count: how often",
     "core.elevated.v1": "entity core; plugin, reason",
     "core.erased.v1": "one entry a record whose personal content was taken out: entity and record are its own; subject: which request",
     "core.exported.v1": "entity of the records; fields, rows, withheld. Of one person: entity core; subject, entities: rows by entity",

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ..errors import ReadOnly, Refused
 from ..permissions.prepared import CLOCK, send
+from .denials import Denials
 from .failures import typed
 from .reads import Reads
 from .sqlite import is_gone
@@ -42,6 +43,7 @@ class Unit:
         refusal: the code of the error that refuses a write.
         reads: what its sessions read of sensitive fields.
         job: the run of a job that works in it.
+        denials: what its sessions were denied.
         hosts_failure: the database's error at what the host's ORM session had to flush first.
     """
 
@@ -67,6 +69,7 @@ class Unit:
         self.epoch = 0
         self.undone: list[Callable[[], None]] = []
         self.reads = Reads()
+        self.denials = Denials()
         self.closed = False
         self._depth = 0
         self.keyed: Keyed | None = None
