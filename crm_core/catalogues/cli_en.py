@@ -1,0 +1,45 @@
+"""What the command ``crm`` says, in English."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+TEMPLATES: Mapping[str, str] = {
+    "cli_allowed": "{count} addresses may be written to again.",
+    "cli_backed_up": "{path}: {rows} rows, the journal up to {position}.",
+    "cli_bad_app": "{given} is not a CRM of an application: {reason}. Write --app module:name, like shop.main:crm.",
+    "cli_bad_roles": "{given} is no file of crm policy show, and no MODULE:NAME of a CRM or a list of roles: {reason}.",
+    "cli_delivered": "{count} deliveries done.",
+    "cli_drilled": "{path}: {rows} rows restored, compared and taken away again in {seconds} s.",
+    "cli_dropped": "{rows} rows of {tenant} deleted.",
+    "cli_erased": "Erased: {subjects}. The certificate is {id}.",
+    "cli_keys_created": "Made {path}. Keep it apart from the database and its backups: without it, nothing sealed can be read.",
+    "cli_keys_left": "{tenant}: {rows} rows sealed anew, {keys} keys wrapped anew; {unreadable} rows could not be opened, so the old keys stay.",
+    "cli_keys_root": "Root keys: {kind}, current {current}",
+    "cli_keys_rotated": "{tenant}: {rows} rows sealed anew, {keys} keys wrapped anew.",
+    "cli_keys_rotating": "It is being replaced: run 'crm keys rotate' to go on.",
+    "cli_keys_steady": "It is in use.",
+    "cli_marked": "{count} records were marked.",
+    "cli_migrated": "The schema is up to date ({count} steps).",
+    "cli_moved": "{rows} rows moved, each table with the same checksum on both sides.",
+    "cli_needs_yes": "This deletes all rows of {tenant} for good. Add --yes if that is meant.",
+    "cli_no_database": "There is no database {path}. Name the one you mean with --db.",
+    "cli_no_mapping": "No mapping is for {path}. Pass --map FILE, and begin one with crm import {path} --as ENTITY --propose > map.toml.",
+    "cli_no_path": "Say which file or folder to import.",
+    "cli_outside_folder": "The mapping names {path}, which is not in the folder {folder}.",
+    "cli_person_exported": "{count} records of {subjects} were written to {path}.",
+    "cli_plan_held": "held: {entity} {record}: {reason}",
+    "cli_plan_step": "{count} of {entity}: {action} ({why}).",
+    "cli_plugin_failing": "It fails: {function}, {count} times in a row, last with {reason}.",
+    "cli_plugin_parked": "{count} records wait for its subscribers.",
+    "cli_plugin_quarantined": "It is in quarantine[ in {tenants}] since {since}: {function} failed {count} times in a row, last with {reason}.",
+    "cli_plugin_resumed": "{plugin} is in quarantine no more. Running processes follow within ten seconds.",
+    "cli_plugin_runs": "It runs.",
+    "cli_proposed": "Proposed from the columns of {path}. Check the key, the currencies and the values before you import.",
+    "cli_reapplied": "{count} erasures were done again.",
+    "cli_restored": "{rows} rows restored. The journal goes on behind {position}.",
+    "cli_suppressed": "{count} addresses are suppressed.",
+    "cli_unmarked": "{count} records are not marked any more.",
+    "cli_verified": "{path} is whole: {rows} rows[ of the tenant {tenant}] of {at}, the journal up to {position}.",
+    "cli_working": "Delivering events. Ctrl-C ends it.",
+}

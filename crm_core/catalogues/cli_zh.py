@@ -1,0 +1,45 @@
+"""What the command ``crm`` says, in Chinese."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+TEMPLATES: Mapping[str, str] = {
+    "cli_allowed": "{count} 个地址可以再次联系。",
+    "cli_backed_up": "{path}：{rows} 行，日志至 {position}。",
+    "cli_bad_app": "{given} 不是应用程序的 CRM：{reason}。请写成 --app 模块:名称，例如 shop.main:crm。",
+    "cli_bad_roles": "{given} 既不是 crm policy show 写出的文件，也不是 CRM 或角色列表的 MODULE:NAME：{reason}。",
+    "cli_delivered": "已完成 {count} 次投递。",
+    "cli_drilled": "{path}：已恢复 {rows} 行，比对后移除，用时 {seconds} 秒。",
+    "cli_dropped": "已删除 {tenant} 的 {rows} 行。",
+    "cli_erased": "已删除：{subjects}。证明编号为 {id}。",
+    "cli_keys_created": "已创建 {path}。请与数据库及其备份分开保存：没有它，加密内容无法读取。",
+    "cli_keys_left": "{tenant}：重新加密 {rows} 行，重新包装 {keys} 个密钥；{unreadable} 行无法打开，因此旧密钥保留。",
+    "cli_keys_root": "根密钥：{kind}，当前 {current}",
+    "cli_keys_rotated": "{tenant}：重新加密 {rows} 行，重新包装 {keys} 个密钥。",
+    "cli_keys_rotating": "正在轮换：运行 crm keys rotate 继续。",
+    "cli_keys_steady": "使用中。",
+    "cli_marked": "已标记 {count} 条记录。",
+    "cli_migrated": "数据库结构已是最新（{count} 步）。",
+    "cli_moved": "已迁移 {rows} 行，每个表两边的校验和相同。",
+    "cli_needs_yes": "这将永久删除 {tenant} 的所有行。如确需如此，请加上 --yes。",
+    "cli_no_database": "没有数据库 {path}。请用 --db 指定。",
+    "cli_no_mapping": "没有适用于 {path} 的映射。请指定 --map FILE；可用 crm import {path} --as ENTITY --propose > map.toml 生成初稿。",
+    "cli_no_path": "请说明要导入的文件或文件夹。",
+    "cli_outside_folder": "映射文件指定了 {path}，它不在文件夹 {folder} 内。",
+    "cli_person_exported": "已将 {subjects} 的 {count} 条记录写入 {path}。",
+    "cli_plan_held": "保留：{entity} {record}：{reason}",
+    "cli_plan_step": "{entity} 的 {count} 条：{action}（{why}）。",
+    "cli_plugin_failing": "出错：{function} 连续失败 {count} 次，最近一次为 {reason}。",
+    "cli_plugin_parked": "有 {count} 条记录在等待其订阅者。",
+    "cli_plugin_quarantined": "自 {since} 起[在 {tenants} 中]被隔离：{function} 连续失败 {count} 次，最近一次为 {reason}。",
+    "cli_plugin_resumed": "{plugin} 已解除隔离。运行中的进程将在十秒内跟进。",
+    "cli_plugin_runs": "运行正常。",
+    "cli_proposed": "由 {path} 的列生成的初稿。导入前请检查键、货币和取值。",
+    "cli_reapplied": "已重新执行 {count} 次删除。",
+    "cli_restored": "已恢复 {rows} 行。日志从 {position} 之后继续。",
+    "cli_suppressed": "已屏蔽 {count} 个地址。",
+    "cli_unmarked": "{count} 条记录不再有标记。",
+    "cli_verified": "{path} 完整：[租户 {tenant} 的]{rows} 行，{at}，日志至 {position}。",
+    "cli_working": "正在投递事件。按 Ctrl-C 结束。",
+}
