@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, Never, NoReturn
+from typing import Any, Never, NoReturn, get_args
 
 import attrs
 
 from ..entities.meta import extension_fields, spec
-from ..errors import LoadError
+from ..errors import Invalid, LoadError
 from ..messages import closest
 from ..permissions.binding import bind
 from ..versions import Version, VersionRange
@@ -18,6 +18,7 @@ from .measures import Dimension, Measure, Rollup
 from .order import ordered
 from .parts import Contribution, Impl
 from .plugin import Plugin
+from .retention import Retention, RetentionAction, check_period
 from .spec import Hook
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", re.ASCII)
@@ -167,6 +168,26 @@ def figured(figure: Measure | Dimension | Rollup, extensions: Callable[[type[Any
         if isinstance(name, str) and name not in facts.fields:
             close = closest(name, facts.fields)
             raise LoadError("figure_field", figure=figure.name, field=name, entity=facts.name, suggestion=close)
+
+
+def retained(rule: Retention, extensions: Callable[[type[Any]], Collection[type[Any]]]) -> None:
+    """Check that a rule of retention can be asked of its records.
+
+    Raises:
+        LoadError: ``retention_field``, ``retention_action``, ``retention_period``; of its rule, as :func:`crm_core.rules.check`.
+    """
+    facts = spec(rule.entity)
+    field = facts.fields.get(rule.since)
+    if field is None or field.kind not in ("date", "datetime") or field.options.sealed:
+        dated = [name for name, each in facts.fields.items() if each.kind in ("date", "datetime")]
+        raise LoadError("retention_field", rule=rule.name, field=rule.since, entity=facts.name, suggestion=closest(rule.since, dated))
+    if rule.action not in get_args(RetentionAction):
+        raise LoadError("retention_action", rule=rule.name, given=str(rule.action)[:40])
+    try:
+        check_period(rule.keep)
+    except Invalid as e:
+        raise LoadError(e.code, **e.params) from e
+    bind(rule.where, facts, extensions=extensions)
 
 
 def implements(impl: Impl, hooks: Mapping[str, Hook[Any, Any]]) -> None:

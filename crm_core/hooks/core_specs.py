@@ -14,6 +14,7 @@ from ..entities.entity import Entity
 from ..entities.imports import ImportRun
 from .core_panels import contacts, tags
 from .plugin import Plugin
+from .retention import RetentionSettings
 from .spec import CollectHook, Ctx, FilterHook, VetoHook
 
 
@@ -54,7 +55,7 @@ check_write: VetoHook[WriteCtx, list[Change]] = VetoHook("check_write", by_entit
 after_write: CollectHook[WriteCtx, list[Change], Any] = CollectHook("after_write", by_entity=True)
 """Act on what was written, in the same transaction, after rows and journal; answers are ignored."""
 
-CORE = Plugin("core", version="0.1.0", label="Core", package="crm_core.storage")
+CORE = Plugin("core", version="0.1.0", label="Core", package="crm_core.storage", settings=RetentionSettings)
 CORE.entities(Account, Contact, Affiliation, ExchangeRate, Interaction, Note, Tag, Tagging, AutomationRule, AutomationRun, ImportRun)
 CORE.hooks(before_write, check_write, after_write)
 CORE.grants("automation_rule:read", "automation_run:read,create")

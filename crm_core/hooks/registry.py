@@ -23,6 +23,7 @@ from .health import QUARANTINE_AFTER, Health
 from .measures import Dimension, Measure, Metric, Rollup, Source
 from .parts import Contribution, Impl, Job, Link, Panel, Subscription
 from .plugin import Definitions, Plugin
+from .retention import Retention
 from .spec import Hook
 from .surroundings import Surroundings
 
@@ -80,7 +81,7 @@ class Registry:
         subscriptions: handlers of events.
         actions: action by the class of its command.
         figures: measures, sources and metrics by name.
-        jobs, dimensions, rollups, services, roles, catalogues: what their names say.
+        jobs, dimensions, rollups, retentions, services, roles, catalogues: what their names say.
         settings: by settings class: what a tenant that sets nothing gets.
         manager: pluggy's own registry of the implementations.
         health: which of them keep failing.
@@ -98,6 +99,7 @@ class Registry:
         self.jobs: tuple[Job, ...] = self._all(lambda d: d.jobs)
         self.dimensions: tuple[Dimension, ...] = self._all(lambda d: d.dimensions)
         self.rollups: tuple[Rollup, ...] = self._all(lambda d: d.rollups)
+        self.retentions: tuple[Retention, ...] = self._all(lambda d: d.retentions)
         self.services: tuple[type[Any], ...] = self._all(lambda d: d.services)
         self.roles: tuple[Role, ...] = self._all(lambda d: d.roles)
         self.catalogues: tuple[Catalogue, ...] = self._all(lambda d: d.catalogues)
@@ -199,6 +201,8 @@ class Registry:
                 checks.figured(figure, self.extensions)
             for rollup in plugin.definitions.rollups:
                 checks.rolled_up(rollup)
+            for retention in plugin.definitions.retentions:
+                checks.retained(retention, self.extensions)
             for thing in _used(plugin.definitions):
                 checks.required(plugin, self.owner(thing), thing.__name__, CORE.name)
             for impl in plugin.definitions.impls:
@@ -209,7 +213,13 @@ class Registry:
         checks.unique("role", [(r.name, self._owners[r]) for r in self.roles])
         # One function may listen to several events; they then share the position it is named after.
         listening = {s.fn: s for s in self.subscriptions}.values()
-        for kind, parts in (("subscription", listening), ("job", self.jobs), ("dimension", self.dimensions), ("rollup", self.rollups)):
+        for kind, parts in (
+            ("subscription", listening),
+            ("job", self.jobs),
+            ("dimension", self.dimensions),
+            ("rollup", self.rollups),
+            ("retention", self.retentions),
+        ):
             checks.unique(kind, [(part.name, part.plugin) for part in parts])
 
     def _figures(self) -> Mapping[str, Measure | Source | Metric]:
@@ -274,6 +284,7 @@ def _used(d: Definitions) -> Iterator[type[Any]]:
     yield from (figure.entity for figure in d.figures if isinstance(figure, Measure))
     yield from (dimension.entity for dimension in d.dimensions)
     yield from (rollup.entity for rollup in d.rollups)
+    yield from (retention.entity for retention in d.retentions)
     yield from (action.on for action in d.actions if action.on is not None)
     yield from (impl.on for impl in d.impls if impl.on is not None)
 

@@ -1,18 +1,23 @@
 """Privacy: all that is known of one person, given to them, or erased for good and proved; who is not to be written to any more."""
 
+from ..hooks.retention import RetentionSettings
 from .certificate import Certificate, read_certificates, write_certificate
 from .erasing import certificates, erase, reapply, scrub
 from .exporting import export
 from .marks import hold, release, restrict, unrestrict
 from .planning import Plan, Step, plan
+from .retention import Due, due, retain
 from .suppression import allow, suppress
 
 __all__ = [
     "Certificate",
+    "Due",
     "Plan",
+    "RetentionSettings",
     "Step",
     "allow",
     "certificates",
+    "due",
     "erase",
     "export",
     "hold",
@@ -21,6 +26,7 @@ __all__ = [
     "reapply",
     "release",
     "restrict",
+    "retain",
     "scrub",
     "suppress",
     "unrestrict",

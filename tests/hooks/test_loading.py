@@ -143,8 +143,8 @@ class Settings:
 def test_configured_gives_a_new_definition_with_other_defaults() -> None:
     a = Plugin("a", version="1", settings=Settings)
     b = a.configured(rate=3).configured(tiers=["gold"])
-    assert Registry([b]).settings == {Settings: Settings(3, ["gold"])}
-    assert Registry([a]).settings == {Settings: Settings()}
+    assert Registry([b]).settings[Settings] == Settings(3, ["gold"])
+    assert Registry([a]).settings[Settings] == Settings()
 
 
 def test_an_unknown_setting_suggests_the_right_name() -> None:
