@@ -261,7 +261,6 @@ TEMPLATES: Mapping[str, str] = {
     "package_missing": "{plugin} names no package= in which its frozen revisions could lie. Give the Plugin one.",
     "page_needs_fields": "Pages can be ordered only by fields of the record, not by {order}.",
     "panel_failed": "{plugin} cannot show this part now[ ({function}: {reason})].",
-    "past_sealed": "The past of {entity} cannot be read: its field {field} is sealed, and would lie open in the database meanwhile.",
     "past_too_far": "More than {limit} records of {entity} changed since {at}. Choose a later instant.",
     "plugin_bad_name": "{given} is not a name for a plugin: use lower-case words joined by dots, like acme.loyalty.",
     "plugin_circle": "Plugins require each other in a circle: {chain}. Remove one of the requirements.",

@@ -261,7 +261,6 @@ TEMPLATES: Mapping[str, str] = {
     "package_missing": "{plugin} 没有用 package= 指明存放冻结版本的包。请为该 Plugin 指定一个。",
     "page_needs_fields": "分页只能按记录的字段排序，不能按 {order}。",
     "panel_failed": "{plugin} 现在无法显示这一部分[（{function}：{reason}）]。",
-    "past_sealed": "无法读取 {entity} 的过去：其字段 {field} 已加密，期间会以明文出现在数据库中。",
     "past_too_far": "自 {at} 以来，{entity} 有超过 {limit} 条记录发生变化。请选择更晚的时刻。",
     "plugin_bad_name": "{given} 不能作为插件名称：请用点号连接的小写单词，例如 acme.loyalty。",
     "plugin_circle": "插件循环依赖：{chain}。请去掉其中一个依赖。",
