@@ -20,6 +20,7 @@ KINDS: Mapping[str, str] = {
     "core.plugins_changed.v1": "entity core; plugins: versions by name; before: those of the last start",
     "core.read.v1": "entity of the records; fields: the sensitive ones; records: ids of those given whole; count: of all rows given",
     "core.restored.v1": "entity core; position: of the last row that came back; backup: its name",
+    "core.retained.v1": "entity core; a batch of a rule of retention: rule, entity, action, before: the instant, records: how many",
     "core.role_defined.v1": "entity core; role: its definition; before: what it was",
     "core.role_removed.v1": "entity core; role: its name; before: what it was",
     "core.rollup_rebuilt.v1": "entity core; rollup, cells",
@@ -36,6 +37,7 @@ KINDS: Mapping[str, str] = {
 }
 
 PERSON_ERASED = "core.person_erased.v1"
+RETAINED = "core.retained.v1"
 
 # Who takes personal content out of the journal (sets ``personal`` to NULL in a record's rows) writes this entry for the record in the same
 # transaction. Nothing but a later entry of this kind, in the same chain, makes the verification accept a row without its personal part.

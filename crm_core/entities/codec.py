@@ -14,7 +14,7 @@ from .fields import FieldSpec
 from .generated import Generator
 from .meta import EntitySpec, extension_fields, spec
 from .sealing import Unseal
-from .validate import plain, problems
+from .validate import plain, problems, withheld
 from .values import normalise_values
 
 Loader = Callable[[Sequence[Any]], Any]
@@ -140,7 +140,8 @@ class Codec:
                 if given:
                     self.set(record, name, normalise_values(given, region))
             except Invalid as e:
-                wrong += [attrs.evolve(d, entity=self.facts.name, field=f"{name}{d.field}", row=row) for d in e.details]
+                details = (withheld(self.fields[name], d) for d in e.details)
+                wrong += [attrs.evolve(d, entity=self.facts.name, field=f"{name}{d.field}", row=row) for d in details]
         return wrong
 
     def plain(self, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,12 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Never, NoReturn
+from typing import Any, Never, NoReturn, get_args
 
 import attrs
 
 from ..entities.meta import extension_fields, spec
-from ..errors import LoadError
+from ..errors import Invalid, LoadError
 from ..messages import closest
 from ..permissions.binding import bind
 from ..versions import Version, VersionRange
@@ -19,6 +19,7 @@ from .measures import Dimension, Measure, Rollup
 from .order import ordered
 from .parts import Contribution, Impl, Job, Lifespan, Route
 from .plugin import Plugin
+from .retention import Retention, RetentionAction, check_period
 from .screens import Form, ListView
 from .spec import Hook
 
@@ -221,6 +222,26 @@ def shown(screen: Form | ListView, extensions: Callable[[type[Any]], Collection[
     for name in (*screen.names, *extra):
         if name not in known:
             raise LoadError("screen_field", entity=facts.name, field=name, suggestion=closest(name, known))
+
+
+def retained(rule: Retention, extensions: Callable[[type[Any]], Collection[type[Any]]]) -> None:
+    """Check that a rule of retention can be asked of its records.
+
+    Raises:
+        LoadError: ``retention_field``, ``retention_action``, ``retention_period``; of its rule, as :func:`crm_core.rules.check`.
+    """
+    facts = spec(rule.entity)
+    field = facts.fields.get(rule.since)
+    if field is None or field.kind not in ("date", "datetime") or field.options.sealed:
+        dated = [name for name, each in facts.fields.items() if each.kind in ("date", "datetime")]
+        raise LoadError("retention_field", rule=rule.name, field=rule.since, entity=facts.name, suggestion=closest(rule.since, dated))
+    if rule.action not in get_args(RetentionAction):
+        raise LoadError("retention_action", rule=rule.name, given=str(rule.action)[:40])
+    try:
+        check_period(rule.keep)
+    except Invalid as e:
+        raise LoadError(e.code, **e.params) from e
+    bind(rule.where, facts, extensions=extensions)
 
 
 def implements(impl: Impl, hooks: Mapping[str, Hook[Any, Any]]) -> None:

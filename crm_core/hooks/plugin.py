@@ -13,6 +13,7 @@ from ..permissions.predicates import Rule, everything
 from .actions import ActionDef
 from .measures import Better, Dimension, Facts, Figure, Measure, Metric, Rollup, Source
 from .parts import Impl, Job, Lifespan, Link, Panel, Route, Subscription
+from .retention import Retention, RetentionAction
 from .screens import Assets, Form, ListView
 from .spec import CollectHook, Ctx, FilterHook, FirstHook, Hook, VetoHook
 
@@ -54,6 +55,7 @@ class Definitions:
     figures: list[Measure | Source | Metric] = attrs.Factory(list)
     dimensions: list[Dimension] = attrs.Factory(list)
     rollups: list[Rollup] = attrs.Factory(list)
+    retentions: list[Retention] = attrs.Factory(list)
     roles: list[Role] = attrs.Factory(list)
     services: list[type[Any]] = attrs.Factory(list)
     grants: list[str] = attrs.Factory(list)
@@ -168,6 +170,17 @@ class Plugin:
     def catalogue(self, locale: str, templates: Mapping[str, str]) -> None:
         """Bring the plugin's messages and labels in one language; their codes start with the plugin's name."""
         self.definitions.catalogues.append(Catalogue(locale, dict(templates)))
+
+    def retention(
+        self, key: str, entity: type[Entity], *, keep: str, since: str, action: RetentionAction, where: Rule = everything
+    ) -> Retention:
+        """Say how long records are needed, and what is done with them then; the arguments are those of :class:`Retention`.
+
+        Nothing is done before somebody runs :func:`crm_core.privacy.retain`.
+        """
+        found = Retention(self.name, key, entity, keep, since, action, where)
+        self.definitions.retentions.append(found)
+        return found
 
     def companion(self, target: str, *, beside: str) -> None:
         """Join this plugin to another where a CRM has both; without the other, this one works alone.

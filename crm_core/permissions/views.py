@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import attrs
-from sqlalchemy import ColumnElement, FromClause, Join, Select, String, Table, and_, bindparam, case, literal_column, select
+from sqlalchemy import Column, ColumnElement, FromClause, Join, Select, String, Table, and_, bindparam, case, literal_column, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler, StrSQLCompiler
 
@@ -67,7 +67,8 @@ class View:
 
     def _shown(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         if column.name not in self.masked:
-            shown: ColumnElement[Any] = column.info.get(CELL, column)
+            # Of the past it is a cell already.
+            shown: ColumnElement[Any] = column.info.get(CELL, column) if isinstance(column, Column) else column
             return shown
         mask: ColumnElement[str] = literal_column(f"'{MASK}'", String())
         return case((column.is_not(None), mask)).label(column.name)

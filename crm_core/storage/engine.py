@@ -60,6 +60,7 @@ def _own_engine(text: str) -> Engine | AsyncEngine:
         dialect = url.get_dialect()
         _kind(dialect.name)
         options: dict[str, Any] = {} if dialect.name == "postgresql" else _sqlite_options(url)
+        options["hide_parameters"] = True  # what is asked and written may be personal, and SQLAlchemy logs it
         engine = _async_engine(url, options) if dialect.is_async else create_engine(url, **options)
     except ArgumentError as e:
         raise LoadError("bad_database_url", reason=str(e).partition("\n")[0]) from e
