@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from .catalogues import en, zh
+from .catalogues import custom_fields, en, zh
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
@@ -120,5 +120,8 @@ def _show(value: Any) -> str:
 
 
 # The core's templates stand in catalogues/, one file a language.
-CORE: tuple[Catalogue, ...] = (Catalogue("en", en.TEMPLATES), Catalogue("zh", zh.TEMPLATES))
+CORE: tuple[Catalogue, ...] = tuple(
+    Catalogue(locale, dict(sorted({**templates, **{code: said[n] for code, said in custom_fields.MESSAGES.items()}}.items())))
+    for n, (locale, templates) in enumerate((("en", en.TEMPLATES), ("zh", zh.TEMPLATES)))
+)
 _CORE_MESSAGES = Messages()

@@ -20,6 +20,7 @@ from .permissions.money_sql import converts
 from .permissions.past import as_json
 from .permissions.plans import as_filter
 from .permissions.prepared import driver_rows
+from .storage.custom_values import COLUMNS, custom_rows
 from .storage.writer import LISTED_COLUMNS, chunks, list_rows
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class _Moment:
 
     def __init__(self, session: Session, at: datetime) -> None:
         self._crm = session.crm
+        self._session = session
         self._tenant = session.actor.tenant
         self._at = at
         self._journal = session.crm.tables.system.journal
@@ -161,7 +163,7 @@ class _Moment:
         return known[1]
 
     def _rebuilt(self, connection: Connection, entity: type[Any]) -> dict[str, str]:
-        codec, journal = self._crm.codec(entity), self._journal
+        codec, journal = self._session.codec(entity), self._journal
         for field in codec.fields.values():
             if field.options.sealed:  # what is rebuilt goes to the database in binds, where a sealed value must not stand open
                 raise Invalid("past_sealed", entity=codec.facts.name, field=field.name)
@@ -173,14 +175,17 @@ class _Moment:
             raise Invalid("past_too_far", entity=name, at=self._at, limit=MOST_CHANGED)
         rows: list[tuple[Any, ...]] = []
         lists: dict[str, list[tuple[Any, ...]]] = {n: [] for n in codec.lists}
+        custom: list[tuple[Any, ...]] = []
         for part in chunks(ids):
             records = list(self._part(connection, codec, part, kinds))
             rows += map(codec.to_row, records)
             for n, found in lists.items():
                 found += list_rows(codec, n, records)
+            custom += custom_rows(codec, records)
         nested = [f.column for f in codec.fields.values() if f.kind in ("json", "list")]
         listed = {codec.fields[n].column: as_json(LISTED_COLUMNS, found, kind) for n, found in lists.items()}
-        return self._tables.binds(entity, ids, as_json(codec.columns, rows, kind, nested), listed)
+        valued = as_json(COLUMNS, custom, kind)
+        return self._tables.binds(entity, ids, as_json(codec.columns, rows, kind, nested), listed, valued)
 
     def _part(self, connection: Connection, codec: Codec, ids: Sequence[str], kinds: Sequence[str]) -> Iterable[Any]:
         """Return those of some records that there were, as they were, by undoing what came later."""
@@ -210,7 +215,9 @@ class _Moment:
         table = self._crm.tables.entities[codec.entity]
         columns, load = codec.loader(codec.every)
         wanted = select(*(table.c[c] for c in columns)).where(table.c.tenant == self._tenant, table.c.id.in_(ids))
-        return map(load, driver_rows(connection.execute(wanted)))
+        records = list(map(load, driver_rows(connection.execute(wanted))))
+        self._crm.custom_fields.fill(self._session, codec, records)
+        return records
 
 
 def _undo(codec: Codec, record: Any, olds: Mapping[str, Any]) -> None:

@@ -12,6 +12,8 @@ from .errors import Invalid, NotFound, Refused
 from .filters import OPERATORS, criterion
 from .messages import redact
 from .paging import MAX_PAGE, Order, Page, beyond, cursor
+from .permissions.predicates import Custom, Rule
+from .rules import criterion as criterion_of
 from .storage.kept import Asked
 
 if TYPE_CHECKING:
@@ -44,10 +46,15 @@ class Query(Asked, Generic[E]):
 
     # -- building -----------------------------------------------------------------------------------------------------------------
 
-    def where(self, *criteria: ColumnElement[bool]) -> Self:
-        """Keep what fulfils all *criteria* (any SQLAlchemy expression over entities); text is no expression."""
-        check_expressions(criteria)
-        return self._with(_criteria=(*self._criteria, *criteria))
+    def where(self, *criteria: ColumnElement[bool] | Rule) -> Self:
+        """Keep what fulfils all *criteria*: SQLAlchemy expressions over entities, or rules (``custom("region") == "EU"``); text is neither.
+
+        Raises:
+            Invalid: a rule names a field that is not there or not readable, or compares it with what it cannot be.
+        """
+        check_expressions([c for c in criteria if not isinstance(c, Rule)])
+        made = [criterion_of(c, self.entity, self._session) if isinstance(c, Rule) else c for c in criteria]
+        return self._with(_criteria=(*self._criteria, *made))
 
     def matching(self, params: Mapping[str, str], *, allow: Sequence[str]) -> Self:
         """Filter and sort by a query string: ``stage=won&amount__gte=EUR:1000&sort=-created_at,name``.
@@ -80,6 +87,7 @@ class Query(Asked, Generic[E]):
         """Sort by at most 64 columns (``Opportunity.created_at.desc()``). NULL sorts last; ties are broken by id."""
         if len(keys) > MOST_ORDERS:
             raise Invalid("too_long", field="sort", length=len(keys), limit=MOST_ORDERS)
+        keys = tuple(self._of_custom(key) for key in keys)
         check_expressions(keys)
         orders, free = list(self._orders), list(self._free_orders)
         for key in keys:
@@ -163,7 +171,7 @@ class Query(Asked, Generic[E]):
         statement = self._reading()[0].where(*criteria).order_by(*(c for k in keys for c in k.clauses)).limit(size + 1)
         found = self._load(statement)
         more = len(found) > size
-        codec = self._session.crm.codec(self.entity)
+        codec = self._session.codec(self.entity)
         return Page(found[:size], cursor(codec, self.entity, keys, found[size - 1]) if more else None)
 
     def stream(self, batch: int = 500) -> Iterator[E]:
@@ -193,7 +201,7 @@ class Query(Asked, Generic[E]):
         return found
 
     def _field(self, name: str) -> FieldSpec | None:
-        return self._session.crm.codec(self.entity).fields.get(name)
+        return self._session.codec(self.entity).fields.get(name)
 
     def _column(self, field: FieldSpec) -> Any:
         from .entities.columns import columns_of
@@ -224,17 +232,30 @@ class Query(Asked, Generic[E]):
             return [*(c for k in self._orders for c in k.clauses), *self._free_orders]
         return [c for k in self._keys() for c in k.clauses]
 
+    def _of_custom(self, key: Any) -> Any:
+        """Return the column behind ``custom("region")``, or behind its ``desc()``."""
+        if not isinstance(key, Custom):
+            return key
+        field = self._session.readable_custom(self.entity).get(key.field)
+        if field is None:
+            raise Invalid("unknown_field", field=key.field[:60])
+        column = self._column(field)
+        return column.desc() if key.descending else column
+
     def _as_order(self, key: Any) -> Order | None:
         from sqlalchemy import UnaryExpression
         from sqlalchemy.sql import operators
 
         from .entities.columns import EntityColumn, MoneyColumn
+        from .entities.custom_columns import CustomColumn
 
         if isinstance(key, MoneyColumn):
             key.asc()
         descending = False
         if isinstance(key, UnaryExpression) and key.modifier in (operators.desc_op, operators.asc_op):
             descending, key = key.modifier is operators.desc_op, key.element
+        if isinstance(key, CustomColumn) and key.id is logical_table(self.entity).c.id:
+            return Order(key, key.field, descending)
         if isinstance(key, EntityColumn) and key.field.options.sealed:
             raise Invalid("sealed_operator", field=key.field.name)
         if not isinstance(key, EntityColumn) or key.table is not logical_table(self.entity) or key.field.kind in ("json", "list"):

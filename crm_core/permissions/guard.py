@@ -19,6 +19,7 @@ from sqlalchemy.types import TypeEngine
 
 from ..entities import sqltypes as own
 from ..entities.columns import Converted, EntityColumn, EntityTable, ListContains, MoneyAggregate, MoneyPair, MoneySum
+from ..entities.custom_columns import CustomColumn, CustomDocument, CustomMatch, CustomType
 from ..entities.sealed import BlindType, SealedMatch, SealedType
 from ..errors import NotReadable, Refused
 from .money_guard import check_amounts, check_decimals
@@ -97,7 +98,7 @@ _OPERATORS: Final = {
 _TYPES: Final = frozenset(
     {
         *(own.DecimalType, own.EnumType, own.IdType, own.InstantType, own.IntegerType, own.ListType, own.MoneyType, own.RefType),
-        *(BlindType, SealedType),
+        *(BlindType, CustomType, SealedType),
         *(sqltypes.BigInteger, sqltypes.Boolean, sqltypes.CHAR, sqltypes.Date, sqltypes.Float, sqltypes.Integer, sqltypes.NullType),
         *(sqltypes.Numeric, sqltypes.SmallInteger, sqltypes.String, sqltypes.Text, sqltypes.TupleType, sqltypes.Unicode),
         *(sqltypes.JSON, postgresql.JSONB),
@@ -318,6 +319,7 @@ def _windowed(element: Any) -> None:
 _CHECKS: Final[Mapping[type[Any], _Check]] = {
     **dict.fromkeys(_FUNCTIONS.values(), _function),
     **dict.fromkeys((MoneyPair, MoneySum, MoneyAggregate, Converted, ListContains, SealedMatch, EntityTable), _pass),
+    **dict.fromkeys((CustomColumn, CustomDocument, CustomMatch), _pass),
     **dict.fromkeys((elements.True_, elements.False_, elements.Null, elements.Grouping, elements.Label, elements.TypeClause), _pass),
     **dict.fromkeys((elements._label_reference, elements.FrameClause, selectable.ScalarSelect, selectable.Exists), _pass),
     **dict.fromkeys((selectable.SelectStatementGrouping, selectable.FromGrouping, selectable.ForUpdateArg, selectable.Join), _pass),

@@ -23,6 +23,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import LRUCache
 
 from ..entities.columns import EntityColumn, EntityTable, entity_table
+from ..entities.custom_columns import CustomDocument
 from ..entities.fields import FieldSpec
 from ..ondemand import OnDemand
 
@@ -247,10 +248,14 @@ def _is_simple_page(statement: Select[Any], table: EntityTable) -> bool:
         return False
     if statement._having_criteria or statement._from_obj or statement._setup_joins:
         return False
-    if not all(isinstance(c, EntityColumn) and c.table is table for c in statement._raw_columns):
+    if not all(isinstance(c, EntityColumn | CustomDocument) and _table(c) is table for c in statement._raw_columns):
         return False
     parts = (*statement._where_criteria, *statement._order_by_clauses)
     return all(_is_simple(p, table) for part in parts for p in visitors.iterate(part))
+
+
+def _table(listed: Any) -> Any:
+    return listed.id.table if isinstance(listed, CustomDocument) else listed.table
 
 
 def _is_simple(part: Any, table: EntityTable) -> bool:

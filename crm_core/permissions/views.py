@@ -35,6 +35,7 @@ class View:
         masked: those of them that show as ``***`` where they are not NULL. Only text can be masked.
         lists: index tables of the embedded lists, by column.
         extensions: those that this CRM has.
+        custom: the table of the values of custom fields.
     """
 
     physical: FromClause
@@ -44,6 +45,7 @@ class View:
     lists: Mapping[str, FromClause] = attrs.field(factory=dict)
     sets: ColumnElement[bool] | None = None
     extensions: frozenset[type[Any]] = frozenset()
+    custom: FromClause | None = None
 
     def rows(self, form: Form, statement: Any, *, include_deleted: bool) -> Select[Any]:
         """Select what is seen: of the actor's tenant alone, living, and as the policy says; *statement* is what it is read for."""

@@ -40,6 +40,7 @@ class Unit:
         undone: what to call when something of this transaction is undone.
         refusal: the code of the error that refuses a write.
         reads: what its sessions read of sensitive fields.
+        defines: whether it changed the definitions of custom fields.
         hosts_failure: the database's error at what the host's ORM session had to flush first.
     """
 
@@ -62,6 +63,7 @@ class Unit:
         self.refusal = "read_only_session"
         self.joined = joined
         self.wrote = False
+        self.defines = False
         self.epoch = 0
         self.undone: list[Callable[[], None]] = []
         self.reads = Reads()

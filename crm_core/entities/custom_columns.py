@@ -1,0 +1,172 @@
+"""Custom fields in statements. What they are written as is the lens's business: ``permissions.custom_sql``.
+
+A value is looked up by the field's name, and which field that is stands in the actor's values, never in the statement: of a field that
+the actor may not read, or another tenant has, every value is NULL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BigInteger, Boolean, ColumnElement, Dialect, String, Text, TypeDecorator, bindparam
+from sqlalchemy.sql import elements, operators
+from sqlalchemy.sql.visitors import InternalTraversal
+from sqlalchemy.types import TypeEngine
+
+from ..errors import Invalid
+from .meta import spec
+
+if TYPE_CHECKING:
+    from .custom import CustomSpec
+
+MOST_VALUES = 1_000
+COMPARED = {
+    operators.eq: "=",
+    operators.ne: "<>",
+    operators.lt: "<",
+    operators.le: "<=",
+    operators.gt: ">",
+    operators.ge: ">=",
+}
+_SORTED = (operators.asc_op, operators.desc_op, operators.nulls_first_op, operators.nulls_last_op)
+
+
+class CustomType(TypeDecorator[Any]):
+    """The values of one custom field on their way to the database and back."""
+
+    impl = String
+    cache_ok = True
+
+    class Comparator(TypeDecorator.Comparator[Any]):
+        """Comparisons find the records by the index of the values; with what is no plain value there are none."""
+
+        def operate(self, op: Any, *other: Any, **kwargs: Any) -> Any:
+            given = other[0] if other else None
+            if op in _SORTED:
+                return super().operate(op, *other, **kwargs)
+            if op in (operators.is_, operators.is_not, operators.eq, operators.ne) and _is_null(given):
+                found = CustomMatch(self._field, "IS NOT NULL", ())
+                return found if op in (operators.is_not, operators.ne) else ~found
+            if op in COMPARED:
+                return CustomMatch(self._field, COMPARED[op], [self._bound(given)])
+            if op in (operators.in_op, operators.not_in_op) and isinstance(given, Sequence) and len(given) <= MOST_VALUES:
+                found = CustomMatch(self._field, "IN", [self._bound(v) for v in given])
+                # Like any other comparison, it does not hold of what is None.
+                return found if op is operators.in_op else CustomMatch(self._field, "NOT IN", found.values)
+            if op is operators.startswith_op and isinstance(given, str) and not self._field.field.is_number:
+                return CustomMatch(self._field, "STARTS", [self._text(given), self._text(given + "\U0010ffff")])
+            raise Invalid("custom_operator", field=self._field.field.name)
+
+        def reverse_operate(self, op: Any, *other: Any, **kwargs: Any) -> Any:
+            raise Invalid("custom_operator", field=self._field.field.name)
+
+        @property
+        def _field(self) -> CustomColumn:
+            return self.expr  # type: ignore[return-value]  # of this type is nothing else
+
+        def _bound(self, value: Any) -> Any:
+            if isinstance(value, elements.BindParameter):
+                value = value.effective_value
+            if isinstance(value, ColumnElement) or hasattr(value, "__clause_element__") or value is None:
+                raise Invalid("custom_operator", field=self._field.field.name)
+            return bindparam(None, self._field.typed(value), self.type, unique=True)
+
+        def _text(self, value: str) -> Any:
+            return bindparam(None, value, String(), unique=True)
+
+    comparator_factory = Comparator
+
+    def __init__(self, field: CustomSpec) -> None:
+        super().__init__()
+        self.field = field
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(BigInteger() if self.field.is_number else Text())
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        return None if value is None else self.field.to_raw(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return None if value is None else self.field.from_raw(value)
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or isinstance(value, elements.Null)
+
+
+class CustomColumn(ColumnElement[Any]):
+    """A custom field of the records behind an ``id`` column, in a list of columns or an order: its value, or NULL."""
+
+    __visit_name__ = "custom_column"
+    inherit_cache = True
+    _traverse_internals: Any = (
+        ("id", InternalTraversal.dp_clauseelement),
+        ("name", InternalTraversal.dp_string),
+        ("type", InternalTraversal.dp_type),
+    )
+
+    def __init__(self, field: CustomSpec, id: ColumnElement[Any]) -> None:
+        self.type = CustomType(field)
+        self.field = field
+        self.name = field.name
+        self.id = id
+
+    @property
+    def _from_objects(self) -> Any:
+        return self.id._from_objects
+
+    def typed(self, value: Any) -> Any:
+        """Return a value of the field for what was given.
+
+        Raises:
+            Invalid: it is none.
+        """
+        from .columns import entity_table
+        from .validate import problems
+
+        table = entity_table(getattr(self.id, "table", None))
+        entity = "" if table is None else spec(table.entity).name
+        typed = self.field.read(entity, value)
+        wrong = list(problems(entity, self.field, typed))
+        if wrong:
+            raise Invalid(details=wrong)
+        return typed
+
+
+class CustomMatch(ColumnElement[bool]):
+    """Whether a record's value of a custom field compares so; NULL never does."""
+
+    __visit_name__ = "custom_match"
+    inherit_cache = True
+    _traverse_internals: Any = (
+        ("column", InternalTraversal.dp_clauseelement),
+        ("operator", InternalTraversal.dp_string),
+        ("values", InternalTraversal.dp_clauseelement_tuple),
+    )
+
+    def __init__(self, column: CustomColumn, operator: str, values: Iterable[ColumnElement[Any]]) -> None:
+        self.type = Boolean()
+        self.column = column
+        self.operator = operator
+        self.values = tuple(values)
+
+    @property
+    def _from_objects(self) -> Any:
+        return self.column._from_objects
+
+
+class CustomDocument(ColumnElement[Any]):
+    """All that the actor may see of a record's custom fields, as one JSON object by the definitions' ids."""
+
+    __visit_name__ = "custom_document"
+    inherit_cache = True
+    _traverse_internals: Any = (("id", InternalTraversal.dp_clauseelement),)
+
+    def __init__(self, id: ColumnElement[Any]) -> None:
+        self.type = Text()
+        self.id = id
+
+    @property
+    def _from_objects(self) -> Any:
+        return self.id._from_objects
