@@ -44,7 +44,7 @@ class Messages:
 
     def template(self, code: str, locale: str = "en") -> str | None:
         """Find the template of *code*: ``zh_CN``, then ``zh``, then ``en``; None where no language has it."""
-        for name in _fallbacks(locale):
+        for name in fallbacks(locale):
             found = self._by_locale.get(name, {}).get(code)
             if found is not None:
                 return found
@@ -94,7 +94,8 @@ def _cut(shown: str) -> str:
     return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
 
 
-def _fallbacks(locale: str) -> Iterable[str]:
+def fallbacks(locale: str) -> Iterable[str]:
+    """Yield the languages to look a text up in: ``zh_CN``, ``zh``, ``en``."""
     parts = locale.replace("-", "_").split("_")
     for size in range(len(parts), 0, -1):
         yield "_".join(parts[:size])

@@ -98,21 +98,25 @@ def cursor(codec: Codec, entity: type[Entity], keys: Sequence[Order], last: Enti
     return base64.urlsafe_b64encode(json.dumps([_digest(entity, keys), *values]).encode()).decode().rstrip("=")
 
 
-def beyond(entity: type[Entity], keys: Sequence[Order], after: str) -> ColumnElement[bool]:
-    """Match what sorts after a cursor.
+def read_cursor(entity: type[Entity], keys: Sequence[Order], after: str) -> list[Any]:
+    """Return by what the last record of a page sorted, key by key.
 
     Raises:
         Invalid: ``bad_cursor``: it is none of this sorting.
     """
-    from sqlalchemy import and_, or_
-
     try:
         digest, *values = json.loads(base64.urlsafe_b64decode(after + "=" * (-len(after) % 4)))
         if digest != _digest(entity, keys) or len(values) != len(keys):
             raise ValueError(after)
     except (ValueError, TypeError, RecursionError, binascii.Error):
         raise Invalid("bad_cursor", given=str(after)[:60]) from None
-    typed = [_value(entity, k.field, v, after) for k, v in zip(keys, values, strict=True)]
+    return [_value(entity, k.field, v, after) for k, v in zip(keys, values, strict=True)]
+
+
+def beyond(keys: Sequence[Order], typed: Sequence[Any]) -> ColumnElement[bool]:
+    """Match what sorts after the record whose values are *typed*."""
+    from sqlalchemy import and_, or_
+
     later = or_(*(and_(*(k.same(v) for k, v in zip(keys[:i], typed[:i], strict=True)), keys[i].after(typed[i])) for i in range(len(keys))))
     return and_(keys[0].from_(typed[0]), later)
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from .arguments import check, check_expressions
+from .custom_fields.paging import steps
 from .entities.entity import Entity
 from .entities.meta import logical_table, spec
 from .errors import Invalid, NotFound, Refused
 from .filters import OPERATORS, criterion
 from .messages import redact
-from .paging import MAX_PAGE, Order, Page, beyond, cursor
+from .paging import MAX_PAGE, Order, Page, beyond, cursor, read_cursor
 from .permissions.predicates import Custom, Rule
 from .rules import criterion as criterion_of
 from .storage.kept import Asked
@@ -116,6 +117,8 @@ class Query(Asked, Generic[E]):
 
     def first(self) -> E | None:
         """Return the first record, or None."""
+        if not self._free_orders:
+            return next(iter(self._walk(self._keys(), None, 1)), None)
         return next(iter(self._load(self._select().order_by(*self._order_clauses()).limit(1))), None)
 
     def one(self) -> E:
@@ -167,9 +170,8 @@ class Query(Asked, Generic[E]):
         if self._free_orders:
             raise Refused("page_needs_fields", order=str(self._free_orders[0])[:80])
         keys = self._keys()
-        criteria = (*self._criteria, *(() if after is None else (beyond(self.entity, keys, after),)))
-        statement = self._reading()[0].where(*criteria).order_by(*(c for k in keys for c in k.clauses)).limit(size + 1)
-        found = self._load(statement)
+        last = None if after is None else read_cursor(self.entity, keys, after)
+        found = self._walk(keys, last, size + 1)
         more = len(found) > size
         codec = self._session.codec(self.entity)
         return Page(found[:size], cursor(codec, self.entity, keys, found[size - 1]) if more else None)
@@ -183,6 +185,19 @@ class Query(Asked, Generic[E]):
             after = page.next
             if after is None:
                 return
+
+    def _walk(self, keys: Sequence[Order], last: Sequence[Any] | None, limit: int) -> list[E]:
+        """Return the first records behind *last*, a list of what it sorts by."""
+        found: list[E] = []
+        for step in steps(keys, logical_table(self.entity), last):
+            statement = step.narrowed(self._reading()[0].where(*self._criteria))
+            if step.last is not None:
+                statement = statement.where(beyond(step.keys, step.last))
+            statement = statement.order_by(*(c for k in step.keys for c in k.clauses)).limit(limit - len(found))
+            found += self._load(statement)
+            if len(found) == limit:
+                break
+        return found
 
     # -- pieces -------------------------------------------------------------------------------------------------------------------
 

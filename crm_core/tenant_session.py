@@ -35,6 +35,13 @@ class TenantSession(Scope):
 
         return CustomFieldAdmin(cast("Any", self))
 
+    def json_schema(self, entity: type[Entity], locale: str = "en") -> dict[str, Any]:
+        """Return the JSON Schema of an entity's plain form as :meth:`CRM.json_schema`, with the custom fields that the actor may read."""
+        from .describe import json_schema
+
+        check_entity(entity)
+        return json_schema(self.crm, entity, locale, self.readable_custom(entity))
+
     def settings(self, cls: type[S]) -> S:
         """Return a plugin's settings in this tenant."""
         check(cls, type, "a class of settings")

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, Boolean, ColumnElement, Dialect, String, Text, TypeDecorator, bindparam
+from sqlalchemy import BigInteger, Boolean, ColumnElement, Dialect, String, TableClause, Text, TypeDecorator, bindparam, column
 from sqlalchemy.sql import elements, operators
 from sqlalchemy.sql.visitors import InternalTraversal
 from sqlalchemy.types import TypeEngine
 
 from ..errors import Invalid
 from .meta import spec
+from .sqltypes import IdType
 
 if TYPE_CHECKING:
+    from .columns import EntityTable
     from .custom import CustomSpec
 
 MOST_VALUES = 1_000
@@ -75,7 +77,7 @@ class CustomType(TypeDecorator[Any]):
         def _text(self, value: str) -> Any:
             return bindparam(None, value, String(), unique=True)
 
-    comparator_factory = Comparator
+    comparator_factory: Any = Comparator
 
     def __init__(self, field: CustomSpec) -> None:
         super().__init__()
@@ -89,6 +91,13 @@ class CustomType(TypeDecorator[Any]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         return None if value is None else self.field.from_raw(value)
+
+
+class SortedType(CustomType):
+    """The same values where they stand in a table of their own, and compare as any column does."""
+
+    cache_ok = True
+    comparator_factory = TypeDecorator.Comparator
 
 
 def _is_null(value: Any) -> bool:
@@ -132,6 +141,25 @@ class CustomColumn(ColumnElement[Any]):
         if wrong:
             raise Invalid(details=wrong)
         return typed
+
+
+class CustomOrder(TableClause):
+    """The values of a custom field as a table to join and sort by: ``record``, ``value``. Records without one are not in it."""
+
+    __visit_name__ = "custom_order"
+    inherit_cache = True
+    _traverse_internals: Any = (
+        *TableClause._traverse_internals,
+        ("field_name", InternalTraversal.dp_string),
+        ("entity", InternalTraversal.dp_clauseelement),
+        ("kept", InternalTraversal.dp_string),
+    )
+
+    def __init__(self, field: CustomSpec, entity: EntityTable) -> None:
+        super().__init__("crm_order", column("record", IdType()), column("value", SortedType(field)))
+        self.field_name = field.name
+        self.entity = entity
+        self.kept = "number" if field.is_number else "text"
 
 
 class CustomMatch(ColumnElement[bool]):

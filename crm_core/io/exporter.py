@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import attrs
 
+from ..entities.custom import PREFIX
 from ..entities.fields import FieldSpec
 from ..entities.meta import spec
 from ..errors import Denied, Invalid
@@ -94,7 +95,7 @@ class _Columns:
 
     def _path(self, name: str) -> tuple[str, ...]:
         """Check a path, so that what a file would not have is said before there is one."""
-        steps = tuple(name.split("."))
+        steps = _steps(name)
         known = self._readable(self._entity)
         for step in steps[:-1]:
             reference = known.get(step)
@@ -118,6 +119,12 @@ class _Columns:
             target, codec = self._session.related(record, getattr(self._entity, path[0])), self._session.codec(reference.target)
         field = codec.fields[path[-1]]
         return field, None if target is None else codec.plain({path[-1]: codec.get(target, path[-1])})[path[-1]]
+
+
+def _steps(name: str) -> tuple[str, ...]:
+    """Cut ``account.custom.region`` into the reference and the field that it leads to."""
+    first, point, rest = name.partition(".")
+    return (name,) if not point or name.startswith(PREFIX) else (first, rest) if rest.startswith(PREFIX) else tuple(name.split("."))
 
 
 def _to_csv(file: TextIO, columns: _Columns) -> Callable[[Entity], None]:

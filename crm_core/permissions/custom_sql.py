@@ -10,7 +10,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from ..entities.columns import EntityTable, entity_table
-from ..entities.custom_columns import COMPARED, CustomColumn, CustomDocument, CustomMatch
+from ..entities.custom_columns import COMPARED, CustomColumn, CustomDocument, CustomMatch, CustomOrder
 from ..errors import Refused
 from .views import View, entity_name, views_of
 
@@ -71,6 +71,23 @@ def _column(element: CustomColumn, compiler: SQLCompiler, **kw: Any) -> str:
     if kw.get("add_to_result_map"):
         kw["add_to_result_map"](element.name, element.name, (element, element.name), element.type)
     return sql
+
+
+@compiles(CustomOrder)
+def _order(element: CustomOrder, compiler: SQLCompiler, asfrom: bool = False, from_linter: Any = None, **_: Any) -> str:
+    views = views_of(compiler, "custom fields")
+    if views is None or not asfrom:
+        return element.name
+    if element.kept not in ("text", "number"):
+        raise Refused("forbidden_name", name=str(element.kept)[:60])
+    if from_linter:
+        from_linter.froms[element] = element.name
+    kept = f"crm_value.{element.kept}"
+    return (
+        f"(SELECT crm_value.record AS record, {kept} AS value FROM {_values(views[element.entity], compiler)}"
+        f" WHERE crm_value.field = {_which(element.field_name, entity_name(element.entity), compiler)} AND {kept} IS NOT NULL)"
+        f" AS {element.name}"
+    )
 
 
 @compiles(CustomMatch)

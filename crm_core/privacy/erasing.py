@@ -15,6 +15,7 @@ from ..entities.fields import Ref
 from ..entities.meta import spec
 from ..errors import NotFound
 from ..hooks.core_specs import Change
+from ..storage import custom_values
 from ..storage.idempotency import outcome
 from ..storage.sqlite import run
 from ..storage.writer import JournalRow, chunks
@@ -79,9 +80,7 @@ def _erase(core: Session, work: Work, id_: str, by: str, reason: str) -> Certifi
 
 def _empty(core: Session, entity: type[Any], ids: Sequence[str]) -> Iterator[str]:
     """Empty the personal fields of records, deleted ones too, and yield the texts that stood there."""
-    codec, writer, connection = core.crm.codec(entity), core.crm.writer, core._unit.connection
-    if not codec.personal:
-        return
+    codec, writer, connection = core.codec(entity), core.crm.writer, core._unit.connection
     for deleted in (False, True):
         changes = []
         for old in core.reader.locked(entity, ids, deleted=deleted).values():
@@ -97,6 +96,7 @@ def _empty(core: Session, entity: type[Any], ids: Sequence[str]) -> Iterator[str
                 record.version, record.updated_at, record.updated_by = record.version + 1, core.crm.runtime.clock.now(), core.actor.id
             names = frozenset().union(*(c.fields for c in changes))
             writer.update(connection, codec, records, names, writer.keys(connection, codec, records, fresh=False))
+    custom_values.forget(connection, core.crm.tables, ids)
 
 
 def _history(core: Session, records: Sequence[tuple[str, str]], request: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, delete, select, update
 
 from ..entities.custom import CustomSpec, CustomValues
+from ..entities.custom_field import CustomField
 from ..entities.tenant_codec import TenantCodec
 from ..errors import Conflict, CRMError, Detail, Invalid
 from .writer import chunks
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..session import Session
     from .changeset import Changeset
+    from .tables import Tables
     from .writer import Writer
 
 COLUMNS = ("record", "field", "tenant", "text", "number", "key")  # as the table has them
@@ -63,6 +65,14 @@ def write(session: Session, writer: Writer, codec: Any, work: Changeset) -> None
         writer.insert_into(connection, table, COLUMNS, rows)
 
 
+def forget(connection: Connection, tables: Tables, ids: Sequence[str]) -> None:
+    """Take the personal values of records away, those of fields that are retired or deleted too."""
+    value, definition = tables.system.custom_value, tables.entities[CustomField]
+    personal = select(definition.c.id).where(definition.c.classified.not_in(("public", "internal")))
+    for part in chunks(ids):
+        connection.execute(delete(value).where(value.c.record.in_(part), value.c.field.in_(personal)))
+
+
 def custom_rows(codec: Any, records: Iterable[Any], fields: Sequence[CustomSpec] | None = None) -> Iterable[tuple[Any, ...]]:
     """Yield the rows of records' values in *fields*, or in all, in the order of ``COLUMNS``."""
     if not isinstance(codec, TenantCodec):
@@ -95,8 +105,6 @@ def refused(session: Session, codec: Any, work: Changeset) -> Errors:
 
 def _gone(session: Session, fields: Sequence[CustomSpec]) -> frozenset[str]:
     """Return the names of the fields that somebody retired or deleted since we looked, and hold the others until the transaction ends."""
-    from ..entities.custom_field import CustomField
-
     table = session.crm.tables.entities[CustomField]
     wanted = select(table.c.id).where(table.c.id.in_([f.id for f in fields]), table.c.deleted_at.is_(None), ~table.c.retired)
     found = set(session._unit.connection.execute(wanted.order_by(table.c.id).with_for_update(read=True)).scalars())
