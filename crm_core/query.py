@@ -189,8 +189,10 @@ class Query(Asked, Generic[E]):
     def _walk(self, keys: Sequence[Order], last: Sequence[Any] | None, limit: int) -> list[E]:
         """Return the first records behind *last*, a list of what it sorts by."""
         found: list[E] = []
-        for step in steps(keys, logical_table(self.entity), last):
-            statement = step.narrowed(self._reading()[0].where(*self._criteria))
+        policy = self._session.policy
+        walked = policy.is_everything(policy.rule("read", self.entity)) and not self._is_narrow()
+        for step in steps(keys, self._criteria, logical_table(self.entity), last, walked=walked):
+            statement = self._reading()[0].where(*step.criteria)
             if step.last is not None:
                 statement = statement.where(beyond(step.keys, step.last))
             statement = statement.order_by(*(c for k in step.keys for c in k.clauses)).limit(limit - len(found))
@@ -227,7 +229,7 @@ class Query(Asked, Generic[E]):
         identity = spec(self.entity).fields["id"]
         keys = list(self._orders)
         if not any(k.field is identity for k in keys):
-            indexed = bool(keys) or not self._is_narrow()
+            indexed = bool(keys) or self._session.crm.bound.kind != "sqlite" or not self._is_narrow()
             keys.append(Order(self._column(identity), identity, keys[-1].descending if keys else False, indexed))
         return keys
 
@@ -236,10 +238,10 @@ class Query(Asked, Generic[E]):
 
         SQLite without statistics, which an embedded database seldom has, would rather read the whole tenant in the order of the ids.
         """
-        if self._session.crm.bound.kind != "sqlite":
-            return False
-        from .permissions.plans import chosen_columns, is_key
+        from .permissions.plans import chosen_columns, found_by_value, is_key
 
+        if any(True for c in self._criteria for _ in found_by_value(c)):
+            return True
         return any(is_key(column) or column.field.options.index for c in self._criteria for column in chosen_columns(c))
 
     def _order_clauses(self) -> list[Any]:
@@ -270,7 +272,7 @@ class Query(Asked, Generic[E]):
         if isinstance(key, UnaryExpression) and key.modifier in (operators.desc_op, operators.asc_op):
             descending, key = key.modifier is operators.desc_op, key.element
         if isinstance(key, CustomColumn) and key.id is logical_table(self.entity).c.id:
-            return Order(key, key.field, descending)
+            return Order(key.sortable(), key.field, descending)
         if isinstance(key, EntityColumn) and key.field.options.sealed:
             raise Invalid("sealed_operator", field=key.field.name)
         if not isinstance(key, EntityColumn) or key.table is not logical_table(self.entity) or key.field.kind in ("json", "list"):
@@ -284,7 +286,8 @@ class Query(Asked, Generic[E]):
             field = self._field(name)
             if field is None or not (name in allowed or field.system) or field.kind in ("money", "json", "list") or field.options.sealed:
                 raise Invalid("unknown_sort", sort=part[:60], allowed=sorted(allowed))
-            keys.append(Order(self._column(field), field, part.startswith("-")))
+            column = self._column(field)
+            keys.append(Order(column if field.columns else column.sortable(), field, part.startswith("-")))
         return self._ordered((*self._orders, *keys), self._free_orders)
 
     def _ordered(self, orders: tuple[Order, ...], free: tuple[Any, ...]) -> Self:

@@ -7,14 +7,15 @@ the actor may not read, or another tenant has, every value is NULL.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import BigInteger, Boolean, ColumnElement, Dialect, String, TableClause, Text, TypeDecorator, bindparam, column
+from sqlalchemy import BigInteger, ColumnElement, Dialect, String, TableClause, Text, TypeDecorator, and_, bindparam, column
 from sqlalchemy.sql import elements, operators
 from sqlalchemy.sql.visitors import InternalTraversal
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import NullType, TypeEngine
 
 from ..errors import Invalid
+from .custom import CustomKind
 from .meta import spec
 from .sqltypes import IdType
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .custom import CustomSpec
 
 MOST_VALUES = 1_000
+FEW_VALUES = frozenset({CustomKind.BOOLEAN, CustomKind.CHOICE})
 COMPARED = {
     operators.eq: "=",
     operators.ne: "<>",
@@ -125,6 +127,12 @@ class CustomColumn(ColumnElement[Any]):
     def _from_objects(self) -> Any:
         return self.id._from_objects
 
+    def sortable(self) -> CustomColumn:
+        """Return the same field as a value that compares as any column does, for an order and where a page of it goes on."""
+        found = CustomColumn(self.field, self.id)
+        found.type = SortedType(self.field)
+        return found
+
     def typed(self, value: Any) -> Any:
         """Return a value of the field for what was given.
 
@@ -161,6 +169,25 @@ class CustomOrder(TableClause):
         self.entity = entity
         self.kept = "number" if field.is_number else "text"
 
+    def matching(self, match: CustomMatch) -> ColumnElement[bool]:
+        """Return what a match demands, as a condition on these values."""
+        value, given = self.c.value, [self._same(bind) for bind in match.values]
+        match match.operator:
+            case "IS NOT NULL":
+                return value.is_not(None)
+            case "STARTS":
+                return and_(value >= given[0], value < given[1])
+            case "IN":
+                return value.in_(given)
+            case "NOT IN":
+                return value.not_in(given)
+        compare = next(op for op, written in COMPARED.items() if written == match.operator)
+        compared: ColumnElement[bool] = compare(value, given[0])
+        return compared
+
+    def _same(self, bind: Any) -> Any:
+        return bindparam(None, bind.value, self.c.value.type, unique=True)
+
 
 class CustomMatch(ColumnElement[bool]):
     """Whether a record's value of a custom field compares so; NULL never does."""
@@ -174,10 +201,15 @@ class CustomMatch(ColumnElement[bool]):
     )
 
     def __init__(self, column: CustomColumn, operator: str, values: Iterable[ColumnElement[Any]]) -> None:
-        self.type = Boolean()
+        self.type = cast("Any", NullType())  # not Boolean: for SQLite that would be written "= 1", and no index serves it
         self.column = column
         self.operator = operator
         self.values = tuple(values)
+
+    @property
+    def narrow(self) -> bool:
+        """Whether it should leave few records: it wants some values of a field that has many."""
+        return self.operator not in ("<>", "NOT IN", "IS NOT NULL") and self.column.field.said not in FEW_VALUES
 
     @property
     def _from_objects(self) -> Any:

@@ -99,10 +99,14 @@ def _match(element: CustomMatch, compiler: SQLCompiler, **kw: Any) -> str:
         return f"custom_match({', '.join([id_, repr(column.name), repr(element.operator), *values])})"
     table, view = place
     kept = "crm_value.number" if column.field.is_number else "crm_value.text"
-    return (
-        f"({id_} IN (SELECT crm_value.record FROM {_values(view, compiler)}"
-        f" WHERE crm_value.field = {_which(column.name, entity_name(table), compiler)} AND {_compared(element.operator, kept, values)}))"
+    found = (
+        f"FROM {_values(view, compiler)} WHERE crm_value.field = {_which(column.name, entity_name(table), compiler)}"
+        f" AND {_compared(element.operator, kept, values)}"
     )
+    # As a set, which SQLite reads first and whole; of a page, which ends early, many are looked at record by record.
+    if element.narrow or getattr(compiler.statement, "_limit_clause", None) is None:
+        return f"({id_} IN (SELECT crm_value.record {found}))"
+    return f"(EXISTS (SELECT 1 {found} AND crm_value.record = {id_}))"
 
 
 def _compared(operator: str, kept: str, values: list[str]) -> str:
