@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import select
@@ -15,7 +15,7 @@ from ..entities.custom_field import CustomField
 from ..entities.fields import CLASSIFICATIONS, FieldOptions
 from ..entities.tenant_codec import TenantCodec
 from ..permissions.prepared import driver_rows
-from ..storage.custom_values import fill
+from ..storage.custom_values import claim, fill
 from .definition import bound, check_definitions
 
 if TYPE_CHECKING:
@@ -59,6 +59,10 @@ class TenantFields:
     def codec(self, entity: type[Any]) -> Codec:
         """Return an entity's codec, with the tenant's fields where it has any."""
         return self._codecs.get(entity) or self._crm.codec(entity)
+
+    def references(self, target: type[Any]) -> Iterator[tuple[type[Any], CustomSpec]]:
+        """Yield the tenant's fields that point at an entity, with the entity that has each."""
+        yield from ((e, f) for e, fields in self._entities.items() for f in fields.values() if f.target is target)
 
     def levels(self, policy: Policy, entity: type[Any]) -> dict[str, FieldLevel]:
         """Return the levels of an entity's fields that are not simply writable, the tenant's own among them."""
@@ -124,6 +128,12 @@ class CustomFields:
         """Look at the definitions anew: this transaction now, others when they can see it."""
         session._unit.defines = True
         self.forget(session.actor.tenant)
+        table, connection = self._crm.tables.system.custom_value, session._unit.connection
+        for change in changes:
+            definition = cast("CustomField", change.record)
+            entity = self._crm.named_entity(definition.entity)
+            if change.old is not None and "unique" in change.fields and entity is not None:
+                claim(connection, table, self._crm.tables.entities[entity], definition.id, unique=definition.unique)
 
     def forget(self, tenant: str) -> None:
         """Read a tenant's definitions again at the next look."""
@@ -145,6 +155,7 @@ def spec_of(definition: CustomField, target: type[Any] | None) -> CustomSpec:
         max=bound(kind, definition.most),
         unique=definition.unique,
         index=True,
+        on_delete="protect" if definition.required else "set_null",
         classified=CLASSIFICATIONS[level],
         pii=level >= CLASSIFICATIONS.index("personal"),
         sensitive=level >= CLASSIFICATIONS.index("sensitive"),

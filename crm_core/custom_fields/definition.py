@@ -15,6 +15,7 @@ from ..entities.custom_field import CustomField
 from ..entities.fields import CLASSIFICATIONS
 from ..entities.validate import one_line
 from ..errors import Detail, Invalid
+from ..storage.custom_values import shared
 from .patterns import is_quick
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def check_definitions(session: Session, op: str, changes: Sequence[Change]) -> N
         definition = cast(CustomField, change.record)
         definition.key = f"{definition.entity}.{definition.name}"
         wrong += _problems(session, definition)
+        if change.old is not None and "unique" in change.fields and definition.unique and _is_shared(session, definition):
+            wrong.append(_detail("unique", "custom_not_unique", field=definition.key))
         if change.old is not None:
             wrong += (_detail(name, "custom_fixed") for name in FIXED if name in change.fields)
     _check_room(session, [cast(CustomField, c.record) for c in changes if c.old is None])
@@ -53,7 +56,7 @@ def check_definitions(session: Session, op: str, changes: Sequence[Change]) -> N
         raise Invalid(details=wrong)
 
 
-def _detail(field: str, code: str, **params: Any) -> Detail:
+def _detail(field: str, code: str, /, **params: Any) -> Detail:
     return Detail(_ENTITY, field, code, "", params)
 
 
@@ -77,6 +80,13 @@ def _problems(session: Session, definition: CustomField) -> Wrong:
         roles = getattr(definition, name)
         if len(roles) > MOST_ROLES or not all(isinstance(role, str) and 0 < len(role) <= 255 for role in roles):
             yield _detail(name, "custom_roles", limit=MOST_ROLES)
+
+
+def _is_shared(session: Session, definition: CustomField) -> bool:
+    tables, entity = session.crm.tables, session.crm.named_entity(definition.entity)
+    if entity is None:
+        return False
+    return shared(session._unit.connection, tables.system.custom_value, tables.entities[entity], definition.id)
 
 
 def _may_have_fields(session: Session, name: str) -> bool:

@@ -11,7 +11,8 @@ from ..arguments import check_entity, check_text
 from ..entities.custom import PREFIX, CustomKind
 from ..entities.custom_field import CustomField
 from ..entities.meta import logical_table, spec
-from ..errors import Invalid, NotFound
+from ..errors import Conflict, Invalid, NotFound
+from .emptying import emptied
 
 if TYPE_CHECKING:
     from ..entities.custom_columns import CustomColumn
@@ -117,7 +118,7 @@ class CustomFieldAdmin:
             raise NotFound(entity=spec(CustomField).name)
         return found
 
-    def change(self, entity: type[Entity], name: str, **changes: Any) -> CustomField:
+    def change(self, entity: type[Entity], name: str, /, **changes: Any) -> CustomField:
         """Change what a field is called, offers, demands or who may see it; its name, kind and target stay.
 
         Args:
@@ -135,6 +136,25 @@ class CustomFieldAdmin:
     def restore(self, entity: type[Entity], name: str) -> CustomField:
         """Put a retired field back, with its values."""
         return self._session.update(CustomField, self.get(entity, name).id, {"retired": False})
+
+    def delete(self, entity: type[Entity], name: str, *, with_data: bool = False) -> int:
+        """Delete a field for good, and empty it in all records; return in how many. History keeps what stood there.
+
+        Args:
+            with_data: on purpose: without it, a field that has values is not deleted.
+
+        Raises:
+            Denied: the actor may not delete the definition.
+            Conflict: ``custom_has_data``.
+        """
+        definition = self.get(entity, name)
+        with self._session._unit.atomic():
+            self._session.delete(definition)
+            with self._session._elevated_core(f"custom field deleted: {definition.key}") as core:
+                count = emptied(core, definition, dry=not with_data)
+            if count and not with_data:
+                raise Conflict("custom_has_data", field=definition.key, count=count)
+        return count
 
     def column(self, entity: type[Entity], name: str) -> CustomColumn:
         """Return a field as a column for ``session.execute(select(...))``, on an entity or an alias of it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, Select, Text, cast, delete, func, select, update
 
 from ..entities.custom import CustomSpec, CustomValues
 from ..entities.custom_field import CustomField
@@ -63,6 +63,29 @@ def write(session: Session, writer: Writer, codec: Any, work: Changeset) -> None
     rows = [row for c in work.changes for row in custom_rows(codec, [c.record], fields)]
     if rows:
         writer.insert_into(connection, table, COLUMNS, rows)
+
+
+def claim(connection: Connection, table: Table, records: Table, field: str, *, unique: bool) -> None:
+    """Let the values of a field that living records have be theirs alone, or not any more."""
+    of_field = update(table).where(table.c.field == field)
+    if not unique:
+        connection.execute(of_field.values(key=None))
+        return
+    living = select(records.c.id).where(records.c.deleted_at.is_(None))
+    connection.execute(of_field.where(table.c.record.in_(living)).values(key=func.coalesce(table.c.text, cast(table.c.number, Text))))
+
+
+def shared(connection: Connection, table: Table, records: Table, field: str) -> bool:
+    """Say whether several living records have one value of a field."""
+    living = select(records.c.id).where(records.c.deleted_at.is_(None))
+    values = select(table.c.text).where(table.c.field == field, table.c.record.in_(living))
+    return connection.execute(values.group_by(table.c.text, table.c.number).having(func.count() > 1).limit(1)).first() is not None
+
+
+def pointing(tables: Tables, field: Any, ids: Sequence[str]) -> Select[Any]:
+    """Select the records whose reference of a tenant points at one of *ids*."""
+    value = tables.system.custom_value
+    return select(value.c.record).where(value.c.field == field.id, value.c.text.in_(ids))
 
 
 def forget(connection: Connection, tables: Tables, ids: Sequence[str]) -> None:

@@ -297,7 +297,7 @@ class Pipeline:
 
     def _release_references(self, entity: type[Any], ids: Sequence[str], going: frozenset[str]) -> None:
         """Do to the records that point at *ids* what their fields say, but for those that are *going* with them."""
-        for child, field in self._crm.references(entity):
+        for child, field in (*self._crm.references(entity), *self._session.custom.references(entity)):
             pointing = [i for i in self._session.reader.pointing(child, field, ids) if i not in going]
             if not pointing:
                 continue

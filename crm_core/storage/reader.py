@@ -18,6 +18,7 @@ from ..entities.validate import is_id
 from ..errors import Invalid
 from ..events.journal import history
 from ..permissions.money_sql import converts
+from .custom_values import pointing
 from .door import explained
 from .writer import chunks
 
@@ -43,12 +44,16 @@ class Reader:
 
     def locked(self, entity: type[E], ids: Sequence[str], *, deleted: bool = False) -> dict[str, E]:
         """Read whole records for a write, locked until the transaction ends."""
-        session, codec = self._session, self._session.codec(entity)
+        return {record.id: record for record in self.whole(self._session.codec(entity), ids, deleted=deleted)}
+
+    def whole(self, codec: Codec, ids: Sequence[str], *, deleted: bool = False) -> list[Any]:
+        """Read whole records by a codec, locked until the transaction ends."""
+        session = self._session
         wanted = [i for i in ids if is_id(i)]
         rows = self._crm.writer.locked(session._unit.connection, codec, session.actor.tenant, wanted, deleted=deleted)
         _, load = codec.loader(codec.every)
-        records: dict[str, E] = {record.id: record for record in map(load, rows)}
-        self._crm.custom_fields.fill(session, codec, list(records.values()))
+        records = list(map(load, rows))
+        self._crm.custom_fields.fill(session, codec, records)
         return records
 
     def pointing(self, child: type[Any], field: FieldSpec, ids: Sequence[str]) -> list[str]:
@@ -56,9 +61,8 @@ class Reader:
         table = self._crm.tables.entities[child]
         found: list[str] = []
         for part in chunks(ids):
-            statement = select(table.c.id).where(
-                table.c.tenant == self._session.actor.tenant, table.c[field.column].in_(part), table.c.deleted_at.is_(None)
-            )
+            points = table.c[field.column].in_(part) if field.columns else table.c.id.in_(pointing(self._crm.tables, field, part))
+            statement = select(table.c.id).where(table.c.tenant == self._session.actor.tenant, points, table.c.deleted_at.is_(None))
             found += self._session._unit.connection.execute(statement).scalars()
         return found
 
