@@ -9,6 +9,12 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "This is not a web address. It should look like https://example.com/page.",
         "这不是网址。应形如 https://example.com/page。",
     ),
+    "cli_field_added": ("The field {field} is there.", "字段 {field} 已可用。"),
+    "cli_field_deleted": (
+        "The field {field} is deleted, and was emptied in {count} records.",
+        "字段 {field} 已删除，并在 {count} 条记录中清空。",
+    ),
+    "cli_field_retired": ("The field {field} is out of use; its values are kept.", "字段 {field} 已停用，其值予以保留。"),
     "custom_bound": (
         "This is no bound of the field's type, or the least value is beyond the greatest. Bounds are for numbers, dates and instants.",
         "这不是该字段类型的界限，或最小值大于最大值。只有数字、日期和时刻可以有界限。",

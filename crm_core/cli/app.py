@@ -16,6 +16,7 @@ COMMANDS = {
     "audit": ("audit", "audit"),
     "backup": ("backup", "backup_"),
     "export": ("export", "export_"),
+    "fields": ("fields", "fields"),
     "import": ("import_", "import_"),
     "keys": ("keys", "keys"),
     "migrate": ("migrate", "migrate"),
