@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 FRESH_SECONDS = 1.0
 Row = tuple[Any, ...]
+_NONE: Mapping[str, CustomSpec] = {}
 
 
 class TenantFields:
@@ -74,10 +75,13 @@ class TenantFields:
             known[entity] = policy.fields(entity) | {n: level for n, level in mine.items() if level != "write"}
         return known[entity]
 
-    def readable(self, policy: Policy, entity: type[Any]) -> dict[str, CustomSpec]:
+    def readable(self, policy: Policy, entity: type[Any]) -> Mapping[str, CustomSpec]:
         """Return the tenant's fields of an entity that may be read."""
+        fields = self._entities.get(entity)
+        if fields is None:
+            return _NONE
         levels = self.levels(policy, entity)
-        return {n: f for n, f in self._entities.get(entity, {}).items() if levels.get(n, "write") != "none"}
+        return {n: f for n, f in fields.items() if levels.get(n, "write") != "none"}
 
     def seen(self, policy: Policy) -> str | None:
         """Return which fields may be read, as statements are told; None where the tenant has none."""
