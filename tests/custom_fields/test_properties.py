@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from crm_core import CRM, Account, Actor, Role, custom, owner
 
-EXAMPLES = 400 if os.environ.get("CRM_TRUST_LONG") else 40
+EXAMPLES = 400 if os.environ.get("CRM_TRUST_LONG") else 25
 RECORDS = 60
 SEED = 76
 TENANT = "acme"
@@ -41,7 +41,7 @@ names = st.sampled_from(sorted(POOLS))
 def conditions(draw: st.DrawFn) -> tuple[str, str, Any]:
     name = draw(names)
     pool = POOLS[name][1]
-    how = draw(st.sampled_from(["==", "!=", "in", "null", *(() if name in UNORDERED else ("<", "<=", ">", ">="))]))
+    how = draw(st.sampled_from(["==", "!=", "null", *(() if name in UNORDERED else ("in", "<", "<=", ">", ">="))]))
     if how == "in":
         return name, how, draw(st.lists(st.sampled_from(pool), max_size=3))
     return name, how, None if how == "null" else draw(st.sampled_from(pool))
@@ -93,7 +93,7 @@ def test_filters_orders_and_pages_find_what_python_finds(crm: CRM) -> None:
         st.lists(conditions(), max_size=2),
         st.booleans(),
         st.lists(st.tuples(names, st.booleans()), max_size=2, unique_by=lambda order: order[0]),
-        st.integers(1, 40),
+        st.integers(7, 70),
         st.sampled_from([ADMIN, REP]),
     )
     def check(asked: list[tuple[str, str, Any]], either: bool, orders: list[tuple[str, bool]], size: int, actor: Actor) -> None:
