@@ -193,6 +193,8 @@ class Query(Asked, Generic[E]):
         walked = policy.is_everything(policy.rule("read", self.entity)) and not self._is_narrow()
         for step in steps(keys, self._criteria, logical_table(self.entity), last, walked=walked):
             statement = self._reading()[0].where(*step.criteria)
+            if step.source is not None:
+                statement = statement.select_from(step.source)
             if step.last is not None:
                 statement = statement.where(beyond(step.keys, step.last))
             statement = statement.order_by(*(c for k in step.keys for c in k.clauses)).limit(limit - len(found))

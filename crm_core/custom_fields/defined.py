@@ -162,7 +162,6 @@ def spec_of(definition: CustomField, target: type[Any] | None) -> CustomSpec:
         on_delete="protect" if definition.required else "set_null",
         classified=CLASSIFICATIONS[level],
         pii=level >= CLASSIFICATIONS.index("personal"),
-        sensitive=level >= CLASSIFICATIONS.index("sensitive"),
     )
     return CustomSpec(
         f"{PREFIX}{definition.name}", kind, type_, True, options, f"{PREFIX}{definition.name}",

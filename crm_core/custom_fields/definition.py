@@ -12,7 +12,6 @@ from sqlalchemy import func, select
 
 from ..entities.custom import KINDS, CustomKind
 from ..entities.custom_field import CustomField
-from ..entities.fields import CLASSIFICATIONS
 from ..entities.validate import one_line
 from ..errors import Detail, Invalid
 from ..storage.custom_values import shared
@@ -26,6 +25,7 @@ MOST_FIELDS = 100
 MOST_OPTIONS = 200
 MOST_ROLES = 50
 LONGEST_LABEL = 100
+CLASSIFIED = ("public", "internal", "personal")  # reads of custom fields are not journalled, as those of sensitive ones must be
 FIXED = ("entity", "name", "kind", "target", "scale")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _LOCALE = re.compile(r"[a-z]{2,3}([_-][A-Za-z0-9]{2,8})*")
@@ -69,8 +69,8 @@ def _problems(session: Session, definition: CustomField) -> Wrong:
         yield _detail("target", "custom_target")
     elif definition.target and not _is_known(session, definition.target):
         yield _detail("target", "unknown_entity", given=definition.target[:60])
-    if definition.classified not in CLASSIFICATIONS:
-        yield _detail("classified", "bad_enum", allowed=", ".join(CLASSIFICATIONS))
+    if definition.classified not in CLASSIFIED:
+        yield _detail("classified", "bad_enum", allowed=", ".join(CLASSIFIED))
     yield from _wrong_label("label", definition.label)
     yield from _wrong_options(definition)
     yield from _wrong_bounds(definition)

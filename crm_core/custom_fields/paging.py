@@ -22,11 +22,13 @@ class Step:
         keys: what its records are sorted by.
         criteria: which records they are.
         last: what the last record of the page before has of the keys; None to begin at the first.
+        source: what they are read from, where it is not the entity alone.
     """
 
     keys: Sequence[Order]
     criteria: Sequence[Any]
     last: Sequence[Any] | None
+    source: Any = None
 
 
 def steps(
@@ -68,4 +70,4 @@ def _valued(keys: Sequence[Order], field: CustomSpec, criteria: Sequence[Any], t
     along = [attrs.evolve(keys[0], column=values.c.value, field=attrs.evolve(field, nullable=False))]
     along += [attrs.evolve(k, column=values.c.record) if k.field.kind == "id" else k for k in keys[1:]]
     here = [values.matching(c) if _is_about(c, field) else c for c in criteria]
-    return Step(along, [values.c.record == table.c.id, *here], last)
+    return Step(along, here, last, values.join(table, values.c.record == table.c.id))

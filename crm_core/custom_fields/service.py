@@ -65,7 +65,7 @@ class CustomFieldAdmin:
             length: most characters of a text, at most 500.
             scale: digits after the point of a decimal, at most 9.
             position: where it stands among the fields; the least first.
-            classified: as of any field (``personal``: kept apart in the journal, and emptied when the person is erased).
+            classified: ``public``, ``internal``, or ``personal``: kept apart in the journal, and emptied when the person is erased.
             readers, writers: names of the roles that may read (write) it; all that may read (write) the record, where empty.
 
         Raises:
@@ -147,9 +147,12 @@ class CustomFieldAdmin:
             Denied: the actor may not delete the definition.
             Conflict: ``custom_has_data``.
         """
+        return self._session._keyed("custom_fields.delete", (entity, name, with_data), lambda: self._delete(entity, name, with_data))
+
+    def _delete(self, entity: type[Entity], name: str, with_data: bool) -> int:
         definition = self.get(entity, name)
         with self._session._unit.atomic():
-            self._session.delete(definition)
+            self._session.pipeline.delete(CustomField, [definition.id])
             with self._session._elevated_core(f"custom field deleted: {definition.key}") as core:
                 count = emptied(core, definition, dry=not with_data)
             if count and not with_data:

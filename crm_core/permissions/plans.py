@@ -15,7 +15,7 @@ import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, column, func, select, union_all
+from sqlalchemy import ColumnElement, Connection, Join, Select, Table, and_, column, func, select, union_all
 from sqlalchemy import table as sa_table
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import elements, operators, visitors
@@ -308,7 +308,7 @@ def driven_by_values(statement: Any, named: Any) -> bool:
     """Say whether custom fields lead a select to the records of an entity or alias, so that no index of theirs is needed but the id's."""
     if not isinstance(statement, Select):
         return False
-    if any(isinstance(f, CustomOrder) for f in statement.get_final_froms()):
+    if any(isinstance(f, Join) and isinstance(f.left, CustomOrder) for f in statement._from_obj):
         return True
     return any(match.column.id.table is named for criterion in statement._where_criteria for match in found_by_value(criterion))
 

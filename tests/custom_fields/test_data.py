@@ -94,6 +94,20 @@ def test_a_process_writes_no_value_into_a_field_that_another_retired(make_crm: A
             s.query(Account).where(custom("region") == "EU")
 
 
+def test_a_key_tells_calls_with_other_custom_values_apart(make_crm: Any) -> None:
+    crm = make_crm()
+    fill(crm)
+    made = []
+    for region in ("US", "US", "CA"):
+        try:
+            with crm.session(ADMIN, idempotency_key="k") as s:
+                made.append(s.create(Account(name="B", custom={"region": region})).custom["region"])
+        except Conflict as e:
+            made.append(e.code)
+    assert made[:2] == ["US", "US"]
+    assert made[2] not in ("US", "CA")
+
+
 def test_what_a_transaction_undoes_was_never_defined(make_crm: Any) -> None:
     crm = make_crm()
     with crm.session(ADMIN) as s:

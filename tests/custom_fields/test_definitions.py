@@ -41,7 +41,7 @@ WRONG: Mapping[str, tuple[Mapping[str, Any], list[tuple[str, str]]]] = {
     "a pattern that takes for ever": ({"pattern": "(a+)+$"}, [("pattern", "custom_pattern")]),
     "a pattern of numbers": ({"kind": "integer", "pattern": "[0-9]"}, [("pattern", "custom_pattern")]),
     "a label in two lines": ({"label": "a\nb"}, [("label", "custom_label")]),
-    "a classification that is none": ({"classified": "hidden"}, [("classified", "bad_enum")]),
+    "a classification that is none": ({"classified": "sensitive"}, [("classified", "bad_enum")]),
     "roles that are no names": ({"readers": [3]}, [("readers", "custom_roles")]),
     "a length beyond the index": ({"length": 501}, [("length", "out_of_range")]),
 }
