@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .entities.automation import RunOutcome as RunOutcome
     from .entities.columns import alias as alias
     from .entities.columns import days_between as days_between
+    from .entities.custom import CustomKind as CustomKind
+    from .entities.custom_field import CustomField as CustomField
     from .entities.customer import Account as Account
     from .entities.customer import AccountKind as AccountKind
     from .entities.customer import Affiliation as Affiliation
@@ -103,6 +105,7 @@ if TYPE_CHECKING:
     from .permissions.actor import Actor as Actor
     from .permissions.actor import Directory as Directory
     from .permissions.actor import User as User
+    from .permissions.predicates import custom as custom
     from .permissions.predicates import owner as owner
     from .permissions.predicates import subordinates as subordinates
     from .permissions.predicates import team as team
@@ -133,6 +136,8 @@ _HOMES = {
     "entities.activity": ("Channel", "Direction", "Interaction", "Link", "Note", "Participant", "Tag", "Tagging"),
     "entities.automation": ("AutomationRule", "AutomationRun", "RuleTrigger", "RunOutcome"),
     "entities.columns": ("alias", "days_between"),
+    "entities.custom": ("CustomKind",),
+    "entities.custom_field": ("CustomField",),
     "entities.customer": ("Account", "AccountKind", "Affiliation", "Contact", "ExchangeRate"),
     "entities.entity": ("Entity", "Extension"),
     "entities.fields": ("Field", "ListField", "MoneyField", "OptionalMoneyField", "Ref", "field"),
@@ -157,7 +162,7 @@ _HOMES = {
     "paging": ("Page",),
     "past": ("Past",),
     "permissions.actor": ("Actor", "Directory", "User"),
-    "permissions.predicates": ("owner", "subordinates", "team"),
+    "permissions.predicates": ("custom", "owner", "subordinates", "team"),
     "permissions.roles": ("Role",),
     "query": ("Query",),
     "runtime": ("FixedClock", "Runtime"),

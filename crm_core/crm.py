@@ -15,6 +15,7 @@ from .asession import AsyncCRMSession, synchronous
 from .audit.checkpoints import Audit
 from .audit.trail import Trail
 from .automation.engine import Automation
+from .custom_fields.defined import CustomFields
 from .entities.codec import Codec
 from .entities.entity import Entity
 from .entities.fields import FieldSpec
@@ -166,6 +167,7 @@ class CRM:
         self.denials = DenialLog(self)
         self.roles = TenantRoles(self)
         self.settings = TenantSettings(self)
+        self.custom_fields = CustomFields(self)
         self.directory = directory
         self._mirror = Mirror(self, directory)
         self.automation = Automation(self)
@@ -284,6 +286,10 @@ class CRM:
         if found is None:
             raise Invalid("unknown_entity", given=str(name)[:60])
         return found
+
+    def named_entity(self, name: str) -> type[Any] | None:
+        """Return an entity by its name, or None where this CRM has none of it."""
+        return self._entities.get(name)
 
     def codec(self, entity: type[Any]) -> Codec:
         """Return the generated functions of an entity.

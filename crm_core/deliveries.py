@@ -106,11 +106,12 @@ class Host:
         """Return the event without the fields of its record that the session's actor may not read."""
         entity = event.record.entity
         policy = session.policy
-        names = self._crm.codec(entity).fields
+        names = session.codec(entity).fields
         if policy.is_nothing(policy.rule("read", entity)):
             return event.without(names)
-        levels = policy.fields(entity)
-        return event.without([n for n in names if levels.get(n, "write") in ("none", "masked")])
+        levels = session.levels(entity)
+        hidden = [n for n in names if levels.get(n, "write") in ("none", "masked")]
+        return event.without([*hidden, *(n for n in event.custom_names() if n not in names)])
 
 
 def run_pending(crm: CRM, limit: int | None, on: Any) -> int:

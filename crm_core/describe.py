@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from .arguments import check, check_many
+from .entities.custom import CustomSpec
 from .entities.entity import Entity
 from .entities.fields import FieldSpec, Ref
 from .entities.meta import spec
@@ -26,6 +27,7 @@ from .permissions.roles import ACTIONS
 
 if TYPE_CHECKING:
     from .crm import CRM
+    from .custom_fields.defined import TenantFields
     from .permissions.policy import Policy
 
 
@@ -41,6 +43,8 @@ def to_json(crm: CRM, record: Any, expand: Sequence[str]) -> Any:
     values = codec.values(record)
     values.pop("tenant", None)
     result = codec.plain(values)
+    if record._custom:
+        result["custom"] = {n: _value_to_json(crm, v, ()) for n, v in record._custom.items()}
     for path in expand:
         name, _, rest = str(path).partition(".")
         field = codec.fields.get(name)
@@ -80,17 +84,19 @@ def _value_to_json(crm: CRM, value: Any, expand: Sequence[str]) -> Any:
 
 
 def from_json(crm: CRM, entity: type[Any], data: Mapping[str, Any]) -> Any:
-    """Build a new record of plain JSON.
+    """Build a new record of plain JSON; its ``custom`` values are read where it is created, since they are its tenant's.
 
     Raises:
         Invalid: unknown, unreadable or missing fields, all at once.
     """
     codec = crm.codec(entity)
     name = codec.facts.name
+    custom = data.get("custom") if isinstance(data, Mapping) else None
     if not isinstance(data, Mapping):
         raise Invalid(details=[Detail(name, "", "wrong_type", redact(data), {"expected": "object"})])
     if len(data) > MAX_ITEMS:
         raise Invalid(details=[Detail(name, "", "too_long", "", {"length": len(data), "limit": MAX_ITEMS})])
+    data = {n: v for n, v in data.items() if n != "custom"}
     wrong = [Detail(name, str(n)[:60], "unknown_field") for n in data if n not in codec.fields or codec.fields[n].system]
     wrong += [Detail(name, n, "required") for n, f in codec.fields.items() if f.required and n not in data]
     given: dict[str, Any] = {}
@@ -103,15 +109,18 @@ def from_json(crm: CRM, entity: type[Any], data: Mapping[str, Any]) -> Any:
                 wrong += e.details
     if wrong:
         raise Invalid(details=wrong)
-    record = entity(**{n: v for n, v in given.items() if codec.fields[n].extension is None})
+    record = entity(**{n: v for n, v in given.items() if codec.fields[n].extension is None}, custom=custom)
     for n, v in given.items():
         if codec.fields[n].extension is not None:
             codec.set(record, n, v)
     return record
 
 
-def json_schema(crm: CRM, entity: type[Any], locale: str) -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of an entity: what ``to_json`` writes, system fields marked read-only, titles in *locale*."""
+def json_schema(crm: CRM, entity: type[Any], locale: str, custom: Mapping[str, CustomSpec] | None = None) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of an entity: what ``to_json`` writes, system fields marked read-only, titles in *locale*.
+
+    Without a tenant's *custom* fields, ``custom`` is any object.
+    """
     codec = crm.codec(entity)
     messages, own = crm.messages, codec.facts.name
     properties: dict[str, Any] = {}
@@ -125,6 +134,7 @@ def json_schema(crm: CRM, entity: type[Any], locale: str) -> dict[str, Any]:
         if field.kind == "enum":
             schema["x-labels"] = option_words(messages, field, own, name, locale)
         properties[name] = {**schema, "readOnly": True} if field.system else schema
+    properties["custom"] = {"type": "object"} if custom is None else _custom_schema(crm, own, custom, locale)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": codec.facts.name,
@@ -144,24 +154,39 @@ def describe_apart(crm: CRM, entity: type[Any], actor: Actor) -> dict[str, Any]:
         return session.describe(entity)
 
 
-def describe(crm: CRM, entity: type[Any], actor: Actor, policy: Policy) -> dict[str, Any]:
+def _custom_schema(crm: CRM, entity: str, custom: Mapping[str, CustomSpec], locale: str) -> dict[str, Any]:
+    properties: dict[str, Any] = {}
+    for name, field in custom.items():
+        schema = field_schema(field)
+        if field.choices:
+            schema = {"enum": [*field.choices, None], "x-labels": option_words(crm.messages, field, entity, name, locale)}
+        properties[field.short] = {**schema, "title": field_words(crm.messages, field, entity, name, locale)}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [f.short for f in custom.values() if f.must],
+        "additionalProperties": False,
+    }
+
+
+def describe(crm: CRM, entity: type[Any], actor: Actor, policy: Policy, fields: TenantFields | None = None) -> dict[str, Any]:
     """Describe an entity for a form of this actor, in their language; fields that *policy* hides are not there."""
-    codec = crm.codec(entity)
+    codec = crm.codec(entity) if fields is None else fields.codec(entity)
     name, locale = codec.facts.name, actor.locale
-    levels = policy.fields(entity)
+    levels = policy.fields(entity) if fields is None else fields.levels(policy, entity)
     actions = {a: not policy.is_nothing(policy.rule(a, entity)) for a in ACTIONS}
 
     def described(n: str, field: FieldSpec) -> dict[str, Any]:
         level = levels.get(n, "write")
         found: dict[str, Any] = {
             "label": field_words(crm.messages, field, name, n, locale),
-            "type": field.kind,
-            "required": field.required and not field.nullable,
+            "type": field.said.value if isinstance(field, CustomSpec) else field.kind,
+            "required": field.required and (isinstance(field, CustomSpec) or not field.nullable),
             "writable": level == "write" and not field.system and not field.options.read_only and (actions["create"] or actions["update"]),
             "masked": level == "masked",
             "classified": field.options.classified,
         }
-        if field.kind == "enum":
+        if field.kind == "enum" or (isinstance(field, CustomSpec) and field.choices):
             options = option_words(crm.messages, field, name, n, locale)
             found["options"] = [{"value": value, "label": words} for value, words in options.items()]
         if field.kind == "ref" and field.target:
@@ -173,9 +198,9 @@ def describe(crm: CRM, entity: type[Any], actor: Actor, policy: Policy) -> dict[
             found["default"] = plain(field, default)
         return found
 
-    fields = (
+    shown = (
         {n: described(n, f) for n, f in codec.fields.items() if n != "tenant" and levels.get(n, "write") != "none"}
         if actions["read"] or actions["create"]
         else {}
     )
-    return {"entity": name, "label": crm.messages.template(name, locale) or entity.__name__, "actions": actions, "fields": fields}
+    return {"entity": name, "label": crm.messages.template(name, locale) or entity.__name__, "actions": actions, "fields": shown}

@@ -9,16 +9,18 @@ figures, dimensions and roles name their own.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from .entities.custom import CustomSpec
 from .entities.fields import FieldSpec
 from .entities.meta import extension_fields, spec
 from .events.event import Created, Deleted, Restored, Updated, event_name
 from .hooks.core_specs import CORE
 from .hooks.measures import Source
+from .messages import fallbacks
 from .permissions.roles import ACTIONS
 
 if TYPE_CHECKING:
@@ -40,13 +42,21 @@ def field_id(field: FieldSpec, entity: str, name: str) -> str:
 
 def field_words(messages: Messages, field: FieldSpec, entity: str, name: str, locale: str) -> str:
     """Return what a field is called in the words of *locale*; without a catalogue, its declared label or its name."""
+    if isinstance(field, CustomSpec):
+        return _in(field.words, locale) or _plain(field.short)
     return messages.template(field_id(field, entity, name), locale) or field.options.label or _plain(name)
 
 
 def option_words(messages: Messages, field: FieldSpec, entity: str, name: str, locale: str) -> dict[Any, str]:
-    """Return what the options of an enum field are called, by their values."""
+    """Return what the options of an enum field, or of a custom choice, are called, by their values."""
+    if isinstance(field, CustomSpec):
+        return {value: _in(called, locale) or value for value, called in field.choices.items()}
     code = field_id(field, entity, name)
     return {m.value: messages.template(f"{code}.{m.value}", locale) or _plain(m.name) for m in field.type}
+
+
+def _in(labels: Mapping[str, str], locale: str) -> str | None:
+    return next((labels[name] for name in fallbacks(locale) if name in labels), None)
 
 
 def words(messages: Messages, plugins: Iterable[Plugin], locale: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from .catalogues import cli_en, cli_zh, en, zh
+from .catalogues import cli_en, cli_zh, custom_fields, en, zh
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
@@ -44,7 +44,7 @@ class Messages:
 
     def template(self, code: str, locale: str = "en") -> str | None:
         """Find the template of *code*: ``zh_CN``, then ``zh``, then ``en``; None where no language has it."""
-        for name in _fallbacks(locale):
+        for name in fallbacks(locale):
             found = self._by_locale.get(name, {}).get(code)
             if found is not None:
                 return found
@@ -94,7 +94,8 @@ def _cut(shown: str) -> str:
     return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
 
 
-def _fallbacks(locale: str) -> Iterable[str]:
+def fallbacks(locale: str) -> Iterable[str]:
+    """Yield the languages to look a text up in: ``zh_CN``, ``zh``, ``en``."""
     parts = locale.replace("-", "_").split("_")
     for size in range(len(parts), 0, -1):
         yield "_".join(parts[:size])
@@ -119,9 +120,9 @@ def _show(value: Any) -> str:
     return shown if shown.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
 
 
-# The core's templates stand in catalogues/, the command line's apart.
-CORE: tuple[Catalogue, ...] = (
-    Catalogue("en", {**cli_en.TEMPLATES, **en.TEMPLATES}),
-    Catalogue("zh", {**cli_zh.TEMPLATES, **zh.TEMPLATES}),
+# The core's templates stand in catalogues/, the command line's and those of custom fields apart.
+CORE: tuple[Catalogue, ...] = tuple(
+    Catalogue(locale, {**of_command, **templates, **{code: said[n] for code, said in custom_fields.MESSAGES.items()}})
+    for n, (locale, of_command, templates) in enumerate((("en", cli_en.TEMPLATES, en.TEMPLATES), ("zh", cli_zh.TEMPLATES, zh.TEMPLATES)))
 )
 _CORE_MESSAGES = Messages()

@@ -109,26 +109,23 @@ class Span:
     orders: list[Any]
 
 
-def spans(entity: type[Entity], keys: Sequence[Order], after: str | None) -> Iterator[Span]:
-    """Cut a sorting, from a cursor on, into parts that follow each other: the values of the first key, then those who have none in it.
+def spans(keys: Sequence[Order], last: Sequence[Any] | None) -> Iterator[Span]:
+    """Cut a sorting, from the record that sorts by *last* on, into parts that follow each other: the values of the first key, then
+    those who have none in it.
 
     No index is sorted by whether a value is there; in each part it is one and the same.
-
-    Raises:
-        Invalid: ``bad_cursor``: it is none of this sorting.
     """
     from sqlalchemy import and_, or_
 
-    values = None if after is None else _values(entity, keys, after)
     first, rest = keys[0], keys[1:]
     orders = [c for k in rest for c in k.clauses]
-    if values is None or values[0] is not None:
+    if last is None or last[0] is not None:
         criteria = [first.column.is_not(None)] if first.field.nullable else []
-        if values is not None:
-            criteria += [first.from_(values[0]), or_(first.later(values[0]), and_(first.same(values[0]), _beyond(rest, values[1:])))]
+        if last is not None:
+            criteria += [first.from_(last[0]), or_(first.later(last[0]), and_(first.same(last[0]), _beyond(rest, last[1:])))]
         yield Span(criteria, [first.clause, *orders])
     if first.field.nullable:
-        beyond = [_beyond(rest, values[1:])] if values is not None and values[0] is None else []
+        beyond = [_beyond(rest, last[1:])] if last is not None and last[0] is None else []
         yield Span([first.column.is_(None), *beyond], orders)
 
 
@@ -140,8 +137,12 @@ def _beyond(keys: Sequence[Order], values: Sequence[Any]) -> ColumnElement[bool]
     return or_(false(), *later)
 
 
-def _values(entity: type[Entity], keys: Sequence[Order], after: str) -> list[Any]:
-    """Read a cursor, which anybody can write."""
+def read_cursor(entity: type[Entity], keys: Sequence[Order], after: str) -> list[Any]:
+    """Return by what the last record of a page sorted, key by key.
+
+    Raises:
+        Invalid: ``bad_cursor``: it is none of this sorting.
+    """
     try:
         digest, *values = json.loads(base64.urlsafe_b64decode(after + "=" * (-len(after) % 4)))
         if digest != _digest(entity, keys) or len(values) != len(keys):

@@ -20,6 +20,7 @@ from .permissions.money_sql import converts
 from .permissions.past import as_json
 from .permissions.plans import as_filter
 from .permissions.prepared import driver_rows
+from .storage.custom_values import COLUMNS, custom_rows
 from .storage.writer import LISTED_COLUMNS, chunks, list_rows
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class _Moment:
 
     def __init__(self, session: Session, at: datetime) -> None:
         self._crm = session.crm
+        self._session = session
         self._tenant = session.actor.tenant
         self._at = at
         self._journal = session.crm.tables.system.journal
@@ -160,7 +162,7 @@ class _Moment:
         return known[1]
 
     def _rebuilt(self, connection: Connection, entity: type[Any]) -> dict[str, str]:
-        codec, journal = self._crm.codec(entity), self._journal
+        codec, journal = self._session.codec(entity), self._journal
         name, kind = codec.facts.name, self._crm.bound.kind
         kinds = [f"{name}.{verb}.v1" for verb in sorted(VERBS)]
         wanted = select(journal.c.record).distinct().where(self._since(), journal.c.entity == name, journal.c.kind.in_(kinds))
@@ -169,15 +171,18 @@ class _Moment:
             raise Invalid("past_too_far", entity=name, at=self._at, limit=MOST_CHANGED)
         rows: list[tuple[Any, ...]] = []
         lists: dict[str, list[tuple[Any, ...]]] = {n: [] for n in codec.lists}
+        custom: list[tuple[Any, ...]] = []
         for part in chunks(ids):
             records = list(self._part(connection, codec, part, kinds))
             rows += self._stored(connection, codec, records)
             for n, found in lists.items():
                 found += list_rows(codec, n, records)
+            custom += custom_rows(codec, records)
         nested = [f.column for f in codec.fields.values() if f.kind in ("json", "list") and not f.options.sealed]
         listed = {codec.fields[n].column: as_json(LISTED_COLUMNS, found, kind) for n, found in lists.items()}
         columns = [column.name for column in self._crm.tables.entities[entity].c]
-        return self._tables.binds(entity, ids, as_json(columns, rows, kind, nested), listed)
+        valued = as_json(COLUMNS, custom, kind)
+        return self._tables.binds(entity, ids, as_json(columns, rows, kind, nested), listed, valued)
 
     def _stored(self, connection: Connection, codec: Codec, records: Sequence[Any]) -> Iterable[tuple[Any, ...]]:
         """Return the rows of records in the order of their table: they go to the database in binds, so what is sealed goes as cells."""
@@ -219,7 +224,9 @@ class _Moment:
         wanted = select(*(table.c[c].info.get(CELL, table.c[c]) for c in columns)).where(
             table.c.tenant == self._tenant, table.c.id.in_(ids)
         )
-        return map(load, driver_rows(connection.execute(wanted)))
+        records = list(map(load, driver_rows(connection.execute(wanted))))
+        self._crm.custom_fields.fill(self._session, codec, records)
+        return records
 
 
 def _undo(codec: Codec, record: Any, olds: Mapping[str, Any]) -> None:

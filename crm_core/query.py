@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from .arguments import check, check_expressions
+from .custom_fields.paging import steps
 from .entities.entity import Entity
 from .entities.meta import logical_table, spec
 from .errors import Invalid, NotFound, Refused
 from .filters import OPERATORS, criterion
 from .messages import redact
-from .paging import MAX_PAGE, Order, Page, cursor, spans
+from .paging import MAX_PAGE, Order, Page, cursor, read_cursor, spans
+from .permissions.predicates import Custom, Rule
+from .rules import criterion as criterion_of
 from .storage.kept import Asked
 
 if TYPE_CHECKING:
@@ -44,10 +47,15 @@ class Query(Asked, Generic[E]):
 
     # -- building -----------------------------------------------------------------------------------------------------------------
 
-    def where(self, *criteria: ColumnElement[bool]) -> Self:
-        """Keep what fulfils all *criteria* (any SQLAlchemy expression over entities); text is no expression."""
-        check_expressions(criteria)
-        return self._with(_criteria=(*self._criteria, *criteria))
+    def where(self, *criteria: ColumnElement[bool] | Rule) -> Self:
+        """Keep what fulfils all *criteria*: SQLAlchemy expressions over entities, or rules (``custom("region") == "EU"``); text is neither.
+
+        Raises:
+            Invalid: a rule names a field that is not there or not readable, or compares it with what it cannot be.
+        """
+        check_expressions([c for c in criteria if not isinstance(c, Rule)])
+        made = [criterion_of(c, self.entity, self._session) if isinstance(c, Rule) else c for c in criteria]
+        return self._with(_criteria=(*self._criteria, *made))
 
     def matching(self, params: Mapping[str, str], *, allow: Sequence[str]) -> Self:
         """Filter and sort by a query string: ``stage=won&amount__gte=EUR:1000&sort=-created_at,name``.
@@ -80,6 +88,7 @@ class Query(Asked, Generic[E]):
         """Sort by at most 64 columns (``Opportunity.created_at.desc()``). NULL sorts last; ties are broken by id."""
         if len(keys) > MOST_ORDERS:
             raise Invalid("too_long", field="sort", length=len(keys), limit=MOST_ORDERS)
+        keys = tuple(self._of_custom(key) for key in keys)
         check_expressions(keys)
         orders, free = list(self._orders), list(self._free_orders)
         for key in keys:
@@ -108,6 +117,8 @@ class Query(Asked, Generic[E]):
 
     def first(self) -> E | None:
         """Return the first record, or None."""
+        if not self._free_orders:
+            return next(iter(self._walk(self._keys(), None, 1)), None)
         return next(iter(self._load(self._select().order_by(*self._order_clauses()).limit(1))), None)
 
     def one(self) -> E:
@@ -159,12 +170,10 @@ class Query(Asked, Generic[E]):
         if self._free_orders:
             raise Refused("page_needs_fields", order=str(self._free_orders[0])[:80])
         keys = self._keys()
-        found: list[E] = []
-        for span in spans(self.entity, keys, after):
-            if len(found) <= size:
-                found += self._load(self._select().where(*span.criteria).order_by(*span.orders).limit(size + 1 - len(found)))
+        last = None if after is None else read_cursor(self.entity, keys, after)
+        found = self._walk(keys, last, size + 1)
         more = len(found) > size
-        codec = self._session.crm.codec(self.entity)
+        codec = self._session.codec(self.entity)
         return Page(found[:size], cursor(codec, self.entity, keys, found[size - 1]) if more else None)
 
     def stream(self, batch: int = 500) -> Iterator[E]:
@@ -176,6 +185,20 @@ class Query(Asked, Generic[E]):
             after = page.next
             if after is None:
                 return
+
+    def _walk(self, keys: Sequence[Order], last: Sequence[Any] | None, limit: int) -> list[E]:
+        """Return the first records behind *last*, a list of what it sorts by."""
+        found: list[E] = []
+        policy = self._session.policy
+        walked = policy.is_everything(policy.rule("read", self.entity)) and not self._is_narrow()
+        for step in steps(keys, self._criteria, logical_table(self.entity), last, walked=walked):
+            statement = self._reading()[0].where(*step.criteria)
+            if step.source is not None:
+                statement = statement.select_from(step.source)
+            for span in spans(step.keys, step.last):
+                if len(found) < limit:
+                    found += self._load(statement.where(*span.criteria).order_by(*span.orders).limit(limit - len(found)))
+        return found
 
     # -- pieces -------------------------------------------------------------------------------------------------------------------
 
@@ -194,7 +217,7 @@ class Query(Asked, Generic[E]):
         return found
 
     def _field(self, name: str) -> FieldSpec | None:
-        return self._session.crm.codec(self.entity).fields.get(name)
+        return self._session.codec(self.entity).fields.get(name)
 
     def _column(self, field: FieldSpec) -> Any:
         from .entities.columns import columns_of
@@ -205,7 +228,7 @@ class Query(Asked, Generic[E]):
         identity = spec(self.entity).fields["id"]
         keys = list(self._orders)
         if not any(k.field is identity for k in keys):
-            indexed = bool(keys) or not self._is_narrow()
+            indexed = bool(keys) or self._session.crm.bound.kind != "sqlite" or not self._is_narrow()
             keys.append(Order(self._column(identity), identity, keys[-1].descending if keys else False, indexed))
         return keys
 
@@ -214,10 +237,10 @@ class Query(Asked, Generic[E]):
 
         SQLite without statistics, which an embedded database seldom has, would rather read the whole tenant in the order of the ids.
         """
-        if self._session.crm.bound.kind != "sqlite":
-            return False
-        from .permissions.plans import chosen_columns, is_key
+        from .permissions.plans import chosen_columns, found_by_value, is_key
 
+        if any(True for c in self._criteria for _ in found_by_value(c)):
+            return True
         return any(is_key(column) or column.field.options.index for c in self._criteria for column in chosen_columns(c))
 
     def _order_clauses(self) -> list[Any]:
@@ -225,17 +248,30 @@ class Query(Asked, Generic[E]):
             return [*(c for k in self._orders for c in k.clauses), *self._free_orders]
         return [c for k in self._keys() for c in k.clauses]
 
+    def _of_custom(self, key: Any) -> Any:
+        """Return the column behind ``custom("region")``, or behind its ``desc()``."""
+        if not isinstance(key, Custom):
+            return key
+        field = self._session.readable_custom(self.entity).get(key.field)
+        if field is None:
+            raise Invalid("unknown_field", field=key.field[:60])
+        column = self._column(field)
+        return column.desc() if key.descending else column
+
     def _as_order(self, key: Any) -> Order | None:
         from sqlalchemy import UnaryExpression
         from sqlalchemy.sql import operators
 
         from .entities.columns import EntityColumn, MoneyColumn
+        from .entities.custom_columns import CustomColumn
 
         if isinstance(key, MoneyColumn):
             key.asc()
         descending = False
         if isinstance(key, UnaryExpression) and key.modifier in (operators.desc_op, operators.asc_op):
             descending, key = key.modifier is operators.desc_op, key.element
+        if isinstance(key, CustomColumn) and key.id is logical_table(self.entity).c.id:
+            return Order(key.sortable(), key.field, descending)
         if isinstance(key, EntityColumn) and key.field.options.sealed:
             raise Invalid("sealed_operator", field=key.field.name)
         if not isinstance(key, EntityColumn) or key.table is not logical_table(self.entity) or key.field.kind in ("json", "list"):
@@ -249,7 +285,8 @@ class Query(Asked, Generic[E]):
             field = self._field(name)
             if field is None or not (name in allowed or field.system) or field.kind in ("money", "json", "list") or field.options.sealed:
                 raise Invalid("unknown_sort", sort=part[:60], allowed=sorted(allowed))
-            keys.append(Order(self._column(field), field, part.startswith("-")))
+            column = self._column(field)
+            keys.append(Order(column if field.columns else column.sortable(), field, part.startswith("-")))
         return self._ordered((*self._orders, *keys), self._free_orders)
 
     def _ordered(self, orders: tuple[Order, ...], free: tuple[Any, ...]) -> Self:

@@ -44,12 +44,12 @@ def check(rule: Rule, entity: type[Entity], session: Session) -> Rule:
     Raises:
         Invalid: ``rule_unknown_field``, ``rule_operator``, ``rule_constant``, ``rule_too_deep``, ``rule_needs_owner``.
     """
-    return bind(rule, spec(entity), error=Invalid, extensions=session.crm.registry.extensions)
+    return bind(rule, spec(entity), error=Invalid, extensions=session.crm.registry.extensions, custom=session.readable_custom)
 
 
 def matches(rule: Rule, record: Entity, session: Session) -> bool:
     """Say whether a checked rule holds for the values of a record at hand, as its session's actor sees the world."""
-    return holds(rule, session.crm.codec(type(record)).values(record), session.facts)
+    return holds(rule, session.codec(type(record)).values(record), session.facts)
 
 
 def criterion(rule: Rule, entity: type[Entity], session: Session) -> ColumnElement[bool]:
@@ -62,4 +62,4 @@ def criterion(rule: Rule, entity: type[Entity], session: Session) -> ColumnEleme
     """
     from .permissions.to_query import to_query
 
-    return to_query(check(rule, entity, session), entity, lambda e: session.crm.codec(e).fields)
+    return to_query(check(rule, entity, session), entity, lambda e: session.codec(e).fields)

@@ -11,6 +11,7 @@ from .entities.meta import spec
 from .errors import Denied, ReadOnly, Refused
 from .hooks.dispatch import HookState
 from .permissions.actor import Actor
+from .permissions.custom_sql import SEEN
 from .permissions.facts import SessionFacts
 from .permissions.to_python import holds
 from .permissions.to_sql import binds
@@ -20,10 +21,14 @@ from .storage.writer import JournalRow, Origin
 
 if TYPE_CHECKING:
     from .crm import CRM
+    from .custom_fields.defined import TenantFields
+    from .entities.codec import Codec
+    from .entities.custom import CustomSpec
     from .jobs.progress import Progress
     from .messages import Messages
     from .permissions.actor import User
     from .permissions.policy import Policy
+    from .permissions.roles import FieldLevel
     from .permissions.shape import Shape
 
 
@@ -112,7 +117,32 @@ class Scope:
     def binds(self) -> dict[str, Any]:
         """The actor's values for the lens."""
         self.crm.members(self)  # the directory's mirror is in place before a statement reads it
-        return {**binds(self.actor), "crm_now": self.crm.runtime.clock.now()}
+        custom = self.custom.seen(self.policy)
+        return {**binds(self.actor), "crm_now": self.crm.runtime.clock.now(), SEEN: custom}
+
+    @property
+    def custom(self) -> TenantFields:
+        """The custom fields of the tenant, as the transaction sees them."""
+        unit = self._unit
+        stamp = unit.epoch if unit.defines else -1
+        known: tuple[int, TenantFields] | None = self.__dict__.get("_custom")
+        if known is None or known[0] != stamp:
+            if known is not None:
+                self.__dict__.pop("binds", None)
+            known = self.__dict__["_custom"] = (stamp, self.crm.custom_fields.of(self))
+        return known[1]
+
+    def codec(self, entity: type[Any]) -> Codec:
+        """Return the functions of an entity, with the custom fields of the tenant."""
+        return self.custom.codec(entity)
+
+    def readable_custom(self, entity: type[Any]) -> Mapping[str, CustomSpec]:
+        """Return the custom fields of an entity that the actor may read, as ``custom.<name>``."""
+        return self.custom.readable(self.policy, entity)
+
+    def levels(self, entity: type[Any]) -> dict[str, FieldLevel]:
+        """Return the levels of an entity's fields that are not simply writable for the actor, custom ones among them."""
+        return self.custom.levels(self.policy, entity)
 
     @property
     def messages(self) -> Messages:
@@ -185,7 +215,7 @@ class Scope:
 
     def permitted(self, action: str, record: Entity) -> bool:
         """Evaluate the rule of an action on the values of a record at hand."""
-        codec = self.crm.codec(type(record))
+        codec = self.codec(type(record))
         rule = self.policy.rule(action, type(record))
         return self.policy.is_everything(rule) or holds(rule, codec.values(record), self.facts)
 

@@ -141,7 +141,7 @@ class Session(TenantSession):
             Denied, Invalid, Refused, Conflict: nothing was changed.
         """
         check(query, Query, "a query")
-        check_changes(self.crm.codec(query.entity), changes)
+        check_changes(self.codec(query.entity), changes)
 
         def work() -> int:
             count = 0
@@ -330,7 +330,7 @@ class Session(TenantSession):
         from .describe import describe
 
         check_entity(entity)
-        return describe(self.crm, entity, self.actor, self.policy)
+        return describe(self.crm, entity, self.actor, self.policy, self.custom)
 
     def actions(self, record: Entity) -> list[ActionInfo]:
         """List the actions on a record, with whether the actor may use them and why not."""

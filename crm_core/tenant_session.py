@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .arguments import check, check_entity, check_many, check_text
 from .entities.entity import Entity
@@ -13,6 +13,9 @@ from .permissions.roles import Role, role_to_json
 from .scope import Scope, once
 from .secrets import Secret
 from .storage.door import typed_errors
+
+if TYPE_CHECKING:
+    from .custom_fields.service import CustomFieldAdmin
 
 S = TypeVar("S")
 
@@ -25,6 +28,20 @@ class TenantSession(Scope):
     def _kept_settings(self) -> dict[type[Any], tuple[int | None, Any]]:
         """What was read, and at which epoch of the transaction."""
         return {}
+
+    @property
+    def custom_fields(self) -> CustomFieldAdmin:
+        """The custom fields of this tenant: see, add, change, retire them."""
+        from .custom_fields.service import CustomFieldAdmin
+
+        return CustomFieldAdmin(cast("Any", self))
+
+    def json_schema(self, entity: type[Entity], locale: str = "en") -> dict[str, Any]:
+        """Return the JSON Schema of an entity's plain form as :meth:`CRM.json_schema`, with the custom fields that the actor may read."""
+        from .describe import json_schema
+
+        check_entity(entity)
+        return json_schema(self.crm, entity, locale, self.readable_custom(entity))
 
     def settings(self, cls: type[S]) -> S:
         """Return a plugin's settings in this tenant."""

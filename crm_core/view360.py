@@ -105,14 +105,15 @@ def _as_of(session: Session, record: Entity, at: datetime) -> Entity:
         NotFound: it was not there then.
     """
     crm, entity = session.crm, type(record)
-    codec = crm.codec(entity)
+    codec = session.codec(entity)
     name = codec.facts.name
     entries = history(session._unit.connection, crm.tables, session.actor.tenant, name, record.id)
     values = reconstruct(entries, at=at)
     if values is None:
         raise NotFound(entity=name)
     past = [e for e in entries if e.is_automatic and e.at <= at]
-    then = entity(**{f.name: None for f in codec.writable if f.extension is None and f.options.init})
+    nothing: dict[str, Any] = {f.name: None for f in codec.writable if f.extension is None and f.columns and f.options.init}
+    then = entity(**nothing)
     for field in codec.writable:
         empty: Any = [] if field.kind == "list" else None
         known = field.column if field.extension else field.name

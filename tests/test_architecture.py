@@ -34,7 +34,7 @@ LIGHT = [
     *("__init__.py", "errors.py", "messages.py", "runtime.py", "versions.py", "settings.py", "rules.py", "events/event.py"),
     *("entities/*.py", "hooks/*.py", "permissions/actor.py", "permissions/predicates.py", "permissions/roles.py"),
 ]
-HEAVY_ROOMS = {"crm_core.entities.columns", "crm_core.entities.sealed", "crm_core.entities.sqltypes"}
+HEAVY_ROOMS = {f"crm_core.entities.{name}" for name in ("columns", "custom_columns", "sealed", "sqltypes")}
 
 
 def _imports(path: Path) -> Iterator[tuple[str, str]]:

@@ -49,7 +49,7 @@ class LensFacts:
         """Return what the author may read of a related record, or None where it does not exist for the author."""
         cls = self._session.crm.entity(entity)
         found = self._session.find(cls, id)
-        return None if found is None else self._session.crm.codec(cls).values(found)
+        return None if found is None else self._session.codec(cls).values(found)
 
     def shared(self, entity: str, id: str, action: str) -> bool:
         """Say whether a record is shared with the author."""
@@ -96,7 +96,7 @@ def asks_old(condition: Rule) -> bool:
 
 def is_readable(session: Session, entity: EntitySpec, name: str) -> bool:
     """Say whether an entity has a field of this name that the session's actor may read, unmasked."""
-    codec, levels = session.crm.codec(entity.entity), session.policy.fields(entity.entity)
+    codec, levels = session.codec(entity.entity), session.levels(entity.entity)
     return name in codec.fields and name != "tenant" and levels.get(name, "write") in ("read", "write")
 
 
@@ -120,7 +120,7 @@ class _Reader:
             leaf: Any = rule
             rule = attrs.evolve(leaf, **{part: plain})
         self._check(rule, self.entity)
-        bound = bind(rule, self.entity, error=Invalid, extensions=self.session.crm.registry.extensions)
+        bound = bind(rule, self.entity, error=Invalid, extensions=self.session.crm.registry.extensions, custom=self.session.readable_custom)
         return Before(bound) if name.startswith(_OLD) else bound
 
     def _check(self, rule: Rule, entity: EntitySpec) -> None:
@@ -129,7 +129,7 @@ class _Reader:
             if not is_readable(self.session, entity, name):
                 raise Invalid("unknown_field", field=name[:60])
         if isinstance(rule, Related):
-            field = self.session.crm.codec(entity.entity).fields[rule.ref]
+            field = self.session.codec(entity.entity).fields[rule.ref]
             if field.target is not None:
                 for inner in _leaves(rule.rule):
                     self._check(inner, spec(field.target))

@@ -157,7 +157,7 @@ class _Reader:
         policy = session.policy
         if entity in (None, AutomationRule, AutomationRun) or policy.is_nothing(policy.rule("read", entity)):
             raise Invalid(details=[Detail(_NAME, "entity", "unknown_entity", params={"given": str(name)[:60]})])
-        return session.crm.codec(entity)
+        return session.codec(entity)
 
     def _readable(self, codec: Codec, name: Any) -> str:
         if not isinstance(name, str) or not is_readable(self._session, codec.facts, name):

@@ -18,6 +18,7 @@ COMMANDS = {
     "doctor": ("doctor", "doctor"),
     "events": ("hooks", "events"),
     "export": ("export", "export_"),
+    "fields": ("fields", "fields"),
     "hooks": ("hooks", "hooks"),
     "import": ("import_", "import_"),
     "jobs": ("jobs", "jobs"),

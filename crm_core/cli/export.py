@@ -32,8 +32,8 @@ def export_(shell: Shell, entity: str, path: Path, fields: str, filters: tuple[s
     crm = shell.existing()
     kind = find_entity(crm.tables.entities, entity)
     asked = dict(each.partition("=")[::2] for each in filters)
-    known = list(crm.codec(kind).fields)
     with crm.session(Actor.system("export", tenant=tenant)) as session:
+        known = list(session.codec(kind).fields)
         query = session.query(kind).matching(asked | ({"sort": sort} if sort else {}), allow=known)
         written = export(session, query, path, fields=[name.strip() for name in fields.split(",") if name.strip()])
     click.echo(shell.text("export_done", rows=written.rows, withheld=written.withheld or "", path=path.name))

@@ -10,6 +10,7 @@ import attrs
 
 from ..errors import CRMError, Detail, Invalid
 from .activity import Link
+from .custom import PREFIX
 from .fields import FieldSpec
 from .generated import Generator
 from .meta import EntitySpec, extension_fields, spec
@@ -119,8 +120,11 @@ class Codec:
 
     def check(self, record: Any, row: int | None = None, names: Collection[str] | None = None) -> list[Detail]:
         """Return all that is wrong with a record's fields (or the *names* among them)."""
-        if self._sound(record):
-            return []
+        wrong = self.unknown(record, row) if record._custom else []
+        return wrong if self._sound(record) else wrong + self.check_own(record, row, names)
+
+    def check_own(self, record: Any, row: int | None, names: Collection[str] | None) -> list[Detail]:
+        """Return what is wrong with the fields of the entity and its extensions."""
         wrong: list[Detail] = []
         for name, field in self.fields.items():
             if field.system or (names is not None and name not in names):
@@ -130,6 +134,14 @@ class Codec:
                 value = None
             wrong += problems(self.facts.name, field, value, row)
         return wrong
+
+    def receive(self, record: Any) -> None:
+        """Read the plain values that a new record has for custom fields; here there are none."""
+
+    def unknown(self, record: Any, row: int | None = None) -> list[Detail]:
+        """Name the values of a record that are in no custom field of its tenant."""
+        names = (f"{PREFIX}{name}" for name in record._custom)
+        return [Detail(self.facts.name, name[:60], "unknown_field", "", {}, row) for name in names if name not in self.fields]
 
     def normalise(self, record: Any, region: str, row: int | None = None, names: Collection[str] | None = None) -> list[Detail]:
         """Bring the items of embedded lists to their normal form, in place; return what cannot be."""

@@ -25,6 +25,7 @@ from .sealed import SealedType
 from .sqltypes import DecimalType, InstantType, MoneyType, type_of
 
 if TYPE_CHECKING:
+    from .custom import CustomSpec
     from .entity import Entity
 
 E = TypeVar("E", bound="Entity")
@@ -71,7 +72,11 @@ def _made(field: FieldSpec, entity: type[Any]) -> Iterator[EntityColumn]:
 
 
 def columns_of(field: FieldSpec, table: Any) -> list[Any]:
-    """Return the columns of a field, of the entity's own or of an extension's, on its logical *table* or an alias of it."""
+    """Return the columns of a field, of the entity's own, an extension's or custom, on its logical *table* or an alias of it."""
+    if not field.columns:
+        from .custom_columns import CustomColumn
+
+        return [CustomColumn(cast("CustomSpec", field), table.c["id"])]
     if field.extension is None:
         return [table.c[name] for name in field.columns]
     added = list(_made(field, field.extension.__crm_extends__[0]))

@@ -23,6 +23,10 @@ def constructor(cls: type[Any]) -> Callable[..., None]:
         scope[f"d{n}"] = a.default.factory if made else a.default
         arguments.append(a.name if a.default is attrs.NOTHING else f"{a.name}=NOTHING" if made else f"{a.name}=d{n}")
         lines.append(f"self.{a.name} = d{n}() if {a.name} is NOTHING else {a.name}" if made else f"self.{a.name} = {a.name}")
+    if hasattr(cls, "_custom"):  # of records; extensions have no custom fields
+        scope["values"] = _custom_values
+        arguments.append("custom=None")
+        lines.append("self._custom = None if custom is None else values(type(self), custom)")
     given = ", ".join(["self", *(["*"] if arguments else []), *arguments, "**unknown_"])
     body = ["if unknown_: refuse(type(self), unknown_)", *lines, "self.__attrs_post_init__()"]
     exec("\n    ".join([f"def __init__({given}):", *body]), scope)  # of names that are identifiers
@@ -30,6 +34,15 @@ def constructor(cls: type[Any]) -> Callable[..., None]:
     init.__qualname__ = f"{cls.__qualname__}.__init__"
     init.__module__ = cls.__module__
     return init
+
+
+def _custom_values(cls: type[Any], given: object) -> Any:
+    from .custom import CustomValues
+
+    if not isinstance(given, Mapping):
+        params = {"expected": "object", "given": type(given).__name__}
+        raise Invalid(details=[Detail(cls.__name__, "custom", "wrong_type", redact(given), params)])
+    return CustomValues(given)
 
 
 def _refuse(cls: type[Any], unknown: Mapping[str, Any]) -> None:

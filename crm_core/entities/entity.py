@@ -14,13 +14,20 @@ from .sealing import MASK
 X = TypeVar("X", bound="Extension")
 
 
+# The type checkers take the classes below it, not itself, for dataclasses.
+@dataclass_transform(field_specifiers=(field,), kw_only_default=True)
 class _Record:
     """What entities and extensions share: unset slots, repr and equality that skip them."""
 
     __slots__ = ()
     __crm_options__: ClassVar[Any]
 
-    if not TYPE_CHECKING:  # a type checker would take it for the permission to read any name
+    if TYPE_CHECKING:
+        _origin: Any
+        _ext: dict[type[Extension], Extension] | None
+        _related: dict[str, Any] | None
+        _custom: dict[str, Any] | None
+    else:  # a type checker would take it for the permission to read any name
 
         def __getattr__(self, name: str) -> Any:
             # Reached only when a slot is unset. Not an AttributeError for fields: getattr(x, "salary", 0) must not lie.
@@ -48,7 +55,6 @@ class _Record:
         return dict(self._items()) == dict(other._items())
 
 
-@dataclass_transform(field_specifiers=(field,), kw_only_default=True)
 class Entity(_Record, metaclass=EntityMeta):
     """The base of all business records.
 
@@ -62,7 +68,7 @@ class Entity(_Record, metaclass=EntityMeta):
     """
 
     __abstract__ = True
-    __record_slots__ = ("_origin", "_ext", "_related")
+    __record_slots__ = ("_origin", "_ext", "_related", "_custom")
 
     id: Field[str] = field(init=False)
     tenant: Field[str] = field(init=False)
@@ -74,14 +80,26 @@ class Entity(_Record, metaclass=EntityMeta):
     deleted_at: Field[datetime | None] = field(init=False)
 
     if TYPE_CHECKING:
-        _origin: Any
-        _ext: dict[type[Extension], Extension] | None
-        _related: dict[str, Any] | None
+        custom: dict[str, Any] = field(factory=dict)
+    else:
+
+        @property
+        def custom(self) -> dict[str, Any]:
+            """The values of the custom fields that the tenant added, by their names."""
+            if self._custom is None:
+                from .custom import CustomValues
+
+                self._custom = CustomValues()
+            return self._custom
 
     def __attrs_post_init__(self) -> None:
         self._origin = None
         self._ext = None
         self._related = None
+
+    def __eq__(self, other: object) -> bool:
+        same = super().__eq__(other)
+        return same if same is not True else (self._custom or {}) == (other._custom or {})  # type: ignore[attr-defined]  # of one class
 
     def __hash__(self) -> int:
         # Not of the values, which change; equal records have equal ids.
@@ -112,7 +130,6 @@ class Entity(_Record, metaclass=EntityMeta):
         return found  # type: ignore[return-value]  # stored under its own class
 
 
-@dataclass_transform(field_specifiers=(field,), kw_only_default=True)
 class Extension(_Record, metaclass=ExtensionMeta):
     """Typed fields that a plugin adds to another module's entity, as real columns ``<plugin>_<field>`` of its table.
 
@@ -120,9 +137,6 @@ class Extension(_Record, metaclass=ExtensionMeta):
     """
 
     __record_slots__ = ("_origin",)
-
-    if TYPE_CHECKING:
-        _origin: Any
 
     def __attrs_post_init__(self) -> None:
         self._origin = None

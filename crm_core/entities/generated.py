@@ -174,7 +174,7 @@ class Generator:
         """
         rules = _FROM_SQLITE if self._sqlite else _FROM_POSTGRESQL
         columns: list[str] = []
-        lines = ["n = new(entity)", "n._origin = True", "n._related = None"]
+        lines = ["n = new(entity)", "n._origin = True", "n._related = n._custom = None"]
         lines += [f"p{e} = new(x{e}); p{e}._origin = True" for e in range(len(self._extensions))]
         for i, (name, field) in enumerate(self._fields):
             if name not in names:
@@ -194,6 +194,7 @@ class Generator:
     def copy(self) -> Callable[[Any], Any]:
         """Return the function that makes an independent record with the same values (JSON in depth, since hooks may change it)."""
         lines = ["n = new(entity)", "n._origin = r._origin", "n._related = r._related", *self._parts()]
+        lines.append("n._custom = None if r._custom is None else type(r._custom)(r._custom)")
         lines += [f"p{e} = new(x{e}); p{e}._origin = r._origin" for e in range(len(self._extensions))]
         for _, field in self._fields:
             value = self._at(field)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, datacla
 
 import attrs
 
+from ..entities.custom import PREFIX
 from ..entities.fields import Ref
 from ..entities.meta import spec
 from ..entities.sealing import ERASED
@@ -108,6 +109,10 @@ class Event(_Declared, Generic[E]):
         """Whether the pipeline emits it of itself, for every write."""
         return bool(self.__event_verb__)
 
+    def custom_names(self) -> list[str]:
+        """Return the names of the custom fields that the event tells of."""
+        return []
+
     def without(self, fields: Collection[str]) -> Self:
         """Return a copy for one subscriber, in which *fields* cannot be read: asking for one raises NotReadable."""
         hidden = {f for f in fields if f in _attributes(type(self)) and f not in _STAMPED}
@@ -122,6 +127,9 @@ _STAMPED = frozenset(_attributes(Event))
 
 class _Automatic(Event[E], Generic[E]):
     """What the pipeline journals of every write, whichever way it came."""
+
+    def custom_names(self) -> list[str]:
+        return [n for values in self.__dict__.values() if isinstance(values, MappingProxyType) for n in values if n.startswith(PREFIX)]
 
     def without(self, fields: Collection[str]) -> Self:
         seen = copy.copy(self)

@@ -10,6 +10,7 @@ from ..catalogues.labels import LABELS
 from ..core_settings import CoreSettings
 from ..entities.activity import Interaction, Note, Tag, Tagging
 from ..entities.automation import AutomationRule, AutomationRun
+from ..entities.custom_field import CustomField
 from ..entities.customer import Account, Affiliation, Contact, ExchangeRate
 from ..entities.entity import Entity
 from ..entities.imports import ImportRun
@@ -57,6 +58,7 @@ after_write: CollectHook[WriteCtx, list[Change], Any] = CollectHook("after_write
 
 CORE = Plugin("core", version="0.1.0", label="Core", package="crm_core.storage", settings=CoreSettings)
 CORE.entities(Account, Contact, Affiliation, ExchangeRate, Interaction, Note, Tag, Tagging, AutomationRule, AutomationRun, ImportRun)
+CORE.entities(CustomField)
 CORE.hooks(before_write, check_write, after_write)
 CORE.grants("automation_rule:read", "automation_run:read,create")
 
@@ -67,6 +69,19 @@ def check_rules(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
     if ctx.op != "delete":
         ctx.session.crm.automation.check(ctx.session, changes)
     return changes
+
+
+@CORE.hook(before_write, on=CustomField)
+def check_custom_fields(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
+    """Refuse definitions that do not fit."""
+    ctx.session.crm.custom_fields.check(ctx.session, ctx.op, changes)
+    return changes
+
+
+@CORE.hook(after_write, on=CustomField)
+def custom_fields_changed(ctx: WriteCtx, changes: list[Change]) -> None:
+    """Let the transaction, and later the others, see the custom fields as they are now."""
+    ctx.session.crm.custom_fields.changed(ctx.session, changes)
 
 
 @CORE.hook(check_write, on=Affiliation)

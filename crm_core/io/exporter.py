@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import attrs
 
+from ..entities.custom import PREFIX
 from ..entities.fields import FieldSpec
 from ..entities.meta import spec
 from ..errors import Invalid
@@ -82,19 +83,19 @@ class _Columns:
 
     def __init__(self, session: Session, entity: type[Entity], asked: Sequence[str]) -> None:
         self._session, self._entity = session, entity
-        self.codec = session.crm.codec(entity)
+        self.codec = session.codec(entity)
         self.names = tuple(asked) or tuple(self._readable(entity))
         self.paths = [self._path(name) for name in self.names]
         self.references = [getattr(entity, name) for name in {path[0]: None for path in self.paths if len(path) == 2}]
 
     def _readable(self, entity: type[Entity]) -> dict[str, FieldSpec]:
-        levels = self._session.policy.fields(entity)
-        fields = self._session.crm.codec(entity).fields
+        levels = self._session.levels(entity)
+        fields = self._session.codec(entity).fields
         return {n: f for n, f in fields.items() if n not in _HIDDEN and levels.get(n, "write") != "none"}
 
     def _path(self, name: str) -> tuple[str, ...]:
         """Check a path, so that what a file would not have is said before there is one."""
-        steps = tuple(name.split("."))
+        steps = _steps(name)
         known = self._readable(self._entity)
         for step in steps[:-1]:
             reference = known.get(step)
@@ -115,9 +116,15 @@ class _Columns:
         if len(path) == 2:
             reference = codec.fields[path[0]]
             assert reference.target is not None
-            target, codec = self._session.related(record, getattr(self._entity, path[0])), self._session.crm.codec(reference.target)
+            target, codec = self._session.related(record, getattr(self._entity, path[0])), self._session.codec(reference.target)
         field = codec.fields[path[-1]]
         return field, None if target is None else codec.plain({path[-1]: codec.get(target, path[-1])})[path[-1]]
+
+
+def _steps(name: str) -> tuple[str, ...]:
+    """Cut ``account.custom.region`` into the reference and the field that it leads to."""
+    first, point, rest = name.partition(".")
+    return (name,) if not point or name.startswith(PREFIX) else (first, rest) if rest.startswith(PREFIX) else tuple(name.split("."))
 
 
 def _to_csv(file: TextIO, columns: _Columns) -> Callable[[Entity], None]:

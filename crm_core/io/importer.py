@@ -18,6 +18,7 @@ from .sheet import Sheet
 
 if TYPE_CHECKING:
     from ..crm import CRM
+    from ..custom_fields.defined import TenantFields
     from ..permissions.actor import Actor
     from ..permissions.policy import Policy
     from ..session import Session
@@ -79,7 +80,7 @@ class Importer:
         """
         path = Path(path)
         with open_rows(path, self._mapping.file, wanted=self._mapping.columns) as rows:
-            sheet = Sheet(self._crm, self._policy(within), self._entity, self._mapping, rows.columns)
+            sheet = Sheet(self._crm, *self._rights(within), self._entity, self._mapping, rows.columns)
             report = Report(sheet.main.codec.facts.name, path.name, dry_run)
             together = dry_run or whole
             run = None
@@ -106,8 +107,8 @@ class Importer:
     def _session(self, path: Path) -> AbstractContextManager[Session]:
         return self._crm.session(self._actor, reason=f"import {path.name}"[:255])
 
-    def _policy(self, within: Session | None) -> Policy:
+    def _rights(self, within: Session | None) -> tuple[Policy, TenantFields]:
         if within is not None:
-            return within.policy
+            return within.policy, within.custom
         with self._crm.session(self._actor, write=False) as session:
-            return session.policy
+            return session.policy, session.custom

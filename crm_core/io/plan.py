@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from ..entities.custom import PREFIX
 from ..entities.meta import snake, spec
 from ..entities.validate import withheld
 from ..entities.values import normalise_values
@@ -20,6 +21,7 @@ from .values import Read, reader, zone_of
 
 if TYPE_CHECKING:
     from ..crm import CRM
+    from ..custom_fields.defined import TenantFields
     from ..entities.codec import Codec
     from ..entities.fields import FieldSpec
     from ..permissions.policy import Policy
@@ -96,6 +98,7 @@ class Plan:
     """How the rows of one file become drafts.
 
     Args:
+        tenant: the custom fields of the tenant.
         related: the entities of the related records that the same row carries, by name.
 
     Attributes:
@@ -110,13 +113,15 @@ class Plan:
         self,
         crm: CRM,
         policy: Policy,
+        tenant: TenantFields,
         entity: type[Any],
         mapping: Mapping,
         columns: Sequence[str],
         related: Pairs[str, type[Any]] | None = None,
     ) -> None:
         self.entity = entity
-        self.codec: Codec = crm.codec(entity)
+        self.codec: Codec = tenant.codec(entity)
+        self._levels = tenant.levels(policy, entity)
         self.mapping = mapping
         self._region = crm.region
         self._related = related or {}
@@ -133,8 +138,8 @@ class Plan:
             self._add(name, source, policy)
         self._key = self._fitted_key(mapping.key) if mapping.key else None
         self._required = frozenset(n for n, f in self.codec.fields.items() if f.required)
-        self._extended = frozenset(n for n, f in self.codec.fields.items() if f.extension is not None)
-        self._check_whole(policy)
+        self._extended = frozenset(n for n, f in self.codec.fields.items() if f.extension is not None or not f.columns)
+        self._check_whole()
         if self._wrong:
             reason = "; ".join(f"{d.field}: {d.message()}" for d in self._wrong[:5])
             raise Invalid("import_bad_mapping", path=mapping.path or self._name, reason=reason, details=self._wrong)
@@ -142,8 +147,8 @@ class Plan:
     # -- fitting ------------------------------------------------------------------------------------------------------------------
 
     def _add(self, name: str, source: Source, policy: Policy) -> None:
-        base, _, part = name.partition(".")
-        field = self._field(base, policy)
+        base, _, part = (name, "", "") if name.startswith(PREFIX) else name.partition(".")
+        field = self._field(base)
         missing = [c for c in source.columns if c not in self._at]
         for column in missing:
             self._refuse(name, "import_no_column", column=column[:60], suggestion=closest(column, self._at))
@@ -164,10 +169,10 @@ class Plan:
         except Invalid as e:
             self._refuse(name, e.code, **e.params)
 
-    def _field(self, name: str, policy: Policy) -> FieldSpec | None:
+    def _field(self, name: str) -> FieldSpec | None:
         """Hidden and unknown fields give the same error."""
         field = self.codec.fields.get(name)
-        levels = policy.fields(self.entity)
+        levels = self._levels
         if field is None or levels.get(name, "write") == "none":
             known = [n for n, f in self.codec.fields.items() if not f.system and levels.get(n, "write") != "none"]
             self._refuse(name, "import_no_field", known=known, suggestion=closest(name, known))
@@ -259,15 +264,17 @@ class Plan:
             self._refuse("key", e.code, **e.params)
             return None
 
-    def _check_whole(self, policy: Policy) -> None:
+    def _check_whole(self) -> None:
         """Check what no single field says: how records are known again, and that required fields have a source."""
         if self.match:
-            field = self._field(self.match, policy)
+            field = self._field(self.match)
             if field is not None and field.kind != "str":
                 self._refuse(self.match, "import_no_lookup", lookup=self.match)
             if not self.mapping.key and self.match not in self.mapping.fields:
                 self._refuse(self.match, "import_unmapped_field")
-        taken = {name.partition(".")[0] for name in self.mapping.fields} | ({self.match} if self.match else set())
+        taken = {name if name.startswith(PREFIX) else name.partition(".")[0] for name in self.mapping.fields} | (
+            {self.match} if self.match else set()
+        )
         for name in sorted(self._required - taken):
             self._refuse(name, "import_unmapped_field")
         try:

@@ -97,7 +97,7 @@ def _guesses(columns: Sequence[str], short: str, fields: Pairs[str, FieldSpec]) 
     for column in columns:
         words = _words(column)
         for target in targets:
-            score = _score(words, target, short)
+            score = 1.0 if column == target else _score(words, target, short)
             if score >= _LIKE:
                 yield _Guess(score, column, target)
 

@@ -16,6 +16,7 @@ from .readers import Row
 
 if TYPE_CHECKING:
     from ..crm import CRM
+    from ..custom_fields.defined import TenantFields
     from ..permissions.policy import Policy
 
 
@@ -31,7 +32,7 @@ class Sheet:
         Invalid: ``import_bad_mapping``: the details name every column, field and option that does not fit.
     """
 
-    def __init__(self, crm: CRM, policy: Policy, entity: type[Any], mapping: Mapping, columns: Sequence[str]) -> None:
+    def __init__(self, crm: CRM, policy: Policy, tenant: TenantFields, entity: type[Any], mapping: Mapping, columns: Sequence[str]) -> None:
         self.unmapped = [c for c in columns if c not in {*mapping.columns, *mapping.ignore}]
         self.related: dict[str, Plan] = {}
         wrong: list[Detail] = []
@@ -42,10 +43,10 @@ class Sheet:
             if not (part.key or part.match):
                 wrong.append(Detail(part.entity, f"records.{name}", "import_related_key"))
             with _collecting(wrong, name):
-                self.related[name] = Plan(crm, policy, entities[name], alone, columns, entities)
+                self.related[name] = Plan(crm, policy, tenant, entities[name], alone, columns, entities)
         own = attrs.evolve(mapping, records={})
         with _collecting(wrong, ""):
-            self.main = Plan(crm, policy, entity, own, columns, entities)
+            self.main = Plan(crm, policy, tenant, entity, own, columns, entities)
         if wrong:
             reason = "; ".join(f"{d.field}: {d.message()}" for d in wrong[:5])
             raise Invalid("import_bad_mapping", path=mapping.path or mapping.entity, reason=reason, details=wrong)

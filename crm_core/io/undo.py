@@ -175,7 +175,7 @@ class _Work:
 
     def _restore(self, session: Session, entity: type[Any], traces: Sequence[_Trace]) -> None:
         """Put records back, all at once or those that can be."""
-        fields = self._crm.codec(entity).fields
+        fields = session.codec(entity).fields
         settable = {n for n, f in fields.items() if not f.system and (self._actor.is_system or not f.options.read_only)}
 
         def restore(part: Sequence[_Trace]) -> None:

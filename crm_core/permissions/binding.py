@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -69,24 +69,30 @@ def _no_extension(_: type[Any]) -> Collection[type[Any]]:
     return ()
 
 
+def _no_custom(_: type[Any]) -> Mapping[str, FieldSpec]:
+    return {}
+
+
 def bind(
     rule: Rule,
     entity: EntitySpec,
     *,
     error: type[CRMError] = LoadError,
     extensions: Callable[[type[Any]], Collection[type[Any]]] = _no_extension,
+    custom: Callable[[type[Any]], Mapping[str, FieldSpec]] = _no_custom,
 ) -> Rule:
     """Check *rule* against *entity* and fill in what only the entity knows: the targets of references, the types of actor values.
 
     Args:
         error: what to raise; Invalid for rules that are data.
         extensions: which extensions of an entity exist in this CRM; none where not said.
+        custom: which custom fields of an entity may be asked for, by name; none where not said.
 
     Raises:
         LoadError: (or *error*) ``rule_too_deep``, ``rule_unknown_field``, ``rule_operator``, ``rule_constant``, ``rule_needs_owner``.
     """
     check_size(rule, error)
-    return _Binder(entity, error, extensions).bind(rule)
+    return _Binder(entity, error, extensions, custom).bind(rule)
 
 
 def check_size(rule: Rule, error: type[CRMError] = LoadError) -> None:
@@ -111,6 +117,7 @@ class _Binder:
     entity: EntitySpec
     error: type[CRMError]
     extensions: Callable[[type[Any]], Collection[type[Any]]]
+    custom: Callable[[type[Any]], Mapping[str, FieldSpec]]
 
     def bind(self, rule: Rule) -> Rule:
         match rule:
@@ -138,7 +145,7 @@ class _Binder:
                 return rule
 
     def _field(self, name: str, operator: str | None = None) -> FieldSpec:
-        field = self.entity.field(name, self.extensions(self.entity.entity))
+        field = self.entity.field(name, self.extensions(self.entity.entity)) or self.custom(self.entity.entity).get(name)
         if field is None:
             suggestion = closest(name, self.entity.fields)
             raise self.error("rule_unknown_field", entity=self.entity.name, field=name[:60], suggestion=suggestion)

@@ -48,7 +48,7 @@ class SessionFacts:
         if not followed:
             return
         self._forget_old()
-        values = [self._session.crm.codec(type(record)).values(record) for record in records]
+        values = [self._session.codec(type(record)).values(record) for record in records]
         self._follow(followed, values)
 
     def stored(self, rule: Rule, entity: str, ids: Iterable[str]) -> dict[str, Values]:
@@ -80,14 +80,16 @@ class SessionFacts:
         found: dict[str, Values | None] = dict.fromkeys(unknown)
         wanted = [id for id in unknown if is_id(id)]
         crm = self._session.crm
-        codec = crm.codec(crm.entity(entity))
+        codec = self._session.codec(crm.entity(entity))
         table = crm.tables.entities[codec.entity]
         columns, load = codec.loader(codec.every)
         for start in range(0, len(wanted), CHUNK):
             statement = select(*(table.c[c].info.get(CELL, table.c[c]) for c in columns)).where(
                 table.c.tenant == self.actor.tenant, table.c.id.in_(wanted[start : start + CHUNK]), table.c.deleted_at.is_(None)
             )
-            for record in map(load, driver_rows(self._session._unit.connection.execute(statement))):
+            records = list(map(load, driver_rows(self._session._unit.connection.execute(statement))))
+            crm.custom_fields.fill(self._session, codec, records)
+            for record in records:
                 found[record.id] = codec.values(record)
         self._related.update({(entity, id): values for id, values in found.items()})
 

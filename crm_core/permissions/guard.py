@@ -19,6 +19,7 @@ from sqlalchemy.types import TypeEngine
 
 from ..entities import sqltypes as own
 from ..entities.columns import Converted, EntityColumn, EntityTable, ListContains, MoneyAggregate, MoneyPair, MoneySum
+from ..entities.custom_columns import CustomColumn, CustomDocument, CustomMatch, CustomOrder, CustomType, SortedType
 from ..entities.sealed import BlindType, SealedMatch, SealedType
 from ..errors import NotReadable, Refused
 from .money_guard import check_amounts, check_decimals
@@ -97,7 +98,7 @@ _OPERATORS: Final = {
 _TYPES: Final = frozenset(
     {
         *(own.DecimalType, own.EnumType, own.IdType, own.InstantType, own.IntegerType, own.ListType, own.MoneyType, own.RefType),
-        *(BlindType, SealedType),
+        *(BlindType, CustomType, SealedType, SortedType),
         *(sqltypes.BigInteger, sqltypes.Boolean, sqltypes.CHAR, sqltypes.Date, sqltypes.Float, sqltypes.Integer, sqltypes.NullType),
         *(sqltypes.Numeric, sqltypes.SmallInteger, sqltypes.String, sqltypes.Text, sqltypes.TupleType, sqltypes.Unicode),
         *(sqltypes.JSON, postgresql.JSONB),
@@ -107,6 +108,7 @@ _TYPES: Final = frozenset(
 _COLLATIONS: Final = frozenset({None, "C", "BINARY"})
 _EXTRACTED: Final = frozenset({"year", "month", "day", "hour", "minute", "dow", "doy", "week", "quarter"})
 _DERIVED: Final = frozenset({selectable.Alias, selectable.Subquery, selectable.CTE, selectable.Lateral})
+_TABLES: Final = _DERIVED | {CustomOrder}
 _BIND_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 # The options an operator may have, and which values of them are no raw SQL and known to both databases.
 _OPTIONS: Final[Mapping[str, Callable[[Any], bool]]] = {
@@ -237,7 +239,7 @@ def _column(column: elements.ColumnClause[Any]) -> None:
     if column.is_literal:
         if column.name != "*" or column.table is not None:
             raise Refused("forbidden_element", element="literal_column")
-    elif type(column.table) not in _DERIVED:
+    elif type(column.table) not in _TABLES:
         raise Refused("forbidden_element", element="column without an entity")
     _check_name(column.name)
 
@@ -318,6 +320,7 @@ def _windowed(element: Any) -> None:
 _CHECKS: Final[Mapping[type[Any], _Check]] = {
     **dict.fromkeys(_FUNCTIONS.values(), _function),
     **dict.fromkeys((MoneyPair, MoneySum, MoneyAggregate, Converted, ListContains, SealedMatch, EntityTable), _pass),
+    **dict.fromkeys((CustomColumn, CustomDocument, CustomMatch, CustomOrder), _pass),
     **dict.fromkeys((elements.True_, elements.False_, elements.Null, elements.Grouping, elements.Label, elements.TypeClause), _pass),
     **dict.fromkeys((elements._label_reference, elements.FrameClause, selectable.ScalarSelect, selectable.Exists), _pass),
     **dict.fromkeys((selectable.SelectStatementGrouping, selectable.FromGrouping, selectable.ForUpdateArg, selectable.Join), _pass),

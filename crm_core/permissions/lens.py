@@ -17,6 +17,7 @@ from sqlalchemy.util import LRUCache
 from ..entities.columns import EntityTable
 from ..errors import Refused
 from . import (
+    custom_sql,  # noqa: F401  # its rules say how custom fields are written
     money_sql,  # noqa: F401  # its rules say how money is written
     sealed_sql,  # noqa: F401  # and how sealed values are found
 )

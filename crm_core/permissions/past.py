@@ -45,17 +45,18 @@ class PastTables:
         by_name = {spec(entity).name: entity for entity in tables.entities}
         self.named: Mapping[str, FromClause] = OnDemand(by_name, lambda name: self.entities[by_name[name]])
 
-    def binds(self, entity: type[Any], ids: Sequence[str], rows: str, lists: Mapping[str, str]) -> dict[str, str]:
+    def binds(self, entity: type[Any], ids: Sequence[str], rows: str, lists: Mapping[str, str], custom: str) -> dict[str, str]:
         """Return the values of an entity's binds.
 
         Args:
             ids: the records that changed since.
             rows: those that there were, as JSON in the form of :func:`as_json`.
             lists: the rows of their embedded lists, by column.
+            custom: the values of their custom fields.
         """
         name = self._names[entity]
         listed = {f"{name}_{column}": given for column, given in lists.items()}
-        return {f"{name}_ids": json.dumps(ids), f"{name}_rows": rows, **listed}
+        return {f"{name}_ids": json.dumps(ids), f"{name}_rows": rows, f"{name}_custom": custom, **listed}
 
     def mentioned(self, statement: Any) -> set[type[Any]]:
         """Return the entities that a statement over entities names."""
@@ -75,6 +76,11 @@ class PastTables:
     def _list(self, key: tuple[type[Any], str]) -> FromClause:
         table = self._now.lists[key]
         return self._then(key[0], table, table.c.record, key[1])
+
+    def custom(self, entity: type[Any]) -> FromClause:
+        """Return the values of custom fields of the records of an entity, as they were."""
+        table = self._now.system.custom_value
+        return self._then(entity, table, table.c.record, "custom")
 
     def _then(self, entity: type[Any], table: Table, record: Any, part: str) -> FromClause:
         name = self._names[entity]

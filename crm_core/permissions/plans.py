@@ -22,6 +22,7 @@ from sqlalchemy import (
     Connection,
     FromClause,
     Integer,
+    Join,
     Select,
     SelectBase,
     Table,
@@ -39,6 +40,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.util import LRUCache
 
 from ..entities.columns import EntityColumn, EntityTable, ListContains, entity_table
+from ..entities.custom_columns import CustomDocument, CustomMatch, CustomOrder
 from ..entities.fields import FieldSpec
 from ..ondemand import OnDemand
 
@@ -216,6 +218,8 @@ class Planner:
         first = _first_order(statement)
         table = first.table if first is not None and isinstance(first.table, EntityTable) and first.table in self._ordered else None
         top = table is not None and _is_simple_page(statement, table)
+        if any(True for criterion in statement._where_criteria for _ in found_by_value(criterion)):
+            return Form.POINT, None
         chosen = [c for criterion in statement._where_criteria for c in chosen_columns(criterion)]
         if any(is_key(column) for column in chosen):
             return Form.POINT, None
@@ -318,10 +322,14 @@ def _is_simple_page(statement: Select[Any], table: EntityTable) -> bool:
         return False
     if statement._having_criteria or statement._from_obj or statement._setup_joins:
         return False
-    if not all(isinstance(c, EntityColumn) and c.table is table for c in statement._raw_columns):
+    if not all(isinstance(c, EntityColumn | CustomDocument) and _table(c) is table for c in statement._raw_columns):
         return False
     parts = (*statement._where_criteria, *statement._order_by_clauses)
     return all(_is_simple(p, table) for part in parts for p in visitors.iterate(part))
+
+
+def _table(listed: Any) -> Any:
+    return listed.id.table if isinstance(listed, CustomDocument) else listed.table
 
 
 def _is_simple(part: Any, table: EntityTable) -> bool:
@@ -349,6 +357,11 @@ def chosen_columns(criterion: Any) -> list[EntityColumn]:
     ]
 
 
+def found_by_value(criterion: Any) -> Iterator[CustomMatch]:
+    """Yield the custom fields by whose values a criterion finds few records."""
+    yield from (part for part in _conjuncts(criterion) if isinstance(part, CustomMatch) and part.narrow)
+
+
 def is_key(column: EntityColumn) -> bool:
     """Say whether few records share a value of the column."""
     field: FieldSpec | None = getattr(column, "field", None)
@@ -361,6 +374,15 @@ def _ordered_by(table: Table) -> Iterator[str]:
         names = [c.name for c in index.columns]
         if names[:1] == ["tenant"] and len(names) > 1:
             yield names[1]
+
+
+def driven_by_values(statement: Any, named: Any) -> bool:
+    """Say whether custom fields lead a select to the records of an entity or alias, so that no index of theirs is needed but the id's."""
+    if not isinstance(statement, Select):
+        return False
+    if any(isinstance(f, Join) and isinstance(f.left, CustomOrder) for f in statement._from_obj):
+        return True
+    return any(match.column.id.table is named for criterion in statement._where_criteria for match in found_by_value(criterion))
 
 
 def _conjuncts(criterion: Any) -> Sequence[Any]:

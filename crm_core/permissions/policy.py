@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 import attrs
 
+from ..entities.custom import PREFIX
 from ..entities.meta import EntitySpec, spec
 from ..errors import CRMError, Invalid, LoadError
 from ..messages import closest
@@ -140,10 +141,16 @@ class Policy:
             name = entity_name(entity)
             reading = self._widest("read", name)
             writing = [self._widest(a, name) for a in ("create", "update") if any(r.allows(a, name) for r in self.roles)]
-            listed = sorted({c for role in self.roles for c in role.levels.get(name, ())})
+            listed = sorted({c for role in self.roles for c in role.levels.get(name, ()) if not c.startswith(PREFIX)})
             levels = {c: _narrowed(reading.get(c, "write"), [w.get(c, "write") for w in writing]) for c in listed}
             found = self._levels[entity] = {c: level for c, level in levels.items() if level != "write"}
         return found
+
+    def custom_level(self, entity: type[Any] | str, column: str) -> FieldLevel:
+        """Return the level of a field that a tenant defined, as ``fields`` those of the others."""
+        name = entity_name(entity)
+        writing = [self._widest(a, name) for a in ("create", "update") if any(r.allows(a, name) for r in self.roles)]
+        return _narrowed(self._widest("read", name).get(column, "write"), [w.get(column, "write") for w in writing])
 
     def _widest(self, action: str, entity: str) -> dict[str, FieldLevel]:
         """Return per column the widest level of the roles that allow the action; missing is ``write``."""
@@ -320,6 +327,9 @@ class Policies:
         for grant in role.grants:
             entity = self._entity(role.name, grant.entity, error)
             for name, level in grant.fields.items():
+                if name.startswith(PREFIX):  # which a tenant has or has not
+                    levels.setdefault(entity.name, {})[name] = level
+                    continue
                 field = entity.field(name, self._declared.extensions(entity.entity))
                 if field is None or name in _ALWAYS_READABLE:
                     raise error("role_field", role=role.name, entity=entity.name, field=name[:60])

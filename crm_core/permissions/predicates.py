@@ -300,6 +300,34 @@ class F:
         return Compare(self._field, operator, value if isinstance(value, ActorValue) else constant(self._field, value))
 
 
+class Custom(F):
+    """A custom field of the record in a rule, and in an order: ``custom("region") == "EU"``, ``order_by(custom("region").desc())``."""
+
+    __slots__ = ("descending",)
+
+    def __init__(self, name: str, *, descending: bool = False) -> None:
+        super().__init__(f"custom.{name}" if isinstance(name, str) else name)
+        self.descending = descending
+
+    @property
+    def field(self) -> str:
+        """Its name among the fields of its entity."""
+        return self._field
+
+    def asc(self) -> Custom:
+        """Sort by it, the least value first."""
+        return Custom(self._field.removeprefix("custom."))
+
+    def desc(self) -> Custom:
+        """Sort by it, the greatest value first."""
+        return Custom(self._field.removeprefix("custom."), descending=True)
+
+
+def custom(name: str) -> Custom:
+    """Name a custom field of the tenant: in ``where``, ``order_by`` and in the rules of segments and automation."""
+    return Custom(name)
+
+
 def constant(field: str, value: Any) -> Any:
     """Return *value* in the plain form that rules keep: an enum's value, a reference's id, others as they are."""
     value = plain(value)

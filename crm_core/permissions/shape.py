@@ -5,13 +5,17 @@ All actors whose roles give the same policy share one shape; what differs betwee
 
 from __future__ import annotations
 
-from functools import cached_property
+import json
+from collections.abc import Collection
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
 from sqlalchemy import Dialect, Select, bindparam, select
 
 from ..entities.columns import columns_by_name
+from ..entities.custom import CustomSpec, CustomValues
+from ..entities.custom_columns import CustomDocument
 from ..entities.customer import ExchangeRate
 from ..entities.meta import logical_table
 from ..entities.sqltypes import IdType
@@ -51,8 +55,8 @@ class Shape:
         limited = {logical_table(e): crm.tables.name(e) for e in seen}
         self._views = OnDemand(entities, lambda table: self._view(entities[table]))
         self.lens = Lens(self._views, limited=limited, rates=self._tables.entities[ExchangeRate], dialect=crm.bound.dialect)
-        self._readings: dict[type[Any], tuple[Select[Any], Loader]] = {}
-        self._gets: dict[type[Any], tuple[Prepared, Loader]] = {}
+        self._readings: dict[type[Any], tuple[Select[Any], Select[Any], Loader]] = {}
+        self._gets: dict[tuple[type[Any], bool], Prepared] = {}
 
     def _view(self, entity: type[Any]) -> View:
         crm, policy = self._crm, self.policy
@@ -67,7 +71,8 @@ class Shape:
         readable = {c for n, f in codec.fields.items() if levels.get(n, "write") != "none" for c in f.columns}
         masked = {c for n, f in codec.fields.items() if levels.get(n) == "masked" for c in f.columns}
         lists = {column: self._tables.lists[e, column] for e, column in self._tables.lists if e is entity}
-        return View(table, condition, frozenset(readable), frozenset(masked), lists, sets, frozenset(codec.extensions))
+        custom = self._tables.custom(entity)
+        return View(table, condition, frozenset(readable), frozenset(masked), lists, sets, frozenset(codec.extensions), custom)
 
     @cached_property
     def past(self) -> tuple[Shape, PastTables]:
@@ -89,12 +94,12 @@ class Shape:
 
     def get(self, session: Session, entity: type[Any], id_: str) -> Any:
         """Read one record by id."""
-        known = self._gets.get(entity)
-        if known is None:
-            statement, load = self.reading(session, entity)
+        statement, load = self.reading(session, entity)
+        key = (entity, statement is self._readings[entity][0])
+        prepared = self._gets.get(key)
+        if prepared is None:
             by_id = statement.where(logical_table(entity).c.id == bindparam("record_id", type_=IdType()))
-            known = self._gets[entity] = (self.lens.prepare(by_id), load)
-        prepared, load = known
+            prepared = self._gets[key] = self.lens.prepare(by_id)
         rows = prepared.fetch(session._unit.connection, {**session.binds, "record_id": id_})
         return load(rows[0]) if rows else None
 
@@ -102,10 +107,22 @@ class Shape:
         """Return a select of all that can be read of an entity, and the function that makes a record of each of its rows."""
         known = self._readings.get(entity)
         if known is None:
-            columns, load = self._crm.codec(entity).loader(session.reader.readable(entity))
-            here = columns_by_name(self._crm.codec(entity).fields.values(), logical_table(entity))
-            known = self._readings[entity] = (select(*(here[c] for c in columns)), load)
-        return known
+            codec, table = self._crm.codec(entity), logical_table(entity)
+            columns, load = codec.loader(session.reader.readable(entity) & codec.every)
+            here = columns_by_name(codec.fields.values(), table)
+            plain = select(*(here[c] for c in columns))
+            known = self._readings[entity] = (plain, plain.add_columns(CustomDocument(table.c.id)), load)
+        plain, whole, load = known
+        custom = session.custom.readable(self.policy, entity)
+        return (whole, partial(_with_custom, load, custom.values())) if custom else (plain, load)
+
+
+def _with_custom(load: Loader, fields: Collection[CustomSpec], row: Any) -> Any:
+    """Make a record of a row that ends with the values of its custom fields."""
+    record, kept = load(row), row[-1]
+    raws = json.loads(kept) if kept else {}
+    record._custom = CustomValues((f.short, f.from_raw(raws[f.id]) if f.id in raws else None) for f in fields)
+    return record
 
 
 class Shapes:

@@ -18,7 +18,7 @@ from ..entities.meta import spec
 from ..entities.sealing import CELL, MASK
 from ..errors import NotReadable, Refused
 from .fence import may_fail
-from .plans import Form, as_filter, as_opaque, by_first_ids, by_ids
+from .plans import Form, as_filter, as_opaque, by_first_ids, by_ids, driven_by_values
 
 OPTION = "crm_views"
 
@@ -35,6 +35,7 @@ class View:
         masked: those of them that show as ``***`` where they are not NULL. Only text can be masked.
         lists: index tables of the embedded lists, by column.
         extensions: those that this CRM has.
+        custom: the table of the values of custom fields.
     """
 
     physical: FromClause
@@ -44,16 +45,20 @@ class View:
     lists: Mapping[str, FromClause] = attrs.field(factory=dict)
     sets: ColumnElement[bool] | None = None
     extensions: frozenset[type[Any]] = frozenset()
+    custom: FromClause | None = None
 
-    def rows(self, form: Form, statement: Any, *, include_deleted: bool) -> Select[Any]:
-        """Select what is seen: of the actor's tenant alone, living, and as the policy says; *statement* is what it is read for."""
+    def rows(self, form: Form, statement: Any, *, include_deleted: bool, led: bool = False) -> Select[Any]:
+        """Select what is seen: of the actor's tenant alone, living, and as the policy says; *statement* is what it is read for.
+
+        Where something else *led* to the records, what says whose they are is only a filter.
+        """
         within = mine = self.physical.c.tenant == tenant()
         if not include_deleted:
             within = and_(within, self.physical.c.deleted_at.is_(None))
         shown = select(*(self._shown(c) for c in self.physical.c if c.name in self.readable))
         if form is Form.SCAN:
             return shown.where(as_opaque(within if self.sets is None else and_(within, self.sets)))
-        shown = shown.where(as_filter(within) if form is Form.TOP else within)
+        shown = shown.where(as_filter(within) if led or form is Form.TOP else within)
         condition = self._condition(form, statement, mine, within)
         return shown if condition is None else shown.where(condition)
 
@@ -123,7 +128,8 @@ class Views:
             form = Form.SETS
         if form is Form.SETS and sqlite and not _is_first(table if named is None else named, compiler):
             form = Form.WALK
-        rows = self[table].rows(form, compiler.statement, include_deleted=self.include_deleted)
+        led = sqlite and driven_by_values(compiler.statement, table if named is None else named)
+        rows = self[table].rows(form, compiler.statement, include_deleted=self.include_deleted, led=led)
         driven = form in (Form.SETS, Form.TOP) and self[table].sets is not None
         fenced = _is_joined(compiler) if sqlite else self.driver is table
         # PostgreSQL would walk the page's order and hope to meet a user's few rows soon, and SQLite would carry the IN over to the other

@@ -46,7 +46,7 @@ def export(session: Session, subject: Subject) -> dict[str, Any]:
 
 
 def _records(core: Session, entity: type[Any], whys: dict[str, Any]) -> list[dict[str, Any]]:
-    codec, found = core.crm.codec(entity), []
+    codec, found = core.codec(entity), []
     for part in chunks(list(whys)):
         for deleted in (False, True):
             for record in core.reader.locked(entity, part, deleted=deleted).values():
@@ -59,7 +59,7 @@ def _journal(core: Session, traces: Traces) -> list[dict[str, Any]]:
     """Return what was done with the records, but for those that only point at the person."""
     said: list[dict[str, Any]] = []
     for entity, ids in traces.of("person", "part", "about", "mentions"):
-        codec = core.crm.codec(entity)
+        codec = core.codec(entity)
         for part in chunks(ids):
             entries = histories(core._unit.connection, core.crm.tables, core.actor.tenant, part)
             said += [_entry(codec, entry) for each in entries.values() for entry in each]

@@ -98,7 +98,7 @@ def prepared(core: Session, subject: Subject) -> Work:
     for entity, whys in traces.records.items():
         protected = needed(core, entity, [i for i, why in whys.items() if why == "person"])
         for id_, why in whys.items():
-            fate = _fate(entity, why, id_ in protected, core.crm.codec(entity).personal)
+            fate = _fate(entity, why, id_ in protected, core.codec(entity).personal)
             counted[spec(entity).name, fate, "needed" if id_ in protected else why] += 1
             if fate != "keep":
                 empty.setdefault(entity, []).append(id_)

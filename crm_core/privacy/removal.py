@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from ..audit.kinds import ERASED
 from ..entities.meta import spec
 from ..hooks.core_specs import Change
+from ..storage import custom_values
 from ..storage.idempotency import outcome
 from ..storage.writer import JournalRow, chunks
 from .emptying import emptied
@@ -46,7 +47,7 @@ def remove(core: Session, empty: Ids, delete: Ids, request: str, words: Iterable
 
 def _empty(core: Session, entity: type[Any], ids: Sequence[str]) -> Iterator[str]:
     """Empty the personal fields of records, deleted ones too, and yield the texts that stood there."""
-    codec, writer, connection = core.crm.codec(entity), core.crm.writer, core._unit.connection
+    codec, writer, connection = core.codec(entity), core.crm.writer, core._unit.connection
     if not codec.personal:
         return
     for deleted in (False, True):
@@ -64,6 +65,7 @@ def _empty(core: Session, entity: type[Any], ids: Sequence[str]) -> Iterator[str
                 record.version, record.updated_at, record.updated_by = record.version + 1, core.crm.runtime.clock.now(), core.actor.id
             names = frozenset().union(*(c.fields for c in changes))
             writer.update(connection, codec, records, names, writer.keys(connection, codec, records, fresh=False))
+    custom_values.forget(connection, core.crm.tables, ids)
 
 
 def _history(core: Session, records: Sequence[tuple[str, str]], request: str) -> None:

@@ -62,7 +62,7 @@ def _named(session: Session, subject: Subject) -> Found:
 
 
 def _existing(session: Session, entity: type[Any], id_: str) -> Found:
-    table = session.crm.tables.entities[session.crm.codec(entity).entity]
+    table = session.crm.tables.entities[session.codec(entity).entity]
     mine = (table.c.tenant == session.actor.tenant, table.c.id == id_)
     if session._unit.connection.execute(select(table.c.id).where(*mine)).first() is None:
         raise NotFound(entity=spec(entity).name)
@@ -98,7 +98,7 @@ def _one_customer(session: Session, found: Found) -> None:
 
 def _above(session: Session, entity: type[Any], ids: Sequence[str]) -> Found:
     """Return whom records of a person say that they are about: a converted lead is its contact."""
-    field, table = session.crm.codec(entity).subject_field, session.crm.tables.entities[entity]
+    field, table = session.codec(entity).subject_field, session.crm.tables.entities[entity]
     if field is None or field.target is None:
         return {}
     wanted = select(table.c[field.column]).where(table.c.id.in_(ids), table.c[field.column].is_not(None))
@@ -109,7 +109,7 @@ def _above(session: Session, entity: type[Any], ids: Sequence[str]) -> Found:
 def address_lists(session: Session, *kinds: type[Any]) -> Iterator[tuple[type[Any], str]]:
     """Yield the embedded lists of addresses, as entity and column."""
     for entity in session.crm.registry.entities:
-        for field in session.crm.codec(entity).fields.values():
+        for field in session.codec(entity).fields.values():
             if field.kind == "list" and field.type in (kinds or (Email, Phone)):
                 yield entity, field.column
 

@@ -70,7 +70,7 @@ class _Tracing:
         return Traces(self._found, known)
 
     def _codecs(self) -> Iterator[Codec]:
-        return (self._crm.codec(entity) for entity in self._crm.registry.entities)
+        return (self._session.codec(entity) for entity in self._crm.registry.entities)
 
     def _add(self, entity: type[Any], ids: Iterable[str], why: Why) -> None:
         known = self._found.setdefault(entity, {})
@@ -84,7 +84,7 @@ class _Tracing:
             entity, ids = self._next.pop()
             people = [i for i in ids if self._found[entity][i] == "person"]
             for child, field in self._crm.references(entity):
-                codec = self._crm.codec(child)
+                codec = self._session.codec(child)
                 if codec.subject_field is not None and codec.subject_field.column == field.column:
                     self._add(child, self._pointing(codec, field, ids), "person" if _has_addresses(codec) else "about")
                 elif field.options.on_delete == "cascade":
@@ -120,7 +120,7 @@ class _Tracing:
         """Add what keeps the person's id in a text field, as records that may point at any entity do."""
         table = self._crm.tables.entities[codec.entity]
         for field in codec.fields.values():
-            if field.kind == "str" and field.length == ID_LENGTH and not field.system and not field.options.sealed:
+            if field.columns and field.kind == "str" and field.length == ID_LENGTH and not field.system and not field.options.sealed:
                 column = table.c[field.column]
                 found = self._ids(codec, lambda part, column=column: [column.in_(part)], ids)
                 self._add(codec.entity, found, "mentions" if codec.personal else "points")

@@ -44,7 +44,8 @@ def describe(value: Any, other: Callable[[Any], Any] = lambda value: type(value)
     if isinstance(value, Entity):
         added = {x.__name__: {k: describe(v, other) for k, v in part._items()} for x, part in (value._ext or {}).items()}
         fields = {k: describe(v, other) for k, v in value._items() if k not in SYSTEM}
-        return {"entity": spec(type(value)).name, "fields": fields, **({"extensions": added} if added else {})}
+        custom = {"custom": describe(value._custom, other)} if value._custom else {}
+        return {"entity": spec(type(value)).name, "fields": fields, **({"extensions": added} if added else {}), **custom}
     if isinstance(value, enum.Enum):
         return describe(value.value, other)
     if isinstance(value, str | int | float | bool | None):

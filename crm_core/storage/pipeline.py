@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..arguments import check_record
+from ..entities.custom import PREFIX
 from ..entities.entity import Entity
 from ..entities.meta import spec
 from ..entities.sealing import MASK
@@ -48,7 +49,7 @@ class Pipeline:
         if not records:
             return [], failed
         entity = type(records[0])
-        codec = self._crm.codec(entity)
+        codec = self._session.codec(entity)
         for row, record in enumerate(records):
             if type(record) is not entity:
                 raise Invalid("mixed_entities", entity=spec(entity).name, given=type(record).__name__, row=row)
@@ -109,7 +110,7 @@ class Pipeline:
             Conflict: *version* is not the record's version any more.
         """
         failed: Failed = []
-        codec = self._crm.codec(entity)
+        codec = self._session.codec(entity)
         _check_version(codec, version)
         structured = [(id_, self.structure(codec, changes)) for id_, changes in asked]
         with self._session._unit.atomic():
@@ -143,7 +144,8 @@ class Pipeline:
             Invalid: names that are not fields, are not readable, or may not be set.
         """
         check_changes(codec, changes)
-        levels = self._session.policy.fields(codec.entity)
+        levels = self._session.levels(codec.entity)
+        changes = flattened(codec.facts.name, changes)
         found: dict[str, Any] = {}
         wrong: list[Detail] = []
         for name, value in changes.items():
@@ -177,7 +179,7 @@ class Pipeline:
         if not self.sees(codec.entity, old) or old is None:
             return NotFound(entity=name)
         if version is not None and old.version != version:
-            readable = [n for n in changes if session.policy.fields(codec.entity).get(n, "write") in ("read", "write")]
+            readable = [n for n in changes if session.levels(codec.entity).get(n, "write") in ("read", "write")]
             theirs = codec.plain({n: codec.get(old, n) for n in readable})
             yours = {n: plain(codec.fields[n], v) for n, v in changes.items()}
             base = session.reader.base(codec, old, version, theirs)
@@ -197,9 +199,9 @@ class Pipeline:
     def save(self, record: E) -> E:
         """Write what differs from the record as it was read; see :meth:`Session.save`."""
         session, entity = self._session, type(record)
-        codec = self._crm.codec(entity)
+        codec = self._session.codec(entity)
         _check_version(codec, record.version)
-        levels = session.policy.fields(entity)
+        levels = session.levels(entity)
         editable = {
             n: v for n, v in codec.values(record).items() if not codec.fields[n].system and levels.get(n, "write") in ("read", "write")
         }
@@ -220,9 +222,9 @@ class Pipeline:
     def upsert(self, record: E, on: str) -> E:
         """Create a record or change the living one with the same unique value; see :meth:`Session.upsert`."""
         session, entity = self._session, type(record)
-        codec = self._crm.codec(entity)
+        codec = self._session.codec(entity)
         field = codec.fields.get(on)
-        readable = session.policy.fields(entity).get(on, "write") in ("read", "write")
+        readable = session.levels(entity).get(on, "write") in ("read", "write")
         if field is None or not readable or not field.options.unique or codec.get(record, on) is None:
             raise Invalid("not_a_unique_value", entity=codec.facts.name, field=on)
         wrong = codec.check(record, names=[on])
@@ -253,7 +255,7 @@ class Pipeline:
             Denied: also ``append_only``.
             Conflict: ``protected``: living records still point at one.
         """
-        codec = self._crm.codec(entity)
+        codec = self._session.codec(entity)
         with self._session._unit.atomic():
             self._session.reader.hold(entity, ids, alone=True)
             olds = self._session.reader.locked(entity, ids)
@@ -272,7 +274,7 @@ class Pipeline:
             NotFound: no such deleted record for this actor.
             Conflict: a unique value was taken meanwhile.
         """
-        codec = self._crm.codec(entity)
+        codec = self._session.codec(entity)
         with self._session._unit.atomic():
             old = self._session.reader.locked(entity, [id_], deleted=True).get(id_)
             self._require("delete", entity, old)
@@ -295,7 +297,7 @@ class Pipeline:
 
     def _release_references(self, entity: type[Any], ids: Sequence[str], going: frozenset[str]) -> None:
         """Do to the records that point at *ids* what their fields say, but for those that are *going* with them."""
-        for child, field in self._crm.references(entity):
+        for child, field in (*self._crm.references(entity), *self._session.custom.references(entity)):
             pointing = [i for i in self._session.reader.pointing(child, field, ids) if i not in going]
             if not pointing:
                 continue
@@ -368,6 +370,17 @@ def check_changes(codec: Codec, changes: object) -> None:
         raise Invalid(details=[_wrong_type(codec, "", "object", changes)])
     if len(changes) > MAX_ITEMS:
         raise Invalid(details=[Detail(codec.facts.name, "", "too_long", "", {"length": len(changes), "limit": MAX_ITEMS})])
+
+
+def flattened(entity: str, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Write changes of custom fields, which may come as ``{"custom": {...}}``, under their dotted names."""
+    given = changes.get("custom")
+    if "custom" not in changes:
+        return changes
+    if not isinstance(given, Mapping) or len(given) > MAX_ITEMS:
+        params = {"expected": "object", "given": type(given).__name__}
+        raise Invalid(details=[Detail(entity, "custom", "wrong_type", redact(given), params)])
+    return {n: v for n, v in changes.items() if n != "custom"} | {f"{PREFIX}{n}": v for n, v in given.items()}
 
 
 def _wrong_type(codec: Codec, field: str, expected: str, given: object) -> Detail:

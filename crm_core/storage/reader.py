@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import bindparam, select
 from sqlalchemy.exc import DBAPIError, StatementError
 
+from ..entities.custom import PREFIX
 from ..entities.entity import Entity
 from ..entities.fields import FieldSpec
 from ..entities.meta import logical_table, spec
@@ -17,6 +18,7 @@ from ..entities.validate import is_id
 from ..errors import Invalid
 from ..events.journal import history
 from ..permissions.money_sql import converts
+from .custom_values import pointing
 from .door import explained
 from .writer import chunks
 
@@ -42,20 +44,25 @@ class Reader:
 
     def locked(self, entity: type[E], ids: Sequence[str], *, deleted: bool = False) -> dict[str, E]:
         """Read whole records for a write, locked until the transaction ends."""
-        session, codec = self._session, self._crm.codec(entity)
+        return {record.id: record for record in self.whole(self._session.codec(entity), ids, deleted=deleted)}
+
+    def whole(self, codec: Codec, ids: Sequence[str], *, deleted: bool = False) -> list[Any]:
+        """Read whole records by a codec, locked until the transaction ends."""
+        session = self._session
         wanted = [i for i in ids if is_id(i)]
         rows = self._crm.writer.locked(session._unit.connection, codec, session.actor.tenant, wanted, deleted=deleted)
         _, load = codec.loader(codec.every)
-        return {record.id: record for record in map(load, rows)}
+        records = list(map(load, rows))
+        self._crm.custom_fields.fill(session, codec, records)
+        return records
 
     def pointing(self, child: type[Any], field: FieldSpec, ids: Sequence[str]) -> list[str]:
         """Return the ids of living records whose *field* points at one of *ids*."""
         table = self._crm.tables.entities[child]
         found: list[str] = []
         for part in chunks(ids):
-            statement = select(table.c.id).where(
-                table.c.tenant == self._session.actor.tenant, table.c[field.column].in_(part), table.c.deleted_at.is_(None)
-            )
+            points = table.c[field.column].in_(part) if field.columns else table.c.id.in_(pointing(self._crm.tables, field, part))
+            statement = select(table.c.id).where(table.c.tenant == self._session.actor.tenant, points, table.c.deleted_at.is_(None))
             found += self._session._unit.connection.execute(statement).scalars()
         return found
 
@@ -84,8 +91,8 @@ class Reader:
 
     def readable(self, entity: type[Any]) -> frozenset[str]:
         """Return the names of the fields that the actor may read, masked ones included."""
-        levels = self._session.policy.fields(entity)
-        return frozenset(n for n in self._crm.codec(entity).fields if levels.get(n, "write") != "none")
+        levels = self._session.levels(entity)
+        return frozenset(n for n in self._session.codec(entity).fields if levels.get(n, "write") != "none")
 
     def one(self, entity: type[E], id_: str) -> E | None:
         """Read one record by id."""
@@ -184,7 +191,7 @@ class Reader:
     def taken(self, entity: type[Any], name: str, value: Any) -> str | None:
         """Return the id of the living record that has a unique value, whoever may see it."""
         table = self._crm.tables.entities[entity]
-        field, sealer, tenant = self._crm.codec(entity).fields[name], self._crm.tables.sealer, self._session.actor.tenant
+        field, sealer, tenant = self._session.codec(entity).fields[name], self._crm.tables.sealer, self._session.actor.tenant
         taken: Any
         if field.blind_column is not None and sealer is not None:
             text = sealed_text(field, value)
@@ -200,15 +207,19 @@ class Reader:
         entity = type(record)
         if record.version > 1:  # a new one tells nothing but what was given
             self.given(entity, [record])
-        levels = self._session.policy.fields(entity)
+        levels = self._session.levels(entity)
         if all(level in ("read", "write") for level in levels.values()):
             record._origin = True
             return record
-        codec = self._crm.codec(entity)
+        codec = self._session.codec(entity)
         seen = codec.copy(record)
         seen._origin = True
         for name, level in levels.items():
             field = codec.fields[name]
+            if not field.columns:
+                if level == "none":
+                    seen.custom.pop(name.removeprefix(PREFIX), None)
+                continue
             holder = seen if field.extension is None else seen[field.extension]
             holder._origin = True
             if level == "none":

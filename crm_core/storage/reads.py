@@ -83,7 +83,7 @@ def _shown(session: Scope, entity: type[Any], names: Iterable[str]) -> set[str]:
     """Return those of some fields whose values this session's user is shown."""
     if session.actor.kind != "user":
         return set()
-    levels: Mapping[str, str] = session.policy.fields(entity)
+    levels: Mapping[str, str] = session.levels(entity)
     return {n for n in names if levels.get(n, "write") in ("read", "write")}
 
 

@@ -15,6 +15,7 @@ from ..hooks.core_specs import Change, WriteCtx, after_write, before_write, chec
 from ..hooks.refusals import as_details, by_position
 from ..messages import redact
 from ..permissions.predicates import Related, walk
+from . import custom_values
 from .changeset import Changeset
 from .door import explained
 from .failures import translate
@@ -53,6 +54,7 @@ class Stages:
         if check_write.plan(ctx):
             work = self._sift(work, self._vetoes(codec, ctx, work), failed)
         work = self._sift(work, self._references(codec, work), failed)
+        work = self._sift(work, custom_values.refused(self._session, codec, work), failed)
         if not work.changes:
             return work
         work = self._write(codec, work, failed)
@@ -93,6 +95,8 @@ class Stages:
         errors: Errors = {}
         many = len(work.changes) > 1
         for i, change in enumerate(work.changes):
+            if work.op == "create":
+                codec.receive(change.record)
             names = None if work.op == "create" else change.fields
             row = work.rows[i] if many else None
             wrong = codec.check(change.record, row, names) or codec.normalise(change.record, self._crm.region, row, names)
@@ -127,7 +131,7 @@ class Stages:
         return {denied[i]: e for i, e in self._references(codec, work.only(denied)).items()}
 
     def _unwritable(self, codec: Codec, fields: frozenset[str]) -> list[Detail]:
-        levels = self._session.policy.fields(codec.entity)
+        levels = self._session.levels(codec.entity)
         wrong = []
         for n in fields & (levels.keys() | codec.read_only):
             level = levels.get(n, "write")
@@ -173,7 +177,7 @@ class Stages:
         record: Entity = change.record
         moved = action == "update" and "owner" in change.fields and change.old is not None
         if moved and self._session.permitted("assign", cast("Entity", change.old)):
-            codec = self._crm.codec(type(change.record))
+            codec = self._session.codec(type(change.record))
             kept = codec.copy(record)
             kept.owner = codec.get(change.old, "owner")
             record = kept
@@ -290,6 +294,7 @@ class Stages:
             writer.insert(connection, codec, records, held)
         else:
             writer.update(connection, codec, records, set().union(*(c.fields for c in work.changes)), held)
+        custom_values.write(session, writer, codec, work)
         # The instant that stands in the records, so that as of it they are there.
         origin = attrs.evolve(session.origin(), at=records[0].updated_at)
         writer.journal(connection, origin, self._journal_rows(codec, work), held)

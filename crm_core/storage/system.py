@@ -46,6 +46,7 @@ class SystemTables:
     job: Table
     job_run: Table
     tenant: Table
+    custom_value: Table
 
 
 def _tenant(*, key: bool = False) -> Column[str]:
@@ -55,6 +56,7 @@ def _tenant(*, key: bool = False) -> Column[str]:
 def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
     """Declare them under *prefix* in *metadata*."""
     current = text("state = 'current'")
+    as_text, as_number, is_key = text("text IS NOT NULL"), text("number IS NOT NULL"), text("key IS NOT NULL")
     journal = Table(
         f"{prefix}journal",
         metadata,
@@ -298,7 +300,23 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Column("at", InstantType(), nullable=False),
         Column("actor", text_type(255), nullable=False),
     )
+    # Of a custom field and a record: the value as a text or a whole number, each behind an index of its own; and again as a text,
+    # where no two living records may share it.
+    custom_value = Table(
+        f"{prefix}custom_value",
+        metadata,
+        Column("record", IdType(), primary_key=True),
+        Column("field", IdType(), primary_key=True),
+        _tenant(),
+        Column("text", text_type(500)),
+        Column("number", BigInteger()),
+        Column("key", text_type(500)),
+        Index(f"{prefix}custom_value_text", "field", "text", "record", sqlite_where=as_text, postgresql_where=as_text),
+        Index(f"{prefix}custom_value_number", "field", "number", "record", sqlite_where=as_number, postgresql_where=as_number),
+        Index(f"{prefix}custom_value_key", "field", "key", unique=True, sqlite_where=is_key, postgresql_where=is_key),
+        Index(f"{prefix}custom_value_tenant", "tenant"),
+    )
     return SystemTables(
         journal, journal_position, seal, checkpoint, subscription, parking, sequencer, idempotency, member, team_member, directory_state,
-        share, role, setting, rollup, quarantine, key, suppression, person_mark, job, job_run, tenant,
+        share, role, setting, rollup, quarantine, key, suppression, person_mark, job, job_run, tenant, custom_value,
     )  # fmt: skip

@@ -94,6 +94,10 @@ class Tables:
             list(each.values())
         return self._metadata
 
+    def custom(self, entity: type[Any]) -> Table:
+        """Return where the values of an entity's custom fields are."""
+        return self.system.custom_value
+
     @property
     def names(self) -> frozenset[str]:
         """The names of all of them."""

@@ -44,6 +44,7 @@ class Unit:
         reads: what its sessions read of sensitive fields.
         job: the run of a job that works in it.
         denials: what its sessions were denied.
+        defines: whether it changed the definitions of custom fields.
         hosts_failure: the database's error at what the host's ORM session had to flush first.
     """
 
@@ -66,6 +67,7 @@ class Unit:
         self.refusal = "read_only_session"
         self.joined = joined
         self.wrote = False
+        self.defines = False
         self.epoch = 0
         self.undone: list[Callable[[], None]] = []
         self.reads = Reads()

@@ -159,6 +159,13 @@ class Writer:
             return NO_KEYS
         return sealer.hold(connection, codec, records[0].tenant, records, fresh=fresh)
 
+    def insert_into(self, connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Write rows of a table beside that of an entity."""
+        statement = self._statements.get((table, columns))
+        if statement is None:
+            statement = self._statements[table, columns] = self._insert(table, columns)
+        self._run(connection, statement, rows)
+
     def insert(self, connection: Connection, codec: Codec, records: Sequence[Any], held: Held = NO_KEYS) -> None:
         """Write new records and their list entries."""
         statement = self._statements.get(codec.entity)

@@ -32,6 +32,7 @@ ENTITIES = {spec(e).name: e for e in _declared.registry.entities}
 # What a module's own rules ask of its records, beyond their types.
 ASKED: Mapping[str, Mapping[str, Any]] = {
     "automation_rule": {"entity": "account", "actions": [{"set": {"industry": "steel"}}]},
+    "custom_field": {"entity": "account"},
     "sales.quote_line": {"price": Money("2.50", "EUR")},
     "service.business_calendar": {"hours": {"mon": [["09:00", "17:00"]]}},
     "service.sla_policy": {"targets": {"normal": {"resolution": 60}}, "milestones": ["on_site"]},
