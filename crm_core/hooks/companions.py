@@ -27,12 +27,13 @@ def with_companions(plugins: Iterable[Plugin]) -> Iterator[Plugin]:
     for plugin in real:
         for target, beside in plugin.definitions.companions:
             if beside in names:
-                companion = imported(f"{plugin.name} ({target})", target, partial(_resolve, target))
+                companion = imported(f"{plugin.name} ({target})", target, partial(resolve, target))
                 if companion not in real:
                     yield companion
 
 
-def _resolve(target: str) -> object:
+def resolve(target: str) -> object:
+    """Import what ``package.module:name`` names."""
     module, _, name = target.partition(":")
     return getattr(import_module(module), name)
 

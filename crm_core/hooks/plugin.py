@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 import attrs
 
 from ..messages import Catalogue
 from ..permissions.predicates import Rule, everything
 from .actions import ActionDef
+from .marks import Deprecation
+from .marks import deprecated as _deprecated
 from .measures import Better, Dimension, Facts, Figure, Measure, Metric, Rollup, Source
 from .parts import Impl, Job, Link, Panel, Subscription
 from .spec import CollectHook, Ctx, FilterHook, FirstHook, Hook, VetoHook
@@ -28,6 +30,7 @@ R = TypeVar("R")
 C = TypeVar("C")
 M = TypeVar("M", bound=Callable[..., Any])
 S = TypeVar("S")
+T = TypeVar("T")
 
 
 @attrs.define
@@ -52,6 +55,8 @@ class Definitions:
     grants: list[str] = attrs.Factory(list)
     catalogues: list[Catalogue] = attrs.Factory(list)
     companions: list[tuple[str, str]] = attrs.Factory(list)
+    deprecations: list[Deprecation] = attrs.Factory(list)
+    experimental: list[Any] = attrs.Factory(list)
 
 
 class Plugin:
@@ -165,6 +170,33 @@ class Plugin:
             beside: the other plugin's name.
         """
         self.definitions.companions.append((target, beside))
+
+    # What others can rely on
+
+    def deprecated(self, *, replacement: str, end: str) -> Callable[[T], T]:
+        """Mark a hook, event class, command class, or a function, method or class of the ``api``: it warns who uses it.
+
+        Functions and classes warn at each call, hooks and events when a plugin that implements or hears them is loaded.
+
+        Args:
+            replacement: what to use instead.
+            end: the year and month from which on it may be gone: ``2027.05``.
+
+        Raises:
+            LoadError: ``deprecation_end``: *end* is no year and month.
+        """
+
+        def declare(thing: T) -> T:
+            marked, mark = _deprecated(self.name, thing, replacement, end)
+            self.definitions.deprecations.append(mark)
+            return cast(T, marked)
+
+        return declare
+
+    def experimental(self, thing: T) -> T:
+        """Mark a hook, event class, or a function, method or class of the ``api`` that may still change at any time."""
+        self.definitions.experimental.append(thing)
+        return thing
 
     # What it does
 

@@ -1,0 +1,93 @@
+"""What a plugin says of its own things: that one goes away, or may still change."""
+
+from __future__ import annotations
+
+import functools
+import re
+import warnings
+from typing import Any
+
+import attrs
+
+from ..errors import LoadError
+from .spec import Hook
+
+_END = re.compile(r"2\d{3}\.(0[1-9]|1[0-2])", re.ASCII)
+
+
+class CRMDeprecationWarning(DeprecationWarning):
+    """Something is used that will go away.
+
+    Attributes:
+        plugin: whose it is.
+        what: its name.
+        replacement: what to use instead.
+        end: the year and month from which on it may be gone: ``2027.05``.
+    """
+
+    def __init__(self, plugin: str, what: str, replacement: str, end: str) -> None:
+        super().__init__(f"{plugin}: {what} may be gone from {end} on; use {replacement}.")
+        self.plugin, self.what, self.replacement, self.end = plugin, what, replacement, end
+
+
+@attrs.frozen(eq=False)
+class Deprecation:
+    """A thing that goes away, what to use instead, and when.
+
+    Attributes:
+        plugin: whose it is.
+        thing: the hook, event class, command class, or function or class of its api, as it was before it was marked.
+        replacement: what to use instead.
+        end: the year and month from which on it may be gone.
+    """
+
+    plugin: str
+    thing: Any
+    replacement: str
+    end: str
+
+    @property
+    def what(self) -> str:
+        """The name of the thing."""
+        return str(getattr(self.thing, "__event_name__", "") or getattr(self.thing, "name", "") or getattr(self.thing, "__qualname__", ""))
+
+    def warn(self, used_by: str = "", *, level: int = 3) -> None:
+        """Warn whoever uses it; *used_by* names a plugin that does so when it is loaded."""
+        what = f"{self.what}, which {used_by} uses," if used_by else self.what
+        warnings.warn(CRMDeprecationWarning(self.plugin, what, self.replacement, self.end), stacklevel=level)
+
+
+def deprecated(plugin: str, thing: Any, replacement: str, end: str) -> tuple[Any, Deprecation]:
+    """Return the thing, which now warns who calls it, and its mark.
+
+    Raises:
+        LoadError: ``deprecation_end``: *end* is no year and month.
+    """
+    if not _END.fullmatch(end):
+        raise LoadError("deprecation_end", plugin=plugin, given=end[:40])
+    mark = Deprecation(plugin, thing, replacement, end)
+    return _warning(thing, mark), mark
+
+
+def _warning(thing: Any, found: Deprecation) -> Any:
+    """Let a function or class warn at each call. Hooks and events warn when a plugin that uses them is loaded."""
+    if isinstance(thing, Hook) or getattr(thing, "__event_name__", ""):
+        return thing
+    if isinstance(thing, type):
+        cls: Any = thing
+        made = cls.__init__
+
+        @functools.wraps(made)
+        def init(self: Any, *args: Any, **kwargs: Any) -> None:
+            found.warn()
+            made(self, *args, **kwargs)
+
+        cls.__init__ = init
+        return cls
+
+    @functools.wraps(thing)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        found.warn()
+        return thing(*args, **kwargs)
+
+    return called
