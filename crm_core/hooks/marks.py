@@ -71,7 +71,7 @@ def deprecated(plugin: str, thing: Any, replacement: str, end: str) -> tuple[Any
 
 def _warning(thing: Any, found: Deprecation) -> Any:
     """Let a function or class warn at each call. Hooks and events warn when a plugin that uses them is loaded."""
-    if isinstance(thing, Hook) or getattr(thing, "__event_name__", ""):
+    if isinstance(thing, Hook) or hasattr(thing, "__event_name__"):
         return thing
     if isinstance(thing, type):
         cls: Any = thing
