@@ -15,7 +15,7 @@ import crm_core.rules
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = """
     Account AccountKind Actor Address Affiliation AsyncCRMSession AutomationRule AutomationRun BulkResult CRM
-    CRMError Cell Change Channel CollectHook CommitOutcomeUnknown Conflict Contact Created Ctx Deleted Denied
+    CRMDeprecationWarning CRMError Cell Change Channel CollectHook CommitOutcomeUnknown Conflict Contact Created Ctx Deleted Denied
     Dimension Direction Directory DryRun Email Entity EnvironmentKeys Event ExchangeRate Extension Fact Field
     FileKeys FilterHook FirstHook FixedClock ImportRun ImportState Interaction Invalid KeyProvider Link ListField
     LoadError Measure Metric MissingExtra MixedCurrency Money MoneyField NeedsAwait NotFound NotReadable Note

@@ -47,8 +47,8 @@ def new(
     ask = sys.stdin.isatty() and not no_input
     if name is None:
         if not ask:
-            raise click.UsageError(shell.text("plugin_new_name_needed"))
-        name = str(click.prompt(shell.text("plugin_new_ask_name")))
+            raise click.UsageError(shell.text("cli_plugin_new_name_needed"))
+        name = str(click.prompt(shell.text("cli_plugin_new_ask_name")))
     names = Names(
         name,
         entity or _asked(shell, ask, "entity", "Entry"),
@@ -59,7 +59,7 @@ def new(
     written = write(names, target)
     for command in (["freeze", f"{SystemClock().now():%Y.%m}"], ["lock"]):
         subprocess.run([sys.executable, "-m", "crm_core.cli.main", "plugin", *command], cwd=target, check=True, stdout=subprocess.DEVNULL)
-    click.echo(shell.text("plugin_new_done", plugin=name, files=len(written) + 2, path=str(target)))
+    click.echo(shell.text("cli_plugin_new_done", plugin=name, files=len(written) + 2, path=str(target)))
 
 
 @plugin.command()
@@ -104,7 +104,7 @@ def _locked(shell: Shell, registry: Registry, each: Plugin, check: bool, force: 
     if check or not announced:
         stale = before is None or bool(found)
         if stale:
-            click.echo(shell.text("contract_stale" if announced else "contract_refused", plugin=each.name), err=True)
+            click.echo(shell.text("cli_contract_stale" if announced else "cli_contract_refused", plugin=each.name), err=True)
         return not stale
     path.write_text(text(now), encoding="utf-8", newline="\n")
     return True
@@ -125,4 +125,4 @@ def manifest(shell: Shell, name: str) -> None:
 
 
 def _asked(shell: Shell, ask: bool, what: str, default: str) -> str:
-    return str(click.prompt(shell.text(f"plugin_new_ask_{what}"), default=default)) if ask else default
+    return str(click.prompt(shell.text(f"cli_plugin_new_ask_{what}"), default=default)) if ask else default

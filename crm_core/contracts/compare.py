@@ -37,9 +37,9 @@ class Difference:
     def words(self, messages: Messages, locale: str = "en") -> str:
         """Say it, and what to do."""
         kind = "added" if self.old is None else "removed" if self.new is None else "changed"
-        advice = f"contract_do_{self.path[0]}" if self.breaking and self.path[0] in _ADVICE else ""
+        advice = f"cli_contract_do_{self.path[0]}" if self.breaking and self.path[0] in _ADVICE else ""
         params = {"what": " ".join(self.path), "old": self.old or "", "new": self.new or ""}
-        lines = [messages.text(f"contract_{kind}_breaking" if self.breaking else f"contract_{kind}", params, locale)]
+        lines = [messages.text(f"cli_contract_{kind}_breaking" if self.breaking else f"cli_contract_{kind}", params, locale)]
         return " ".join([*lines, messages.text(advice, {}, locale)] if advice else lines)
 
 

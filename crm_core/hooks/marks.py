@@ -49,7 +49,9 @@ class Deprecation:
     @property
     def what(self) -> str:
         """The name of the thing."""
-        return str(getattr(self.thing, "__event_name__", "") or getattr(self.thing, "name", "") or getattr(self.thing, "__qualname__", ""))
+        if isinstance(self.thing, Hook):
+            return self.thing.name
+        return str(getattr(self.thing, "__event_name__", "") or self.thing.__qualname__.rpartition("<locals>.")[2])
 
     def warn(self, used_by: str = "", *, level: int = 3) -> None:
         """Warn whoever uses it; *used_by* names a plugin that does so when it is loaded."""

@@ -109,6 +109,7 @@ class Registry:
         self.actions = self._actions()
         self.figures = self._figures()
         self._check()
+        self._warn()
         self.manager = self._register()
         self._plans: dict[tuple[Hook[Any, Any], type[Any] | None], Plan] = {}
         self.health = Health(
@@ -126,6 +127,16 @@ class Registry:
             with self.health.lock:
                 found = self._plans[hook, entity] = self._compile(hook, entity)
         return found
+
+    def implementations(self, hook: str) -> list[Impl]:
+        """Return the implementations of the hook of that name, in the order in which they run.
+
+        Raises:
+            LoadError: no loaded plugin declares the hook.
+        """
+        if hook not in self.hooks:
+            raise LoadError("hook_not_loaded", hook=hook, suggestion=closest(hook, self.hooks))
+        return [each.plugin for each in reversed(getattr(self.manager.hook, hook).get_hookimpls())]
 
     def plugin(self, name: str) -> Plugin:
         """Return a loaded plugin.
@@ -212,6 +223,15 @@ class Registry:
         for kind, parts in (("subscription", listening), ("job", self.jobs), ("dimension", self.dimensions), ("rollup", self.rollups)):
             checks.unique(kind, [(part.name, part.plugin) for part in parts])
 
+    def _warn(self) -> None:
+        """Name the plugins that use a hook or event of another one which goes away."""
+        marks = {id(mark.thing): mark for mark in self._all(lambda d: d.deprecations)}
+        if marks:
+            used = [(i.hook, i.plugin) for i in self._all(lambda d: d.impls)] + [(s.event, s.plugin) for s in self.subscriptions]
+            for mark, plugin in ((marks.get(id(thing)), plugin) for thing, plugin in used):
+                if mark is not None and mark.plugin != plugin:
+                    mark.warn(plugin)
+
     def _figures(self) -> Mapping[str, Measure | Source | Metric]:
         found = self._all(lambda d: d.figures)
         checks.unique("metric", [(figure.name, figure.plugin) for figure in found])
@@ -244,8 +264,7 @@ class Registry:
     def _compile(self, hook: Hook[Any, Any], entity: type[Any] | None) -> Plan:
         if self.hooks.get(hook.name) is not hook:
             raise LoadError("hook_not_loaded", hook=hook.name, suggestion=closest(hook.name, self.hooks))
-        known = getattr(self.manager.hook, hook.name).get_hookimpls()
-        impls: list[Impl] = [each.plugin for each in reversed(known)]
+        impls = self.implementations(hook.name)
         return tuple(chain.from_iterable(self.health.watched(impl) for impl in impls if impl.on is None or impl.on is entity))
 
 
