@@ -340,7 +340,6 @@ TEMPLATES: Mapping[str, str] = {
     "plugin_new_entity_taken": "{given} is taken, by the core, by Python, or by another part of a plugin. Take another word.",
     "plugin_new_exists": "{path} is there already, and not empty. Nothing was written.",
     "plugin_new_extend": "{given} cannot be extended by this template: choose {allowed}. A plugin may extend any entity later.",
-    "plugin_new_failed": "The files are in {path}, but {command} failed: {reason}",
     "plugin_new_name": "{given} is no name of a plugin: take lower-case words joined by dots, yours first, of at most 40 characters, like {suggestion}.",
     "plugin_new_python_name": "Python itself has the name {given}. Put your own name first, like acme.{given}.",
     "plugin_new_taken": "{given} is taken: a plugin or a package {package} of that name is installed. Take another name.",

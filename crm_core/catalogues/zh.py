@@ -340,7 +340,6 @@ TEMPLATES: Mapping[str, str] = {
     "plugin_new_entity_taken": "{given} 已被核心、Python 或插件的其他部分占用。请换一个词。",
     "plugin_new_exists": "{path} 已存在且不为空。未写入任何内容。",
     "plugin_new_extend": "此模板不能扩展 {given}：请选择 {allowed}。插件以后可以扩展任何实体。",
-    "plugin_new_failed": "文件已写入 {path}，但 {command} 失败：{reason}。",
     "plugin_new_name": "{given} 不是插件名：请使用以点连接的小写单词，以您的名称开头，最多 40 个字符，如 {suggestion}。",
     "plugin_new_python_name": "{given} 是 Python 自身的名称。请在前面加上您的名称，如 acme.{given}。",
     "plugin_new_taken": "{given} 已被占用：已安装同名的插件或包 {package}。请换一个名称。",

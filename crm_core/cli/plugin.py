@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -57,9 +56,11 @@ def new(
     )
     target = folder or Path(names.distribution)
     written = write(names, target)
-    for command in (["freeze", f"{SystemClock().now():%Y.%m}"], ["lock"]):
-        subprocess.run([sys.executable, "-m", "crm_core.cli.main", "plugin", *command], cwd=target, check=True, stdout=subprocess.DEVNULL)
-    click.echo(shell.text("cli_plugin_new_done", plugin=name, files=len(written) + 2, path=str(target)))
+    registry, plugins = loaded(target)
+    written += frozen(registry, f"{SystemClock().now():%Y.%m}", [each.name for each in plugins])
+    for each in plugins:
+        _locked(shell, registry, each, check=False, force=False)
+    click.echo(shell.text("cli_plugin_new_done", plugin=name, files=len(written) + len(plugins), path=str(target)))
 
 
 @plugin.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -15,7 +15,15 @@ from ..events.event import Event
 from ..hooks.spec import Hook
 from .texts import annotation_text, call_text
 
-Names = dict[str, Any]
+# Public to the rooms of the core, not to hosts and plugins; ``()`` is the constructor.
+INSIDE: Mapping[str, frozenset[str]] = {
+    "CRM": frozenset({"codec", "references", "policy", "shape", "facts", "people", "binds", "check_emitter", "rollups"}),
+    "Session": frozenset({"()", "attach", "derive", "origin", "elevated_core", "permitted", "note", "foresee", "check_action"}),
+    "AsyncCRMSession": frozenset({"()"}),
+    "Query": frozenset({"()"}),
+    "Delivery": frozenset({"register"}),
+    "Automation": frozenset({"check", "listening", "handle", "due", "run_slot"}),
+}
 
 
 def api(package: str) -> Iterator[tuple[str, Any]]:
@@ -41,10 +49,11 @@ def described(thing: Any) -> Any:
         return "event"
     if issubclass(thing, enum.Enum):
         return {member.name: repr(member.value) for member in thing}
-    members = {name: _member(found) for name, found in members_of(thing)}
+    members = {"()": _made(thing)} | {name: _member(found) for name, found in members_of(thing)}
     if issubclass(thing, CRMError):
-        return {**members, "status": str(thing.status)}
-    return {"()": _made(thing), **members}
+        members["status"] = str(thing.status)
+    inside = INSIDE.get(thing.__name__, frozenset()) if thing.__module__.startswith("crm_core.") else frozenset()
+    return {name: text for name, text in members.items() if name not in inside}
 
 
 def _made(cls: type[Any]) -> str:

@@ -6,6 +6,7 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from functools import partial
+from importlib import invalidate_caches
 from pathlib import Path
 
 from ..errors import Invalid
@@ -41,8 +42,9 @@ def loaded(folder: Path, names: Sequence[str] = ()) -> tuple[Registry, list[Plug
         LoadError: one is not there, or does not fit.
     """
     known = targets(folder)
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+    if str(folder.resolve()) not in sys.path:
+        sys.path.insert(0, str(folder.resolve()))
+    invalidate_caches()  # of files that were written a moment ago
     wanted = list(names or known)
     plugins: dict[str, Plugin] = {}
     waiting = [name for name in wanted if name != CORE_NAME]

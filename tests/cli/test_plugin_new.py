@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -168,3 +169,17 @@ def test_nothing_that_exists_is_overwritten(crm: Run, folder: Path) -> None:
 
 def test_without_a_name_and_without_anybody_to_ask_it_says_what_to_give(crm: Run) -> None:
     assert crm("plugin", "new").exit_code == 2
+
+
+def test_on_a_terminal_it_asks_for_what_is_not_given(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "crm_core.cli.main", "plugin", "new"]
+    process = subprocess.Popen(command, cwd=tmp_path, env={**BARE, "PYTHONPATH": str(ROOT)}, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    os.write(ours, b"acme.visits\nVisit\n\nAnn Lee\n")
+    assert process.wait(60) == 0
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert "What does it keep, in one word like GiftCard? [Entry]" in shown
+    assert "class Visit(Entity)" in (tmp_path / "acme-visits" / "acme_visits" / "entities.py").read_text(encoding="utf-8")
+    assert "Ann Lee" in (tmp_path / "acme-visits" / "pyproject.toml").read_text(encoding="utf-8")
