@@ -367,6 +367,7 @@ TEMPLATES: Mapping[str, str] = {
     "required": "A value is required.",
     "requirement_undeclared": "{plugin} uses {thing} of {other} without requiring it. Name {other} and a range of versions in requires=.",
     "reserved_parameter": "The parameter {name} is one of ours. Give yours another name.",
+    "revision_exists": "The revision {revision} of {plugin} is there already. Take a later one; where it was not released yet, write it anew with --again.",
     "role_action": "The role {role} allows {action}, which is no action.[ Did you mean {suggestion}?]",
     "role_circle": "Roles extend each other in a circle: {chain}. Take one extends out.",
     "role_entity": "The role {role} speaks of {entity}, which no loaded plugin declares.[ Did you mean {suggestion}?]",

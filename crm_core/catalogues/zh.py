@@ -367,6 +367,7 @@ TEMPLATES: Mapping[str, str] = {
     "required": "必须填写。",
     "requirement_undeclared": "{plugin} 使用了 {other} 的 {thing}，但没有声明依赖。请在 requires= 中写明 {other} 及版本范围。",
     "reserved_parameter": "参数 {name} 为系统保留。请换一个名称。",
+    "revision_exists": "{plugin} 的修订 {revision} 已存在。请使用更晚的修订；如果它尚未发布，可用 --again 重新写入。",
     "role_action": "角色 {role} 允许 {action}，但没有这样的操作。[您是否想用 {suggestion}？]",
     "role_circle": "角色之间循环继承：{chain}。请去掉其中一个 extends。",
     "role_entity": "角色 {role} 涉及 {entity}，但已加载的插件都没有声明它。[您是否想用 {suggestion}？]",

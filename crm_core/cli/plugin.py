@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import entry_points
+from importlib.resources import files
 from pathlib import Path
 
 import click
@@ -64,14 +65,19 @@ def new(
 
 
 @plugin.command()
-@click.argument("revision")
 @click.argument("names", nargs=-1)
-def freeze(revision: str, names: tuple[str, ...]) -> None:
-    """Write what the plugins of this folder's pyproject.toml keep as their REVISION, a year and month like 2026.11.
+@click.option(
+    "--revision", metavar="YEAR.MONTH", default=lambda: f"{SystemClock().now():%Y.%m}", help="What to call it [default: this month]."
+)
+@click.option("--again", is_flag=True, help="It was not released yet: write it anew.")
+def freeze(names: tuple[str, ...], revision: str, again: bool) -> None:
+    """Write what the plugins of this folder's pyproject.toml keep as their next revision.
 
     Hosts upgrade by these files, so one that was released is never changed. NAMES picks some of the plugins.
     """
     registry, plugins = loaded(Path.cwd(), names)
+    for each in plugins if again else ():
+        (Path(str(files(each.package))) / "revisions" / f"{revision}.json").unlink(missing_ok=True)
     for path in frozen(registry, revision, [each.name for each in plugins]):
         click.echo(path)
 

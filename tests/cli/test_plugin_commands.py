@@ -98,13 +98,27 @@ def test_a_file_that_is_no_plugin_json_is_said_to_be_none(crm: Run, shop: Path) 
 
 def test_outside_of_a_plugins_project_the_commands_say_where_to_run_them(crm: Run, folder: Path) -> None:
     assert "names no plugin" in crm("plugin", "lock").stderr
-    assert "names no plugin" in crm("plugin", "freeze", "2026.11").stderr
+    assert "names no plugin" in crm("plugin", "freeze").stderr
 
 
 def test_the_tables_of_a_release_are_frozen(crm: Run, shop: Path) -> None:
-    assert crm("plugin", "freeze", "2026.11").stdout.strip().endswith("2026.11.json")
-    assert "shop_order" in (shop.parent / "revisions" / "2026.11.json").read_text()
-    assert crm("plugin", "freeze", "2026.12").stdout == ""  # nothing new
+    revisions = shop.parent / "revisions"
+    assert crm("plugin", "freeze", "--revision", "2026.11").stdout.strip().endswith("2026.11.json")
+    assert "shop_order" in (revisions / "2026.11.json").read_text()
+    assert crm("plugin", "freeze", "--revision", "2026.12").stdout == ""  # nothing new
+    edit(shop, "unique=True)", "unique=True)\n    note: Field[str | None] = field(default=None)\n")
+    refused = crm("plugin", "freeze", "--revision", "2026.11")
+    assert (refused.exit_code, "is there already" in refused.stderr) == (1, True)
+    assert "note" not in (revisions / "2026.11.json").read_text()
+    assert crm("plugin", "freeze", "--revision", "2026.12").stdout.strip().endswith("2026.12.json")
+
+
+def test_a_revision_that_was_not_released_is_written_anew(crm: Run, shop: Path) -> None:
+    first = crm("plugin", "freeze").stdout
+    edit(shop, "unique=True)", "unique=True)\n    note: Field[str | None] = field(default=None)\n")
+    assert crm("plugin", "freeze", "--again").stdout == first
+    assert "CreateTable" in (text := Path(first.strip()).read_text())
+    assert "note" in text
 
 
 def test_a_plugin_that_cannot_be_imported_is_listed_with_what_it_brings(crm: Run, shop: Path, folder: Path, tmp_path: Path) -> None:
