@@ -63,7 +63,7 @@ def test_what_others_can_live_with_is_said_and_written(crm: Run, shop: Path) -> 
     edit(shop, "weight: int", "weight: int\n    parcels: int = 1\n")
     checked = crm("plugin", "lock", "--check")
     assert checked.exit_code == 1
-    assert "New: events shop.sent fields parcels = int = 1. Others can live with it." in checked.stdout
+    assert "New: events shop.sent fields parcels: int = 1. Others can live with it." in checked.stdout
     assert "不影响他人" in crm("plugin", "lock", "--check", "--lang", "zh").stdout
     assert crm("plugin", "lock").exit_code == 0
     assert crm("plugin", "lock", "--check").exit_code == 0
