@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
     from .events.delivery import Delivery
     from .events.wake import Worker
+    from .hooks.meter import Meter
     from .paging import Page
     from .permissions.explain import Explanation
     from .permissions.members import Members
@@ -374,6 +375,12 @@ class CRM:
         check_text(plugin)
         if not self.quarantine.release(plugin):
             self.registry.plugin(plugin)
+
+    def measured(self) -> AbstractContextManager[Meter]:
+        """Measure in a block what the plugins' functions cost: ``with crm.measured() as meter: ...; meter.report()``."""
+        from .hooks.meter import measured
+
+        return measured(self.registry, self.runtime.clock)
 
     # -- delivery -----------------------------------------------------------------------------------------------------------------
 

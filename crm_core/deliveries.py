@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from .automation.engine import taken
 from .events.event import Event, EventCodec
 from .events.wake import notify
+from .logs import facts
 from .messages import wordless
 from .permissions.actor import Actor
 from .session import Session
@@ -65,7 +66,8 @@ class Host:
                 if not taken(e):
                     words = self._crm.registry.health.words
                     told = "" if words else f": {wordless(e)}"
-                    _log.warning("rule %s failed at %s%s", slot.rule, slot.at, told, exc_info=e if words else None)
+                    extra = facts("rule_failed", tenant=slot.tenant, rule=slot.rule, at=slot.at.isoformat(), error=type(e).__name__)
+                    _log.warning("rule %s failed at %s%s", slot.rule, slot.at, told, exc_info=e if words else None, extra=extra)
 
     def seal(self) -> None:
         """Seal the journal's new rows."""

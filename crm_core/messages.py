@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from .catalogues import en, zh
+from .catalogues import cli_en, cli_zh, en, zh
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
@@ -119,6 +119,9 @@ def _show(value: Any) -> str:
     return shown if shown.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
 
 
-# The core's templates stand in catalogues/, one file a language.
-CORE: tuple[Catalogue, ...] = (Catalogue("en", en.TEMPLATES), Catalogue("zh", zh.TEMPLATES))
+# The core's templates stand in catalogues/, the command line's apart.
+CORE: tuple[Catalogue, ...] = (
+    Catalogue("en", {**cli_en.TEMPLATES, **en.TEMPLATES}),
+    Catalogue("zh", {**cli_zh.TEMPLATES, **zh.TEMPLATES}),
+)
 _CORE_MESSAGES = Messages()

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from .errors import CRMError
 from .events.parking import wake
 from .hooks.health import Health, Rest
+from .logs import facts
 
 if TYPE_CHECKING:
     from .crm import CRM
@@ -60,7 +61,7 @@ class Quarantine:
                 with connection.begin_nested():
                     rows = self._rows(connection)
         except (DBAPIError, CRMError) as e:
-            _log.debug("the quarantines cannot be read", exc_info=e)
+            _log.debug("the quarantines cannot be read", exc_info=e, extra=facts("quarantine_unread"))
             return
         self._over = frozenset(r for r in rows if self._health.is_over(r))
         self._health.learn(rows)
@@ -85,7 +86,7 @@ class Quarantine:
                     connection.execute(insert(self._table), [attrs.asdict(r) for r in begun])
                 self._wake(connection, {r.plugin for r in over})
         except (DBAPIError, CRMError) as e:
-            _log.warning("quarantines could not be written", exc_info=e)
+            _log.warning("quarantines could not be written", exc_info=e, extra=facts("quarantine_unwritten"))
             return
         self._over -= over
         self._health.kept(begun)

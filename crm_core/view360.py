@@ -22,6 +22,7 @@ from .entities.validate import structure
 from .errors import CRMError, Denied, Invalid, NotFound, NotReadable
 from .events.journal import history, reconstruct
 from .hooks.dispatch import run
+from .logs import facts
 from .messages import wordless
 from .storage.failures import retryable
 from .timeline import Timeline, timeline
@@ -148,7 +149,8 @@ def _run(session: Session, panel: Panel, record: Entity) -> PanelView | None:
         if retryable(e):
             raise
         words = session.crm.registry.health.words
-        _log.warning("the panel %s failed%s", panel.name, "" if words else f": {wordless(e)}", exc_info=e if words else None)
+        extra = facts("panel_failed", plugin=panel.plugin, function=panel.name, error=type(e).__name__)
+        _log.warning("the panel %s failed%s", panel.name, "" if words else f": {wordless(e)}", exc_info=e if words else None, extra=extra)
         return PanelView(panel.name, panel.plugin, label, None, _said(session, panel, e))
 
 

@@ -34,12 +34,13 @@ class Column:
 
 @attrs.frozen
 class Step:
-    """A step of a waterfall; a total stands on the ground, a change on what came before."""
+    """A step of a waterfall; a total stands on the ground, a change on what came before. *good* says that less of it is a success."""
 
     label: str
     value: float
     text: str
     total: bool = False
+    good: bool = False
 
 
 def bars(title: str, description: str, rows: Sequence[Bar], *, full: float = 0) -> str:
@@ -87,7 +88,7 @@ def waterfall(title: str, description: str, steps: Sequence[Step]) -> str:
     width = WIDTH / max(len(steps), 1)
     parts = [_box(0, ground, WIDTH, 1, GRID)]
     for n, (step, (low, high)) in enumerate(zip(steps, levels, strict=True)):
-        colour = PLAIN if step.total else GOOD if step.value >= 0 else BAD
+        colour = PLAIN if step.total else GOOD if step.good or step.value >= 0 else BAD
         top, tall = ground - room * high / highest, max(room * (high - low) / highest, 1)
         middle = (n + 0.5) * width
         parts += [

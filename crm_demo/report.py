@@ -108,7 +108,7 @@ def _waterfall(sales: Session, say: Say) -> Section:
         ("lost_part", found.lost, False),
         ("end", found.end, True),
     ]
-    steps = [charts.Step(say(f"fall_{name}"), float(worth.amount), short(worth), total) for name, worth, total in parts]
+    steps = [charts.Step(say(f"fall_{name}"), float(worth.amount), short(worth), total, name == "won_part") for name, worth, total in parts]
     says = say("waterfall_says", begin=grouped(found.begin), end=grouped(found.end))
     return Section(
         title=say("waterfall"),

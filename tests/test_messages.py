@@ -8,12 +8,14 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import crm_core.errors
+from crm_core.catalogues import cli_en, cli_zh, en, zh
 from crm_core.errors import CRMError, Detail
 from crm_core.messages import CORE, Catalogue, Messages, redact, text
 
@@ -36,9 +38,13 @@ def test_a_message_has_the_same_parameters_in_both_languages(code: str) -> None:
     assert placeholders(EN[code]) == placeholders(ZH[code])
 
 
-@pytest.mark.parametrize("catalogue", CORE, ids=lambda catalogue: catalogue.locale)
-def test_messages_stand_in_the_order_of_their_ids(catalogue: Catalogue) -> None:
-    assert list(catalogue.templates) == sorted(catalogue.templates)
+@pytest.mark.parametrize("file", [en, zh, cli_en, cli_zh], ids=lambda file: str(file.__name__))
+def test_messages_stand_in_the_order_of_their_ids(file: ModuleType) -> None:
+    assert list(file.TEMPLATES) == sorted(file.TEMPLATES)
+
+
+def test_a_message_stands_in_one_file() -> None:
+    assert not en.TEMPLATES.keys() & cli_en.TEMPLATES.keys()
 
 
 @pytest.mark.parametrize("code", EN)

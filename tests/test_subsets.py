@@ -12,6 +12,7 @@ import crm_marketing
 import crm_sales
 import crm_service
 from crm_core import CRM, Account, Actor
+from tests.databases import Database
 
 MODULES = {
     "analytics": crm_analytics.plugin,
@@ -31,8 +32,8 @@ ADMIN = Actor.system("setup", tenant="main")
 
 
 @pytest.mark.parametrize("chosen", CHOICES, ids="+".join)
-def test_c75_any_choice_of_modules_boots_and_works(chosen: tuple[str, ...]) -> None:
-    crm = CRM("sqlite://", plugins=[MODULES[name] for name in chosen])
+def test_c75_any_choice_of_modules_boots_and_works(chosen: tuple[str, ...], database: Database) -> None:
+    crm = CRM(database.url, plugins=[MODULES[name] for name in chosen])
     crm.migrate()
     crm.migrations.check()
     loaded = {plugin.name for plugin in crm.registry.plugins} - {"core"}

@@ -10,6 +10,7 @@ import attrs
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ..logs import facts
 from .chain import PASS, Head, heads, seal_pass, sequence_all, tenants
 from .checkpoints import Audit, Checkpoint
 from .start import note_plugins
@@ -123,7 +124,8 @@ class Trail:
             if self.options.sink is not None:
                 self.options.sink.add(made)
         except Exception as e:  # a sink that is away keeps no event from its subscriber
-            _log.error("a checkpoint of tenant %s could not be signed and sent; the next pass tries again", end.tenant, exc_info=e)
+            extra = facts("checkpoint_failed", tenant=end.tenant, error=type(e).__name__)
+            _log.error("a checkpoint of tenant %s was not signed and sent; the next pass tries again", end.tenant, exc_info=e, extra=extra)
             return False
         put = sqlite.insert if self._bound.kind == "sqlite" else postgresql.insert
         with self._bound.begin(unlimited=True) as connection:

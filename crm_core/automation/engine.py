@@ -16,6 +16,7 @@ from ..entities.meta import spec
 from ..errors import Conflict, Invalid
 from ..events.journal import Entry, history
 from ..events.subscription import Subscriber
+from ..logs import facts
 from .attempt import Author, Log, on_event, on_time
 from .author import captured
 from .definition import read_definition
@@ -154,7 +155,7 @@ class Automation:
                 slot = Slot(tenant, rule, read_schedule(schedule).last(now))
                 slots[f"{rule}:{slot.source}"] = slot, changed
             except Invalid:
-                _log.warning("the schedule of rule %s cannot be read", rule)
+                _log.warning("the schedule of rule %s cannot be read", rule, extra=facts("rule_unreadable", tenant=tenant, rule=rule))
         done = set(connection.execute(select(runs.c.key).where(runs.c.key.in_(slots))).scalars()) if slots else set()
         left = [pair for key, pair in slots.items() if key not in done]
         return [s for s, changed in left if s.at > changed or s.at > self._woken(connection, s.tenant, s.rule).at]

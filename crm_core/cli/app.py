@@ -15,7 +15,10 @@ from .shell import Shell, connected
 COMMANDS = {
     "audit": ("audit", "audit"),
     "backup": ("backup", "backup_"),
+    "doctor": ("doctor", "doctor"),
+    "events": ("hooks", "events"),
     "export": ("export", "export_"),
+    "hooks": ("hooks", "hooks"),
     "import": ("import_", "import_"),
     "keys": ("keys", "keys"),
     "migrate": ("migrate", "migrate"),
@@ -61,6 +64,8 @@ def _added() -> dict[str, EntryPoint]:
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="crm")
+@click.option("--slow", is_flag=True, help="End with what each function of a plugin cost: calls, errors, time.")
 @connected
-def app(shell: Shell) -> None:
+def app(shell: Shell, slow: bool) -> None:
     """A CRM on your own database."""
+    shell.slow = slow

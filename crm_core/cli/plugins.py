@@ -13,8 +13,9 @@ from rich.table import Table
 
 from ..contracts.document import read
 from ..entities.meta import spec as entity_spec
-from ..errors import CRMError
+from ..errors import CRMError, Invalid
 from ..hooks.registry import discover
+from ..messages import closest
 from .shell import Shell, connected
 
 if TYPE_CHECKING:
@@ -56,12 +57,14 @@ def resume(shell: Shell, name: str) -> None:
 @connected
 def order(shell: Shell, hook: str) -> None:
     """Print the implementations of HOOK, like before_write or sales.price_lines, in the order in which they run, and why."""
-    registry = shell.unchecked().registry
+    registry = shell.looked_at().registry
+    if hook not in registry.hooks:
+        raise Invalid("cli_no_hook", given=hook[:60], suggestion=closest(hook, registry.hooks))
     loaded = {plugin.name for plugin in registry.plugins}
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("", "implementation", "of", "why here", "written in"):
         table.add_column(heading, overflow="fold")
-    for number, impl in enumerate(registry.implementations(hook), 1):
+    for number, impl in enumerate(registry.implementations(registry.hooks[hook]), 1):
         on = entity_spec(impl.on).name if impl.on is not None else ""
         table.add_row(str(number), impl.name, on, _why(impl, loaded, shell), impl.where)
     Console().print(table)

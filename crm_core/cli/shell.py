@@ -6,6 +6,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -19,6 +20,7 @@ from ..safe_mode import wanted
 
 if TYPE_CHECKING:
     from ..crm import CRM
+    from ..hooks.meter import Cost
 
 DEFAULT_DB = "crm.db"
 
@@ -30,8 +32,11 @@ class Shell:
         self.db = ""
         self.app = ""
         self.lang = "en"
+        self.slow = False
         self._crm: CRM | None = None
         self._others: list[CRM] = []
+        self._checked = False
+        self._measuring = ExitStack()
 
     @property
     def messages(self) -> Messages:
@@ -59,12 +64,13 @@ class Shell:
             Invalid: ``cli_bad_app``.
             SchemaBehind: the database's schema does not fit the code.
         """
-        if self._crm is None:
-            self._crm = _app(self.app) if self.app else self._own()
-            if not self.app and not self._crm.migrations.current():
-                self._crm.migrate()
-            self._crm.migrations.check()
-        return self._crm
+        crm = self.unchecked()
+        if not self._checked:
+            if not self.app and not crm.migrations.current():
+                crm.migrate()
+            crm.migrations.check()
+            self._checked = True
+        return crm
 
     def existing(self) -> CRM:
         """Open the CRM as :meth:`open` does, and make no database of a name that was mistyped.
@@ -72,10 +78,19 @@ class Shell:
         Raises:
             Invalid: ``cli_no_database``.
         """
+        self.looked_at()
+        return self.open()
+
+    def looked_at(self) -> CRM:
+        """Open the CRM whatever its schema, and make no database of a name that was mistyped.
+
+        Raises:
+            Invalid: ``cli_no_database``.
+        """
         file = (self.db or DEFAULT_DB).removeprefix("sqlite:///")
         if not self.app and "://" not in file and not Path(file).exists():
             raise Invalid("cli_no_database", path=file[:200])
-        return self.open()
+        return self.unchecked()
 
     def at(self, url: str) -> CRM:
         """Open a CRM with the same plugins on another database, whatever is there."""
@@ -85,7 +100,8 @@ class Shell:
         return self._others[-1]
 
     def close(self) -> None:
-        """Close the databases that are our own."""
+        """Close the databases that are our own, and say what the plugins' functions cost if that was asked."""
+        self._measuring.close()
         for other in self._others:
             other.close()
         if self._crm is not None and not self.app:
@@ -95,6 +111,9 @@ class Shell:
         """Open the CRM whatever its schema."""
         if self._crm is None:
             self._crm = _app(self.app) if self.app else self._own()
+            if self.slow:
+                meter = self._measuring.enter_context(self._crm.measured())
+                self._measuring.callback(lambda: _print(meter.report()))
         return self._crm
 
     def _own(self) -> CRM:
@@ -133,6 +152,20 @@ def _app(path: str) -> CRM:
     if not isinstance(found, CRM):
         raise Invalid("cli_bad_app", given=path[:100], reason=type(found).__name__)
     return found
+
+
+def _print(costs: list[Cost]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("function", "for", "calls", "errors", "total ms", "mean ms", "longest ms"):
+        table.add_column(heading, justify="left" if heading in ("function", "for") else "right", overflow="fold")
+    for cost in costs:
+        times = (cost.seconds, cost.seconds / cost.calls, cost.longest)
+        table.add_row(cost.name, cost.task, str(cost.calls), str(cost.errors), *(f"{1_000 * each:.3f}" for each in times))
+    if costs:
+        Console().print(table)
 
 
 def _makes(found: Any) -> bool:

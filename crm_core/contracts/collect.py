@@ -163,8 +163,7 @@ def _errors(plugin: Plugin) -> dict[str, str]:
     """List the codes of its messages, with the parameters of each; what is a label is none."""
     labels = set(ids(plugin))
     catalogues = [c.templates for c in plugin.definitions.catalogues if c.locale == "en"]
-    core = {code: t for code, t in en.TEMPLATES.items() if not code.startswith("cli_")}
-    templates = core if plugin is CORE else {code: t for c in catalogues for code, t in c.items()}
+    templates = dict(en.TEMPLATES) if plugin is CORE else {code: t for c in catalogues for code, t in c.items()}
     return {code: ", ".join(sorted(set(_PLACEHOLDER.findall(t)))) for code, t in templates.items() if code not in labels}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -18,7 +17,7 @@ from ..errors import LoopDetected
 from ..hooks.nesting import handle
 from ..hooks.stops import is_the_hosts
 from ..hooks.surroundings import Surroundings
-from ..messages import wordless
+from . import told
 from .event import Event
 from .journal import Entry, at_positions, last_position, read
 from .parking import Parking, Retry, due
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 BATCH = 500
 MAX_CHAIN = 16
-_log = logging.getLogger(__name__)
 
 
 @attrs.define
@@ -141,7 +139,7 @@ class Run:
         with localcontext():
             done = serve(size)
             for what in before.changed():
-                _log.warning("while %s ran, the %s of the process changed", s.name, what.replace("_", " "))
+                told.changed(s, what)
         return done
 
     # -- handlers inside the transaction ------------------------------------------------------------------------------------------
@@ -153,7 +151,7 @@ class Run:
             with self._begin() as connection:
                 return work(connection, size, attempt)
         except Fenced:
-            _log.warning("%s: another worker took over", s.name)
+            told.fenced(s)
             return None
         except Exception as error:
             if attempt.entered is None:
@@ -303,7 +301,7 @@ class Run:
             with self._begin() as connection:
                 advance(connection, self._tables, held, end, self._now())
         except Fenced:
-            _log.warning("%s: another worker took over", s.name)
+            told.fenced(s)
             return None
         return done if end > began else None
 
@@ -335,7 +333,7 @@ class Run:
             with self._begin() as connection:
                 advance(connection, self._tables, held, held.position, self._now())
         except Fenced:
-            _log.warning("%s: another worker took over", s.name)
+            told.fenced(s)
             return None
         return done
 
@@ -365,7 +363,7 @@ class Run:
                 s.fn(session, entries)
                 return
             seen = [e for e in (self._host.project(session, self._event(entry)) for entry in entries) if e is not None]
-            call = partial(s.fn, session) if connection is None else partial(handle, session.hooks, s, session)
+            call = partial(session.hooks.function(s), session) if connection is None else partial(handle, session.hooks, s, session)
             for given in ([seen] if seen else []) if s.batch else seen:
                 call(given)
         self._host.health.succeeded(s, first.tenant)
@@ -384,10 +382,7 @@ class Run:
         if not s.external and not s.raw:  # outside it is mostly the other side that fails, and the core does not rest
             self._host.health.failed(s, error, type(error).__name__, entry.tenant)
         attempts = (tries or 0) + 1
-        sealing = self._tables.sealer is not None
-        told = f": {wordless(error)}" if sealing else ""
-        what = (s.name, entry.kind, entry.entity, entry.record, attempts, told)
-        _log.warning("%s: %s of %s %s failed, try %d%s", *what, exc_info=None if sealing else error)
+        told.failed(s, entry, error, attempts, words=self._tables.sealer is None)
         last = attempts >= self._retry.tries or isinstance(error, LoopDetected)
         if last and s.on_failure == "skip":
             if tries is not None:

@@ -46,6 +46,11 @@ class Subscriber:
     from_start: bool
     raw: bool = False
 
+    @property
+    def task(self) -> str:
+        """What the function is for."""
+        return "subscriber"
+
 
 def subscribers(subscriptions: Iterable[Subscription]) -> tuple[Subscriber, ...]:
     """Join the subscriptions of each function.

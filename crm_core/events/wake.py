@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Connection, Engine, StaticPool
 
+from ..logs import facts
 from ..permissions.prepared import send
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ class Worker:
             except Exception:
                 failures += 1
                 pause = min(_LONGEST_PAUSE, _PAUSE * 2 ** min(failures, 10)) * (0.5 + self._runtime.random.random() / 2)
-                _log.exception("delivery failed; next try in %.1f s", pause)
+                extra = facts("delivery_failed", failures=failures, seconds=pause)
+                _log.exception("delivery failed; next try in %.1f s", pause, extra=extra)
                 self._stopping.wait(pause)
 
     def _patience(self) -> float:

@@ -15,6 +15,7 @@ from ..errors import CRMError, LoopDetected, PluginFailed
 from .stops import is_the_hosts
 
 if TYPE_CHECKING:
+    from .nesting import Named
     from .parts import Contribution, Impl
     from .refusals import Refusal
     from .registry import Registry
@@ -53,6 +54,11 @@ class HookState:
         """The plugin function that runs now, or None outside of plugins."""
         return self.frames[self.depth - 1] if self.depth else None
 
+    def function(self, part: Named) -> Callable[..., Any]:
+        """Return a part's function, measured while somebody measures."""
+        meter = self.registry.meter
+        return part.fn if meter is None else meter.around(part)
+
 
 class _Misbehaved(Exception):
     """An implementation did not raise, but what it returned cannot be used."""
@@ -71,7 +77,7 @@ def run(state: HookState, part: Contribution, *args: Any) -> Any:
             raise _loop(state)
         state.frames[depth] = part
         state.depth = depth + 1
-        return part.fn(*args)
+        return state.function(part)(*args)
     except CRMError:
         raise
     except BaseException as cause:

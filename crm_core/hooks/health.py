@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 from ..errors import CRMError
+from ..logs import facts
 from ..messages import wordless
 from ..runtime import Clock
 
@@ -140,7 +141,8 @@ class Health:
         self.unkept = (*self.unkept, rest)
         where = f"in tenant {tenant!r}" if tenant else "in all tenants"
         told = (rest.plugin, where, rest.function, rest.failures, "" if self.words else f": {wordless(error)}")
-        _log.error("%s is quarantined %s: %s failed %d times in a row%s", *told, exc_info=error if self.words else None)
+        extra = facts("plugin_quarantined", plugin=rest.plugin, tenant=tenant, function=rest.function, failures=rest.failures)
+        _log.error("%s is quarantined %s: %s failed %d times in a row%s", *told, exc_info=error if self.words else None, extra=extra)
 
     def succeeded(self, part: Resting, tenant: str) -> None:
         """Forget the failures in a tenant of a function that works there again."""
@@ -191,14 +193,19 @@ class Health:
         with self.lock:
             self.unkept = tuple(r for r in self.unkept if r not in rests)
 
-    def watched(self, impl: Impl) -> Plan:
-        """Return what runs for an implementation: itself; nothing where it rests; if it failed last or rests in some tenants, itself
-        where it may run, and a look at how it went."""
+    def replan(self) -> None:
+        """Have every hook's plan compiled anew."""
+        with self.lock:
+            self._changed()
+
+    def watched(self, impl: Impl, fn: Callable[[Any, Any], Any]) -> Plan:
+        """Return what runs for an implementation: *fn*, which is or measures it; nothing where it rests; if it failed last or rests in
+        some tenants, *fn* where it may run, and a look at how it went."""
         tenants = frozenset(t for p, t in self._resting if p == impl.plugin) if impl.can_rest else frozenset()
         if EVERYWHERE in tenants:
             return ()
         if impl not in self._failing and not tenants:
-            return ((impl.fn, impl),)
+            return ((fn, impl),)
 
         def passed(ctx: Any, value: Any) -> Any:
             if ctx.session.hooks.tenant not in tenants:
@@ -209,7 +216,7 @@ class Health:
             tenant = ctx.session.hooks.tenant
             if tenant in tenants:
                 return value if impl.hook.kind == "filter" else None
-            answer = impl.fn(ctx, value)
+            answer = fn(ctx, value)
             if impl.hook.kind != "filter":
                 self.succeeded(impl, tenant)
             return answer

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 
 class Named(Protocol):
-    """A plugin's function."""
+    """A plugin's function: a hook's implementation, a subscriber, an action, a job, a panel."""
 
     @property
     def plugin(self) -> str: ...
     @property
     def name(self) -> str: ...
+    @property
+    def task(self) -> str: ...
     @property
     def fn(self) -> Callable[..., Any]: ...
 
@@ -54,7 +56,7 @@ def handle(state: dispatch.HookState, part: Named, *args: Any) -> None:
     """Call a subscriber, in delivery's transaction."""
     state.handles = True
     try:
-        part.fn(*args)
+        state.function(part)(*args)
     finally:
         state.handles = False
 

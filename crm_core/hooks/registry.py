@@ -12,6 +12,7 @@ import pluggy
 
 from ..errors import Invalid, LoadError
 from ..events.event import event_name
+from ..logs import facts
 from ..messages import closest
 from ..runtime import Clock, SystemClock
 from . import checks
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ..entities.entity import Entity, Extension
     from ..messages import Catalogue
     from ..permissions.roles import Role
+    from .meter import Meter
 
 T = TypeVar("T")
 _spec = pluggy.HookspecMarker("crm")
@@ -84,6 +86,7 @@ class Registry:
         settings: by settings class: what a tenant that sets nothing gets.
         manager: pluggy's own registry of the implementations.
         health: which of them keep failing.
+        meter: measures them, while somebody wants to know; see :mod:`crm_core.hooks.meter`.
 
     Raises:
         LoadError: something does not fit; the error names the plugin and says what to do.
@@ -111,6 +114,7 @@ class Registry:
         self._check()
         self._warn()
         self.manager = self._register()
+        self.meter: Meter | None = None
         self._plans: dict[tuple[Hook[Any, Any], type[Any] | None], Plan] = {}
         self.health = Health(
             {p.name: p.version for p in self.plugins if p is not CORE}, clock or SystemClock(), quarantine_after, self._plans.clear
@@ -127,16 +131,6 @@ class Registry:
             with self.health.lock:
                 found = self._plans[hook, entity] = self._compile(hook, entity)
         return found
-
-    def implementations(self, hook: str) -> list[Impl]:
-        """Return the implementations of the hook of that name, in the order in which they run.
-
-        Raises:
-            LoadError: no loaded plugin declares the hook.
-        """
-        if hook not in self.hooks:
-            raise LoadError("hook_not_loaded", hook=hook, suggestion=closest(hook, self.hooks))
-        return [each.plugin for each in reversed(getattr(self.manager.hook, hook).get_hookimpls())]
 
     def plugin(self, name: str) -> Plugin:
         """Return a loaded plugin.
@@ -264,8 +258,15 @@ class Registry:
     def _compile(self, hook: Hook[Any, Any], entity: type[Any] | None) -> Plan:
         if self.hooks.get(hook.name) is not hook:
             raise LoadError("hook_not_loaded", hook=hook.name, suggestion=closest(hook.name, self.hooks))
-        impls = self.implementations(hook.name)
-        return tuple(chain.from_iterable(self.health.watched(impl) for impl in impls if impl.on is None or impl.on is entity))
+        called = (impl for impl in self.implementations(hook) if impl.on is None or impl.on is entity)
+        return tuple(chain.from_iterable(self.health.watched(impl, self._function(impl)) for impl in called))
+
+    def implementations(self, hook: Hook[Any, Any]) -> list[Impl]:
+        """Return a hook's implementations in the order in which they run, those that rest included."""
+        return [each.plugin for each in reversed(getattr(self.manager.hook, hook.name).get_hookimpls())]
+
+    def _function(self, impl: Impl) -> Callable[[Any, Any], Any]:
+        return impl.fn if self.meter is None else self.meter.around(impl)
 
 
 def _things(plugin: Plugin) -> Iterator[object]:
@@ -331,5 +332,6 @@ def _load(name: str, installed: Mapping[str, EntryPoint]) -> Plugin:
     before = Surroundings.now()
     plugin = imported(name, installed[name].value, installed[name].load)
     for what in before.changed():
-        _log.warning("the import of the plugin %s changed the %s of the process", name, what.replace("_", " "))
+        extra = facts("surroundings_changed", plugin=name, what=what)
+        _log.warning("the import of the plugin %s changed the %s of the process", name, what.replace("_", " "), extra=extra)
     return plugin

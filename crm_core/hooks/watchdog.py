@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from types import CodeType, FrameType
 
 from ..errors import LoadError
+from ..logs import facts
 from .parts import Contribution
 from .stops import code_of
 
@@ -80,4 +81,5 @@ class Watchdog:
     def _name(self, part: Contribution, top: FrameType) -> None:
         stack = "".join(traceback.format_stack(top))
         message = "%s of the plugin %s has run for more than %g seconds and holds its transaction; Python cannot interrupt it:\n%s"
-        _log.error(message, part.name, part.plugin, self._seconds, stack)
+        extra = facts("function_hangs", plugin=part.plugin, function=part.name, seconds=self._seconds)
+        _log.error(message, part.name, part.plugin, self._seconds, stack, extra=extra)

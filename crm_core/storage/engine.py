@@ -15,6 +15,7 @@ from sqlalchemy.util.concurrency import in_greenlet
 
 from ..arguments import check
 from ..errors import CommitOutcomeUnknown, LoadError, MissingExtra, NeedsAwait, Refused
+from ..logs import facts
 from . import sqlite
 from .failures import typed
 from .limits import checked, limited
@@ -112,6 +113,7 @@ def _check_sqlite(bound: Bound, refuse: bool) -> None:
             "SQLite %s can lose commits when two processes write to one file at the same instant; 3.51.3 is free of it. "
             "One process at a time is safe: its writers wait for each other.",
             text,
+            extra=facts("sqlite_affected", version=text),
         )
 
 

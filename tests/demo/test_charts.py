@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from crm_demo.charts import GOOD, PLAIN, WIDTH, Bar, Column, Step, bars, columns, heatmap, waterfall
+from crm_demo.charts import BAD, GOOD, PLAIN, WIDTH, Bar, Column, Step, bars, columns, heatmap, waterfall
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -35,6 +35,12 @@ def test_each_change_of_a_waterfall_begins_where_the_one_before_ended() -> None:
     assert round(new_top + new_tall, 1) == top
     assert round(new_tall / tall, 2) == 0.5
     assert nothing == 1
+
+
+def test_what_left_the_pipeline_because_it_was_won_is_no_loss() -> None:
+    steps = [Step("Before", 100, "100", total=True), Step("Won", -60, "-60", good=True), Step("Lost", -30, "-30")]
+    svg = waterfall("Pipeline", "in a month", steps)
+    assert (len(boxes(svg, GOOD)), len(boxes(svg, BAD))) == (1, 1)
 
 
 def test_a_cell_without_a_figure_stays_empty() -> None:

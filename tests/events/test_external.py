@@ -22,7 +22,7 @@ MakeHost = Callable[..., RawHost]
 
 @pytest.fixture(autouse=True)
 def _quiet(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("CRITICAL", "crm_core.events.run")
+    caplog.set_level("CRITICAL", "crm_core.events.told")
 
 
 def test_others_can_write_while_it_waits_for_the_outside(new_world: MakeWorld, plugin: Plugin) -> None:

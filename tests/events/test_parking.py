@@ -29,7 +29,7 @@ NAME = "box.record"
 
 @pytest.fixture(autouse=True)
 def _quiet(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("CRITICAL", "crm_core.events.run")
+    caplog.set_level("CRITICAL", "crm_core.events.told")
 
 
 @given(st.integers(1, 2000), st.integers())

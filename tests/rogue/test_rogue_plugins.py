@@ -273,7 +273,7 @@ def test_what_a_subscriber_changes_of_the_process_is_told_with_its_name(make_crm
     crm.run_pending()
     with crm.session(SYSTEM) as s:
         s.create(Account(name="a"))
-    caplog.set_level(logging.WARNING, "crm_core.events.run")
+    caplog.set_level(logging.WARNING, "crm_core.events.told")
     crm.run_pending()
     told = [r.getMessage() for r in caplog.records if "spoiler.change" in r.getMessage()]
     assert [t.split(", the ")[1] for t in told] == [

@@ -1,0 +1,70 @@
+"""``crm doctor``, ``crm hooks``, ``crm events`` and ``--slow``: what runs, and how it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Run
+
+
+def test_the_doctor_says_how_all_is_and_its_exit_code_says_it_again(crm: Run) -> None:
+    assert crm("migrate").exit_code == 0
+    result = crm("doctor")
+    assert result.exit_code in (0, 4)  # an old SQLite is worth a warning
+    assert "schema" in result.output
+    found = json.loads(crm("doctor", "--json").stdout)
+    assert found["level"] == ("ok" if result.exit_code == 0 else "warning")
+    assert {f["check"] for f in found["findings"]} >= {"database", "schema", "events", "parked", "keys", "clock", "plugins"}
+    assert all(f["says"] and f["code"] for f in found["findings"])
+
+
+def test_the_doctor_ends_with_5_where_something_is_wrong(crm: Run, folder: Path) -> None:
+    (folder / "crm.db").touch()
+    result = crm("doctor")
+    assert result.exit_code == 5
+    assert "error" in result.output
+
+
+def test_the_doctor_makes_no_database_of_a_mistyped_name(crm: Run, folder: Path) -> None:
+    result = crm("--db", "tpyo.db", "doctor")
+    assert (result.exit_code, list(folder.iterdir())) == (1, [])
+
+
+def test_an_upgrade_is_asked_for_before_it_is_made(crm: Run) -> None:
+    crm("migrate")
+    result = crm("doctor", "--against", "sales=99.0")
+    assert result.exit_code == 5
+    assert "service" in result.output or "marketing" in result.output
+    assert crm("doctor", "--against", "sales").exit_code == 1
+
+
+def test_hooks_are_listed_with_who_implements_them_in_order(crm: Run) -> None:
+    crm("migrate")
+    listed = crm("hooks").output.splitlines()
+    assert "before_write  v1  filter  per batch  by entity" in listed
+    one = crm("hooks", "before_write").output.splitlines()
+    assert [line for line in one if not line.startswith("  ")] == ["before_write  v1  filter  per batch  by entity"]
+    assert any(line.startswith("  sales.") for line in one)
+    wrong = crm("hooks", "befor_write")
+    assert (wrong.exit_code, "before_write" in wrong.output) == (1, True)
+
+
+def test_events_are_listed_with_their_versions_and_who_hears_them(crm: Run) -> None:
+    crm("migrate")
+    listed = crm("events").output
+    assert "sales.opportunity_won.v1" in listed
+
+
+def test_slow_ends_a_command_with_what_each_function_cost(crm: Run, folder: Path) -> None:
+    crm("migrate")
+    (folder / "deals.csv").write_text("name,worth\n" + "".join(f"Deal {n},5\n" for n in range(20)))
+    (folder / "map.toml").write_text(
+        'entity = "sales.opportunity"\nkey = "x:{name}"\n[fields]\nname = "name"\namount = { column = "worth", currency = "EUR" }\n'
+    )
+    result = crm("--slow", "import", "deals.csv", "--map", "map.toml")
+    assert result.exit_code == 0, result.output
+    (line,) = (line for line in result.output.splitlines() if line.startswith("function"))
+    assert "longest ms" in line
+    assert any(row.startswith("sales.") for row in result.output.splitlines())
+    assert "longest ms" not in crm("import", "deals.csv", "--map", "map.toml").output
