@@ -73,6 +73,8 @@ class _Marks:
 
     def api(self, package: str) -> dict[str, Any]:
         found = dict(names.api(package)) if package else {}
+        if id(sys.modules.get(f"{package}.api")) in self._young:
+            self.experimental.append("api")
         for name, thing in found.items():
             for member, value in names.members_of(thing) if isinstance(thing, type) else ():
                 self._look(f"api {name}.{member}", value)
@@ -104,7 +106,11 @@ def _attributes(cls: type[Any], without: tuple[type[Any], ...] = ()) -> dict[str
 def _event(event: type[Event[Any]]) -> Document:
     (record,) = [get_args(base)[0] for base in getattr(event, "__orig_bases__", ()) if get_args(base)][:1] or [None]
     about = spec(record).name if isinstance(record, type) else ""
-    return {"version": str(event.__event_version__), "record": about, "fields": _attributes(event, (Event,))}
+    oldest = version = event.__event_version__
+    while oldest - 1 in event.__event_upcasts__:
+        oldest -= 1
+    reads = [str(each) for each in range(oldest, version + 1)]
+    return {"version": str(version), "reads": reads, "record": about, "fields": _attributes(event, (Event,))}
 
 
 def _hook(hook: Hook[Any, Any], package: str) -> Document:

@@ -46,7 +46,7 @@ class Difference:
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
     """Return what changed from one document to another, in the order of its place."""
     before, after = dict(_lines(old)), dict(_lines(new))
-    young = [tuple(path.split(" ", 1)) for path in old.get("experimental", ())]
+    young = [path.partition(" ")[::2] for path in old.get("experimental", ())]
     found = []
     for path in sorted({*before, *after}):
         one, other = before.get(path), after.get(path)
@@ -78,10 +78,10 @@ def _lines(document: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
         yield path, document if isinstance(document, str) else json.dumps(document)
 
 
-def _free(path: Path, young: list[tuple[str, ...]]) -> bool:
+def _free(path: Path, young: list[tuple[str, str]]) -> bool:
     if path[0] in _NO_PROMISE:
         return True
-    return any(path[0] == part and f"{'.'.join(path[1:])}.".startswith(f"{name}.") for part, name in young)
+    return any(path[0] == part and (not name or f"{'.'.join(path[1:])}.".startswith(f"{name}.")) for part, name in young)
 
 
 def _breaking(path: Path, old: str | None, new: str | None, before: Mapping[Path, str], after: Mapping[Path, str]) -> bool:

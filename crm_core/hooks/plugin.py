@@ -194,7 +194,7 @@ class Plugin:
         return declare
 
     def experimental(self, thing: T) -> T:
-        """Mark a hook, event class, or a function, method or class of the ``api`` that may still change at any time."""
+        """Mark a hook, event class, a function, method or class of the ``api``, or that whole module: it may still change at any time."""
         self.definitions.experimental.append(thing)
         return thing
 

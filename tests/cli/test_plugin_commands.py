@@ -54,7 +54,7 @@ def test_a_lock_is_written_once_and_then_compared(crm: Run, shop: Path) -> None:
     assert crm("plugin", "lock").exit_code == 0
     document = json.loads((shop.parent / "plugin.json").read_text())
     assert document["entities"] == {"shop.order": {"fields": {"number": "str(255), unique"}, "table": "shop_order"}}
-    assert document["events"] == {"shop.sent": {"fields": {"weight": "int"}, "record": "shop.order", "version": "1"}}
+    assert document["events"] == {"shop.sent": {"fields": {"weight": "int"}, "reads": ["1"], "record": "shop.order", "version": "1"}}
     assert crm("plugin", "lock", "--check").exit_code == 0
 
 

@@ -79,6 +79,7 @@ def test_a_user_finds_it_among_the_plugins_and_has_its_command(python: Path, tmp
     assert ["acme.loyalty", "0.1.0", "Loyalty"] in [row[:3] for row in listed]
     assert say([crm, "--db", tmp_path / "some.db", "acme.loyalty", "open"], tmp_path) == ""
     assert "crm_acme_loyalty_card" in say([crm, "migrate", "--plan", "--db", tmp_path / "other.db"], tmp_path)
+    assert "26 files" in say([crm, "plugin", "new", "acme.fleet", "--no-input"], tmp_path)
     manifest = json.loads(say([crm, "plugin", "manifest", "acme.loyalty"], tmp_path))
     assert list(manifest["entities"]) == ["acme.loyalty.card"]
 

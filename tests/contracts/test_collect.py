@@ -120,6 +120,20 @@ def test_the_contract_names_what_goes_away_and_what_may_still_change(marked: tup
     assert document["api"]["Enlist"] == {"()": "(name: str) -> None"}
 
 
+def test_a_whole_api_is_marked_by_its_module_and_an_event_says_which_payloads_it_reads(marked: tuple[Plugin, dict[str, Any]]) -> None:
+    plugin, _ = marked
+    plugin.experimental(sys.modules["crm_fleet_x.api"])
+
+    class Landed(Event[Account], name="fleet.landed", version=3):
+        port: str
+
+    Landed.upcast(2)(lambda payload: payload)
+    plugin.events(Landed)
+    document = collect(Registry([plugin]), plugin)
+    assert document["experimental"] == ["api", "api miles"]
+    assert document["events"]["fleet.landed"]["reads"] == ["2", "3"]
+
+
 @pytest.mark.parametrize(("name", "given", "gives", "end"), [("leagues", 9, 3, "2027.05"), ("Enlist", "Ann", "Ann", "2027.06")])
 def test_who_calls_what_goes_away_is_told_whose_it_is_what_to_use_and_until_when(
     marked: tuple[Plugin, dict[str, Any]], name: str, given: Any, gives: Any, end: str

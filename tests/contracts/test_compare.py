@@ -9,7 +9,7 @@ import pytest
 from crm_core.contracts.compare import allowed, differences
 from crm_core.messages import Messages
 
-EVENT = {"version": "1", "record": "sales.deal", "fields": {"amount": "Money"}}
+EVENT = {"version": "1", "reads": ["1"], "record": "sales.deal", "fields": {"amount": "Money"}}
 OLD: dict[str, Any] = {
     "format": 1,
     "plugin": "sales",
@@ -125,6 +125,19 @@ def test_equal_documents_differ_in_nothing() -> None:
 def test_a_new_field_of_an_event_needs_no_default_where_its_version_is_raised() -> None:
     new = changed("events/sales.won/version", "2", changed("events/sales.won/fields/reason", "str"))
     assert [d.breaking for d in differences(OLD, new)] == [False, False]
+
+
+def test_an_event_whose_old_payloads_nobody_reads_any_more_is_broken() -> None:
+    raised = changed("events/sales.won/version", "2")
+    kept = changed("events/sales.won/reads", ["1", "2"], raised)
+    assert [d.path[-2:] for d in differences(OLD, changed("events/sales.won/reads", ["2"], raised)) if d.breaking] == [("reads", "1")]
+    assert not any(d.breaking for d in differences(OLD, kept))
+
+
+def test_a_whole_api_may_be_experimental() -> None:
+    old = changed("experimental", ["api"])
+    assert not any(d.breaking for d in differences(old, changed("api/Sales", None, old)))
+    assert any(d.breaking for d in differences(old, changed("events/sales.won", None, old)))
 
 
 def test_a_field_that_an_event_loses_breaks_who_hears_it_whatever_its_version() -> None:
