@@ -24,6 +24,7 @@ SUBJECTS: Mapping[str, tuple[str, str]] = {"Account": ("Account", "客户"), "Co
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", re.ASCII)
 _CLASS = re.compile(r"[A-Z][A-Za-z0-9]*", re.ASCII)
 _IMPORT = re.compile(r"^(from \S+ import )(\w+(?:, \w+)*)$", re.MULTILINE)
+_ENTRIES = re.compile(r"(?:^    \"\S+\": \(\".*\n)+", re.MULTILINE)
 _LONGEST = 40
 # What the generated files call other things.
 _TAKEN = frozenset(
@@ -137,7 +138,7 @@ def write(names: Names, folder: Path) -> list[Path]:
     for place, template in _templates(files(__package__) / "templates" / "plugin", Path()):
         path = folder / _placed(place, values)
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = _IMPORT.sub(_sorted, Template(template.read_text(encoding="utf-8")).substitute(values))
+        text = _ENTRIES.sub(_by_id, _IMPORT.sub(_sorted, Template(template.read_text(encoding="utf-8")).substitute(values)))
         path.write_text(text, encoding="utf-8", newline="\n")
         written.append(path)
     return written
@@ -154,6 +155,11 @@ def _templates(folder: Traversable, place: Path) -> Iterator[tuple[Path, Travers
 def _placed(place: Path, values: Mapping[str, str]) -> Path:
     shown = str(place).replace("_package_", values["package"]).replace("_page_", values["page"]).replace("_dot_", ".")
     return Path(shown)
+
+
+def _by_id(entries: re.Match[str]) -> str:
+    """Sort the lines of a catalogue by their ids."""
+    return "".join(sorted(entries[0].splitlines(keepends=True), key=lambda line: line.split('"')[1]))
 
 
 def _in_order(found: list[str]) -> list[str]:
