@@ -22,7 +22,7 @@ from ..errors import Invalid
 
 SUBJECTS: Mapping[str, tuple[str, str]] = {"Account": ("Account", "客户"), "Contact": ("Contact", "联系人")}
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", re.ASCII)
-_CLASS = re.compile(r"[A-Z][A-Za-z0-9]*", re.ASCII)
+_CLASS = re.compile(r"[A-Z][A-Za-z0-9]+", re.ASCII)
 _IMPORT = re.compile(r"^(from \S+ import )(\w+(?:, \w+)*)$", re.MULTILINE)
 _ENTRIES = re.compile(r"(?:^    \"\S+\": \(\".*\n)+", re.MULTILINE)
 _LONGEST = 40
@@ -121,7 +121,7 @@ class Names:
             "subject_label_en": SUBJECTS[self.extend][0],
             "subject_label_zh": SUBJECTS[self.extend][1],
             "core_range": f">={major}.{minor},<{f'0.{minor + 1}' if major == 0 else major + 1}",
-            "api_names": "\n".join(f'    "{each}",' for each in _in_order([*public, "Settings", "may_close"])),
+            "api_names": "\n".join(f'    "{each}",' for each in _in_order([*public, "Settings", "may_close"], fold=False)),
         }
 
 
@@ -162,12 +162,12 @@ def _by_id(entries: re.Match[str]) -> str:
     return "".join(sorted(entries[0].splitlines(keepends=True), key=lambda line: line.split('"')[1]))
 
 
-def _in_order(found: list[str]) -> list[str]:
-    """Sort names as import sorters do: constants, classes, the rest."""
-    return sorted(found, key=lambda each: (not (each.isupper() and len(each) > 1), not each[0].isupper(), each.lower()))
+def _in_order(found: list[str], *, fold: bool) -> list[str]:
+    """Sort names as import sorters do: constants, classes, the rest; in an import they *fold* capitals, in ``__all__`` not."""
+    return sorted(found, key=lambda each: (not each.isupper(), not each[0].isupper(), each.lower() if fold else each))
 
 
 def _sorted(line: re.Match[str]) -> str:
-    found = _in_order(line[2].split(", "))
+    found = _in_order(line[2].split(", "), fold=True)
     short = line[1] + ", ".join(found)
     return short if len(short) <= _WIDTH else "\n".join([f"{line[1]}(", *(f"    {each}," for each in found), ")"])
