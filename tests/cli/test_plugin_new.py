@@ -147,7 +147,14 @@ def test_a_name_that_cannot_be_is_refused_with_one_that_can(crm: Run, folder: Pa
 
 @pytest.mark.parametrize(
     ("entity", "said"),
-    [("gift card", "like GiftCard"), ("Account", "is taken"), ("Class", "is taken"), ("X", "like Card"), ("Plugin", "is taken"), ("Clock", "is taken")],
+    [
+        ("gift card", "like GiftCard"),
+        ("Account", "is taken"),
+        ("Class", "is taken"),
+        ("X", "like Card"),
+        ("Plugin", "is taken"),
+        ("Clock", "is taken"),
+    ],
 )
 def test_an_entity_that_cannot_be_is_refused(entity: str, said: str) -> None:
     with pytest.raises(Invalid, match=said):
