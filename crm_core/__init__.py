@@ -83,11 +83,17 @@ if TYPE_CHECKING:
     from .hooks.measures import Source as Source
     from .hooks.measures import ratio as ratio
     from .hooks.plugin import Plugin as Plugin
+    from .hooks.screens import Form as Form
+    from .hooks.screens import ListView as ListView
     from .hooks.spec import CollectHook as CollectHook
     from .hooks.spec import Ctx as Ctx
     from .hooks.spec import FilterHook as FilterHook
     from .hooks.spec import FirstHook as FirstHook
     from .hooks.spec import VetoHook as VetoHook
+    from .inbound import Request as Request
+    from .inbound import Response as Response
+    from .inbound import signed as signed
+    from .lifespan import Running as Running
     from .paging import Page as Page
     from .past import Past as Past
     from .permissions.actor import Actor as Actor
@@ -136,7 +142,10 @@ _HOMES = {
     "hooks.marks": ("CRMDeprecationWarning",),
     "hooks.measures": ("Dimension", "Fact", "Measure", "Metric", "Rollup", "Source", "ratio"),
     "hooks.plugin": ("Plugin",),
+    "hooks.screens": ("Form", "ListView"),
     "hooks.spec": ("CollectHook", "Ctx", "FilterHook", "FirstHook", "VetoHook"),
+    "inbound": ("Request", "Response", "signed"),
+    "lifespan": ("Running",),
     "paging": ("Page",),
     "past": ("Past",),
     "permissions.actor": ("Actor", "Directory", "User"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from functools import cached_property
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,8 +25,10 @@ from .events.subscription import subscribers
 from .hooks.health import QUARANTINE_AFTER, PluginHealth
 from .hooks.nesting import Sessions
 from .hooks.plugin import Plugin
+from .hooks.ports import Ports
 from .hooks.registry import Registry
 from .hooks.watchdog import Watchdog
+from .lifespan import Lifespans
 from .messages import Messages
 from .ondemand import OnDemand
 from .opening import opened, transacted
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from .events.delivery import Delivery
     from .events.wake import Worker
     from .hooks.meter import Meter
+    from .inbound import Request, Response
     from .paging import Page
     from .permissions.explain import Explanation
     from .permissions.members import Members
@@ -95,6 +98,7 @@ class CRM:
         audit: who signs the journal's checkpoints and where they go; see :mod:`crm_core.audit`.
         keys: where the root keys are, such as ``FileKeys("crm.keys")``: sealed fields, and what is personal in the journal, are
             encrypted under keys that it wraps. Entities with sealed fields need it.
+        ports: the ways to the outside that plugins may use, such as ``DirectoryFiles("files")``; see :mod:`crm_core.ports`.
 
     Raises:
         LoadError: a plugin, role or entity does not fit; the message says which and what to do.
@@ -118,6 +122,7 @@ class CRM:
         stuck_after: float | None = None,
         audit: Audit | None = None,
         keys: KeyProvider | None = None,
+        ports: Sequence[object] = (),
     ) -> None:
         check_many(plugins, "a list of plugins")
         check_many(roles, "a list of roles")
@@ -154,6 +159,8 @@ class CRM:
         self.directory = directory
         self._mirror = Mirror(self, directory)
         self.automation = Automation(self)
+        self.ports = Ports(self.registry, ports)
+        self.lifespans = Lifespans(self)
         self._codecs = OnDemand(entities, lambda e: Codec(e, self.registry.extensions(e), self.bound.kind, self.keys.unseal))
         self._references = OnDemand(entities, self._referring)
         self.shapes = Shapes(self)
@@ -382,6 +389,37 @@ class CRM:
 
         return measured(self.registry, self.runtime.clock)
 
+    # -- the process ---------------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start what plugins keep open as long as the process lives; :meth:`close` stops it.
+
+        Raises:
+            PluginFailed: one did not start; those that had started are stopped again.
+        """
+        self.lifespans.start()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Start in a block what plugins keep open, and stop it at its end; the CRM stays open."""
+        self.start()
+        try:
+            yield
+        finally:
+            self.lifespans.stop()
+
+    def answer(self, request: Request, *, tenant: str = "main") -> Response:
+        """Answer a call that came in for a plugin's route; errors of ours become problem documents (RFC 9457)."""
+        from .inbound import answer
+
+        return answer(self, request, tenant)
+
+    def screens(self, actor: Actor) -> dict[str, Any]:
+        """Return the forms, lists and files that plugins bring for front ends, as far as the actor may see them, in their language."""
+        from .screens import screens
+
+        return screens(self, actor)
+
     # -- delivery -----------------------------------------------------------------------------------------------------------------
 
     def run_pending(self, *, limit: int | None = None, on: Any = None) -> int:
@@ -412,7 +450,8 @@ class CRM:
         return Worker(self.delivery, self.bound.synchronous().engine, self.tables, self.runtime)
 
     def close(self) -> None:
-        """Close the connections of an engine of our own, and stop watching."""
+        """Stop what plugins started, close the connections of an engine of our own, and stop watching."""
+        self.lifespans.stop()
         if self.watchdog is not None:
             self.watchdog.stop()
         self.bound.dispose()

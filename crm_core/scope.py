@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .permissions.shape import Shape
 
 
+P = TypeVar("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
@@ -136,6 +137,16 @@ class Scope:
             request=self.request,
             chain=self.chain,
         )
+
+    def port(self, port: Callable[..., P]) -> P:
+        """Return the host's implementation of a port, for the running plugin in this tenant; see :mod:`crm_core.ports`.
+
+        Raises:
+            Denied: ``port_undeclared``: no plugin's code is running, or its plugin did not say that it needs the port.
+        """
+        running = self.hooks.running
+        found: P = self.crm.ports.of(port, self.actor.tenant, running.plugin if running else self.plugin)
+        return found
 
     def elevated(self, reason: str) -> AbstractContextManager[Self]:
         """Open a session with the grants that the running plugin declares, to see or change more than the actor may.

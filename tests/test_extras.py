@@ -13,6 +13,7 @@ import pytest
 import crm_service
 from crm_core import CRM, Actor, MissingExtra
 from crm_core.io.form import Form
+from crm_core.ports import S3Files
 from crm_service.api import BusinessCalendar
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,6 +53,7 @@ USES: dict[str, tuple[tuple[str, ...], Callable[[Path], object]]] = {
     "async": (("greenlet", "asyncpg"), lambda _: CRM("postgresql+asyncpg://localhost/shop")),
     "io": (("charset_normalizer",), _older_encoding),
     "calendar": (("holidays",), _holidays),
+    "s3": (("minio",), lambda _: S3Files(None, "crm")),  # type: ignore[arg-type]  # it fails before it looks
 }
 
 

@@ -16,13 +16,16 @@ from ..permissions.binding import bind
 from ..versions import Version, VersionRange
 from .measures import Dimension, Measure, Rollup
 from .order import ordered
-from .parts import Contribution, Impl
+from .parts import Contribution, Impl, Lifespan, Route
 from .plugin import Plugin
+from .screens import Form, ListView
 from .spec import Hook
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", re.ASCII)
 
 # Annotations that say a function returns nothing, and those that do not say; as text where they are not evaluated.
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+", re.ASCII)
 _CELLS = frozenset({"bool", "date", "enum", "int", "ref", "str"})
 _NOTHING = (None, "None")
 _ANYTHING = (inspect.Signature.empty, Any, "Any", NoReturn, "NoReturn", Never, "Never")
@@ -112,7 +115,10 @@ def callable_as(part: Contribution) -> None:
         LoadError: it takes other parameters, or is a coroutine or generator, whose body would never run.
     """
     fn = part.fn
-    if inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+    if isinstance(part, Lifespan):
+        if not inspect.isgeneratorfunction(fn):
+            raise LoadError("not_a_lifespan", plugin=part.plugin, part=part.name, where=part.where)
+    elif inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
         raise LoadError("not_a_plain_function", plugin=part.plugin, part=part.name, where=part.where)
     try:
         inspect.signature(fn).bind(*part.takes)
@@ -167,6 +173,30 @@ def figured(figure: Measure | Dimension | Rollup, extensions: Callable[[type[Any
         if isinstance(name, str) and name not in facts.fields:
             close = closest(name, facts.fields)
             raise LoadError("figure_field", figure=figure.name, field=name, entity=facts.name, suggestion=close)
+
+
+def routed(route: Route) -> None:
+    """Check a route's method and path.
+
+    Raises:
+        LoadError: ``bad_route``.
+    """
+    if route.method not in _METHODS or not _PATH.fullmatch(route.path):
+        raise LoadError("bad_route", plugin=route.plugin, given=f"{route.method} {route.path}"[:80], where=route.where)
+
+
+def shown(screen: Form | ListView, extensions: Callable[[type[Any]], Collection[type[Any]]]) -> None:
+    """Check that a screen names fields that are there.
+
+    Raises:
+        LoadError: ``screen_field``.
+    """
+    facts = spec(screen.entity)
+    known = {*facts.fields, *(f.column for each in extensions(screen.entity) for f in extension_fields(each).values())}
+    extra = [*screen.filters, screen.sort.removeprefix("-")] if isinstance(screen, ListView) else []
+    for name in (*screen.names, *extra):
+        if name not in known:
+            raise LoadError("screen_field", entity=facts.name, field=name, suggestion=closest(name, known))
 
 
 def implements(impl: Impl, hooks: Mapping[str, Hook[Any, Any]]) -> None:

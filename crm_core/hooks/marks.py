@@ -5,13 +5,18 @@ from __future__ import annotations
 import functools
 import re
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 
 from ..errors import LoadError
 from .spec import Hook
 
+if TYPE_CHECKING:
+    from .plugin import Definitions
+
+T = TypeVar("T")
 _END = re.compile(r"2\d{3}\.(0[1-9]|1[0-2])", re.ASCII)
 
 
@@ -59,16 +64,38 @@ class Deprecation:
         warnings.warn(CRMDeprecationWarning(self.plugin, what, self.replacement, self.end), stacklevel=level)
 
 
-def deprecated(plugin: str, thing: Any, replacement: str, end: str) -> tuple[Any, Deprecation]:
-    """Return the thing, which now warns who calls it, and its mark.
+class Marking:
+    """The part of a plugin that says what others can rely on, and how long."""
 
-    Raises:
-        LoadError: ``deprecation_end``: *end* is no year and month.
-    """
-    if not _END.fullmatch(end):
-        raise LoadError("deprecation_end", plugin=plugin, given=end[:40])
-    mark = Deprecation(plugin, thing, replacement, end)
-    return _warning(thing, mark), mark
+    name: str
+    definitions: Definitions
+
+    def deprecated(self, *, replacement: str, end: str) -> Callable[[T], T]:
+        """Mark a hook, event class, command class, or a function, method or class of the ``api``: it warns who uses it.
+
+        Functions and classes warn at each call, hooks and events when a plugin that implements or hears them is loaded.
+
+        Args:
+            replacement: what to use instead.
+            end: the year and month from which on it may be gone: ``2027.05``.
+
+        Raises:
+            LoadError: ``deprecation_end``: *end* is no year and month.
+        """
+        if not _END.fullmatch(end):
+            raise LoadError("deprecation_end", plugin=self.name, given=end[:40])
+
+        def declare(thing: T) -> T:
+            mark = Deprecation(self.name, thing, replacement, end)
+            self.definitions.deprecations.append(mark)
+            return cast(T, _warning(thing, mark))
+
+        return declare
+
+    def experimental(self, thing: T) -> T:
+        """Mark a hook, event class, a function, method or class of the ``api``, or that whole module: it may still change at any time."""
+        self.definitions.experimental.append(thing)
+        return thing
 
 
 def _warning(thing: Any, found: Deprecation) -> Any:

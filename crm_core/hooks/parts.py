@@ -105,6 +105,35 @@ class Subscription(Contribution):
 
 
 @attrs.frozen(eq=False)
+class Lifespan(Contribution):
+    """What lives as long as the process: a generator function that opens, yields once, and closes."""
+
+    takes = ("running",)
+
+
+@attrs.frozen(eq=False)
+class Route(Contribution):
+    """A web address that the outside calls.
+
+    Attributes:
+        method: in capitals.
+        path: behind the plugin's name: ``/calls``.
+        check: whether a request may come in; asked before anything else, in a session of the plugin's own actor that only reads.
+    """
+
+    takes = ("session", "request")
+
+    method: str
+    path: str
+    check: Callable[[Any, Any], bool]
+
+    @property
+    def address(self) -> str:
+        """The path that a host mounts: ``/acme.phone/calls``."""
+        return f"/{self.plugin}{self.path}"
+
+
+@attrs.frozen(eq=False)
 class Job(Contribution):
     """Work done again and again.
 

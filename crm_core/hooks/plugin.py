@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import attrs
 
 from ..messages import Catalogue
 from ..permissions.predicates import Rule, everything
 from .actions import ActionDef
-from .marks import Deprecation
-from .marks import deprecated as _deprecated
+from .marks import Deprecation, Marking
 from .measures import Better, Dimension, Facts, Figure, Measure, Metric, Rollup, Source
-from .parts import Impl, Job, Link, Panel, Subscription
+from .parts import Impl, Job, Lifespan, Link, Panel, Route, Subscription
+from .screens import Assets, Form, ListView
 from .spec import CollectHook, Ctx, FilterHook, FirstHook, Hook, VetoHook
 
 if TYPE_CHECKING:
     from ..entities.entity import Entity, Extension
+    from ..inbound import Request, Response
+    from ..lifespan import Running
     from ..permissions.roles import Role
     from ..session import Session
 
@@ -30,7 +32,6 @@ R = TypeVar("R")
 C = TypeVar("C")
 M = TypeVar("M", bound=Callable[..., Any])
 S = TypeVar("S")
-T = TypeVar("T")
 
 
 @attrs.define
@@ -57,9 +58,14 @@ class Definitions:
     companions: list[tuple[str, str]] = attrs.Factory(list)
     deprecations: list[Deprecation] = attrs.Factory(list)
     experimental: list[Any] = attrs.Factory(list)
+    ports: list[type[Any]] = attrs.Factory(list)
+    lifespans: list[Lifespan] = attrs.Factory(list)
+    routes: list[Route] = attrs.Factory(list)
+    screens: list[Form | ListView] = attrs.Factory(list)
+    assets: list[Assets] = attrs.Factory(list)
 
 
-class Plugin:
+class Plugin(Marking):
     """A module of the CRM: what it is called, what it needs, and what it contributes.
 
     Declare at import time, in the modules that ``__init__`` imports; what a declaration says is checked when a CRM loads the plugin,
@@ -171,32 +177,17 @@ class Plugin:
         """
         self.definitions.companions.append((target, beside))
 
-    # What others can rely on
+    def ports(self, *ports: type[Any]) -> None:
+        """Say which ports the plugin needs, such as ``Files`` of :mod:`crm_core.ports`; a CRM that lacks one does not start."""
+        self.definitions.ports.extend(ports)
 
-    def deprecated(self, *, replacement: str, end: str) -> Callable[[T], T]:
-        """Mark a hook, event class, command class, or a function, method or class of the ``api``: it warns who uses it.
+    def screen(self, screen: Form | ListView) -> None:
+        """Say what a front end may show: a form or a list of an entity."""
+        self.definitions.screens.append(screen)
 
-        Functions and classes warn at each call, hooks and events when a plugin that implements or hears them is loaded.
-
-        Args:
-            replacement: what to use instead.
-            end: the year and month from which on it may be gone: ``2027.05``.
-
-        Raises:
-            LoadError: ``deprecation_end``: *end* is no year and month.
-        """
-
-        def declare(thing: T) -> T:
-            marked, mark = _deprecated(self.name, thing, replacement, end)
-            self.definitions.deprecations.append(mark)
-            return cast(T, marked)
-
-        return declare
-
-    def experimental(self, thing: T) -> T:
-        """Mark a hook, event class, a function, method or class of the ``api``, or that whole module: it may still change at any time."""
-        self.definitions.experimental.append(thing)
-        return thing
+    def assets(self, package: str, folder: str) -> None:
+        """Offer the files of a package's folder, scripts and style sheets, to front ends."""
+        self.definitions.assets.append(Assets(self.name, package, folder))
 
     # What it does
 
@@ -303,6 +294,31 @@ class Plugin:
 
         def declare(fn: Callable[[Session], None]) -> Callable[[Session], None]:
             self.definitions.jobs.append(Job(self.name, fn, every, per_tenant))
+            return fn
+
+        return declare
+
+    def lifespan(self, fn: Callable[[Running], Iterator[None]]) -> Callable[[Running], Iterator[None]]:
+        """Run the decorated generator with the process: up to its ``yield`` when the CRM starts, the rest when it stops.
+
+        It gets a :class:`Running`, which opens sessions as the plugin's own actor, and must not keep one open over its ``yield``.
+        """
+        self.definitions.lifespans.append(Lifespan(self.name, fn))
+        return fn
+
+    def route(
+        self, method: str, path: str, *, check: Callable[[Session, Request], bool]
+    ) -> Callable[[Callable[[Session, Request], Response]], Callable[[Session, Request], Response]]:
+        """Let the outside call the decorated function, in one transaction of the plugin's own actor; hosts mount it with ``crm.answer``.
+
+        Args:
+            method: such as ``POST``.
+            path: behind the plugin's name, beginning with ``/``.
+            check: whether the request may come in: see :func:`crm_core.signed`.
+        """
+
+        def declare(fn: Callable[[Session, Request], Response]) -> Callable[[Session, Request], Response]:
+            self.definitions.routes.append(Route(self.name, fn, method.upper(), path, check))
             return fn
 
         return declare

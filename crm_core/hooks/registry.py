@@ -22,8 +22,9 @@ from .core_specs import CORE
 from .dispatch import Plan
 from .health import QUARANTINE_AFTER, Health
 from .measures import Dimension, Measure, Metric, Rollup, Source
-from .parts import Contribution, Impl, Job, Link, Panel, Subscription
+from .parts import Contribution, Impl, Job, Lifespan, Link, Panel, Route, Subscription
 from .plugin import Definitions, Plugin
+from .screens import Assets, Form, ListView
 from .spec import Hook
 from .surroundings import Surroundings
 
@@ -82,7 +83,7 @@ class Registry:
         subscriptions: handlers of events.
         actions: action by the class of its command.
         figures: measures, sources and metrics by name.
-        jobs, dimensions, rollups, services, roles, catalogues: what their names say.
+        jobs, dimensions, rollups, services, roles, catalogues, ports, lifespans, routes, screens, assets: what their names say.
         settings: by settings class: what a tenant that sets nothing gets.
         manager: pluggy's own registry of the implementations.
         health: which of them keep failing.
@@ -100,6 +101,11 @@ class Registry:
         self.subscriptions: tuple[Subscription, ...] = self._all(lambda d: d.subscriptions)
         self.jobs: tuple[Job, ...] = self._all(lambda d: d.jobs)
         self.dimensions: tuple[Dimension, ...] = self._all(lambda d: d.dimensions)
+        self.ports: tuple[type[Any], ...] = self._all(lambda d: d.ports)
+        self.lifespans: tuple[Lifespan, ...] = self._all(lambda d: d.lifespans)
+        self.routes: tuple[Route, ...] = self._all(lambda d: d.routes)
+        self.screens: tuple[Form | ListView, ...] = self._all(lambda d: d.screens)
+        self.assets: tuple[Assets, ...] = self._all(lambda d: d.assets)
         self.rollups: tuple[Rollup, ...] = self._all(lambda d: d.rollups)
         self.services: tuple[type[Any], ...] = self._all(lambda d: d.services)
         self.roles: tuple[Role, ...] = self._all(lambda d: d.roles)
@@ -211,6 +217,11 @@ class Registry:
                 checks.required(plugin, self.owner(impl.hook), impl.hook.name, CORE.name)
         for entity in self.entities:
             checks.columns_free(entity, [(x, self._owners[x]) for x in self.extensions(entity)])
+        for route in self.routes:
+            checks.routed(route)
+        checks.unique("route", [(f"{r.method} {r.address}", r.plugin) for r in self.routes])
+        for screen in self.screens:
+            checks.shown(screen, self.extensions)
         checks.unique("role", [(r.name, self._owners[r]) for r in self.roles])
         # One function may listen to several events; they then share the position it is named after.
         listening = {s.fn: s for s in self.subscriptions}.values()
@@ -282,7 +293,7 @@ def _called(thing: object) -> str:
 
 
 def _parts(d: Definitions) -> Iterator[Contribution]:
-    return chain(d.subscriptions, d.actions, d.jobs, d.panels)
+    return chain(d.subscriptions, d.actions, d.jobs, d.panels, d.lifespans, d.routes)
 
 
 def _used(d: Definitions) -> Iterator[type[Any]]:
@@ -291,6 +302,7 @@ def _used(d: Definitions) -> Iterator[type[Any]]:
     yield from chain.from_iterable((link.a, link.b) for link in d.links)
     yield from (_subject(subscription.event) for subscription in d.subscriptions)
     yield from (panel.entity for panel in d.panels)
+    yield from (screen.entity for screen in d.screens)
     yield from (figure.entity for figure in d.figures if isinstance(figure, Measure))
     yield from (dimension.entity for dimension in d.dimensions)
     yield from (rollup.entity for rollup in d.rollups)

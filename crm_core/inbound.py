@@ -1,0 +1,120 @@
+"""Calls that come in: what the outside asks of a plugin, checked, answered in one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import attrs
+
+from .errors import CRMError, Invalid, PluginFailed
+from .hooks.dispatch import run
+from .permissions.actor import Actor
+
+if TYPE_CHECKING:
+    from .crm import CRM
+    from .hooks.parts import Route
+    from .session import Session
+
+
+Check: TypeAlias = "Callable[[Session, Request], bool]"
+"""Whether a request may come in."""
+
+
+def _lower(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+@attrs.frozen
+class Request:
+    """A call as it came in.
+
+    Attributes:
+        path: with the plugin's name: ``/acme.phone/calls``.
+        headers: by name, in lower case.
+        query: what stood behind the question mark.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = attrs.field(converter=_lower, repr=False)
+    body: bytes = attrs.field(default=b"", repr=False)
+    query: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+
+    def json(self) -> Any:
+        """Read the body.
+
+        Raises:
+            Invalid: ``bad_body``: it is no JSON.
+        """
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError) as e:
+            raise Invalid("bad_body") from e
+
+
+@attrs.frozen
+class Response:
+    """What the caller gets."""
+
+    status: int = 200
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    body: bytes = b""
+
+
+def signed(settings: type[Any], name: str, *, header: str, algorithm: str = "sha256", prefix: str = "") -> Check:
+    """Return a check: the header holds the HMAC of the body, in hexadecimal, under the tenant's setting *name*.
+
+    Without a secret, nobody comes in.
+
+    Args:
+        prefix: what stands before the digits, like ``sha256=``.
+    """
+
+    def check(session: Session, request: Request) -> bool:
+        secret = str(getattr(session.settings(settings), name) or "")
+        wanted = prefix + hmac.new(secret.encode(), request.body, getattr(hashlib, algorithm)).hexdigest()
+        return bool(secret) and hmac.compare_digest(wanted.encode(), request.headers.get(header.lower(), "").encode())
+
+    return check
+
+
+def answer(crm: CRM, request: Request, tenant: str) -> Response:
+    """Find the route, check the request, and answer it; errors of ours become problem documents."""
+    routes = [route for route in crm.registry.routes if route.address == request.path]
+    route = next((each for each in routes if each.method == request.method.upper()), None)
+    if route is None:
+        return _problem(crm, Invalid("no_route"), 405 if routes else 404)
+    actor = Actor.service(route.plugin, tenant=tenant)
+    try:
+        with crm.session(actor, write=False) as session:
+            allowed = _allows(route, session, request)
+        if not allowed:
+            return _problem(crm, Invalid("bad_signature"), 401)
+        with crm.session(actor, reason=f"{request.method} {route.address}") as session:
+            return _called(route, session, request)
+    except CRMError as error:
+        return _problem(crm, error, error.status)
+
+
+def _allows(route: Route, session: Session, request: Request) -> bool:
+    try:
+        return route.check(session, request) is True
+    except CRMError:
+        raise
+    except Exception as e:
+        reason = type(e).__name__
+        raise PluginFailed(plugin=route.plugin, hook="check", function=route.name, where=route.where, reason=reason) from e
+
+
+def _called(route: Route, session: Session, request: Request) -> Response:
+    found = run(session.hooks, route, session.derive(plugin=route.plugin), request)
+    return found if isinstance(found, Response) else Response(204)
+
+
+def _problem(crm: CRM, error: CRMError, status: int) -> Response:
+    document = {**error.problem("en", crm.messages), "status": status}
+    return Response(status, {"Content-Type": "application/problem+json"}, json.dumps(document, default=str).encode())

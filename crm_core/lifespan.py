@@ -1,0 +1,93 @@
+"""What lives as long as the process: clients and threads of plugins, started in order and stopped in reverse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from .errors import CRMError, PluginFailed
+from .permissions.actor import Actor
+from .session import Session
+
+if TYPE_CHECKING:
+    from .crm import CRM
+    from .hooks.parts import Lifespan
+
+
+@attrs.frozen
+class Running:
+    """What a plugin's lifespan gets: the way into the CRM from its own threads, as its own actor."""
+
+    _crm: CRM
+    plugin: str
+
+    def session(self, tenant: str, *, reason: str, write: bool = True) -> AbstractContextManager[Session]:
+        """Open a session of a tenant as the plugin's own actor, with the grants it declares; *reason* stands in the journal.
+
+        Raises:
+            Denied: the plugin may not do what is asked in it.
+        """
+        return self._crm.session(Actor.service(self.plugin, tenant=tenant), reason=reason, write=write)
+
+    def port(self, port: type[Any], *, tenant: str) -> Any:
+        """Return the host's implementation of a port, as :meth:`Session.port` does."""
+        return self._crm.ports.of(port, tenant, self.plugin)
+
+
+class Lifespans:
+    """The lifespans of one CRM."""
+
+    def __init__(self, crm: CRM) -> None:
+        self._crm = crm
+        self._open: ExitStack | None = None
+
+    def start(self) -> None:
+        """Start those of all plugins; a second call does nothing.
+
+        Raises:
+            PluginFailed: one did not start; those that had started are stopped again.
+        """
+        if self._open is not None:
+            return
+        with ExitStack() as opening:
+            for part in self._crm.registry.lifespans:
+                opening.enter_context(_spanned(part, Running(self._crm, part.plugin)))
+            self._open = opening.pop_all()
+
+    def stop(self) -> None:
+        """Stop them, the last first, each though another fails; a second call does nothing.
+
+        Raises:
+            PluginFailed: one did not stop.
+        """
+        opened, self._open = self._open, None
+        if opened is not None:
+            opened.close()
+
+
+@contextmanager
+def _spanned(part: Lifespan, running: Running) -> Iterator[None]:
+    generator = part.fn(running)
+    _step(part, lambda: next(generator))
+    try:
+        yield
+    finally:
+        _step(part, lambda: _finish(generator))
+
+
+def _finish(generator: Iterator[None]) -> None:
+    if next(generator, generator) is not generator:
+        raise RuntimeError("a lifespan yields once")
+
+
+def _step(part: Lifespan, work: Callable[[], object]) -> None:
+    try:
+        work()
+    except CRMError:
+        raise
+    except Exception as e:
+        reason = "it did not yield" if isinstance(e, StopIteration) else type(e).__name__
+        raise PluginFailed(plugin=part.plugin, hook=part.task, function=part.name, where=part.where, reason=reason) from e

@@ -1,0 +1,163 @@
+"""Http: calls of web addresses that the host allows, and of no other."""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from typing import Protocol, runtime_checkable
+from urllib.parse import SplitResult, urlsplit
+
+import attrs
+
+from ..errors import Invalid, Refused, Unavailable
+
+_CHUNK = 65_536
+
+
+@attrs.frozen
+class Answer:
+    """What a server answered; header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@runtime_checkable
+class Http(Protocol):
+    """Calls web addresses."""
+
+    def request(self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None) -> Answer:
+        """Call a web address; any status is an answer.
+
+        Raises:
+            Invalid: ``bad_url``.
+            Refused: ``http_not_allowed``: the host does not allow this address.
+            Unavailable: ``port_failed``: no answer, too slow, or too long.
+        """
+        ...
+
+
+class GuardedHttp:
+    """Calls hosts of a list, none of whose addresses is private, local or reserved; it follows no redirect.
+
+    A name is looked up once, and the connection goes to the address that was looked at, so a name that answers differently the next time
+    gains nothing.
+
+    Args:
+        allow: host names, exact or ``*.example.org`` for all below it.
+        timeout: seconds for the whole call.
+        longest: bytes that an answer may have.
+        inside: networks that are allowed though they are private, such as ``10.1.2.0/24``.
+        plain: allow ``http://`` as well as ``https://``.
+        context: TLS settings; by default the system's authorities.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow: Sequence[str],
+        timeout: float = 30.0,
+        longest: int = 10_000_000,
+        inside: Sequence[str] = (),
+        plain: bool = False,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._allow = tuple(name.lower() for name in allow)
+        self._timeout = timeout
+        self._longest = longest
+        self._inside = tuple(ipaddress.ip_network(network) for network in inside)
+        self._schemes = {"https", "http"} if plain else {"https"}
+        self._context = context
+
+    def request(self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None) -> Answer:
+        """Call a web address."""
+        parts = self._allowed(url)
+        ends = time.monotonic() + self._timeout
+        address = self._address(parts)
+        connection = _Pinned(parts, address, ends, self._context or ssl.create_default_context())
+        try:
+            target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            connection.request(method, target, body=body, headers=dict(headers or {}))
+            with closing(connection.getresponse()) as response:
+                found = self._read(response, connection, ends)
+                return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, found)
+        except (http.client.HTTPException, OSError) as e:
+            raise Unavailable("port_failed", port="Http", reason=type(e).__name__) from e
+        except ValueError as e:  # a header or target with a line break
+            raise Invalid("bad_url", given="") from e
+        finally:
+            connection.close()
+
+    def _read(self, response: http.client.HTTPResponse, connection: _Pinned, ends: float) -> bytes:
+        parts, size = [], 0
+        while chunk := response.read1(_CHUNK):
+            size += len(chunk)
+            if size > self._longest:
+                raise Unavailable("port_failed", port="Http", reason=f"> {self._longest} bytes")
+            parts.append(chunk)
+            connection.hurry(ends)
+        return b"".join(parts)
+
+    def _allowed(self, url: str) -> SplitResult:
+        try:
+            parts = urlsplit(url)
+            host, port = (parts.hostname or "").lower(), parts.port
+        except (ValueError, AttributeError, TypeError):
+            raise Invalid("bad_url", given=str(url)[:40]) from None
+        if not host or not url.isprintable() or " " in url or parts.username is not None:
+            raise Invalid("bad_url", given=url[:40])
+        named = any(host == name or (name.startswith("*.") and host.endswith(name[1:])) for name in self._allow)
+        if parts.scheme not in self._schemes or not named or port == 0:
+            raise Refused("http_not_allowed", host=host[:100])
+        return parts
+
+    def _address(self, parts: SplitResult) -> tuple[str, int]:
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            found = [entry[4] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        except OSError as e:
+            raise Unavailable("port_failed", port="Http", reason=type(e).__name__) from e
+        addresses = [ipaddress.ip_address(str(entry[0]).partition("%")[0]) for entry in found]
+        if not addresses or not all(self._public(each) for each in addresses):
+            raise Refused("http_not_allowed", host=host[:100])
+        return str(addresses[0]), port
+
+    def _public(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+        inner = getattr(address, "ipv4_mapped", None) or address
+        return any(inner in network for network in self._inside) or (inner.is_global and not inner.is_multicast)
+
+
+class _Pinned(http.client.HTTPConnection):
+    """A connection to an address that was looked at, under the name that was asked for."""
+
+    def __init__(self, parts: SplitResult, address: tuple[str, int], ends: float, context: ssl.SSLContext) -> None:
+        super().__init__(parts.hostname or "", address[1])
+        self._address = address
+        self._ends = ends
+        self._tls: Callable[[socket.socket], socket.socket] | None = None
+        if parts.scheme == "https":
+            self._tls = lambda plain: context.wrap_socket(plain, server_hostname=self.host)
+
+    def connect(self) -> None:
+        """Connect to the address, and speak TLS where it was asked for."""
+        plain = socket.create_connection(self._address, timeout=max(self._ends - time.monotonic(), 0.001))
+        try:
+            self.sock = plain if self._tls is None else self._tls(plain)
+        except BaseException:
+            plain.close()
+            raise
+        self.hurry(self._ends)
+
+    def hurry(self, ends: float) -> None:
+        """Give the next read what is left of the time."""
+        left = ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        if self.sock is not None:
+            self.sock.settimeout(left)

@@ -1,0 +1,130 @@
+"""Calls that come in: checked before anything else, answered in one transaction as the plugin's own actor."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+from sqlalchemy import select
+
+from crm_core import CRM, Account, LoadError, Plugin, Request, Response, Session, signed
+from tests.state import state_hash
+
+SECRET = "s3cret"
+
+
+@attrs.define
+class Settings:
+    """The module's settings."""
+
+    secret: str = ""
+
+
+def calls() -> Plugin:
+    plugin = Plugin("acme.calls", version="1.0.0", settings=Settings)
+    plugin.grants("account:read,create")
+
+    @plugin.route("POST", "/calls", check=signed(Settings, "secret", header="X-Signature", prefix="sha256="))
+    def called(s: Session, request: Request) -> Response:
+        given = request.json()
+        s.create(Account(name=given["caller"]))
+        if given["caller"] == "Bug":
+            raise ZeroDivisionError
+        if given["caller"] == "Delete":
+            s.delete(s.query(Account).all()[0])
+        return Response(201, {"X-Caller": "known"}, b"thanks")
+
+    return plugin
+
+
+def ask(
+    crm: Any, caller: object, *, key: str = SECRET, tenant: str = "main", method: str = "POST", path: str = "/acme.calls/calls"
+) -> Response:
+    body = caller if isinstance(caller, bytes) else json.dumps({"caller": caller}).encode()
+    signature = "sha256=" + hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
+    answer: Response = crm.answer(Request(method, path, {"x-SIGNATURE": signature}, body), tenant=tenant)
+    return answer
+
+
+def test_a_call_that_is_signed_is_answered_as_the_plugin(make_crm: Callable[..., Any]) -> None:
+    crm = make_crm(plugins=[calls().configured(secret=SECRET)])
+    answer = ask(crm, "Acme", tenant="north")
+    assert (answer.status, answer.headers["X-Caller"], answer.body) == (201, "known", b"thanks")
+    journal = crm.tables.system.journal.c
+    with crm.bound.begin(write=False) as connection:
+        found = select(journal.actor, journal.plugin, journal.reason, journal.tenant).where(journal.kind == "account.created.v1")
+        entry = connection.execute(found).one()
+    assert entry.tenant == "north"
+    assert (entry.actor, entry.plugin, entry.reason) == ("plugin:acme.calls", "acme.calls", "POST /acme.calls/calls")
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({"caller": "Acme", "key": "guess"}, 401),
+        ({"caller": "Bug"}, 500),
+        ({"caller": "Delete"}, 403),
+        ({"caller": b"no json"}, 422),
+        ({"caller": 5}, 422),
+        ({"caller": "Acme", "method": "GET"}, 405),
+        ({"caller": "Acme", "path": "/acme.calls/others"}, 404),
+        ({"caller": "Acme", "path": "/other/calls"}, 404),
+    ],
+)
+def test_what_fails_is_a_problem_document_and_leaves_nothing(make_crm: Callable[..., Any], asked: dict[str, Any], status: int) -> None:
+    crm = make_crm(plugins=[calls().configured(secret=SECRET)])
+    before = state_hash(crm)
+    answer = ask(crm, **asked)
+    assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
+    assert json.loads(answer.body)["status"] == status
+    assert SECRET not in answer.body.decode()
+    assert before == state_hash(crm) or status == 403  # a denial may be journalled
+
+
+def test_without_a_secret_nobody_comes_in(make_crm: Callable[..., Any]) -> None:
+    crm = make_crm(plugins=[calls()])
+    assert ask(crm, "Acme", key="").status == 401
+
+
+def test_a_check_that_fails_lets_nobody_in_and_names_the_plugin(make_crm: Callable[..., Any]) -> None:
+    plugin = Plugin("acme", version="1.0.0")
+    checks: list[Callable[[Session, Request], Any]] = [lambda s, r: 1 / 0, lambda s, r: "yes", lambda s, r: None]
+    for n, check in enumerate(checks):
+        plugin.route("POST", f"/p{n}", check=check)(named(n))
+    crm = make_crm(plugins=[plugin])
+    answers = [ask(crm, "x", path=f"/acme/p{n}") for n in range(3)]
+    assert [a.status for a in answers] == [500, 401, 401]
+    assert json.loads(answers[0].body)["params"]["plugin"] == "acme"
+
+
+def named(n: int) -> Callable[[Session, Request], Response]:
+    def answer(s: Session, request: Request) -> Response:
+        return Response()
+
+    answer.__name__ = f"answer{n}"
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("FETCH", "/a"), ("GET", "a"), ("GET", "/"), ("GET", "/a/"), ("GET", "/a b"), ("GET", "/../x y")]
+)
+def test_a_route_that_is_none_is_a_load_error(method: str, path: str) -> None:
+    plugin = Plugin("acme", version="1.0.0")
+    plugin.route(method, path, check=lambda s, r: True)(named(1))
+    with pytest.raises(LoadError) as caught:
+        CRM("sqlite://", plugins=[plugin])
+    assert caught.value.code == "bad_route"
+
+
+def test_two_answers_to_one_call_are_a_load_error() -> None:
+    plugin = Plugin("acme", version="1.0.0")
+    for n in range(2):
+        plugin.route("GET", "/a", check=lambda s, r: True)(named(n))
+    with pytest.raises(LoadError) as caught:
+        CRM("sqlite://", plugins=[plugin])
+    assert caught.value.code == "name_taken"
