@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from .hooks.core_specs import after_write as after_write
     from .hooks.core_specs import before_write as before_write
     from .hooks.core_specs import check_write as check_write
+    from .hooks.marks import CRMDeprecationWarning as CRMDeprecationWarning
     from .hooks.measures import Dimension as Dimension
     from .hooks.measures import Fact as Fact
     from .hooks.measures import Measure as Measure
@@ -152,6 +153,7 @@ _HOMES = {
     ),
     "events.event": ("Created", "Deleted", "Event", "Restored", "Updated"),
     "hooks.core_specs": ("Change", "WriteCtx", "after_write", "before_write", "check_write"),
+    "hooks.marks": ("CRMDeprecationWarning",),
     "hooks.measures": ("Dimension", "Fact", "Measure", "Metric", "Rollup", "Source", "ratio"),
     "hooks.plugin": ("Plugin",),
     "hooks.screens": ("Form", "ListView"),

@@ -25,6 +25,7 @@ COMMANDS = {
     "keys": ("keys", "keys"),
     "migrate": ("migrate", "migrate"),
     "move": ("move", "move_"),
+    "plugin": ("plugin", "plugin"),
     "plugins": ("plugins", "plugins"),
     "policy": ("policy", "policy"),
     "privacy": ("privacy", "privacy_"),

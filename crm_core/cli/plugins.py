@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from ..errors import LoadError
+from ..contracts.document import read
+from ..entities.meta import spec as entity_spec
+from ..errors import CRMError, Invalid
 from ..hooks.registry import discover
+from ..messages import closest
 from .shell import Shell, connected
 
 if TYPE_CHECKING:
     from ..crm import CRM
     from ..hooks.health import PluginHealth
+    from ..hooks.parts import Impl
     from ..hooks.plugin import Plugin
 
 
 @click.group(invoke_without_command=True)
 @connected
 def plugins(shell: Shell) -> None:
-    """List the installed plugins: name, version and what each requires.
+    """List the installed plugins: name, version, what each requires and brings, without importing those that have a plugin.json.
 
     With --app or --db, list those of that CRM, and how each is: in quarantine, where and why, and what is parked for its subscribers.
     """
@@ -32,7 +36,7 @@ def plugins(shell: Shell) -> None:
         return
     rows = _of(shell.unchecked(), shell) if shell.app or shell.db else _installed(shell)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("plugin", "version", "label", "requires", *(["state"] if shell.app or shell.db else [])):
+    for heading in ("plugin", "version", "label", "requires", "state" if shell.app or shell.db else "brings"):
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*row)
@@ -48,14 +52,52 @@ def resume(shell: Shell, name: str) -> None:
     click.echo(shell.text("cli_plugin_resumed", plugin=name))
 
 
+@plugins.command()
+@click.argument("hook")
+@connected
+def order(shell: Shell, hook: str) -> None:
+    """Print the implementations of HOOK, like before_write or sales.price_lines, in the order in which they run, and why."""
+    registry = shell.looked_at().registry
+    if hook not in registry.hooks:
+        raise Invalid("cli_no_hook", given=hook[:60], suggestion=closest(hook, registry.hooks))
+    loaded = {plugin.name for plugin in registry.plugins}
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("", "implementation", "of", "why here", "written in"):
+        table.add_column(heading, overflow="fold")
+    for number, impl in enumerate(registry.implementations(registry.hooks[hook]), 1):
+        on = entity_spec(impl.on).name if impl.on is not None else ""
+        table.add_row(str(number), impl.name, on, _why(impl, loaded, shell), impl.where)
+    Console().print(table)
+
+
+def _why(impl: Impl, loaded: Collection[str], shell: Shell) -> str:
+    asked = [(way, target) for way, target in (("after", impl.after), ("before", impl.before)) if target]
+    said = [
+        shell.text(f"cli_order_{way}" if {target, target.rpartition(".")[0]} & {*loaded} else "cli_order_absent", target=target)
+        for way, target in asked
+    ]
+    return " ".join(said) or shell.text("cli_order_plain")
+
+
 def _installed(shell: Shell) -> Iterable[list[str]]:
-    for name in sorted({point.name for point in entry_points(group="crm.plugins")}):
+    """List what each brings by its plugin.json, and import only those that have none."""
+    for point in sorted(entry_points(group="crm.plugins"), key=lambda each: each.name):
         try:
-            (plugin,) = discover([name])
-        except LoadError as e:
-            yield [name, "-", shell.said(e), ""]
+            document = read(point.module) or _imported(point.name)
+        except CRMError as e:
+            yield [point.name, "-", shell.said(e), "", ""]
         else:
-            yield _facts(plugin)
+            yield [point.name, document["version"], document["label"], _ranges(document["requires"]), _brought(document)]
+
+
+def _imported(name: str) -> Mapping[str, Any]:
+    (plugin,) = discover([name])
+    return {"version": plugin.version, "label": plugin.label, "requires": plugin.requires}
+
+
+def _brought(document: Mapping[str, Any]) -> str:
+    counts = [(len(document.get(part, ())), part) for part in ("entities", "events", "hooks", "actions", "deprecated")]
+    return ", ".join(f"{count} {part}" for count, part in counts if count)
 
 
 def _of(crm: CRM, shell: Shell) -> Iterable[list[str]]:
@@ -71,8 +113,11 @@ def _of(crm: CRM, shell: Shell) -> Iterable[list[str]]:
 
 
 def _facts(plugin: Plugin) -> list[str]:
-    requires = ", ".join(f"{other} {versions}".strip() for other, versions in plugin.requires.items())
-    return [plugin.name, plugin.version, plugin.label, requires]
+    return [plugin.name, plugin.version, plugin.label, _ranges(plugin.requires)]
+
+
+def _ranges(requires: Mapping[str, str]) -> str:
+    return ", ".join(f"{other} {versions}".strip() for other, versions in requires.items())
 
 
 def _state(health: PluginHealth, shell: Shell) -> str:

@@ -11,6 +11,7 @@ import attrs
 from ..messages import Catalogue
 from ..permissions.predicates import Rule, everything
 from .actions import ActionDef
+from .marks import Deprecation, Marking
 from .measures import Better, Dimension, Facts, Figure, Measure, Metric, Rollup, Source
 from .parts import Impl, Job, Lifespan, Link, Panel, Route, Subscription
 from .retention import Retention, RetentionAction
@@ -61,6 +62,8 @@ class Definitions:
     grants: list[str] = attrs.Factory(list)
     catalogues: list[Catalogue] = attrs.Factory(list)
     companions: list[tuple[str, str]] = attrs.Factory(list)
+    deprecations: list[Deprecation] = attrs.Factory(list)
+    experimental: list[Any] = attrs.Factory(list)
     ports: list[type[Any]] = attrs.Factory(list)
     lifespans: list[Lifespan] = attrs.Factory(list)
     routes: list[Route] = attrs.Factory(list)
@@ -68,7 +71,7 @@ class Definitions:
     assets: list[Assets] = attrs.Factory(list)
 
 
-class Plugin:
+class Plugin(Marking):
     """A module of the CRM: what it is called, what it needs, and what it contributes.
 
     Declare at import time, in the modules that ``__init__`` imports; what a declaration says is checked when a CRM loads the plugin,

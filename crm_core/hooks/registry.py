@@ -120,6 +120,7 @@ class Registry:
         self.actions = self._actions()
         self.figures = self._figures()
         self._check()
+        self._warn()
         self.manager = self._register()
         self.meter: Meter | None = None
         self._plans: dict[tuple[Hook[Any, Any], type[Any] | None], Plan] = {}
@@ -238,6 +239,15 @@ class Registry:
             ("retention", self.retentions),
         ):
             checks.unique(kind, [(part.name, part.plugin) for part in parts])
+
+    def _warn(self) -> None:
+        """Name the plugins that use a hook or event of another one which goes away."""
+        marks = {id(mark.thing): mark for mark in self._all(lambda d: d.deprecations)}
+        if marks:
+            used = [(i.hook, i.plugin) for i in self._all(lambda d: d.impls)] + [(s.event, s.plugin) for s in self.subscriptions]
+            for mark, plugin in ((marks.get(id(thing)), plugin) for thing, plugin in used):
+                if mark is not None and mark.plugin != plugin:
+                    mark.warn(plugin)
 
     def _figures(self) -> Mapping[str, Measure | Source | Metric]:
         found = self._all(lambda d: d.figures)

@@ -192,7 +192,7 @@ def test_wrong_usage_ends_with_two(crm: Run, arguments: tuple[str, ...]) -> None
 
 def test_the_installed_plugins_are_listed_with_their_versions(crm: Run) -> None:
     rows = [line.split() for line in crm("plugins").stdout.splitlines()]
-    assert rows[0] == ["plugin", "version", "label", "requires"]
+    assert rows[0] == ["plugin", "version", "label", "requires", "brings"]
     assert ["sales", crm_sales.plugin.version, crm_sales.plugin.label] in [row[:3] for row in rows]
 
 

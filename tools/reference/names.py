@@ -11,6 +11,7 @@ import crm_core.rules
 from crm_core import CRM, CRMError, Entity, Event, Money, Page, Plugin, Query, Role, Session
 from crm_core.asession import AsyncCRMSession
 from crm_core.automation.engine import Automation
+from crm_core.contracts.names import INSIDE
 from crm_core.events.delivery import Delivery
 from crm_core.events.wake import Worker
 from crm_core.hooks import core_specs
@@ -24,13 +25,6 @@ _AT_LENGTH: tuple[type[Any], ...] = (
     *(CRM, Session, AsyncCRMSession, Query, Page, Entity, Money, Role, Plugin, Event, CRMError),
     *(Migrations, Delivery, Worker, Automation),
 )
-# Public to the rooms of the core, not to hosts.
-_INSIDE = {
-    CRM: {"codec", "references", "policy", "shape", "facts", "people", "binds", "check_emitter", "rollups"},
-    Session: {"attach", "derive", "origin", "elevated_core", "permitted", "note"},
-    Delivery: {"register"},
-    Automation: {"check", "listening", "handle", "due", "run_slot"},
-}
 _WHERE = {Migrations: "crm.migrations", Delivery: "crm.delivery", Worker: "crm.worker()", Automation: "crm.automation"}
 
 
@@ -69,7 +63,7 @@ def _members(cls: type[Any]) -> Iterator[tuple[str, Any]]:
     for base in cls.__mro__:
         if base.__module__.startswith("crm_core"):
             for name, member in vars(base).items():
-                if not name.startswith("_") and name not in {*seen, *_INSIDE.get(cls, ())}:
+                if not name.startswith("_") and name not in {*seen, *INSIDE.get(cls.__name__, ())}:
                     seen.add(name)
                     yield name, member
 

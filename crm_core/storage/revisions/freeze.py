@@ -54,7 +54,7 @@ def freeze(registry: Registry, id: str, names: Sequence[str]) -> list[Path]:
     """Write the revision *id* of the plugins called *names*, where they declare something new; return the files.
 
     Raises:
-        LoadError: one is not loaded or names no package; ``schema_changed``.
+        LoadError: one is not loaded or names no package; ``schema_changed``; ``revision_exists``.
     """
     order(id)
     tables = Tables(registry.entities, {e: registry.extensions(e) for e in registry.entities}, registry.links)
@@ -68,6 +68,8 @@ def freeze(registry: Registry, id: str, names: Sequence[str]) -> list[Path]:
             folder = Path(str(files(plugin.package))) / "revisions"
             folder.mkdir(exist_ok=True)
             path = folder / f"{id}.json"
+            if path.exists():
+                raise LoadError("revision_exists", plugin=plugin.name, revision=id)
             path.write_text(_lines(steps), encoding="utf-8")
             written.append(path)
     return written
