@@ -22,6 +22,8 @@ def _leave_folder(namespace: dict[str, Any]) -> None:
     namespace["_folder"].close()
 
 
+pytest_plugins = ["crm_core.testing.plugin"]
+
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser()],
     patterns=["README.md", "docs/**/*.md"],

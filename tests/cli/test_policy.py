@@ -10,8 +10,8 @@ from textwrap import dedent
 
 import pytest
 
+from crm_core.testing.databases import Databases
 from tests.cli.conftest import Run
-from tests.databases import Databases
 from tests.state import state_hash
 
 SHOP = """

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy import func, select
 
 from crm_core import CRM, Account, Actor, Entity, Field, MoneyField, Plugin, Role, User, field, owner, subordinates, team
-from tests.databases import SQLiteDatabases
+from crm_core.testing.databases import SQLiteDatabases
 from tests.figures import LONG, figure
 from tests.permissions.doors_world import NOW, SYSTEM
 
