@@ -20,6 +20,7 @@ COMMANDS = {
     "keys": ("keys", "keys"),
     "migrate": ("migrate", "migrate"),
     "move": ("move", "move_"),
+    "plugin": ("plugin", "plugin"),
     "plugins": ("plugins", "plugins"),
     "policy": ("policy", "policy"),
     "privacy": ("privacy", "privacy_"),

@@ -89,6 +89,7 @@ class Factory:
         self._examples = dict(examples or {})
         self._n = 0
         self._made: dict[tuple[str, type[Any]], Ref[Any]] = {}
+        self._wanted: dict[type[Any], set[str]] = {}
 
     def make(self, session: Session, entity: type[E], **fields: Any) -> E:
         """Store a valid record with these fields.
@@ -115,8 +116,9 @@ class Factory:
                 setattr(record, name, value)
             return record
         codec = session.crm.codec(entity)
-        needed = [f for f in codec.writable if f.extension is None and f.options.init and f.required and f.name not in fields]
-        return entity(**{f.name: self._field(session, f) for f in needed}, **fields)
+        own = [f for f in codec.writable if f.extension is None and f.options.init and f.name not in fields]
+        wanted = self._wanted.get(entity, ())
+        return entity(**{f.name: self._field(session, f) for f in own if f.required or f.name in wanted}, **fields)
 
     def command(self, session: Session, cls: type[C], **given: Any) -> C:
         """Return a valid command."""
@@ -200,7 +202,7 @@ class Factory:
                 return str(self.value(session, str, field.name))[: field.length]
             case "ref":
                 assert field.target is not None
-                return self.reference(session, field.target)
+                return self.make(session, field.target).ref if field.options.unique else self.reference(session, field.target)
             case "list":
                 return [self.value(session, field.type)]
             case "json":
@@ -222,7 +224,9 @@ class Factory:
         named = {d.field for d in error.details} | {str(error.params.get("field", ""))}
         empty = [n for n in sorted(named) if n in codec.fields and n not in given and not codec.get(record, n)]
         for name in empty:
-            codec.set(record, name, self._field(session, codec.fields[name]))
+            field = codec.fields[name]
+            codec.set(record, name, self._field(session, field) or {"example": "made"})
+        self._wanted.setdefault(type(record), set()).update(empty)
         return bool(empty)
 
 

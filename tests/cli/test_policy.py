@@ -12,7 +12,7 @@ import pytest
 
 from crm_core.testing.databases import Databases
 from tests.cli.conftest import Run
-from tests.state import state_hash
+from crm_core.testing.state import state_hash
 
 SHOP = """
     from crm_core import CRM, Account, Actor, Contact, Role, User, owner, subordinates

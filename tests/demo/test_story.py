@@ -24,7 +24,7 @@ from crm_sales.api import Lead, Opportunity, Order, OrderStatus, Sales, Status
 from crm_service.api import Service, ServiceRequest, Ticket, TicketStatus
 from tests.demo.expected import Row, story
 from tests.demo.reported import check_report
-from tests.state import state_hash
+from crm_core.testing.state import state_hash
 
 CENT = Decimal("0.01")
 

@@ -21,7 +21,7 @@ from crm_core import (
 )
 from crm_core.io import Importer, mapping_of
 from tests.io.deals import DEALS, IMPORT, Deal, Facts, Import, Size, add_account, codes, counts, deals
-from tests.state import state_hash
+from crm_core.testing.state import state_hash
 
 
 def test_rows_become_records_and_a_second_time_nothing_changes(crm: Any, bring: Import) -> None:

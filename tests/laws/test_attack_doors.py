@@ -30,7 +30,7 @@ from crm_core import (
 )
 from tests.laws.shop import Deal, Shop, plugin
 from tests.laws.tricks import SYSTEM, Sizes, trick
-from tests.state import state_hash
+from crm_core.testing.state import state_hash
 
 spy = Plugin("spy", version="1")
 spy.grants("account:read", "contact:read")

@@ -41,7 +41,7 @@ from crm_core.permissions.prepared import driver_rows
 from crm_core.rules import everything
 from crm_core.testing.databases import PostgresDatabases, SQLiteDatabases
 from tests.laws.shop import REP, Deal, Shop, plugin
-from tests.state import state_hash
+from crm_core.testing.state import state_hash
 
 ROOT = Path(__file__).resolve().parents[2]
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)

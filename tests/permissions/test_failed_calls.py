@@ -16,7 +16,7 @@ from tests.figures import figure
 from tests.permissions.doors import DOORS, GHOST
 from tests.permissions.doors_world import KINDS, SYSTEM, Deal, Kind, World, beside, deals_by_stage, opened
 from tests.permissions.test_noninterference import WRITES
-from tests.state import state_hash
+from crm_core.testing.state import state_hash
 
 Call = Callable[[Session, World, int], Any]
 

@@ -13,7 +13,7 @@ from crm_core import CRM, Account, Actor, CRMError, ReadOnly, SchemaBehind, Unav
 from crm_core.storage import sqlite
 from crm_core.storage.failures import located
 from tests.conftest import MakeCRM
-from tests.state import state_hash
+from crm_core.testing.state import state_hash
 
 SYSTEM = Actor.system("test", tenant="main")
 
