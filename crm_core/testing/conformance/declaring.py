@@ -151,7 +151,7 @@ def optional_dependencies(subject: Subject) -> Iterator[str]:
         return
     problem = _run_without(subject, wanted)
     for module in wanted if problem else []:
-        alone = _run_without(subject, [module])
+        alone = _run_without(subject, [module]) if len(wanted) > 1 else problem
         if alone:
             yield f"without {module} it does not load ({alone}): import it where it is used, and raise MissingExtra there"
 

@@ -11,7 +11,7 @@ from sqlalchemy import delete, update
 
 from ...entities.entity import Entity
 from ...entities.meta import spec
-from ...errors import Conflict, NotFound, Refused
+from ...errors import Conflict, CRMError, NotFound, Refused
 from ...events.event import Event, event_name
 from ...events.journal import read
 from ...permissions.actor import Actor
@@ -57,12 +57,14 @@ class Exercise:
     """What happened.
 
     Attributes:
+        plugin: whose use.
         troubles: what did not work.
         heard: the names of the events that were in the journal at the end.
         state: every row at the end; ``again`` the same after all events were delivered to the plugin a second time.
         records: a record of each entity that could be made.
     """
 
+    plugin: str
     troubles: list[Trouble] = attrs.field(factory=list)
     heard: frozenset[str] = frozenset()
     state: dict[str, list[str]] = attrs.field(factory=dict)
@@ -76,13 +78,15 @@ class Exercise:
         except ANSWERS:
             return None
         except Exception as e:
+            if isinstance(e, CRMError) and e.code.startswith(f"{self.plugin}."):  # its own words
+                return None
             self.troubles.append(Trouble.of(part, e, needs))
             return None
 
 
 def exercised(subject: Subject, crm: CRM) -> Exercise:
     """Use everything once, deliver, and deliver a second time."""
-    done = Exercise()
+    done = Exercise(subject.plugin.name)
     factory = subject.factory()
     for entity in entities_of(subject.plugin):
         record = done.try_(f"entity {spec(entity).name}", partial(_in_session, crm, partial(_made, factory=factory, entity=entity)), entity)

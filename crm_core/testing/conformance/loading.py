@@ -81,8 +81,8 @@ def _beside(subject: Subject, others: list[Any]) -> Iterator[str]:
 def unloads(subject: Subject) -> Iterator[str]:
     """When its CRM is closed nothing stays: no thread, listener, handler, changed global, and no way back to the CRM."""
     before, after = subject.second.before, subject.second.after
-    for thread in sorted(after.threads - before.threads):
-        yield f"the thread {thread} runs on after the CRM was closed; do the work in a job"
+    for name in sorted({n for ident, n in after.threads.items() if ident not in before.threads}):
+        yield f"the thread {name} runs on after the CRM was closed; do the work in a job"
     if after.handlers != before.handlers:
         yield "a handler was added to the root logger; that is the host's to do"
     if after.filters != before.filters:
@@ -91,8 +91,8 @@ def unloads(subject: Subject) -> Iterator[str]:
         yield "a function was registered with atexit; it keeps the plugin in the process"
     yield from (f"the {what.replace('_', ' ')} of the process changed" for what in subject.second.changed)
     yield from (f"{name} of the core was replaced" for name, value in before.core.items() if after.core.get(name) != value)
-    for name in sorted({**before.globals, **after.globals}):
-        if before.globals.get(name) != after.globals.get(name):
+    for name in sorted({**subject.untouched, **after.globals}):
+        if subject.untouched.get(name) != after.globals.get(name):
             yield f"the global {name} changed while the plugin was used; keep what lasts in the database, and the rest in the call"
     if subject.second.held:
         yield "something still refers to the CRM after it was closed, such as a global, a listener or a cache keyed by it"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Footprint:
     """What a plugin could leave behind in a process."""
 
-    threads: frozenset[str]
+    threads: Mapping[int | None, str]
     handlers: tuple[int, ...]
     filters: int
     at_exit: int
@@ -36,13 +36,13 @@ class Footprint:
     def of(cls, subject: Subject) -> Footprint:
         """Look at the process, the core, and the module globals of the plugin."""
         return cls(
-            frozenset(t.name for t in threading.enumerate()),
+            {t.ident: t.name for t in threading.enumerate()},
             tuple(map(id, logging.root.handlers)),
             len(warnings.filters),
             atexit._ncallbacks(),
             Surroundings.now(),
             _patchable(),
-            dict(_globals(subject)),
+            dict(globals_of(subject)),
         )
 
 
@@ -93,7 +93,8 @@ def _patchable() -> dict[str, int]:
     return {f"{kind.__name__}.{name}": id(value) for kind in kinds for name, value in vars(kind).items() if not name.startswith("__crm")}
 
 
-def _globals(subject: Subject) -> Iterator[tuple[str, tuple[int, int]]]:
+def globals_of(subject: Subject) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield the globals of a plugin's modules, and the containers in its classes, by name: what each is, and how much it holds."""
     for module in subject.source.loaded:
         for name, value in list(vars(module).items()):
             if name.startswith("__"):

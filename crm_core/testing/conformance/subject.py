@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ...errors import LoadError
 from ...hooks.plugin import Plugin
@@ -17,6 +17,8 @@ from ..kit import START
 from .source import Source
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from ...crm import CRM
     from .exercise import Exercise
     from .second import Second
@@ -50,6 +52,8 @@ class Subject:
         self.databases = dict(databases or {})
         self.batch = batch
         self.notes: list[str] = []
+        self.untouched: dict[str, tuple[int, int]] = {}
+        self._images: dict[tuple[str, ...], bytes] = {}
 
     @cached_property
     def required(self) -> Sequence[Plugin]:
@@ -101,10 +105,26 @@ class Subject:
         crm = CRM(url, plugins=plugins, runtime=Runtime.seeded(SEED, clock=FixedClock(START)), quarantine_after=None, **options)
         try:
             if migrate:
-                crm.migrate()
+                self._migrate(crm)
             yield crm
         finally:
             crm.close()
+
+    def _migrate(self, crm: CRM) -> None:
+        """Make the tables; in memory, from an image of those that were made before."""
+        if crm.bound.engine.url.database is not None:
+            crm.migrate()
+            return
+        key = tuple(p.name for p in crm.registry.plugins)
+        connection = crm.bound.engine.raw_connection()
+        database = cast("sqlite3.Connection", connection.driver_connection)
+        if key in self._images:
+            database.deserialize(self._images[key])
+            connection.close()
+        else:
+            connection.close()
+            crm.migrate()
+            self._images[key] = database.serialize()
 
     def factory(self) -> Factory:
         """Return a new factory, which makes what every other one made."""
@@ -123,7 +143,9 @@ class Subject:
     def exercise(self) -> Exercise:
         """What happened when everything that it declares was used once; done at the first look."""
         from .exercise import exercised
+        from .second import globals_of
 
+        self.untouched = dict(globals_of(self))
         with self.crm() as crm:
             return exercised(self, crm)
 

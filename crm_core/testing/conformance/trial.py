@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, Literal
 
@@ -49,7 +51,8 @@ def tried(rule: Rule, subject: Subject) -> Outcome:
         why = _unloadable(rule, subject)
         if why:
             raise Unproved(why)
-        reasons = list(dict.fromkeys(rule.check(subject)))
+        with _quiet():
+            reasons = list(dict.fromkeys(rule.check(subject)))
         outcome = "failed" if reasons else "passed"
     except Unproved as e:
         reasons, outcome = [str(e)], "skipped"
@@ -60,3 +63,15 @@ def _unloadable(rule: Rule, subject: Subject) -> str:
     error = subject.load_error
     whose = RULE_OF_CODE.get(error.code, "CK01") if error else rule.id
     return "" if whose == rule.id else f"it does not load: see {whose}"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep failures that a rule provokes out of the logs, whose handlers may keep a traceback, and with it the CRM."""
+    logger = logging.getLogger("crm_core")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
