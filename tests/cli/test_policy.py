@@ -11,8 +11,8 @@ from textwrap import dedent
 import pytest
 
 from crm_core.testing.databases import Databases
-from tests.cli.conftest import Run
 from crm_core.testing.state import state_hash
+from tests.cli.conftest import Run
 
 SHOP = """
     from crm_core import CRM, Account, Actor, Contact, Role, User, owner, subordinates

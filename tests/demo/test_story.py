@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from crm_core import CRM, Account, Contact, Interaction, Money
 from crm_core.testing.databases import Database, Databases
+from crm_core.testing.state import state_hash
 from crm_demo.command import demo
 from crm_demo.company import ACTORS, SETUP, Company
 from crm_demo.play import play
@@ -24,7 +25,6 @@ from crm_sales.api import Lead, Opportunity, Order, OrderStatus, Sales, Status
 from crm_service.api import Service, ServiceRequest, Ticket, TicketStatus
 from tests.demo.expected import Row, story
 from tests.demo.reported import check_report
-from crm_core.testing.state import state_hash
 
 CENT = Decimal("0.01")
 

@@ -40,8 +40,8 @@ from crm_core.io import Importer, mapping_of
 from crm_core.permissions.prepared import driver_rows
 from crm_core.rules import everything
 from crm_core.testing.databases import PostgresDatabases, SQLiteDatabases
-from tests.laws.shop import REP, Deal, Shop, plugin
 from crm_core.testing.state import state_hash
+from tests.laws.shop import REP, Deal, Shop, plugin
 
 ROOT = Path(__file__).resolve().parents[2]
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)

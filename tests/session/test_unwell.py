@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from crm_core import CRM, Account, Actor, CRMError, ReadOnly, SchemaBehind, Unavailable
 from crm_core.storage import sqlite
 from crm_core.storage.failures import located
-from tests.conftest import MakeCRM
 from crm_core.testing.state import state_hash
+from tests.conftest import MakeCRM
 
 SYSTEM = Actor.system("test", tenant="main")
 
