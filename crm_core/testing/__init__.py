@@ -3,7 +3,8 @@
 ``crm_core.testing.plugin`` is the pytest plugin with the fixtures.
 """
 
-from .factory import Factory, Maker, example
+from .crashes import Crashed, crash
+from .factory import Factory, Maker, example, examples_in
 from .kit import Kit, open_kit
 
-__all__ = ["Factory", "Kit", "Maker", "example", "open_kit"]
+__all__ = ["Crashed", "Factory", "Kit", "Maker", "crash", "example", "examples_in", "open_kit"]
