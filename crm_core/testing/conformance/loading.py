@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...errors import CRMError, LoadError
-from .exercise import Exercise
+from ..databases import Databases
+from .exercise import Exercise, exercised
 from .rule import rule
 from .subject import Subject
 
@@ -38,8 +39,20 @@ def loads_alone(subject: Subject) -> Iterator[str]:
 
 @rule("CK02", "works")
 def works(subject: Subject) -> Iterator[str]:
-    """Each entity can be stored, and each action, subscriber, panel and job runs without failing."""
+    """Each entity can be stored, and each action, subscriber, panel and job runs without failing, on each database."""
     yield from (t.text for t in subject.exercise.troubles if not t.denied)
+    for name, source in subject.databases.items():
+        if name != "sqlite" and not subject.exercise.troubles:
+            yield from (f"on {name} {text}" for text in _works_on(subject, source))
+
+
+def _works_on(subject: Subject, source: Databases) -> list[str]:
+    database = source.create()
+    try:
+        with subject.crm(url=database.url) as crm:
+            return [t.text for t in exercised(subject, crm).troubles]
+    finally:
+        source.drop(database)
 
 
 @rule("CK03", "loads-twice")
