@@ -27,7 +27,7 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> SQLiteDatabases:
 def test_a_faulty_plugin_breaks_its_rule_and_no_other(name: str, databases: SQLiteDatabases) -> None:
     module: ModuleType = import_module(f"tests.conformance.faulty.{name}")
     beside = [module.neighbour] if hasattr(module, "neighbour") else []
-    report = check(module.plugin, others=[crm_sales.plugin, *beside], databases={"sqlite": databases}, batch=50)
+    report = check(module.plugin, others=[crm_sales.plugin, *beside], databases={"sqlite": databases}, batch=30)
     assert {str(o.rule): o.reasons for o in report.failed if o.rule.id != module.BREAKS} == {}
     said = [reason for o in report.failed for reason in o.reasons]
     assert bool(said) == bool(module.BREAKS)

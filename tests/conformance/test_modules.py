@@ -24,7 +24,7 @@ def test_a_module_of_ours_passes_every_rule(
     plugin: Plugin, sqlite_databases: SQLiteDatabases, postgres_databases: PostgresDatabases, tmp_path: Path
 ) -> None:
     databases: dict[str, Databases] = {"sqlite": sqlite_databases, "postgresql": postgres_databases}
-    report = check(plugin, others=MODULES, databases=databases, batch=100)
+    report = check(plugin, others=MODULES, databases=databases, batch=50)
     print(*report.lines(), sep="\n")  # with what a batch of each entity costs
     assert {str(o.rule): o.reasons for o in report.outcomes if o.outcome != "passed"} == {}
     report.write(tmp_path / "quality.json")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, entry_points, packages_distributions, requires
 
 from ...entities.meta import extension_fields, spec
@@ -102,21 +103,21 @@ def _permissions(subject: Subject) -> Iterator[str]:
 
 
 def _asked(source: Source) -> set[str]:
-    calls = (n for _, n in source.walk() if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr in _ASKED)
+    calls = (n for n in source.nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr in _ASKED)
     return {a.value for call in calls for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)}
 
 
 def _called(source: Source) -> set[str]:
     """Return the names that are called, or of which something is called: ``check_discount.refusals(...)``."""
-    calls = (node for _, node in source.walk() if isinstance(node, ast.Call))
+    calls = (node for node in source.nodes if isinstance(node, ast.Call))
     return {part for call in calls for part in ast.unparse(call.func).split(".")}
 
 
 def _mentioned(source: Source) -> set[str]:
     """Return the names that are read anywhere but in ``plugin.events(...)``."""
-    declaring = (n for _, n in source.walk() if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr == "events")
+    declaring = (n for n in source.nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr == "events")
     apart = {id(name) for call in declaring for arg in call.args for name in ast.walk(arg)}
-    return {n.id for _, n in source.walk() if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and id(n) not in apart}
+    return {n.id for n in source.nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and id(n) not in apart}
 
 
 # -- personal data ----------------------------------------------------------------------------------------------------------------
@@ -165,13 +166,19 @@ def _optional(subject: Subject) -> set[str]:
 
 def _installed_with(package: str) -> set[str]:
     """Return the import names of what a package's distribution, and the core, always bring."""
-    modules = packages_distributions()
+    modules = _distributions()
     names = {d for p in (package, "crm_core") for d in modules.get(p, [])}
     needed = {
         re.split(r"[^\w.-]", line, maxsplit=1)[0].lower().replace("_", "-") for d in names for line in _lines(d) if "extra ==" not in line
     }
     needed |= {"attrs", "sqlalchemy", "pluggy", "cattrs", "alembic", "cryptography"}
     return {module for module, owners in modules.items() if needed & {o.lower().replace("_", "-") for o in owners}}
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Return the distributions of each import name; reading them all takes a while."""
+    return packages_distributions()
 
 
 def _lines(distribution: str) -> list[str]:

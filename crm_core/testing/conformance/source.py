@@ -66,10 +66,10 @@ class Source:
         """Name a place."""
         return f"{self.files[module].name}:{getattr(node, 'lineno', 1)}"
 
-    def walk(self) -> Iterator[tuple[str, ast.AST]]:
-        """Yield every node with the name of its module."""
-        for name, tree in self.modules.items():
-            yield from ((name, node) for node in ast.walk(tree))
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node of every module."""
+        return tuple(node for tree in self.modules.values() for node in ast.walk(tree))
 
     def imports(self) -> Iterator[tuple[str, str, bool]]:
         """Yield (module imported, where, whether that is at the top level of a module) of each absolute import."""
@@ -95,13 +95,13 @@ class Source:
     @cached_property
     def names(self) -> frozenset[str]:
         """Every name and attribute that is read somewhere."""
-        read = (node for _, node in self.walk() if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load))
+        read = (node for node in self.nodes if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load))
         return frozenset(node.id if isinstance(node, ast.Name) else node.attr for node in read)
 
     @cached_property
     def texts(self) -> frozenset[str]:
         """Every text that stands somewhere."""
-        return frozenset(n.value for _, n in self.walk() if isinstance(n, ast.Constant) and isinstance(n.value, str))
+        return frozenset(n.value for n in self.nodes if isinstance(n, ast.Constant) and isinstance(n.value, str))
 
 
 def _imported(tree: ast.Module) -> dict[str, str]:

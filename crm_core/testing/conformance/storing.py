@@ -30,9 +30,9 @@ def prefixed(subject: Subject) -> Iterator[str]:
             yield f"{where} raises {code!r}: begin the code with {subject.plugin.name!r} and a dot"
     with subject.crm(migrate=False) as crm:
         mine = subject.plugin.name.replace(".", "_")
-        for table in crm.tables.metadata.tables.values():
-            if table.info["plugin"] == subject.plugin.name and not table.name.startswith(f"{crm.tables.prefix}{mine}"):
-                yield f"the table {table.name} does not begin with {crm.tables.prefix}{mine}"
+        for table in map(crm.tables.name, subject.plugin.definitions.entities):
+            if not table.startswith(f"{crm.tables.prefix}{mine}"):
+                yield f"the table {table} does not begin with {crm.tables.prefix}{mine}"
 
 
 @rule("CK07", "migrates")

@@ -56,6 +56,8 @@ def tried(rule: Rule, subject: Subject) -> Outcome:
         outcome = "failed" if reasons else "passed"
     except Unproved as e:
         reasons, outcome = [str(e)], "skipped"
+    except Exception as e:  # what nothing foresaw is the plugin's until somebody looks
+        reasons, outcome = [f"it ended the rule with {type(e).__name__}: {e}"], "failed"
     return Outcome(rule, outcome, tuple(reasons), tuple(subject.notes), perf_counter() - started)
 
 
