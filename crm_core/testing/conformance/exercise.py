@@ -59,14 +59,13 @@ class Exercise:
     Attributes:
         plugin: whose use.
         troubles: what did not work.
-        heard: the names of the events that were in the journal at the end.
-        state: every row at the end; ``again`` the same after all events were delivered to the plugin a second time.
+        state: every row at the end.
         records: a record of each entity that could be made.
+        redelivered: what changed when all events were delivered to the plugin's subscribers a second time.
     """
 
     plugin: str
     troubles: list[Trouble] = attrs.field(factory=list)
-    heard: frozenset[str] = frozenset()
     state: dict[str, list[str]] = attrs.field(factory=dict)
     records: dict[type[Entity], Entity] = attrs.field(factory=dict)
     redelivered: list[str] = attrs.field(factory=list)
@@ -108,7 +107,6 @@ def exercised(subject: Subject, crm: CRM) -> Exercise:
         done.try_(f"job {job.name}", partial(_as_plugin, crm, subject.plugin.name, job.fn))
     crm.run_pending()
     done.troubles += _parked(crm)
-    done.heard = _heard(crm)
     done.state = state_of(crm)
     _redeliver(subject, crm, done)
     return done
