@@ -27,7 +27,7 @@ def figure(
 
     Args:
         name: the bar's name, with a word behind it where a bar has several figures: ``R1``, ``R3 disk full``.
-        database: ``sqlite 3.40.1``, ``postgresql 18``; see :func:`tests.databases.Database.kind` for the first word.
+        database: ``sqlite 3.40.1``, ``postgresql 18``; see :func:`crm_core.testing.databases.Database.kind` for the first word.
         result: what came out, with its unit.
         bar: what should have come out.
         cases: how many times it was tried.

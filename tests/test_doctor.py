@@ -16,8 +16,8 @@ from crm_core.doctor import Finding, examine, worst
 from crm_core.events.sequencer import sequence
 from crm_core.runtime import FixedClock, Runtime
 from crm_core.storage.keys.local import FileKeys
-from tests.databases import Database
-from tests.state import state_hash
+from crm_core.testing.databases import Database
+from crm_core.testing.state import state_hash
 
 ADMIN = Actor.system("test", tenant="main")
 news = Plugin("news", version="1.2.0", requires={"core": ">=0.1,<3"})

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from crm_core import CRM, Account, LoadError, Plugin, Request, Response, Session, signed
-from tests.state import state_hash
+from crm_core.testing.state import state_hash
 
 SECRET = "s3cret"
 

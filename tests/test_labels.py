@@ -15,7 +15,8 @@ from crm_core import CRM, Account, Actor, Contact, Entity, Extension, Field, Plu
 from crm_core.hooks.core_specs import CORE
 from crm_core.hooks.registry import Registry
 from crm_core.labels import ids
-from tests.test_messages import placeholders, raised_in
+from crm_core.testing.conformance.wording import placeholders
+from tests.test_messages import raised_in
 
 MODULES = ("analytics", "erp_bridge", "marketing", "sales", "service")
 PLUGINS: Mapping[str, Plugin] = {"core": CORE, **{name: importlib.import_module(f"crm_{name}").plugin for name in MODULES}}

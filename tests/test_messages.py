@@ -18,14 +18,11 @@ import crm_core.errors
 from crm_core.catalogues import cli_en, cli_zh, en, zh
 from crm_core.errors import CRMError, Detail
 from crm_core.messages import CORE, Catalogue, Messages, redact, text
+from crm_core.testing.conformance.wording import codes_in, placeholders
 
 EN, ZH = (dict(catalogue.templates) for catalogue in CORE)
 SOURCE = Path(crm_core.errors.__file__).parent
 ERRORS = [c for c in vars(crm_core.errors).values() if isinstance(c, type) and issubclass(c, CRMError)]
-
-
-def placeholders(template: str) -> set[str]:
-    return set(re.findall(r"\{(\w+)\}", template))
 
 
 def test_the_languages_have_the_same_messages() -> None:
@@ -61,23 +58,10 @@ def test_what_a_message_may_leave_out_holds_a_parameter(code: str) -> None:
         assert all(placeholders(part) for part in re.findall(r"(?<!\[)\[([^\[\]]*)\](?!\])", template))
 
 
-def codes_of(tree: ast.AST, errors: set[str]) -> set[str]:
-    """The message ids that a module raises: the first argument of an error of ours, the second of a refusal, the third of a Detail."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
-            place = 0 if name in errors else {"refuse": 1, "Detail": 2}.get(name)
-            if place is not None and len(node.args) > place and isinstance(node.args[place], ast.Constant):
-                found.add(str(node.args[place].value))  # type: ignore[attr-defined]  # a Constant, as asked above
-    return found
-
-
 def raised_in(package: Path) -> dict[str, str]:
     """The message ids that a package's modules raise, with where."""
-    errors = {c.__name__ for c in ERRORS}
     trees = {str(file.relative_to(package)): ast.parse(file.read_text("utf-8")) for file in sorted(package.rglob("*.py"))}
-    return {code: file for file, tree in trees.items() for code in codes_of(tree, errors)}
+    return {code: file for file, tree in trees.items() for code, _ in codes_in(tree)}
 
 
 def test_every_message_that_the_core_raises_has_a_template() -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from tests.databases import Database, Databases, PostgresDatabases
-from tests.services import CannotStart, PostgresServer, _programs
+from crm_core.testing.databases import Database, Databases, PostgresDatabases
+from crm_core.testing.postgres import CannotStart, PostgresServer, _programs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -60,8 +60,7 @@ def test_a_prepared_database_is_copied_and_the_copies_are_apart(databases: Datab
 
 def test_two_workers_of_one_server_do_not_share_a_database(postgres_databases: PostgresDatabases) -> None:
     mine = postgres_databases.create()
-    directory = Path(str(sa.make_url(mine.url).query["host"]))
-    neighbour = PostgresDatabases(directory, "neighbour")
+    neighbour = PostgresDatabases(mine.url, "neighbour")
     theirs = neighbour.create()
     _add_table(mine)
     assert sa.inspect(theirs.engine()).get_table_names() == []
@@ -87,7 +86,7 @@ def test_a_database_is_dropped_under_an_open_connection(databases: Databases) ->
 def test_a_durable_server_keeps_fsync_on() -> None:
     server = PostgresServer.start(durable=True)
     try:
-        database = PostgresDatabases(server.directory, "durable").create()
+        database = PostgresDatabases(server.url, "durable").create()
         assert (_answer(database, "SHOW fsync"), _answer(database, "SHOW synchronous_commit")) == ("on", "on")
         database.close()
     finally:
@@ -96,20 +95,20 @@ def test_a_durable_server_keeps_fsync_on() -> None:
 
 
 def test_a_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.services._FAST", {"shared_buffers": "a lot"})
+    monkeypatch.setattr("crm_core.testing.postgres._FAST", {"shared_buffers": "a lot"})
     with pytest.raises(CannotStart, match=r'invalid value for parameter "shared_buffers"'):
         PostgresServer.start()
 
 
 def test_the_programs_are_copied_where_their_user_may_not_reach_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.services._can_run", lambda *_: False)
+    monkeypatch.setattr("crm_core.testing.postgres._can_run", lambda *_: False)
     programs = _programs(tmp_path, {"user": os.getuid()})
     assert programs.is_relative_to(tmp_path)
     assert "PostgreSQL) 18." in subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
 
 
 def test_the_server_ends_with_a_run_that_was_killed() -> None:
-    program = "from tests.services import *; s = PostgresServer.start(); print(s.directory, flush=True); time.sleep(600)"
+    program = "from crm_core.testing.postgres import *; s = PostgresServer.start(); print(s.directory, flush=True); time.sleep(600)"
     run = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert run.stdout is not None
     directory = Path(run.stdout.readline().strip())

@@ -12,7 +12,7 @@ import crm_marketing
 import crm_sales
 import crm_service
 from crm_core import CRM, Account, Actor
-from tests.databases import Database
+from crm_core.testing.databases import Database
 
 MODULES = {
     "analytics": crm_analytics.plugin,

@@ -19,6 +19,7 @@ from ..hooks.registry import Registry
 from ..messages import closest
 from ..runtime import SystemClock
 from ..storage.revisions.freeze import freeze as frozen
+from .plugin_check import check_
 from .scaffold import SUBJECTS, Names, write
 from .shell import Shell, connected
 
@@ -133,3 +134,6 @@ def manifest(shell: Shell, name: str) -> None:
 
 def _asked(shell: Shell, ask: bool, what: str, default: str) -> str:
     return str(click.prompt(shell.text(f"cli_plugin_new_ask_{what}"), default=default)) if ask else default
+
+
+plugin.add_command(check_)

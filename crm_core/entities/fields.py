@@ -114,6 +114,7 @@ class FieldOptions:
     read_only: bool = False
     tree: bool = False
     classified: Classification = "internal"
+    classification_said: bool = False
 
 
 def field(
@@ -166,6 +167,7 @@ def field(
     """
     if default is not NOTHING and factory is not None:
         raise LoadError("field_default_twice")
+    said = classified is not None or pii or sensitive or sealed
     classified = _classified(classified, pii or sealed, sensitive)
     level = CLASSIFICATIONS.index(classified)
     return FieldOptions(
@@ -189,6 +191,7 @@ def field(
         read_only=read_only,
         tree=tree,
         classified=classified,
+        classification_said=said,
     )
 
 

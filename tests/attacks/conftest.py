@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from crm_core import CRM
+from crm_core.testing.databases import KINDS, Database, Databases
 from tests.attacks.raid import PLUGINS, ROLES, World
-from tests.databases import KINDS, Database, Databases
 from tests.figures import figure
 
 

@@ -34,11 +34,11 @@ from crm_core import (
     owner,
 )
 from crm_core.errors import WrongArgument
+from crm_core.testing.state import state_hash
 from crm_sales.api import Lead, Opportunity
 from tests.laws.shop import Deal
 from tests.laws.shop import plugin as shop
 from tests.laws.tricks import trick
-from tests.state import state_hash
 
 CANARY = "C4N4RY"
 SALARY = 7654321

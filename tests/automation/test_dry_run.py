@@ -9,8 +9,8 @@ import pytest
 
 from crm_core import Actor, AutomationRule, CRMError, Invalid, RuleTrigger
 from crm_core.rules import F, to_json
+from crm_core.testing.state import state_hash
 from tests.automation.office import AUTHOR, CLERK, START, Case, Office
-from tests.state import state_hash
 
 
 def idea(**given: Any) -> AutomationRule:

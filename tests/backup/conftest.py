@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from crm_core import CRM, FileKeys
+from crm_core.testing.databases import Database, Databases
 from tests.backup.world import fill, lab
 from tests.conftest import MakeCRM
-from tests.databases import Database, Databases
 
 Empty = Callable[[], CRM]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from crm_core import CRM, Account, Actor, FileKeys
 from crm_core.backup import backup, drop_tenant, restore
+from crm_core.testing.databases import PostgresDatabases, SQLiteDatabases
 from tests.backup.world import lab
-from tests.databases import PostgresDatabases, SQLiteDatabases
 
 from .conftest import Empty
 

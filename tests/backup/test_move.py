@@ -13,11 +13,11 @@ import crm_sales
 import crm_service
 from crm_core import CRM
 from crm_core.backup import BackupRefused, move
+from crm_core.testing.databases import PostgresDatabases, SQLiteDatabases
 from crm_demo.company import SETUP, Company
 from crm_demo.play import play
 from crm_demo.story import STORY
 from tests.backup.world import plain, raw
-from tests.databases import PostgresDatabases, SQLiteDatabases
 
 MODULES = [m.plugin for m in (crm_analytics, crm_erp_bridge, crm_marketing, crm_sales, crm_service)]
 # What every move adds to: the journal says that it was done, and claims are given out anew.

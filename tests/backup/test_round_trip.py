@@ -13,10 +13,10 @@ from crm_core import CRM, Account, FileKeys, SchemaBehind
 from crm_core.backup import BackupRefused, backup, restore, verify
 from crm_core.events.subscription import Fenced, advance, lease
 from crm_core.storage.backup.layout import MADE_ANEW, Layout, named
+from crm_core.testing.databases import Database, Databases, PostgresDatabases, SQLiteDatabases
 from tests.backup.conftest import Empty
 from tests.backup.world import counts, fill, hard_things, journal, lab, plain, raw, system
 from tests.conftest import MakeCRM
-from tests.databases import Database, Databases, PostgresDatabases, SQLiteDatabases
 
 # What a restore makes anew, or adds a row to.
 HARD_THINGS, SEED = 300, 82

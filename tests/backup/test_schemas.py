@@ -13,8 +13,8 @@ from crm_core import CRM, Entity, Field, FileKeys, Plugin, field
 from crm_core.backup import BackupRefused, backup, restore
 from crm_core.hooks.registry import Registry
 from crm_core.storage.revisions.freeze import freeze
+from crm_core.testing.databases import Database, Databases
 from tests.backup.world import counts, lab, plain, system
-from tests.databases import Database, Databases
 
 
 def test_c74_a_backup_knows_no_prefix_and_no_schema(crm: CRM, database: Database, key: FileKeys, tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ import pytest
 import crm_core
 import crm_sales
 from crm_core import CRM, Account, Actor, PluginFailed
+from crm_core.testing.databases import Database
 from crm_sales.api import Opportunity, Sales
 from tests.cli.conftest import Run
-from tests.databases import Database
 
 ROOT = Path(__file__).resolve().parents[2]
 IMPORT = Actor.system("import", tenant="main")

@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from crm_core import CRM, Account, Actor
+from crm_core.testing.databases import PostgresDatabases
 from crm_demo.command import demo
 from crm_demo.company import TENANT
 from tests.cli.conftest import Run
-from tests.databases import PostgresDatabases
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = re.findall(r"<!-- demo: begin -->\n\n```text\n(.*?)```\n\n<!-- demo: end -->", (ROOT / "README.md").read_text("utf-8"), re.S)[0]

@@ -17,8 +17,8 @@ from uv import find_uv_bin
 
 from crm_core.cli.scaffold import Names
 from crm_core.errors import Invalid
+from crm_core.testing.databases import PostgresDatabases
 from tests.cli.conftest import Run
-from tests.databases import PostgresDatabases
 
 ROOT = Path(__file__).resolve().parents[2]
 BARE = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}

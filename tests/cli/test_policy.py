@@ -10,9 +10,9 @@ from textwrap import dedent
 
 import pytest
 
+from crm_core.testing.databases import Databases
+from crm_core.testing.state import state_hash
 from tests.cli.conftest import Run
-from tests.databases import Databases
-from tests.state import state_hash
 
 SHOP = """
     from crm_core import CRM, Account, Actor, Contact, Role, User, owner, subordinates

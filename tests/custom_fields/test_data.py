@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from crm_core import CRM, Account, Actor, Conflict, FileKeys, Invalid, custom
 from crm_core.backup import backup, drop_tenant, move, restore
-from tests.databases import PostgresDatabases, SQLiteDatabases
+from crm_core.testing.databases import PostgresDatabases, SQLiteDatabases
 
 ADMIN = Actor.system("setup", tenant="acme")
 WRITER = """

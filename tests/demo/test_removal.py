@@ -15,12 +15,12 @@ import crm_marketing
 import crm_sales
 import crm_service
 from crm_core import CRM, Account, Contact, Link, Note, Plugin, Ref, Runtime
+from crm_core.testing.databases import Database
 from crm_demo.company import SETUP, Company, People
 from crm_demo.erp import bridge
 from crm_demo.play import play
 from crm_demo.story import STORY, Life, life
 from crm_erp_bridge.api import OpState, Outbound
-from tests.databases import Database
 
 Shown = dict[str, Any]
 # That the lead of the first touch is the contact of today, marketing knows from sales; a contact's preferred channel is service's field.

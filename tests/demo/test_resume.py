@@ -14,13 +14,13 @@ from sqlalchemy import inspect, select
 
 from crm_core import CRM
 from crm_core.entities.meta import spec
+from crm_core.testing.databases import Database, Databases
 from crm_demo.command import demo, journal_rows
 from crm_demo.company import Company
 from crm_demo.play import begin, play, progress
 from crm_demo.story import STORY
 from crm_demo.year import year
 from crm_erp_bridge.api import Invoice, Order, Payment
-from tests.databases import Database, Databases
 
 DAYS = 1
 # Ids, and the hashes of secrets that are drawn like ids.

@@ -14,6 +14,8 @@ from click.testing import CliRunner
 from sqlalchemy import select
 
 from crm_core import CRM, Account, Contact, Interaction, Money
+from crm_core.testing.databases import Database, Databases
+from crm_core.testing.state import state_hash
 from crm_demo.command import demo
 from crm_demo.company import ACTORS, SETUP, Company
 from crm_demo.play import play
@@ -21,10 +23,8 @@ from crm_demo.story import STORY, Life, life
 from crm_demo.year import year
 from crm_sales.api import Lead, Opportunity, Order, OrderStatus, Sales, Status
 from crm_service.api import Service, ServiceRequest, Ticket, TicketStatus
-from tests.databases import Database, Databases
 from tests.demo.expected import Row, story
 from tests.demo.reported import check_report
-from tests.state import state_hash
 
 CENT = Decimal("0.01")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crm_core.hooks.plugin import Plugin
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.events.raw import Handler, RawHost
 from tests.events.world import World, box_plugin, world
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.events.raw import RawHost
 
 POINTS = ("before effect", "after effect", "before position", "after position", "before commit", "after commit", "between batches")

@@ -20,7 +20,7 @@ from crm_core.hooks.registry import Registry
 from crm_core.runtime import FixedClock, Runtime
 from crm_core.storage.engine import open_engine
 from crm_core.storage.tables import Tables
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.events.boxes import START, Box, Effect
 
 EFFECT = sa.Table(

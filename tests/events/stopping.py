@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from crm_core.events.subscription import Fenced
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.events.raw import RawHost
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crm_core import CRM, Account, Actor, Created, Plugin, Session
-from tests.databases import Database
+from crm_core.testing.databases import Database
 
 SYSTEM = Actor.system("test", tenant="main")
 

@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from crm_core.errors import CommitOutcomeUnknown, CRMError
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.events.crashing import POINTS
 from tests.events.raw import RawHost
 

@@ -20,7 +20,7 @@ from crm_core.events.journal import history
 from crm_core.hooks.plugin import Plugin
 from crm_core.permissions.actor import Actor
 from crm_core.session import Session
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.events.boxes import Box, Effect
 from tests.events.raw import Handler, RawHost
 from tests.events.world import ADMIN, Opened, Opener, World, box_plugin, recorder

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from crm_core.events.sequencer import _advanced, _State, sequence
-from tests.databases import PostgresDatabases
+from crm_core.testing.databases import PostgresDatabases
 from tests.events.raw import RawHost
 
 SEED = 20260

@@ -20,7 +20,7 @@ from crm_core.events.wake import Worker
 from crm_core.hooks.plugin import Plugin
 from crm_core.runtime import Runtime
 from crm_core.session import Session
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.events.boxes import Box
 from tests.events.world import ADMIN, World, world
 

@@ -16,7 +16,7 @@ from crm_core.hooks.plugin import Plugin
 from crm_core.permissions.actor import Actor
 from crm_core.runtime import FixedClock, Runtime
 from crm_core.session import Session
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.events.boxes import START, Box, Effect
 
 ADMIN = Actor.system("test", tenant="main")

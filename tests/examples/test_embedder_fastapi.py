@@ -17,9 +17,9 @@ from alembic.operations import Operations
 from sqlalchemy import Connection, event
 
 from crm_core import Account, Actor, Ref, SchemaBehind, Session
+from crm_core.testing.databases import Database
 from crm_sales.api import Opportunity, Win
 from crm_service.api import ServiceRequest
-from tests.databases import Database
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "embedder_fastapi.py"
 Client = httpx.AsyncClient

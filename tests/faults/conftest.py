@@ -10,8 +10,8 @@ import pytest
 
 import tests.faults.dbapi  # noqa: F401  # makes sqlite+apsw known
 from crm_core import CRM
-from tests.databases import PostgresDatabases
-from tests.services import PostgresServer
+from crm_core.testing.databases import PostgresDatabases
+from crm_core.testing.postgres import PostgresServer
 
 NewFile = Callable[[], Path]
 
@@ -44,5 +44,5 @@ def new_file(tmp_path: Path, empty_crm: Path) -> NewFile:
 def own_server() -> Iterator[PostgresDatabases]:
     """A PostgreSQL with fsync on, whose crash hurts no other test."""
     server = PostgresServer.start(durable=True)
-    yield PostgresDatabases(server.directory, "own")
+    yield PostgresDatabases(server.url, "own")
     server.stop()

@@ -7,7 +7,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from crm_core import CRM, FixedClock
-from tests.databases import Database, Databases
+from crm_core.testing.databases import Database, Databases
 from tests.events.boxes import Box, Effect
 from tests.events.world import ADMIN
 from tests.faults.dying import DIED, deliver_and_die, open_crm

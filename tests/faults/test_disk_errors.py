@@ -14,7 +14,7 @@ import pytest
 
 from crm_core.errors import Refused, Unavailable
 from crm_core.hooks.plugin import Plugin
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.events.boxes import Box
 from tests.events.world import ADMIN, World, box_plugin, recorder, world
 from tests.faults import dbapi

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from crm_core import CRM
 from crm_core.errors import CRMError
 from crm_core.storage import sqlite
-from tests.databases import Database, SQLiteDatabases
+from crm_core.testing.databases import Database, SQLiteDatabases
 from tests.events.boxes import Box
 from tests.events.world import ADMIN, World, box_plugin, recorder, world
 from tests.faults.ledger import found

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from crm_core import CRM, CommitOutcomeUnknown
-from tests.databases import PostgresDatabases
+from crm_core.testing.databases import PostgresDatabases
 from tests.faults.ledger import SYSTEM, found, write_pair
 from tests.figures import LONG, figure
 from tests.session.cutting import CuttingProxy

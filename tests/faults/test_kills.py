@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 
 from crm_core import CRM, CommitOutcomeUnknown, Unavailable
-from tests.databases import PostgresDatabases
+from crm_core.testing.databases import PostgresDatabases
 from tests.faults.ledger import SYSTEM, found, write_pair
 from tests.faults.processes import start, write_for_ever
 from tests.figures import LONG, figure
@@ -102,7 +102,7 @@ def test_killed_backends_lose_nothing_and_a_key_is_done_once(own_server: Postgre
     while done < kills and not wrong:
         time.sleep(chance.uniform(0.2, 0.5))
         before = len(acknowledged)
-        done += kill_a_backend(own_server._directory, name, chance)
+        done += kill_a_backend(Path(str(crm.bound.url.query["host"])), name, chance)
         deadline = time.monotonic() + 60
         while len(acknowledged) == before and not wrong and time.monotonic() < deadline:
             time.sleep(0.05)

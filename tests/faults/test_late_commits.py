@@ -7,7 +7,7 @@ import random
 import attrs
 import sqlalchemy as sa
 
-from tests.databases import PostgresDatabases
+from crm_core.testing.databases import PostgresDatabases
 from tests.events.raw import RawHost
 from tests.figures import LONG, figure
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from crm_core.events.subscription import lease
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.events.raw import RawHost
 from tests.events.world import box_plugin, recorder, world
 from tests.faults.processes import start

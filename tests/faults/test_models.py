@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from crm_core import CRM
 from crm_core.errors import Conflict, NotFound
+from crm_core.testing.databases import Database
 from tests.conftest import MakeCRM
-from tests.databases import Database
 from tests.events.boxes import Box
 from tests.events.raw import EFFECT, RawHost
 from tests.events.world import ADMIN, box_plugin

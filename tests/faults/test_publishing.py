@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from crm_core import CRM, Created
+from crm_core.testing.databases import Database
 from tests.conftest import MakeCRM
-from tests.databases import Database
 from tests.events.boxes import Box
 from tests.events.raw import RawHost
 from tests.events.world import ADMIN, Opener, box_plugin

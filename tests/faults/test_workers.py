@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm_core import CRM, AutomationRule, AutomationRun, RuleTrigger
+from crm_core.testing.databases import PostgresDatabases
 from tests.automation.office import Case
-from tests.databases import PostgresDatabases
 from tests.events.boxes import Box, Effect
 from tests.events.world import ADMIN
 from tests.faults.processes import Child, start

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.databases import Databases
+from crm_core.testing.databases import Databases
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTRA = 16 << 20

@@ -13,8 +13,8 @@ from crm_core import (
     Invalid,
 )
 from crm_core.io import Importer, mapping_of
+from crm_core.testing.state import state_hash
 from tests.io.deals import DEALS, IMPORT, Import, add_account, codes, counts, deals
-from tests.state import state_hash
 
 
 def test_every_wrong_row_is_reported_with_its_line_and_all_its_reasons_and_the_rest_is_kept(crm: Any, bring: Import) -> None:

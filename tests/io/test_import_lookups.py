@@ -15,8 +15,8 @@ from crm_core import (
     Role,
 )
 from crm_core.io import Importer, mapping_of
+from crm_core.testing.state import state_hash
 from tests.io.deals import DEALS, IMPORT, Deal, Import, add_account, codes, counts, deals, plugin
-from tests.state import state_hash
 
 
 def test_what_cannot_be_created_from_its_name_alone_is_said(crm: Any, bring: Import) -> None:

@@ -20,8 +20,8 @@ from crm_core import (
     Phone,
 )
 from crm_core.io import Importer, mapping_of
+from crm_core.testing.state import state_hash
 from tests.io.deals import DEALS, IMPORT, Deal, Facts, Import, Size, add_account, codes, counts, deals
-from tests.state import state_hash
 
 
 def test_rows_become_records_and_a_second_time_nothing_changes(crm: Any, bring: Import) -> None:

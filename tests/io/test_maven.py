@@ -15,8 +15,8 @@ import pytest
 import crm_sales
 from crm_core import Account, Actor, Money, User
 from crm_core.io import Importer, Mapping, Report, open_rows, read_mappings
+from crm_core.testing.state import state_hash
 from crm_sales.api import Opportunity, Product, Sales, Status
-from tests.state import state_hash
 
 MAPPINGS = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "maven.toml"
 IMPORT = Actor.system("import", tenant="main")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from crm_core import Account, Actor, Change, Contact, Entity, Field, Invalid, Plugin, Ref, Role, WriteCtx, check_write, field
 from crm_core.io import Importer, Report, mapping_of, read_mappings, to_toml
-from tests.state import state_hash
+from crm_core.testing.state import state_hash
 
 plugin = Plugin("fair", version="1.0.0")
 

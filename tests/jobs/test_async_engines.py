@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 
 from crm_core import CRM, Account, Actor, AsyncCRMSession, Created, FixedClock, Plugin, Runtime
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.jobs.conftest import START
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql+psycopg": "postgresql+asyncpg"}

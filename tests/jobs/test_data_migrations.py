@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from crm_core import CRM, Actor, Unavailable
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.jobs.loyalty import KILLED_AFTER, ROWS, new, old
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -28,9 +28,9 @@ from crm_core import (
     owner,
     subordinates,
 )
+from crm_core.testing.state import state_hash
 from tests.laws.shop import Deal, Shop, plugin
 from tests.laws.tricks import SYSTEM, Sizes, trick
-from tests.state import state_hash
 
 spy = Plugin("spy", version="1")
 spy.grants("account:read", "contact:read")

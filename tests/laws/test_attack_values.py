@@ -14,8 +14,8 @@ import pytest
 
 from crm_core import Account, Actor, CRMError, ExchangeRate, Interaction, Money, Session
 from crm_core.entities.activity import Participant
+from crm_core.testing.state import state_hash
 from tests.laws.shop import Deal, plugin
-from tests.state import state_hash
 
 SYSTEM = Actor.system("test", tenant="main")
 AT = datetime.fromisoformat("2026-01-01T00:00:00+00:00")

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from crm_core import CRM, Account, Actor, CRMError, Email, Invalid, LoadError, Money, Plugin, Ref, Refused, Unavailable
+from crm_core.testing.state import state_hash
 from tests.laws.shop import READER, REP, Deal, Shop, plugin
-from tests.state import state_hash
 
 SYSTEM = Actor.system("test", tenant="main")
 GHOST = "00000000-0000-7000-8000-000000000000"

@@ -39,9 +39,9 @@ from crm_core.events.journal import history, reconstruct
 from crm_core.io import Importer, mapping_of
 from crm_core.permissions.prepared import driver_rows
 from crm_core.rules import everything
-from tests.databases import PostgresDatabases, SQLiteDatabases
+from crm_core.testing.databases import PostgresDatabases, SQLiteDatabases
+from crm_core.testing.state import state_hash
 from tests.laws.shop import REP, Deal, Shop, plugin
-from tests.state import state_hash
 
 ROOT = Path(__file__).resolve().parents[2]
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -228,7 +228,7 @@ def test_another_process_with_other_hashes_writes_the_same_bytes(tmp_path: Path)
 def _in_a_process(folder: Path, hash_seed: str) -> str:
     folder.mkdir()
     code = f"""
-from tests.databases import SQLiteDatabases
+from crm_core.testing.databases import SQLiteDatabases
 from tests.laws.test_law7_deterministic import recorded, replayed
 from pathlib import Path
 print(replayed(SQLiteDatabases(Path({str(folder)!r})), recorded(1, 150), 1)[0])

@@ -13,7 +13,7 @@ from crm_core.permissions.policy import BoundRole, Policies, Policy
 from crm_core.permissions.predicates import Rule, Shared
 from crm_core.permissions.roles import Role
 from crm_core.permissions.to_python import holds
-from tests.databases import SQLiteDatabases
+from crm_core.testing.databases import SQLiteDatabases
 from tests.figures import LONG, figure
 
 from .loaded import LoadedFacts

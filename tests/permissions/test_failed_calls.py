@@ -12,11 +12,11 @@ from sqlalchemy import func, insert, select, text, update
 from crm_core import Account, Actor, Contact, CRMError, Interaction, Money, Note, Ref, Role, Session
 from crm_core.errors import WrongArgument
 from crm_core.io import Importer, export, mapping_of
+from crm_core.testing.state import state_hash
 from tests.figures import figure
 from tests.permissions.doors import DOORS, GHOST
 from tests.permissions.doors_world import KINDS, SYSTEM, Deal, Kind, World, beside, deals_by_stage, opened
 from tests.permissions.test_noninterference import WRITES
-from tests.state import state_hash
 
 Call = Callable[[Session, World, int], Any]
 

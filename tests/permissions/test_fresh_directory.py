@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crm_core import CRM, Account, Actor, Role, User, subordinates
-from tests.databases import Database
+from crm_core.testing.databases import Database
 
 ROLE = Role("boss").allow(Account, "read", where=subordinates)
 BOSS = Actor("1", roles={"boss"})

@@ -25,7 +25,7 @@ from crm_core.entities import sqltypes as own_types
 from crm_core.errors import CRMError, Refused
 from crm_core.permissions.guard import _children, guard
 from crm_core.permissions.views import OPTION
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.figures import figure
 from tests.permissions.lens_forms import read_forms
 from tests.permissions.lens_world import KINDS, Company, Deal, Firm

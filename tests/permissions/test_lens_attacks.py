@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 from crm_core.errors import CRMError
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.permissions.lens_attacks import attacks
 from tests.permissions.lens_world import KINDS, Company, actor
 

@@ -8,7 +8,7 @@ import pytest
 
 from crm_core.errors import CRMError
 from crm_core.permissions.plans import Form
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.permissions.lens_forms import read_forms
 from tests.permissions.lens_world import KINDS, Company, Deal, Firm, Kind, actor
 

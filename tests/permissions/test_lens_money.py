@@ -19,7 +19,7 @@ from crm_core.entities.money import Money, quantize_half_up
 from crm_core.errors import Invalid
 from crm_core.permissions.money_sql import convert
 from crm_core.storage.failures import translate
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.permissions.lens_world import KINDS, NOW, Company, Deal, actor, new_id
 
 ALL = KINDS[0]

@@ -15,7 +15,7 @@ from crm_core.entities.sqltypes import IdType
 from crm_core.errors import NotReadable, Refused
 from crm_core.permissions.lens import Lens
 from crm_core.permissions.plans import PAGES_A_PROBE, Form, Planner, branches
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.permissions.lens_world import KINDS, Company, Deal, Firm, actor
 
 BY_NAME = {kind.name: kind for kind in KINDS}

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from crm_core.entities.columns import alias
 from crm_core.entities.meta import logical_table
 from crm_core.errors import NotReadable, Refused
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.permissions.lens_forms import read_forms
 from tests.permissions.lens_world import KINDS, USERS, Company, Deal, Firm, Kind, Loyalty, actor, logical_names
 

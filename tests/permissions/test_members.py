@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from crm_core.permissions.actor import User
 from crm_core.permissions.members import MAX_LEVELS, NOBODY, ClosureRow, DirectoryTables, Members, sync
 from crm_core.storage.system import system_tables
-from tests.databases import Database
+from crm_core.testing.databases import Database
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 
 from crm_core import CRM, Account, Actor, Entity, Field, MoneyField, Plugin, Role, Session, User, field, owner, subordinates, team
 from crm_core.permissions.plans import Form
-from tests.databases import SQLiteDatabases
+from crm_core.testing.databases import SQLiteDatabases
 from tests.figures import LONG, figure
 from tests.permissions.doors_world import SYSTEM
 

@@ -17,7 +17,7 @@ from crm_core.permissions.predicates import F, Rule, Shared, actor, everything, 
 from crm_core.permissions.roles import Role
 from crm_core.permissions.to_python import holds
 from crm_core.permissions.to_sql import binds, tenant_bind, to_sql
-from tests.databases import Database, SQLiteDatabases
+from crm_core.testing.databases import Database, SQLiteDatabases
 from tests.figures import LONG, figure
 
 from .test_roles import Loaded

@@ -12,8 +12,8 @@ import pytest
 
 from crm_core import CRM, Account, Actor, Created, Denied, Event, LoadError, Plugin, Ref, Session
 from crm_core.ports import DirectoryFiles, Files, LiveNotifier, MemoryMailer, Notice, Notifier
+from crm_core.testing.databases import Database
 from crm_core.testing.ports import check_notifier
-from tests.databases import Database
 
 ADMIN = Actor.system("test", tenant="main")
 

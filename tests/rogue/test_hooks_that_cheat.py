@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from crm_core import Account, Actor, Contact, CRMError, Plugin, after_write, before_write, check_write
 from crm_core.hooks.core_specs import Change, WriteCtx
+from crm_core.testing.state import state_hash
 from tests.figures import figure
-from tests.state import state_hash
 
 SYSTEM = Actor.system("test", tenant="main")
 Cheat = Callable[[WriteCtx, list[Any]], Any]

@@ -9,7 +9,7 @@ import pytest
 
 from crm_core import CRM, Account, Actor, Contact, CRMError, Entity, Extension, Field, Plugin, ReadOnly, Role, field, owner
 from crm_core.rules import F
-from tests.state import state_hash
+from crm_core.testing.state import state_hash
 
 SYSTEM = Actor.system("test", tenant="main")
 vendor = Plugin("acme", version="1")

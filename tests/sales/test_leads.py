@@ -20,9 +20,9 @@ from crm_core import (
     Refused,
     Session,
 )
+from crm_core.testing.state import state_hash
 from crm_sales.api import Claim, IntakeResult, Lead, LeadIntake, LeadStatus, Release, Sales, TakeIn
 from tests.sales.desk import BOSS, MANAGER, at_once, journal, rep
-from tests.state import state_hash
 
 ANNA = LeadIntake(name="Anna", company="Foo", email="Anna@Foo.io", source="web", utm={"campaign": "spring"}, message="call me")
 

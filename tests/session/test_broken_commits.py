@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from crm_core import CRM, Account, Actor, CommitOutcomeUnknown, Session
-from tests.databases import PostgresDatabases
+from crm_core.testing.databases import PostgresDatabases
 from tests.session.cutting import CuttingProxy, When
 
 SYSTEM = Actor.system("test", tenant="main")

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from crm_core import CRM, Account, Actor, CRMError, ReadOnly, SchemaBehind, Unavailable
 from crm_core.storage import sqlite
 from crm_core.storage.failures import located
+from crm_core.testing.state import state_hash
 from tests.conftest import MakeCRM
-from tests.state import state_hash
 
 SYSTEM = Actor.system("test", tenant="main")
 

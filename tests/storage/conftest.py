@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.databases import Database, PostgresDatabases
+from crm_core.testing.databases import Database, PostgresDatabases
 
 
 @pytest.fixture

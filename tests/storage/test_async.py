@@ -15,7 +15,7 @@ from sqlalchemy.util import await_
 
 from crm_core.errors import MissingExtra, NeedsAwait, ReadOnly
 from crm_core.storage.engine import Bound, open_engine
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.storage.counter import add_one, arun, count, create_counter
 
 R = TypeVar("R")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from crm_core.errors import ReadOnly
 from crm_core.storage.engine import Bound, open_engine
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.storage.counter import add_one, count, create_counter
 
 

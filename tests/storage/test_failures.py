@@ -25,7 +25,7 @@ from crm_core.storage import engine as engine_module
 from crm_core.storage.engine import Bound, open_engine
 from crm_core.storage.failures import retryable, translate, unique_columns
 from crm_core.storage.tables import Tables
-from tests.databases import Database
+from crm_core.testing.databases import Database
 
 ONE, TWO = (f"01890000-0000-7000-8000-00000000000{n}" for n in (1, 2))
 

@@ -29,7 +29,7 @@ from crm_core.storage.revisions.freeze import freeze, missing
 from crm_core.storage.revisions.history import frozen, order
 from crm_core.storage.revisions.steps import AddColumn, ColumnStep, CreateIndex, CreateTable, declared, from_plain, to_plain
 from crm_core.storage.tables import Tables
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.storage.zoo import (
     SHOP,
     ZOO,

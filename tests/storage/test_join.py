@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from crm_core.errors import Refused
 from crm_core.storage.engine import Bound, open_engine
 from crm_core.storage.join import joined
-from tests.databases import Database
+from crm_core.testing.databases import Database
 
 SHOP = sa.MetaData()
 ORDERS = sa.Table("orders", SHOP, sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.String), sa.Column("data", sa.JSON))

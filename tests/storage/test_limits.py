@@ -17,7 +17,7 @@ from crm_core.errors import Conflict, CRMError, LoadError, Unavailable
 from crm_core.messages import Messages
 from crm_core.storage.failures import retryable
 from crm_core.storage.limits import Clock
-from tests.databases import Database
+from crm_core.testing.databases import Database
 
 SYSTEM = Actor.system("test", tenant="main")
 

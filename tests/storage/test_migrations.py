@@ -22,7 +22,7 @@ from crm_core.errors import Conflict, CRMError, SchemaBehind
 from crm_core.hooks.plugin import Plugin
 from crm_core.storage.engine import Bound, open_engine
 from crm_core.storage.migrations import Migrations
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.storage.zoo import (
     NAVY,
     SHOP,

@@ -18,7 +18,7 @@ from crm_core.entities.values import Email
 from crm_core.errors import Conflict
 from crm_core.hooks.registry import Registry
 from crm_core.storage.revisions.freeze import freeze
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.storage.zoo import differences
 
 pytestmark = pytest.mark.filterwarnings("ignore:Did not recognize type 'xid8'", "ignore:Cannot correctly sort tables")

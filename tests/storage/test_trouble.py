@@ -15,7 +15,7 @@ from crm_core.crm import CRM
 from crm_core.errors import CommitOutcomeUnknown, LoadError, ReadOnly, Unavailable
 from crm_core.storage import sqlite
 from crm_core.storage.engine import Bound, open_engine
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.storage.counter import add_one, arun, count, create_counter
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ import pytest
 from crm_core.errors import Unavailable
 from crm_core.storage import sqlite
 from crm_core.storage.engine import Bound, open_engine
-from tests.databases import Database
+from crm_core.testing.databases import Database
 from tests.storage.counter import add_one, count, create_counter
 
 

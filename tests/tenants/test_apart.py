@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crm_core import CRM, Account, Actor
-from tests.databases import PostgresDatabases
+from crm_core.testing.databases import PostgresDatabases
 
 
 def test_two_crms_in_one_process_work_in_two_schemas_of_one_database(postgres_databases: PostgresDatabases) -> None:

@@ -12,7 +12,7 @@ import crm_service
 from crm_core import CRM, Plugin
 from crm_core.hooks.core_specs import CORE
 
-from . import commands, errors, names, plugins
+from . import commands, conformance, errors, names, plugins
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
 _NOTE = "<!-- Written by `python -m tools.reference`: change the code's docstrings instead. -->"
@@ -46,6 +46,7 @@ def main() -> None:
     """Write all pages."""
     for name, text in pages().items():
         (REFERENCE / name).write_text(text, encoding="utf-8")
+    conformance.PAGE.write_text(conformance.with_rules(conformance.PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

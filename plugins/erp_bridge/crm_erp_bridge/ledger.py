@@ -133,7 +133,7 @@ class SeenFile(Entity):
     """A file that is used up, whatever its name is next time."""
 
     key: Field[str] = field(length=200, unique=True)
-    name: Field[str] = field(default="", text=True)
+    name: Field[str] = field(default="", text=True, classified="internal")
 
 
 class Run(Entity):

@@ -55,7 +55,7 @@ class Campaign(Entity):
     All money of a campaign and of those below it is in one ``currency``: the parent's, else the budget's, else that of the settings.
     """
 
-    name: Field[str]
+    name: Field[str] = field(classified="internal")
     code: Field[str | None] = field(default=None, length=100, unique=True)
     parent: Field[Ref[Campaign] | None] = field(default=None, tree=True, index=True)
     kind: Field[CampaignKind] = field(default=CampaignKind.MAILING)

@@ -33,7 +33,7 @@ class Segment(Entity):
     ``refreshed_at`` is kept by the module.
     """
 
-    name: Field[str] = field(length=100, unique=True)
+    name: Field[str] = field(length=100, unique=True, classified="internal")
     entity: Field[str] = field(default="contact", length=127)
     kind: Field[SegmentKind] = field(default=SegmentKind.DYNAMIC)
     rule: Field[dict[str, Any]] = field(factory=lambda: to_json(nothing))

@@ -12,7 +12,7 @@ from .plugin import plugin
 class NumberSeries(Entity):
     """The last number that a kind of document got."""
 
-    name: Field[str] = field(unique=True, length=60)
+    name: Field[str] = field(unique=True, length=60, classified="internal")
     last: Field[int] = field(default=0)
 
 
@@ -26,13 +26,15 @@ class Rotation(Entity):
 plugin.entities(NumberSeries, Rotation)
 
 
-def next_number(session: Session, series: str) -> str:
-    """Return the next number of a series (``Q-00001``); who asks at the same time waits, and a rollback gives the number back."""
+def next_numbers(session: Session, series: str, count: int) -> list[str]:
+    """Return the next numbers of a series (``Q-00001``); who asks at the same time waits, and a rollback gives them back."""
+    if not count:
+        return []
     with session.elevated(f"number of {series}") as elevated:
         row = elevated.upsert(NumberSeries(name=series), on="name")
         last = elevated.lock(NumberSeries, row.id).last
-        elevated.update(NumberSeries, row.id, {"last": last + 1})
-    return f"{series}-{last + 1:05d}"
+        elevated.update(NumberSeries, row.id, {"last": last + count})
+    return [f"{series}-{n:05d}" for n in range(last + 1, last + count + 1)]
 
 
 def turns(pool: Sequence[str], able: Sequence[str], last: str | None, count: int) -> list[str]:

@@ -28,7 +28,7 @@ from crm_core import (
     field,
 )
 
-from .numbers import next_number
+from .numbers import next_numbers
 from .opportunities import Opportunity
 from .plugin import plugin
 from .products import Product
@@ -124,9 +124,10 @@ def _create(elevated: Session, quote: Quote) -> Order:
     assert quote.net is not None
     assert quote.tax is not None
     assert quote.total is not None
+    (number,) = next_numbers(elevated, "O", 1)
     made = elevated.create(
         Order(
-            number=next_number(elevated, "O"), quote=quote.ref, account=quote.account, opportunity=quote.opportunity, owner=quote.owner,
+            number=number, quote=quote.ref, account=quote.account, opportunity=quote.opportunity, owner=quote.owner,
             rounding=quote.rounding or Rounding.LINE, net=quote.net, tax=quote.tax, total=quote.total,
         )
     )  # fmt: skip

@@ -36,7 +36,7 @@ class Pipeline(Entity):
     """A way of selling; ``key`` is what ``Opportunity.pipeline`` holds. Deals that name none go through the main one."""
 
     key: Field[str] = field(unique=True, length=60)
-    name: Field[str] = field(label="Name")
+    name: Field[str] = field(label="Name", classified="internal")
     main: Field[bool] = field(default=False, label="Main pipeline")
 
 

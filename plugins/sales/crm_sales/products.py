@@ -18,7 +18,7 @@ from .plugin import plugin
 class Product(Entity):
     """Something we sell. ``tax`` is the usual tax in percent."""
 
-    name: Field[str] = field(unique=True, label="Name")
+    name: Field[str] = field(unique=True, label="Name", classified="internal")
     code: Field[str | None] = field(default=None, unique=True, length=60)
     family: Field[str | None] = field(default=None, length=100)
     list_price: OptionalMoneyField = field(default=None)
@@ -30,7 +30,7 @@ class Product(Entity):
 class PriceBook(Entity):
     """A list of prices for some customers. The standard one is asked where the chosen one is silent."""
 
-    name: Field[str] = field(unique=True)
+    name: Field[str] = field(unique=True, classified="internal")
     standard: Field[bool] = field(default=False)
 
 

@@ -29,7 +29,7 @@ from crm_core import (
     field,
 )
 
-from .numbers import next_number
+from .numbers import next_numbers
 from .opportunities import Opportunity
 from .plugin import plugin
 from .products import PriceBook, Product
@@ -117,10 +117,12 @@ plugin.events(QuoteAccepted)
 def complete_quotes(ctx: WriteCtx, changes: list[Change]) -> list[Change]:
     """Give new quotes a number and a rounding policy, and date what happens to them."""
     now = ctx.session.crm.runtime.clock.now()
+    unnumbered = [q for q in (cast(Quote, c.record) for c in changes) if ctx.op == "create" and not q.number]
+    for quote, number in zip(unnumbered, next_numbers(ctx.session, "Q", len(unnumbered)), strict=True):
+        quote.number = number
     for change in changes:
         quote = cast(Quote, change.record)
         if ctx.op == "create":
-            quote.number = quote.number or next_number(ctx.session, "Q")
             quote.rounding = quote.rounding or ctx.session.settings(Settings).rounding
             if quote.net is None and len(quote.currency) == 3:
                 quote.net = quote.tax = quote.total = Money.zero(quote.currency)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from crm_core import Change, Session, WriteCtx, after_write, check_write
+from crm_core import Change, Ref, Session, WriteCtx, after_write, check_write
 
 from .opportunities import Opportunity
 from .pipeline import Pipeline, Stage, Status
@@ -31,18 +31,22 @@ def check_stages(ctx: WriteCtx, changes: list[Change]) -> None:
     if not touched:
         return
     with ctx.elevated("stages in use") as elevated:
+        taken = _keys(elevated, [cast(Stage, c.record) for c in touched]) if ctx.op != "delete" else {}
         for change in touched:
             stage, old = cast(Stage, change.record), cast("Stage | None", change.old)
-            if ctx.op != "delete" and _taken(elevated, stage, [cast(Stage, c.record) for c in changes if c is not change]):
+            if taken.get((stage.pipeline, stage.key), set()) - {stage.id}:
                 ctx.refuse(change, "sales.stage_twice", field="key", key=stage.key)
             if old is not None and ctx.op != "restore" and elevated.query(Opportunity).where(*_within(elevated, old)).count(limit=1):
                 ctx.refuse(change, "sales.stage_in_use", field="key", key=old.key)
 
 
-def _taken(session: Session, stage: Stage, others: list[Stage]) -> bool:
-    if any((other.pipeline, other.key) == (stage.pipeline, stage.key) for other in others):
-        return True
-    return session.query(Stage).where(Stage.pipeline == stage.pipeline, Stage.key == stage.key, Stage.id != stage.id).count() > 0
+def _keys(session: Session, stages: list[Stage]) -> dict[tuple[Ref[Pipeline], str], set[str]]:
+    """Return who has each pipeline's key: of what is stored, and of *stages* themselves."""
+    of = Stage.pipeline.in_({stage.pipeline.id for stage in stages})
+    found: dict[tuple[Ref[Pipeline], str], set[str]] = {}
+    for stage in (*session.query(Stage).where(of, Stage.key.in_({stage.key for stage in stages})).all(), *stages):
+        found.setdefault((stage.pipeline, stage.key), set()).add(stage.id)
+    return found
 
 
 def _within(session: Session, stage: Stage) -> tuple[Any, Any]:

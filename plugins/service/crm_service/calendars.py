@@ -25,7 +25,7 @@ class BusinessCalendar(Entity):
     free. ``holidays`` are days off (ISO dates); ``country`` (ISO 3166), with ``region`` of it, adds its public holidays.
     """
 
-    name: Field[str] = field(length=100, unique=True)
+    name: Field[str] = field(length=100, unique=True, classified="internal")
     zone: Field[str] = field(default="UTC", length=63)
     hours: Field[dict[str, Any]]
     holidays: Field[list[str]] = field(factory=list)

@@ -61,8 +61,12 @@ def move_ticket(ctx: WriteCtx, changes: list[Change]) -> None:
     if not said:
         return
     with ctx.elevated("ticket answered") as session:
+        before = {t.id: t.status for t in session.get_many(Ticket, {c.ticket.id for c in said})}
+        after = dict(before)
         for comment in said:
-            ticket = session.get(Ticket, comment.ticket)
-            status = (_BY_CUSTOMER if comment.inbound else _BY_US).get(ticket.status)
-            if status is not None:
-                session.update(Ticket, ticket.id, {"status": status})
+            now = after[comment.ticket.id]
+            after[comment.ticket.id] = (_BY_CUSTOMER if comment.inbound else _BY_US).get(now, now)
+        for status in dict.fromkeys(after.values()):
+            moved = [id for id in after if after[id] is status is not before[id]]
+            if moved:
+                session.update_where(session.query(Ticket).where(Ticket.id.in_(moved)), {"status": status})

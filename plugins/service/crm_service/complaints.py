@@ -158,18 +158,20 @@ def tell_of_complaint(ctx: WriteCtx, changes: list[Change]) -> None:
     """Mark the ticket as a complaint, and tell who owns the account of beginning and end."""
     with ctx.elevated("complaints") as session:
         if ctx.op == "create":
-            for change in changes:
-                session.update(Ticket, _complaint(change.record).ticket, {"type": TicketType.COMPLAINT})
+            tickets = {_complaint(c.record).ticket.id for c in changes}
+            session.update_where(session.query(Ticket).where(Ticket.id.in_(sorted(tickets))), {"type": TicketType.COMPLAINT})
         owners = _owners(session, [_complaint(c.record) for c in changes])
+    events: list[Event[Complaint]] = []
     for change in changes:
         complaint = _complaint(change.record)
         known: dict[str, Any] = {"record": complaint.ref, "account": complaint.account}
         known["sales_owner"] = owners.get(complaint.account.id) if complaint.account else None
         if ctx.op == "create":
-            ctx.session.emit(ComplaintReceived(**known, severity=complaint.severity.value))
+            events.append(ComplaintReceived(**known, severity=complaint.severity.value))
         elif ctx.op == "update" and "status" in change.fields and complaint.status in _ENDED:
             accepted = complaint.status is ComplaintStatus.ACCEPTED
-            ctx.session.emit(ComplaintEnded(**known, accepted=accepted, compensation=complaint.compensation))
+            events.append(ComplaintEnded(**known, accepted=accepted, compensation=complaint.compensation))
+    ctx.session.emit(*events)
 
 
 def _owners(session: Session, complaints: list[Complaint]) -> dict[str, str | None]:

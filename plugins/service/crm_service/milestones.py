@@ -18,7 +18,7 @@ class TicketMilestone(Entity):
     __append_only__: ClassVar[bool] = True
 
     ticket: Field[Ref[Ticket]] = field(on_delete="cascade", index=True)
-    name: Field[str] = field(length=40)
+    name: Field[str] = field(length=40, classified="internal")
     at: Field[datetime | None] = field(default=None, read_only=True)
     key: Field[str | None] = field(default=None, length=100, unique=True, read_only=True)
 

@@ -101,12 +101,14 @@ def _unless_another_was_first(error: CRMError) -> None:
 @plugin.hook(after_write, on=SlaNotice)
 def tell(ctx: WriteCtx, changes: list[Change]) -> None:
     """Publish an event for each notice that was stored."""
+    events: list[Event[Ticket]] = []
     for change in changes:
         record = change.record
         assert isinstance(record, SlaNotice)
         if ctx.op == "create":
             event = SlaWarned if record.kind is NoticeKind.WARNING else SlaBreached
-            ctx.session.emit(event(record=record.ticket, metric=record.metric, due=record.due))
+            events.append(event(record=record.ticket, metric=record.metric, due=record.due))
+    ctx.session.emit(*events)
 
 
 @plugin.hook(after_write, on=Ticket, after="service.keep_log")

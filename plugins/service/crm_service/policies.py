@@ -27,7 +27,7 @@ class SlaPolicy(Entity):
     ``recurrence`` is about ``next_response``. ``milestones`` are names of steps of your own, which targets may then name as well.
     """
 
-    name: Field[str] = field(length=100, unique=True)
+    name: Field[str] = field(length=100, unique=True, classified="internal")
     calendar: Field[Ref[BusinessCalendar]]
     targets: Field[dict[str, Any]]
     match: Field[dict[str, Any]] = field(factory=lambda: to_json(everything))

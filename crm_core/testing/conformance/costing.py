@@ -1,0 +1,100 @@
+"""The rule of what hooks cost: statements a batch, whatever its size, and the time for a thousand records."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import StaticPool, create_engine
+
+from ...entities.entity import Entity
+from ...entities.meta import spec
+from ...errors import CRMError
+from .exercise import SETUP, entities_of
+from .rule import Unproved, rule
+from .subject import Subject
+
+if TYPE_CHECKING:
+    from ...crm import CRM
+    from ...session import Session
+
+SMALL = 10
+SLACK = 3  # statements that come with the size of a batch, such as chunks of ids
+
+
+@rule("CK16", "hook-budget")
+def hook_budget(subject: Subject) -> Iterator[str]:
+    """Hooks on writes ask the database once a batch, not once a record."""
+    impls = [i for i in subject.plugin.definitions.impls if i.hook.by_entity]
+    if not impls:
+        return
+    entities = entities_of(subject.plugin) if any(i.on is None for i in impls) else list(dict.fromkeys(i.on for i in impls if i.on))
+    tried = 0
+    counter = Counter()
+    with subject.crm(url=counter.engine) as crm:
+        for entity in entities:
+            name = spec(entity).name
+            try:
+                small, _ = _cost(subject, crm, counter, entity, SMALL)
+                large, seconds = _cost(subject, crm, counter, entity, subject.batch)
+            except CRMError as e:
+                subject.note(f"{name}: a batch of made-up records is answered by {e.code}")
+                continue
+            tried += 1
+            subject.note(f"{name}: {seconds * 1e6 / subject.batch:.0f} ms for 1,000 records; {large} statements for {subject.batch}")
+            if large > small + SLACK:
+                names = ", ".join(dict.fromkeys(i.name for i in impls if i.on in (entity, None)))
+                both = f"{SMALL} records of {name} take {small} statements and {subject.batch} take {large}"
+                yield f"{both}: one of {names} asks for each record; ask once for all of the batch"
+    counter.engine.dispose()
+    if not tried:
+        raise Unproved("no batch of the entities that its hooks are on could be made: give an example of one")
+
+
+def _cost(subject: Subject, crm: CRM, counter: Counter, entity: type[Entity], count: int) -> tuple[int, float]:
+    """Return how many statements the creation of a batch takes, and how long; nothing of it stays."""
+    factory = subject.factory()
+
+    def work(session: Session) -> tuple[int, float]:
+        factory.make(session, entity)
+        records = [factory.build(session, entity) for _ in range(count)]
+        before, started = counter.statements, perf_counter()
+        session.create_many(records)
+        return counter.statements - before, perf_counter() - started
+
+    found: list[tuple[int, float]] = []
+    try:
+        with crm.session(SETUP) as session:
+            found.append(work(session))
+            raise _Undone
+    except _Undone:
+        return found[0]
+
+
+class _Undone(Exception):
+    """Takes back what was written."""
+
+
+class Counter:
+    """An engine in memory that counts the calls of its driver: one for a batch of rows as for a row."""
+
+    def __init__(self) -> None:
+        self.statements = 0
+        counter = self
+
+        class Cursor(sqlite3.Cursor):
+            def execute(self, sql: str, *args: Any) -> Any:
+                counter.statements += not sql.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK"))
+                return super().execute(sql, *args)
+
+            def executemany(self, sql: str, *args: Any) -> Any:
+                counter.statements += 1
+                return super().executemany(sql, *args)
+
+        class Connection(sqlite3.Connection):
+            def cursor(self, factory: Any = Cursor) -> Any:
+                return super().cursor(factory)
+
+        self.engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"factory": Connection, "check_same_thread": False})

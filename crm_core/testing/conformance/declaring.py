@@ -1,0 +1,221 @@
+"""Rules of declarations: what a plugin says it needs and offers is what it uses and does."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, entry_points, packages_distributions, requires
+
+from ...entities.meta import extension_fields, spec
+from ...events.event import event_name
+from .exercise import Exercise
+from .loading import RULE_OF_CODE
+from .rule import rule
+from .source import Source
+from .subject import Subject
+
+PUBLIC = ("crm_core", "crm_core.rules", "crm_core.testing", "crm_core.ext")
+_ASKED = frozenset({"can", "permits", "permits_alone", "check_action"})
+
+
+@rule("CK08", "requires")
+def requires_what_it_imports(subject: Subject) -> Iterator[str]:
+    """It requires the plugins whose api it imports and no others, and of the core it knows what is public."""
+    error = subject.load_error
+    if error is not None and RULE_OF_CODE.get(error.code) == "CK08":
+        yield str(error)
+        return
+    packages = _packages(subject)
+    used: set[str] = set()
+    for module, where, _ in subject.source.imports():
+        package = module.partition(".")[0]
+        if package == "crm_core" and not any(module == p or module.startswith(f"{p}.") for p in PUBLIC[1:]) and module != PUBLIC[0]:
+            yield f"{where} imports {module}, which is not public and may change: import from crm_core"
+        elif package in packages:
+            used.add(packages[package])
+            if packages[package] not in subject.plugin.requires:
+                yield f"{where} imports {module}: add {packages[package]!r} to requires="
+            elif module != f"{package}.api":
+                yield f"{where} imports {module}; of another plugin only {package}.api is public"
+    unused = set(subject.plugin.requires) - used - {"core"} - {g.partition(".")[0] for g in subject.plugin.definitions.grants}
+    yield from (f"requires= names {name!r}, and nothing of it is used" for name in sorted(unused))
+
+
+def _packages(subject: Subject) -> dict[str, str]:
+    """Return the plugins that are there by the packages they are in, but for its own."""
+    own = subject.source.root.partition(".")[0]
+    found = {p.value.partition(":")[0].partition(".")[0]: p.name for p in entry_points(group="crm.plugins")}
+    found |= {Source(p).root.partition(".")[0]: p.name for p in (*subject.others, *subject.required)}
+    return {package: name for package, name in found.items() if package != own}
+
+
+@rule("CK09", "declared-is-used")
+def declared_is_used(subject: Subject) -> Iterator[str]:
+    """Its grants, permissions, hooks, events and settings are those that its code uses, neither more nor fewer."""
+    error = subject.load_error
+    if error is not None:
+        if RULE_OF_CODE.get(error.code) == "CK09":
+            yield str(error)
+        return
+    yield from _grants(subject, subject.exercise)
+    yield from _permissions(subject)
+    d, source = subject.plugin.definitions, subject.source
+    called, mentioned = _called(source), _mentioned(source)
+    for hook in d.hooks:
+        names = {name for module in source.loaded for name, value in vars(module).items() if value is hook}
+        if not names & called:
+            yield f"the hook {hook.name} is declared and never called"
+    for event in d.events:
+        if event.__name__ not in mentioned:
+            yield f"the event {event_name(event)} is declared and never published"
+    if subject.plugin.settings is not None:
+        fields = getattr(subject.plugin.settings, "__attrs_attrs__", ())
+        yield from (f"the setting {a.name} is declared and never read" for a in fields if a.name not in source.names)
+
+
+def _grants(subject: Subject, exercise: Exercise) -> Iterator[str]:
+    for trouble in exercise.troubles:
+        if trouble.denied:
+            yield f"{trouble}; declare what it needs with plugin.grants(...)"
+    with subject.crm(migrate=False) as crm:
+        classes = {spec(e).name: e.__name__ for e in crm.registry.entities}
+    source = subject.source
+    for grant in subject.plugin.definitions.grants:
+        entity = grant.partition(":")[0]
+        if entity in classes and classes[entity] not in source.names and entity not in source.texts:
+            yield f"the grant {grant!r} is declared, and nothing in the code is about {classes[entity]}"
+
+
+def _permissions(subject: Subject) -> Iterator[str]:
+    plugin, source = subject.plugin, subject.source
+    declared = {a.permission for a in plugin.definitions.actions}
+    known = declared | {f"{plugin.name}.settings"} | _asked(source)
+    given: set[str] = set()
+    for role in plugin.definitions.roles:
+        own = {p for p in (*role.permissions, *(a for g in role.grants for a in g.actions)) if p.startswith(f"{plugin.name}.")}
+        given |= own
+        yield from (f"the role {role.name} permits {p!r}, which no action asks for" for p in sorted(own - known))
+    if plugin.definitions.roles:
+        yield from (f"the permission {p!r} is asked for, and no role of the plugin gives it" for p in sorted(declared - given))
+
+
+def _asked(source: Source) -> set[str]:
+    calls = (n for n in source.nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr in _ASKED)
+    return {a.value for call in calls for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)}
+
+
+def _called(source: Source) -> set[str]:
+    """Return the names that are called, or of which something is called: ``check_discount.refusals(...)``."""
+    calls = (node for node in source.nodes if isinstance(node, ast.Call))
+    return {part for call in calls for part in ast.unparse(call.func).split(".")}
+
+
+def _mentioned(source: Source) -> set[str]:
+    """Return the names that are read anywhere but in ``plugin.events(...)``."""
+    declaring = (n for n in source.nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr == "events")
+    apart = {id(name) for call in declaring for arg in call.args for name in ast.walk(arg)}
+    return {n.id for n in source.nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and id(n) not in apart}
+
+
+# -- personal data ----------------------------------------------------------------------------------------------------------------
+
+_PERSONAL = re.compile(
+    r"(^|_)(e_?mails?|phones?|mobile|fax|birth\w*|(first|last|given|family|full|middle)_name|surname|name|iban|passport|ssn|tax_id"
+    r"|address(es)?|street|postal_code|zip|latitude|longitude|ip)$"
+)
+
+
+@rule("CK14", "personal-data")
+def personal_data(subject: Subject) -> Iterator[str]:
+    """A field that is called or typed like something about a person says how it is classified."""
+    d = subject.plugin.definitions
+    fields = [(e.__name__, f) for e in d.entities for f in spec(e).fields.values()]
+    fields += [(x.__name__, f) for _, x in d.extensions for f in extension_fields(x).values()]
+    for owner, field in fields:
+        looks = field.kind == "list" and field.type.__name__ in ("Email", "Phone", "Address")
+        looks = looks or (field.kind in ("str", "text", "date", "json") and _PERSONAL.search(field.name) is not None)
+        if looks and not field.system and not field.options.classification_said:
+            yield f'{owner}.{field.name} looks like personal data: say field(classified="personal"), or "internal" if it is about nobody'
+
+
+# -- what it is built upon --------------------------------------------------------------------------------------------------------
+
+
+@rule("CK13", "optional-dependencies")
+def optional_dependencies(subject: Subject) -> Iterator[str]:
+    """Without the packages that it does not require it is imported, loads and makes its tables; only what needs them fails."""
+    wanted = sorted(_optional(subject))
+    if not wanted:
+        return
+    problem = _run_without(subject, wanted)
+    for module in wanted if problem else []:
+        alone = _run_without(subject, [module]) if len(wanted) > 1 else problem
+        if alone:
+            yield f"without {module} it does not load ({alone}): import it where it is used, and raise MissingExtra there"
+
+
+def _optional(subject: Subject) -> set[str]:
+    """Return the packages that it imports and that its distribution does not install."""
+    known = {"crm_core", subject.source.root.partition(".")[0], *_packages(subject), *sys.stdlib_module_names}
+    found = {module.partition(".")[0] for module, _, _ in subject.source.imports()} - known - {""}
+    return found - _installed_with(subject.source.root.partition(".")[0]) if found else found
+
+
+def _installed_with(package: str) -> set[str]:
+    """Return the import names of what a package's distribution, and the core, always bring."""
+    modules = _distributions()
+    names = {d for p in (package, "crm_core") for d in modules.get(p, [])}
+    needed = {
+        re.split(r"[^\w.-]", line, maxsplit=1)[0].lower().replace("_", "-") for d in names for line in _lines(d) if "extra ==" not in line
+    }
+    needed |= {"attrs", "sqlalchemy", "pluggy", "cattrs", "alembic", "cryptography"}
+    return {module for module, owners in modules.items() if needed & {o.lower().replace("_", "-") for o in owners}}
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Return the distributions of each import name; reading them all takes a while."""
+    return packages_distributions()
+
+
+def _lines(distribution: str) -> list[str]:
+    try:
+        return requires(distribution) or []
+    except PackageNotFoundError:
+        return []
+
+
+_WITHOUT = """
+import sys
+sys.modules.update(dict.fromkeys({modules!r}))
+from importlib import import_module
+from crm_core import CRM
+def get(module, name):
+    return getattr(import_module(module), name)
+crm = CRM("sqlite://", plugins=[get(*each) for each in {plugins!r}])
+crm.migrate()
+crm.close()
+"""
+
+
+def _run_without(subject: Subject, modules: list[str]) -> str:
+    """Load it in a process of its own, in which *modules* cannot be imported; return what went wrong."""
+    import os
+    import subprocess
+
+    plugins = [_place(p) for p in (*subject.required, subject.plugin)]
+    program = _WITHOUT.format(modules=modules, plugins=plugins)
+    path = os.pathsep.join(p for p in sys.path if p)
+    run = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
+    return run.stderr.strip().splitlines()[-1] if run.returncode else ""
+
+
+def _place(plugin: object) -> tuple[str, str]:
+    """Name the module that holds a plugin, and its name there."""
+    root = sys.modules[Source(plugin).root]  # type: ignore[arg-type]  # a Plugin
+    return root.__name__, next(name for name, value in vars(root).items() if value is plugin)

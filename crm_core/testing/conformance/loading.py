@@ -1,0 +1,111 @@
+"""Rules of loading: alone, in use, twice, beside others, and gone again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ...errors import CRMError, LoadError
+from ..databases import Databases
+from .exercise import Exercise, exercised
+from .rule import rule
+from .subject import Subject
+
+# Whose rule a plugin breaks that cannot be loaded; all else is that of loading.
+RULE_OF_CODE = {
+    "name_unprefixed": "CK06",
+    "requirement_undeclared": "CK08",
+    "not_declared": "CK08",
+    "bad_grant": "CK09",
+    "grant_unknown": "CK09",
+}
+
+
+@rule("CK01", "loads-alone")
+def loads_alone(subject: Subject) -> Iterator[str]:
+    """It loads with what it requires and nothing else, makes its tables, and delivers."""
+    error = subject.load_error
+    if error is not None:
+        if error.code not in RULE_OF_CODE:
+            yield f"it does not load: {error}"
+        return
+    try:
+        with subject.crm() as crm:
+            crm.migrations.check()
+            crm.run_pending()
+    except CRMError as e:
+        yield f"it loads, but {type(e).__name__}: {e}"
+
+
+@rule("CK02", "works")
+def works(subject: Subject) -> Iterator[str]:
+    """Each entity can be stored, and each action, subscriber, panel and job runs without failing, on each database."""
+    yield from (t.text for t in subject.exercise.troubles if not t.denied)
+    for name, source in subject.databases.items():
+        if name != "sqlite" and not subject.exercise.troubles:
+            yield from (f"on {name} {text}" for text in _works_on(subject, source))
+
+
+def _works_on(subject: Subject, source: Databases) -> list[str]:
+    database = source.create()
+    try:
+        with subject.crm(url=database.url) as crm:
+            return [t.text for t in exercised(subject, crm).troubles]
+    finally:
+        source.drop(database)
+
+
+@rule("CK03", "loads-twice")
+def loads_twice(subject: Subject) -> Iterator[str]:
+    """Two CRMs with it in one process do not see each other: the second works as the first did."""
+    second = subject.second
+    if second.strayed:
+        yield f"what was done in one CRM reached another: {second.strayed[0]}; keep no CRM and no session outside of the call that got it"
+    yield from _other_outcomes(subject.exercise, second.exercise)
+
+
+def _other_outcomes(first: Exercise, second: Exercise) -> Iterator[str]:
+    before = {str(t) for t in first.troubles}
+    yield from (f"in a second CRM {t}; keep no state outside of the database" for t in second.troubles if str(t) not in before)
+    for table, rows in first.state.items():
+        if not second.troubles and len(rows) != len(second.state.get(table, [])):
+            counts = f"{len(rows)} and {len(second.state.get(table, []))}"
+            yield f"the same calls left {counts} rows in {table} of two CRMs; keep no state outside of the database"
+
+
+@rule("CK04", "any-subset")
+def any_subset(subject: Subject) -> Iterator[str]:
+    """It loads beside every other plugin that is there: with each alone, and with all."""
+    for other in (p for p in subject.others if p not in subject.required):
+        yield from _beside(subject, [other, *(p for p in subject.others if p.name in other.requires)])
+    yield from _beside(subject, subject.others)
+
+
+def _beside(subject: Subject, others: list[Any]) -> Iterator[str]:
+    names = " and ".join(p.name for p in others) or "nothing"
+    try:
+        with subject.crm(*others, migrate=False):
+            pass
+    except LoadError as e:
+        yield f"beside {names} it does not load: {e}"
+
+
+@rule("CK05", "unloads")
+def unloads(subject: Subject) -> Iterator[str]:
+    """When its CRM is closed nothing stays: no thread, listener, handler, changed global, and no way back to the CRM."""
+    before, after = subject.second.before, subject.second.after
+    for name in sorted({n for ident, n in after.threads.items() if ident not in before.threads}):
+        yield f"the thread {name} runs on after the CRM was closed; do the work in a job"
+    if after.handlers != before.handlers:
+        yield "a handler was added to the root logger; that is the host's to do"
+    if after.filters != before.filters:
+        yield "the filters of warnings changed; they are the host's"
+    if after.at_exit != before.at_exit:
+        yield "a function was registered with atexit; it keeps the plugin in the process"
+    yield from (f"the {what.replace('_', ' ')} of the process changed" for what in subject.second.changed)
+    yield from (f"{name} of the core was replaced" for name, value in before.core.items() if after.core.get(name) != value)
+    for name in sorted({**subject.untouched, **after.globals}):
+        if subject.untouched.get(name) != after.globals.get(name):
+            yield f"the global {name} changed while the plugin was used; keep what lasts in the database, and the rest in the call"
+    if subject.second.held:
+        yield "something still refers to the CRM after it was closed, such as a global, a listener or a cache keyed by it"

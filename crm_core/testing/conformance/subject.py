@@ -1,0 +1,161 @@
+"""Subject: the plugin under test, what it requires, and CRMs in which it is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+from ...errors import LoadError
+from ...hooks.plugin import Plugin
+from ...hooks.registry import discover
+from ...runtime import FixedClock, Runtime
+from ..databases import Databases
+from ..factory import Example, Factory
+from ..kit import START
+from .source import Source
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from ...crm import CRM
+    from .exercise import Exercise
+    from .second import Second
+
+SEED = 1
+
+
+class Subject:
+    """A plugin under test.
+
+    Args:
+        plugin: the plugin.
+        others: plugins that may be loaded beside it; what it requires is taken from them, else from those that are installed.
+        examples: how to make what its declarations do not tell; see :func:`crm_core.testing.example`.
+        databases: where its migrations are tried; by name.
+        batch: how many records the rule of hooks writes at once.
+    """
+
+    def __init__(
+        self,
+        plugin: Plugin,
+        *,
+        others: Iterable[Plugin] = (),
+        examples: Mapping[type[Any], Example] | None = None,
+        databases: Mapping[str, Databases] | None = None,
+        batch: int = 1_000,
+    ) -> None:
+        self.plugin = plugin
+        self.others = [p for p in others if p is not plugin]
+        self.examples = dict(examples or {})
+        self.databases = dict(databases or {})
+        self.batch = batch
+        self.notes: list[str] = []
+        self.untouched: dict[str, tuple[int, int]] = {}
+        self._images: dict[tuple[str, ...], bytes] = {}
+
+    @cached_property
+    def required(self) -> Sequence[Plugin]:
+        """What it requires, and what that requires.
+
+        Raises:
+            LoadError: one is not there.
+        """
+        known = {p.name: p for p in self.others}
+        found: dict[str, Plugin] = {}
+        wanted = [n for n in self.plugin.requires if n != "core"]
+        while wanted:
+            name = wanted.pop()
+            if name not in found:
+                found[name] = known[name] if name in known else discover([name])[0]
+                wanted += [n for n in found[name].requires if n != "core"]
+        return list(found.values())
+
+    @cached_property
+    def companions(self) -> Sequence[Plugin]:
+        """Its companions, as far as what stands beside them is there."""
+        from ...hooks.companions import with_companions
+
+        sides = {beside for _, beside in self.plugin.definitions.companions}
+        beside = [p for p in self.others if p.name in sides]
+        return [p for p in with_companions([self.plugin, *beside]) if p is not self.plugin and p not in beside]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Its own name and its companions'."""
+        return frozenset({self.plugin.name, *(c.name for c in self.companions)})
+
+    @cached_property
+    def source(self) -> Source:
+        """Its source, without its companions'."""
+        return Source(self.plugin, frozenset(target.partition(":")[0] for target, _ in self.plugin.definitions.companions))
+
+    @contextmanager
+    def crm(self, *beside: Plugin, url: Any = "sqlite://", migrate: bool = True, without: bool = False, **options: Any) -> Iterator[CRM]:
+        """Open a CRM with the plugin, what it requires, and *beside*, in memory; clock, ids and randomness are those of every other.
+
+        Args:
+            without: leave the plugin itself out.
+        """
+        from ...crm import CRM
+
+        mine = [] if without else [self.plugin]
+        plugins = [*mine, *self.required, *(p for p in beside if p is not self.plugin and p not in self.required)]
+        crm = CRM(url, plugins=plugins, runtime=Runtime.seeded(SEED, clock=FixedClock(START)), quarantine_after=None, **options)
+        try:
+            if migrate:
+                self._migrate(crm)
+            yield crm
+        finally:
+            crm.close()
+
+    def _migrate(self, crm: CRM) -> None:
+        """Make the tables; in memory, from an image of those that were made before."""
+        if crm.bound.engine.url.database is not None:
+            crm.migrate()
+            return
+        key = tuple(p.name for p in crm.registry.plugins)
+        connection = crm.bound.engine.raw_connection()
+        database = cast("sqlite3.Connection", connection.driver_connection)
+        if key in self._images:
+            database.deserialize(self._images[key])
+            connection.close()
+        else:
+            connection.close()
+            crm.migrate()
+            self._images[key] = database.serialize()
+
+    def factory(self) -> Factory:
+        """Return a new factory, which makes what every other one made."""
+        return Factory(SEED, self.examples)
+
+    @cached_property
+    def load_error(self) -> LoadError | None:
+        """Why the plugin does not load with what it requires; None where it does."""
+        try:
+            with self.crm(migrate=False):
+                return None
+        except LoadError as e:
+            return e
+
+    @cached_property
+    def exercise(self) -> Exercise:
+        """What happened when everything that it declares was used once; done at the first look."""
+        from .exercise import exercised
+        from .second import globals_of
+
+        self.untouched = dict(globals_of(self))
+        with self.crm() as crm:
+            return exercised(self, crm)
+
+    @cached_property
+    def second(self) -> Second:
+        """What happened when all that was done a second time, in another CRM, beside a third one."""
+        from .second import second_of
+
+        return second_of(self)
+
+    def note(self, text: str) -> None:
+        """Keep what was measured, for the report."""
+        self.notes.append(text)

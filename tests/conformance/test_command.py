@@ -1,0 +1,72 @@
+"""The kit from outside: pytest by the package's name, ``crm plugin check``, and the page with all rules."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from crm_core.cli.app import app
+from crm_core.testing import Maker, example
+from crm_core.testing.conformance import RULES
+from crm_core.testing.conformance.given import examples_at
+from tests.conformance.faulty.sound import Count
+from tools.reference.conformance import PAGE, with_rules
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTEST = [sys.executable, "-m", "pytest", "-p", "crm_core.testing.conformance.options", "--pyargs", "crm_core.testing.conformance"]
+
+
+def test_pytest_runs_the_rules_on_a_plugin_and_writes_the_report(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}  # the outer run's options
+    command = [*PYTEST, "--plugin=tests.conformance.faulty.careless:plugin", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
+    options = [f"--quality={tmp_path / 'quality.json'}", "-k", "CK01 or CK08 or CK14"]
+    run = subprocess.run([*command, *options], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert "CK14 personal-data: A field that is called or typed like something about a person says how it is classified." in run.stdout
+    assert "- Person.email looks like personal data" in run.stdout
+    told = json.loads((tmp_path / "quality.json").read_text(encoding="utf-8"))
+    assert [(r["rule"][:4], r["outcome"]) for r in told["rules"]] == [("CK01", "passed"), ("CK08", "passed"), ("CK14", "failed")]
+    assert told["score"] == 66
+
+
+def test_crm_plugin_check_says_what_is_wrong_and_ends_with_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_databases: object
+) -> None:
+    monkeypatch.setenv("CRM_TEST_POSTGRES", str(postgres_databases._server.render_as_string(hide_password=False)))  # type: ignore[attr-defined]
+    quality = str(tmp_path / "quality.json")
+    run = CliRunner().invoke(app, ["plugin", "check", "tests.conformance.faulty.silent:plugin", "--quality", quality])
+    assert run.exit_code == 1, run.output
+    assert "failed  CK18 documented" in run.output
+    assert "- the action acme.silent.close (silent.py:" in run.output
+    assert json.loads(Path(quality).read_text(encoding="utf-8"))["score"] == 94
+    run = CliRunner().invoke(app, ["plugin", "check", "--rules", "any"])
+    assert run.output.splitlines() == [f"{rule}: {rule.sentence}" for rule in RULES]
+
+
+def test_examples_are_those_of_a_file_or_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert examples_at(None) == {}
+    (tmp_path / "tests").mkdir()
+    text = "from crm_core.testing import example\n\n@example(str)\ndef word(a):\n    return 'word'\n"
+    (tmp_path / "tests" / "conformance.py").write_text(text, encoding="utf-8")
+    assert list(examples_at(None)) == [str]
+    assert list(examples_at(__name__)) == [Count]
+
+
+@example(Count)
+def _count(a: Maker) -> Count:
+    from tests.conformance.faulty.sound import Entry
+
+    return Count(entry=a.make(Entry).ref)
+
+
+def test_the_page_names_every_rule_as_it_is() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert with_rules(text) == text, "run: python -m tools.reference"
+    assert len({rule.id for rule in RULES}) == len({rule.name for rule in RULES}) == len(RULES)
