@@ -72,7 +72,7 @@ class CRM:
     """A customer relationship management inside a host application.
 
     Args:
-        bind: the host's engine (sync or async), or a URL for one of our own.
+        bind: the host's engine (sync or async), a URL for one of our own, or ``django://default`` for Django's connection.
         plugins: the modules the host picks; requirements are checked, order does not matter.
         roles: the host's roles, beside those that plugins bring.
         directory: tells of other users; without one, only ownership works in rules.
@@ -160,7 +160,7 @@ class CRM:
     @property
     def url(self) -> str:
         """The database's URL, password included, to open another CRM on it."""
-        return self.bound.engine.url.render_as_string(hide_password=False)
+        return self.bound.url.render_as_string(hide_password=False)
 
     @cached_property
     def writer(self) -> Writer:

@@ -93,7 +93,8 @@ _WORDS: Mapping[str, TypeEngine[Any]] = {
     "json": PLAIN_JSON,
     "text": text_type(None),
     "bool": Boolean(),
-    "date": Date(),
+    # Read as text: a connection with converters, such as Django's, makes dates of columns that say DATE.
+    "date": Date().with_variant(String(10), "sqlite"),
     "int": Integer(),
     "bigint": BigInteger(),
     # SQLite numbers rows only in a column that says INTEGER.
