@@ -15,6 +15,7 @@ import attrs
 from cattrs import Converter
 from cattrs.strategies import configure_tagged_union
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Date, Index, Integer, String, Table, Text
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import sort_tables_and_constraints
 from sqlalchemy.types import TypeEngine
 
@@ -93,8 +94,8 @@ _WORDS: Mapping[str, TypeEngine[Any]] = {
     "json": PLAIN_JSON,
     "text": text_type(None),
     "bool": Boolean(),
-    # Read as text: a connection with converters, such as Django's, makes dates of columns that say DATE.
-    "date": Date().with_variant(String(10), "sqlite"),
+    # DATE_CHAR on SQLite, as of a format of digits alone: a host's converters, such as Django's, take columns that say DATE.
+    "date": Date().with_variant(sqlite.DATE(storage_format="%(year)04d%(month)02d%(day)02d"), "sqlite"),
     "int": Integer(),
     "bigint": BigInteger(),
     # SQLite numbers rows only in a column that says INTEGER.
