@@ -56,7 +56,9 @@ def install(crm: CRM, *, actor: Callable[[HttpRequest], Actor]) -> Opens:
 def urls(
     crm: CRM, entity: type[Entity], *, session: Opens, expose: Iterable[str] = VERBS, filters: Iterable[str] = ()
 ) -> list[URLPattern]:
-    """Return the resource of an entity, for ``path("accounts", include(urls(crm, Account, session=session)))``.
+    """Return the resource of an entity, for ``path("accounts/", include(urls(crm, Account, session=session)))``.
+
+    A path's name is that of its first verb: ``account-list``, ``account-get``.
 
     Args:
         session: what :func:`install` returned.
@@ -70,7 +72,7 @@ def urls(
     paths: dict[str, dict[str, Route]] = {}
     for route in resource.routes:
         paths.setdefault(route.path, {})[route.method] = route
-    return [path(_pattern(at), _view(methods, session), name=f"{resource.name}-{'-'.join(methods)}") for at, methods in paths.items()]
+    return [path(_pattern(at), _view(methods, session), name=_name(resource, methods)) for at, methods in paths.items()]
 
 
 class Problems:
@@ -94,7 +96,11 @@ class Problems:
 
 
 def _pattern(at: str) -> str:
-    return f"/{at}".replace("{", "<str:").replace("}", ">") if at else ""
+    return at.replace("{", "<str:").replace("}", ">")
+
+
+def _name(resource: Resource, methods: Mapping[str, Route]) -> str:
+    return f"{resource.name}-{next(iter(methods.values())).verb}"
 
 
 def _view(methods: Mapping[str, Route], session: Opens) -> Callable[..., HttpResponse]:
