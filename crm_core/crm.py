@@ -8,7 +8,7 @@ from functools import cached_property
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Engine, Table
+from sqlalchemy import Connection, Engine, Table
 
 from .arguments import check, check_entity, check_many, check_text
 from .asession import AsyncCRMSession
@@ -156,16 +156,17 @@ class CRM:
         self._codecs = OnDemand(entities, lambda e: Codec(e, self.registry.extensions(e), self.bound.kind, self.keys.unseal))
         self._references = OnDemand(entities, self._referring)
         self.shapes = Shapes(self)
+        self._writers: dict[str, Writer] = {}
 
     @property
     def url(self) -> str:
         """The database's URL, password included, to open another CRM on it."""
         return self.bound.url.render_as_string(hide_password=False)
 
-    @cached_property
-    def writer(self) -> Writer:
-        """The write statements; made at the first write, when the driver is known."""
-        return Writer(self.tables, self.bound.engine.dialect)
+    def writer(self, connection: Connection) -> Writer:
+        """Return the write statements as the connection's driver takes them."""
+        style = connection.dialect.paramstyle
+        return self._writers.get(style) or self._writers.setdefault(style, Writer(self.tables, connection.dialect))
 
     @cached_property
     def rollups(self) -> Rollups:

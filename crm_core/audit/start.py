@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..storage.writer import JournalRow, Origin
@@ -23,7 +23,12 @@ _MINE = {"tenant": "", "plugin": "core.plugins"}
 
 
 def note_plugins(
-    bound: Bound, tables: Tables, writer: Writer, runtime: Runtime, versions: Mapping[str, str], tenants: Iterable[str]
+    bound: Bound,
+    tables: Tables,
+    writer: Callable[[Connection], Writer],
+    runtime: Runtime,
+    versions: Mapping[str, str],
+    tenants: Iterable[str],
 ) -> None:
     """Compare the plugins' versions, by name, with those of the last start, and journal what is not the same; the first start is none."""
     table = tables.system.setting
@@ -40,7 +45,7 @@ def note_plugins(
             for tenant in tenants:
                 event = runtime.ids.new()
                 payload = {"id": event, "plugins": dict(versions), "before": before}
-                writer.journal(connection, _origin(tenant, now), [JournalRow("core", event, 0, KIND, payload)])
+                writer(connection).journal(connection, _origin(tenant, now), [JournalRow("core", event, 0, KIND, payload)])
 
 
 def _origin(tenant: str, at: datetime) -> Origin:

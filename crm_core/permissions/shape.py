@@ -52,7 +52,7 @@ class Shape:
         self._views = OnDemand(entities, lambda table: self._view(entities[table]))
         self.lens = Lens(self._views, limited=limited, rates=self._tables.entities[ExchangeRate], dialect=crm.bound.engine.dialect)
         self._readings: dict[type[Any], tuple[Select[Any], Loader]] = {}
-        self._gets: dict[type[Any], tuple[Prepared, Loader]] = {}
+        self._gets: dict[tuple[type[Any], str], tuple[Prepared, Loader]] = {}
 
     def _view(self, entity: type[Any]) -> View:
         crm, policy = self._crm, self.policy
@@ -89,13 +89,16 @@ class Shape:
 
     def get(self, session: Session, entity: type[Any], id_: str) -> Any:
         """Read one record by id."""
-        known = self._gets.get(entity)
+        connection = session._unit.connection
+        # An asynchronous engine's drivers, within its loop and outside, do not take one text.
+        key = (entity, connection.dialect.paramstyle)
+        known = self._gets.get(key)
         if known is None:
             statement, load = self.reading(session, entity)
             by_id = statement.where(logical_table(entity).c.id == bindparam("record_id", type_=IdType()))
-            known = self._gets[entity] = (self.lens.prepare(by_id), load)
+            known = self._gets[key] = (self.lens.prepare(by_id, connection.dialect), load)
         prepared, load = known
-        rows = prepared.fetch(session._unit.connection, {**session.binds, "record_id": id_})
+        rows = prepared.fetch(connection, {**session.binds, "record_id": id_})
         return load(rows[0]) if rows else None
 
     def reading(self, session: Session, entity: type[Any]) -> tuple[Select[Any], Loader]:

@@ -338,7 +338,7 @@ class Pipeline:
             rows.append(JournalRow(spec(event.record.entity).name, event.record.id, 0, event_kind(type(event)), payload))
         if rows:
             with session._unit.atomic() as connection:
-                self._crm.writer.journal(connection, origin, rows)
+                self._crm.writer(connection).journal(connection, origin, rows)
 
 
 def _differ(one: Any, other: Any) -> bool:

@@ -44,7 +44,8 @@ class Reader:
         """Read whole records for a write, locked until the transaction ends."""
         session, codec = self._session, self._crm.codec(entity)
         wanted = [i for i in ids if is_id(i)]
-        rows = self._crm.writer.locked(session._unit.connection, codec, session.actor.tenant, wanted, deleted=deleted)
+        connection = session._unit.connection
+        rows = self._crm.writer(connection).locked(connection, codec, session.actor.tenant, wanted, deleted=deleted)
         _, load = codec.loader(codec.every)
         return {record.id: record for record in map(load, rows)}
 

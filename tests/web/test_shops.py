@@ -1,11 +1,10 @@
-"""[issue: hosts] The shops in FastAPI, Flask and Django, on both databases: real processes, real requests, the same answers."""
+"""The shops in FastAPI, Flask and Django, on both databases: real processes, real requests, the same answers."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -102,7 +101,7 @@ def test_a_change_on_an_old_version_conflicts_and_shows_all_three(host: Host, bo
     changed = bob.patch(url, json={"name": "Theirs"}, headers={"If-Match": '"1"'})
     assert (changed.status_code, changed.headers["etag"], changed.json()["kind"]) == (200, '"2"', made["kind"])
     for stale in ({"json": {"name": "Yours"}, "headers": {"If-Match": '"1"'}}, {"json": {"name": "Yours", "version": 1}}):
-        answer = bob.patch(url, **stale)  # type: ignore[arg-type]  # the keywords of one call
+        answer = bob.patch(url, **stale)
         assert (answer.status_code, answer.json()["code"]) == (409, "stale_version")
         shown = {name: answer.json()["params"][name] for name in ("yours", "theirs", "base")}
         assert shown == {"yours": {"name": "Yours"}, "theirs": {"name": "Theirs"}, "base": {"name": "Base"}}

@@ -53,9 +53,7 @@ def install(crm: CRM, *, actor: Callable[[HttpRequest], Actor]) -> Opens:
     return opens
 
 
-def urls(
-    crm: CRM, entity: type[Entity], *, session: Opens, expose: Iterable[str] = VERBS, filters: Iterable[str] = ()
-) -> list[URLPattern]:
+def urls(crm: CRM, entity: type[Entity], *, session: Opens, expose: Iterable[str] = VERBS, filters: Iterable[str] = ()) -> list[URLPattern]:
     """Return the resource of an entity, for ``path("accounts/", include(urls(crm, Account, session=session)))``.
 
     A path's name is that of its first verb: ``account-list``, ``account-get``.

@@ -88,6 +88,8 @@ class CreateIndex:
 
 Step = CreateTable | AddColumn | CreateIndex
 
+_DATE_CHAR: TypeEngine[Any] = sqlite.DATE(storage_format="%(year)04d%(month)02d%(day)02d")  # type: ignore[no-untyped-call]  # SQLAlchemy's
+
 _WORDS: Mapping[str, TypeEngine[Any]] = {
     "id": IdType(),
     "instant": InstantType(),
@@ -95,7 +97,7 @@ _WORDS: Mapping[str, TypeEngine[Any]] = {
     "text": text_type(None),
     "bool": Boolean(),
     # DATE_CHAR on SQLite, as of a format of digits alone: a host's converters, such as Django's, take columns that say DATE.
-    "date": Date().with_variant(sqlite.DATE(storage_format="%(year)04d%(month)02d%(day)02d"), "sqlite"),
+    "date": Date().with_variant(_DATE_CHAR, "sqlite"),
     "int": Integer(),
     "bigint": BigInteger(),
     # SQLite numbers rows only in a column that says INTEGER.
