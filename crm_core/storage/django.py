@@ -149,7 +149,8 @@ class DjangoBound(Bound):
     @contextmanager
     def _atomic(self, write: bool) -> Iterator[None]:
         """Enter Django's ``atomic``; what the database says to its BEGIN and COMMIT leaves as our errors."""
-        self._revive()
+        with self._said(write):
+            self._raw()
         commits = not self._wrapper.in_atomic_block
         block = transaction.atomic(using=self.alias)
         with self._said(write), self._immediate(write):

@@ -7,6 +7,8 @@ ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
 ROOT_URLCONF = "shop.urls"
 WSGI_APPLICATION = "shop.wsgi.application"
 USE_TZ = True
+TIME_ZONE = "UTC"
+LOGGING = {"version": 1, "handlers": {"console": {"class": "logging.StreamHandler"}}, "root": {"handlers": ["console"]}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 POSTGRES = os.environ.get("SHOP_POSTGRES")
