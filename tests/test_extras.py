@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 import tomllib
@@ -47,11 +48,28 @@ def _holidays(_: Path) -> None:
         crm.close()
 
 
+def _adapter(name: str) -> Callable[[Path], object]:
+    module = f"crm_core.ext.{name}"
+
+    def use(_: Path) -> None:
+        before = sys.modules.pop(module, None)
+        try:
+            importlib.import_module(module)
+        finally:
+            if before is not None:
+                sys.modules[module] = before
+
+    return use
+
+
 USES: dict[str, tuple[tuple[str, ...], Callable[[Path], object]]] = {
     "postgres": (("psycopg",), lambda _: CRM("postgresql+psycopg://localhost/shop")),
     "async": (("greenlet", "asyncpg"), lambda _: CRM("postgresql+asyncpg://localhost/shop")),
     "io": (("charset_normalizer",), _older_encoding),
     "calendar": (("holidays",), _holidays),
+    "fastapi": (("fastapi",), _adapter("fastapi")),
+    "flask": (("flask",), _adapter("flask")),
+    "django": (("django",), _adapter("django")),
 }
 
 

@@ -32,6 +32,14 @@ class ShopTests(TestCase):
         with crm_django.session(crm, BOB) as s:
             self.assertEqual(s.query(Account).count(), 0)
 
+    def test_a_checkout_finds_its_customer_again(self) -> None:
+        for item in ("seats", "tables"):
+            with transaction.atomic():
+                with crm_django.session(crm, BOB) as s:
+                    account = s.upsert(Account(name="Shop customer", external_ref="shop:77"), on="external_ref")
+                Order.objects.create(account=account.id, item=item, quantity=1)
+        self.assertEqual({str(order.account) for order in Order.objects.all()}, {account.id})
+
     def test_an_inner_atomic_is_a_savepoint_of_both(self) -> None:
         with crm_django.session(crm, BOB) as s:
             kept = s.create(Account(name="Kept"))
