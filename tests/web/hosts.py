@@ -48,11 +48,11 @@ def served(name: str, database: Database, logs: Path) -> Iterator[Host]:
     port = _free_port()
     host = Host(name, port)
     folder = ROOT / "examples" / "django_shop" if name == "django" else ROOT
-    environment = _environment(name, database)
+    variables = environment(name, database)
     migrate, *running = _commands(name, port, 2 if database.kind == "postgresql" else 1)
-    subprocess.run(migrate, cwd=folder, env=environment, check=True, capture_output=True, timeout=PATIENCE)
+    subprocess.run(migrate, cwd=folder, env=variables, check=True, capture_output=True, timeout=PATIENCE)
     with ExitStack() as stack:
-        started = [stack.enter_context(_process(c, folder, environment, logs / f"{name}{n}.log")) for n, c in enumerate(running)]
+        started = [stack.enter_context(_process(c, folder, variables, logs / f"{name}{n}.log")) for n, c in enumerate(running)]
         _wait(host, started, logs)
         yield host
 
@@ -70,7 +70,7 @@ def _commands(name: str, port: int, workers: int) -> list[list[str]]:
     return [[*python, "manage.py", "migrate"], [*gunicorn, "shop.wsgi"] if workers > 1 else development]
 
 
-def _environment(name: str, database: Database) -> Mapping[str, str]:
+def environment(name: str, database: Database) -> Mapping[str, str]:
     found = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *PLUGINS])}
     if name != "django":
         return {**found, "SHOP_DATABASE": database.async_url if name == "fastapi" else database.url}

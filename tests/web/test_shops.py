@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any
 
@@ -148,6 +149,23 @@ def test_subscribers_run_after_the_commit(host: Host, bob: httpx.Client) -> None
             return
         time.sleep(0.05)
     raise AssertionError(bodies)
+
+
+def test_thirty_two_at_a_time_are_all_served(host: Host) -> None:
+    mark = f"Crowd {next(_numbers)}"
+
+    def work(number: int) -> int:
+        with host.client("bob") as client:
+            made = client.post(host.accounts, json={"name": f"{mark} {number}"})
+            order = client.post("/orders", json={"account": made.json()["id"], "item": "saws", "quantity": 1})
+        return made.status_code + order.status_code
+
+    with ThreadPoolExecutor(32) as pool:
+        assert set(pool.map(work, range(32))) == {402}
+    with host.client("bob") as client:
+        found = client.get(host.accounts, params={"name__startswith": mark, "size": "100"}).json()
+    assert {account["industry"] for account in found["data"]} == {"buys saws"}
+    assert len(found["data"]) == 32
 
 
 def test_what_is_not_exposed_is_not_there(host: Host, bob: httpx.Client) -> None:

@@ -12,11 +12,12 @@ LOGGING = {"version": 1, "handlers": {"console": {"class": "logging.StreamHandle
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 POSTGRES = os.environ.get("SHOP_POSTGRES")
+SQLITE = {"transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"}  # writers wait for each other, readers for nobody
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.postgresql" if POSTGRES else "django.db.backends.sqlite3",
         "NAME": os.environ.get("SHOP_NAME", "shop.sqlite3"),
-        **({"HOST": POSTGRES, "USER": "postgres"} if POSTGRES else {}),
+        **({"HOST": POSTGRES, "USER": "postgres"} if POSTGRES else {"OPTIONS": SQLITE}),
     }
 }
 
