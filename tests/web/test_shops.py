@@ -11,14 +11,13 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.databases import KINDS
-from tests.web.hosts import HOSTS, Host, served
+from tests.web.hosts import PAIRS, Host, served
 
 PROBLEM = "application/problem+json"
 _numbers = count(1)
 
 
-@pytest.fixture(scope="module", params=[f"{host}-{kind}" for host in HOSTS for kind in KINDS])
+@pytest.fixture(scope="module", params=PAIRS)
 def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A shop that listens, one for all tests of this file."""
     name, kind = request.param.split("-")
