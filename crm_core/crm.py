@@ -8,7 +8,7 @@ from functools import cached_property
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Table
+from sqlalchemy import Engine, Table
 
 from .arguments import check, check_entity, check_many, check_text
 from .asession import AsyncCRMSession
@@ -48,7 +48,7 @@ from .storage.links import Links
 from .storage.migrations import Migrations
 from .storage.rollups import Rollups
 from .storage.tables import Tables
-from .storage.writer import Writer
+from .storage.writer import Writers
 from .tenant_data import TenantRoles, TenantSettings
 
 if TYPE_CHECKING:
@@ -156,17 +156,12 @@ class CRM:
         self._codecs = OnDemand(entities, lambda e: Codec(e, self.registry.extensions(e), self.bound.kind, self.keys.unseal))
         self._references = OnDemand(entities, self._referring)
         self.shapes = Shapes(self)
-        self._writers: dict[str, Writer] = {}
+        self.writer = Writers(self.tables)
 
     @property
     def url(self) -> str:
         """The database's URL, password included, to open another CRM on it."""
         return self.bound.url.render_as_string(hide_password=False)
-
-    def writer(self, connection: Connection) -> Writer:
-        """Return the write statements as the connection's driver takes them."""
-        style = connection.dialect.paramstyle
-        return self._writers.get(style) or self._writers.setdefault(style, Writer(self.tables, connection.dialect))
 
     @cached_property
     def rollups(self) -> Rollups:

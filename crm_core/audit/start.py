@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..storage.writer import JournalRow, Origin
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..runtime import Runtime
     from ..storage.engine import Bound
     from ..storage.tables import Tables
-    from ..storage.writer import Writer
+    from ..storage.writer import Writers
 
 KIND = "core.plugins_changed.v1"
 # What no tenant has: the last start's plugins.
@@ -25,7 +25,7 @@ _MINE = {"tenant": "", "plugin": "core.plugins"}
 def note_plugins(
     bound: Bound,
     tables: Tables,
-    writer: Callable[[Connection], Writer],
+    writer: Writers,
     runtime: Runtime,
     versions: Mapping[str, str],
     tenants: Iterable[str],

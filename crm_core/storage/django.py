@@ -21,8 +21,10 @@ from .failures import located, meaning, typed
 
 try:
     from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
     from django.db import Error as DjangoError
     from django.db import connections, transaction
+    from django.utils.connection import ConnectionDoesNotExist
 except ModuleNotFoundError as e:
     raise MissingExtra(extra="django", module=e.name or "") from e
 
@@ -31,14 +33,17 @@ class DjangoBound(Bound):
     """The database that one alias of Django's ``DATABASES`` names, through Django's connection of the calling thread.
 
     Raises:
-        LoadError: it is neither SQLite nor PostgreSQL with psycopg 3.
+        LoadError: there is none of that name, or it is neither SQLite nor PostgreSQL with psycopg 3.
     """
 
     managed = True
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
-        kind = _kind(self._wrapper.vendor)
+        try:
+            kind = _kind(self._wrapper.vendor)
+        except (ConnectionDoesNotExist, ImproperlyConfigured) as e:
+            raise LoadError("bad_database_url", reason=str(e)) from e
         super().__init__(_engine(kind, self._raw), owned=False)
         self.engine = self._reading = self._looking = self._still = self._given
         self._initialized = threading.Lock()

@@ -6,6 +6,7 @@ import threading
 from datetime import date
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, connection, connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, TestCase, TransactionTestCase, override_settings
@@ -15,8 +16,9 @@ from shop.models import Order
 from sqlalchemy import select
 
 import crm_sales
-from crm_core import CRM, Account, Actor, Conflict, Email, Money, Note, NotFound, Refused, SchemaBehind
+from crm_core import CRM, Account, Actor, Conflict, Email, LoadError, Money, Note, NotFound, Refused, SchemaBehind
 from crm_core.ext import django as crm_django
+from crm_core.ext.django.apps import migrated
 from crm_core.ext.django.management.commands.crm import Command
 from crm_sales.api import Opportunity, Sales
 
@@ -173,6 +175,16 @@ class Committed(TransactionTestCase):
 
 
 class Tables(TransactionTestCase):
+    def test_a_name_that_is_no_database_of_djangos_is_a_load_error(self) -> None:
+        with self.assertRaises(LoadError) as refused:
+            CRM("django://elsewhere")
+        self.assertIn("elsewhere", str(refused.exception))
+
+    @override_settings(CRM="")
+    def test_an_app_without_its_setting_says_which(self) -> None:
+        with self.assertRaises(ImproperlyConfigured):
+            migrated(using="default")
+
     def test_migrate_brings_the_tables_and_a_crm_without_them_says_so(self) -> None:
         crm.migrations.check()
         third = CRM("django://default", prefix="third_")

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import post_migrate
 from django.utils.module_loading import import_string
 
@@ -27,8 +28,14 @@ class CRMApp(AppConfig):
 
 
 def found() -> Sequence[CRM]:
-    """Return the host's CRMs: what the setting ``CRM`` names, one or a list."""
-    named = settings.CRM
+    """Return the host's CRMs: what the setting ``CRM`` names, one or a list.
+
+    Raises:
+        ImproperlyConfigured: there is no such setting.
+    """
+    named = getattr(settings, "CRM", None)
+    if not named:
+        raise ImproperlyConfigured('The setting CRM says where your CRM is, like CRM = "shop.crm.crm"')
     return [import_string(each) for each in ([named] if isinstance(named, str) else named)]
 
 
