@@ -45,12 +45,12 @@ def install(app: FastAPI, crm: CRM, *, actor: Callable[..., Any], db: Callable[.
 
     async def asynchronous(request: Request, who: Who, tx: Tx) -> AsyncIterator[AsyncCRMSession]:
         request.state.crm_actor = who
-        async with crm.asession(who, on=tx, **opening(request.method, request.headers)) as session:
+        async with crm.asession(who, on=tx, **opening(who, request.method, request.headers)) as session:
             yield session
 
     def synchronous(request: Request, who: Who, tx: Tx) -> Iterator[Session]:
         request.state.crm_actor = who
-        with crm.session(who, on=tx, **opening(request.method, request.headers)) as session:
+        with crm.session(who, on=tx, **opening(who, request.method, request.headers)) as session:
             yield session
 
     return asynchronous if crm.bound.is_async else synchronous

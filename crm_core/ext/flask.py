@@ -42,7 +42,7 @@ def install(app: Flask, crm: CRM, *, actor: Callable[[], Actor], db: Callable[[]
     def session() -> Iterator[Session]:
         g.crm_actor = who = actor()
         headers = {name.lower(): value for name, value in request.headers.items()}
-        with _ended(None if db is None else db()) as host, crm.session(who, on=host, **opening(request.method, headers)) as s:
+        with _ended(None if db is None else db()) as host, crm.session(who, on=host, **opening(who, request.method, headers)) as s:
             yield s
 
     app.register_error_handler(CRMError, answer)
@@ -71,10 +71,9 @@ def blueprint(crm: CRM, entity: type[Entity], *, session: Opens, expose: Iterabl
 def _view(route: Route, session: Opens) -> Callable[..., Response]:
     def view(**named: str) -> Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
+        url, params, body = request.script_root + request.path, request.args.to_dict(), request.get_data()
         with session() as s:
-            answer = route.answer(
-                s, Ask(url=request.path, params=request.args.to_dict(), headers=headers, body=request.get_data(), **_named(named))
-            )
+            answer = route.answer(s, Ask(url=url, params=params, headers=headers, body=body, **_named(named)))
         return _response(answer)
 
     return view

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 import attrs
 
@@ -17,6 +18,7 @@ from ..messages import closest, redact
 if TYPE_CHECKING:
     from ..crm import CRM
     from ..hooks.actions import ActionDef
+    from ..permissions.actor import Actor
     from ..session import Session
 
 VERBS: Final = ("list", "describe", "create", "get", "update", "delete", "actions", "perform")
@@ -128,7 +130,7 @@ class Resource:
     def create(self, s: Session, ask: Ask) -> Answer:
         """Store the record of the body and answer it, with its place."""
         made = s.create(self.crm.from_json(self.entity, self._body(ask)))
-        return self._record(made, 201, Location=f"{ask.url.rstrip('/')}/{made.id}")
+        return self._record(made, 201, Location=f"{quote(ask.url, safe='/%').rstrip('/')}/{made.id}")
 
     def update(self, s: Session, ask: Ask) -> Answer:
         """Change what the body names. ``If-Match``, or ``version`` in the body, says which version the change is based on."""
@@ -213,7 +215,11 @@ def _matched(ask: Ask) -> int | None:
     return int(number)
 
 
-def opening(method: str, headers: Mapping[str, str]) -> dict[str, Any]:
-    """Return how a request's session is opened: one that only asks cannot write, one that comes twice happens once."""
+def opening(actor: Actor, method: str, headers: Mapping[str, str]) -> dict[str, Any]:
+    """Return how a request's session is opened: one that only asks cannot write, one that comes twice happens once.
+
+    A key is its user's own, ``<user id>/<Idempotency-Key>``: nobody gets what another's key got.
+    """
     write = method not in ("GET", "HEAD", "OPTIONS")
-    return {"write": write, "idempotency_key": headers.get("idempotency-key") if write else None, "request": headers.get("x-request-id")}
+    key = headers.get("idempotency-key") if write else None
+    return {"write": write, "idempotency_key": None if key is None else f"{actor.id}/{key}", "request": headers.get("x-request-id")}

@@ -135,9 +135,9 @@ def test_a_body_that_is_no_object_of_json_is_refused(ask: Ask, body: bytes) -> N
 
 def test_a_get_writes_nothing_and_takes_no_key(ask: Ask, crm: CRM) -> None:
     assert ask("GET", "accounts", headers={"Idempotency-Key": "looked"}).status_code == 200
-    assert crm.outcome("looked") is None
+    assert crm.outcome("bob/looked") is None
     assert ask("POST", "accounts", json={"name": "Once"}, headers={"Idempotency-Key": "made", "X-Request-ID": "r-7"}).status_code == 201
-    assert crm.outcome("made") is not None
+    assert crm.outcome("bob/made") is not None
     assert ask("POST", "accounts", json={"name": "Once"}, headers={"X-Request-ID": "x" * 300}).status_code == 422
 
 
@@ -203,6 +203,19 @@ def test_openapi_tells_each_operation_from_the_entity(app: FastAPI, crm: CRM) ->
     changed = document["paths"]["/shops/{shop}/deals/{id}"]["patch"]
     assert [p["name"] for p in changed["parameters"]] == ["id", "If-Match"]
     assert "application/problem+json" in changed["responses"]["4XX"]["content"]
+
+
+def test_the_place_of_what_was_created_is_a_header_whatever_its_path_is_called(ask: Ask) -> None:
+    for shop in ("b%C3%BCro", "%E5%BA%97", "a%0d%0ab"):
+        made = ask("POST", f"http://shop/shops/{shop}/accounts", json={"name": "Far"})
+        assert made.status_code == 201
+        assert ask("GET", f"http://shop{made.headers['location']}").json()["name"] == "Far"
+
+
+@pytest.mark.parametrize("key", ["x" * 300, "a\tb"])
+def test_a_key_that_cannot_be_one_is_refused(ask: Ask, key: str) -> None:
+    answer = ask("POST", "accounts", json={"name": "Keyed"}, headers={"Idempotency-Key": key})
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad_idempotency_key")
 
 
 def test_flask_without_a_session_of_the_hosts_has_a_transaction_of_its_own(crm: CRM) -> None:

@@ -135,7 +135,10 @@ def test_a_request_that_comes_twice_happens_once(host: Host) -> None:
     with host.client("bob", **{"Idempotency-Key": key}) as client:
         first, second = (client.post(host.accounts, json={"name": "Once"}) for _ in range(2))
         other = client.post(host.accounts, json={"name": "Other"})
+    with host.client("cid", **{"Idempotency-Key": key}) as client:
+        theirs = client.post(host.accounts, json={"name": "Once"})
     assert first.json() == second.json()
+    assert (theirs.status_code, theirs.json()["owner"]) == (201, "3")
     assert (other.status_code, other.json()["code"]) == (409, "idempotency_mismatch")
 
 

@@ -48,7 +48,7 @@ def install(crm: CRM, *, actor: Callable[[HttpRequest], Actor]) -> Opens:
     def opens(request: HttpRequest) -> AbstractContextManager[Session]:
         who = actor(request)
         request.crm = (crm, who)  # type: ignore[attr-defined]  # for Problems
-        return session(crm, who, **opening(request.method or "", _headers(request)))
+        return session(crm, who, **opening(who, request.method or "", _headers(request)))
 
     return opens
 
