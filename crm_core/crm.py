@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
-from functools import cache, cached_property
+from functools import cached_property
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -52,7 +52,7 @@ from .storage.links import Links, referring
 from .storage.migrations import Migrations
 from .storage.rollups import Rollups
 from .storage.tables import Tables
-from .storage.writer import Writer
+from .storage.writer import Writers
 from .tenant_data import TenantRoles, TenantSettings
 from .tenants import Declaring, Tenants
 
@@ -80,7 +80,7 @@ class CRM:
     """A customer relationship management inside a host application.
 
     Args:
-        bind: the host's engine (sync or async), or a URL for one of our own.
+        bind: the host's engine (sync or async), a URL for one of our own, or ``django://default`` for Django's connection.
         plugins: the modules the host picks; requirements are checked, order does not matter.
         roles: the host's roles, beside those that plugins bring.
         directory: tells of other users; without one, only ownership works in rules.
@@ -175,18 +175,13 @@ class CRM:
         self.lifespans = Lifespans(self)
         self._codecs = OnDemand(entities, lambda e: Codec(e, self.registry.extensions(e), self.bound.kind, self.keys.unseal))
         self._references = OnDemand(entities, lambda e: referring(self, e))
-        self._writers = cache(lambda dialect: Writer(self.tables, dialect))
         self.shapes = Shapes(self)
+        self.writer = Writers(self.tables)
 
     @property
     def url(self) -> str:
         """The database's URL, password included, to open another CRM on it."""
-        return self.bound.engine.url.render_as_string(hide_password=False)
-
-    @property
-    def writer(self) -> Writer:
-        """The write statements; made at the first write, when the driver is known."""
-        return self._writers(self.bound.dialect)
+        return self.bound.url.render_as_string(hide_password=False)
 
     @cached_property
     def rollups(self) -> Rollups:

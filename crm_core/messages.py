@@ -50,6 +50,10 @@ class Messages:
                 return found
         return None
 
+    def speaks(self, locale: str) -> bool:
+        """Say whether there are words in a language or, for ``zh_CN``, in ``zh``."""
+        return any(name in self._by_locale for name in _spellings(locale))
+
     def text(self, code: str, params: Mapping[str, Any], locale: str = "en") -> str:
         """Say *code* in words of *locale*; without a template, the code with its parameters. A missing parameter is shown as ``?``."""
         template = self.template(code, locale)
@@ -94,11 +98,15 @@ def _cut(shown: str) -> str:
     return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
 
 
-def fallbacks(locale: str) -> Iterable[str]:
-    """Yield the languages to look a text up in: ``zh_CN``, ``zh``, ``en``."""
+def _spellings(locale: str) -> Iterable[str]:
     parts = locale.replace("-", "_").split("_")
     for size in range(len(parts), 0, -1):
         yield "_".join(parts[:size])
+
+
+def fallbacks(locale: str) -> Iterable[str]:
+    """Yield the languages to look a text up in: ``zh_CN``, ``zh``, ``en``."""
+    yield from _spellings(locale)
     yield "en"
 
 

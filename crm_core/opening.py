@@ -37,12 +37,15 @@ def opened(
     write = write and not crm.safe_mode
     if crm.watchdog is not None:
         crm.watchdog.watch()
-    if on is None and write:
+    own = on is None
+    if own and write:
         _refuse_inside_a_plugin(crm)
+    is_joined = not own or crm.bound.managed
     begin: Callable[[], AbstractContextManager[Connection]]
-    begin = (lambda: _begun(crm, session, write)) if on is None else (lambda: _joined(crm, session, on, write))
-    unit = Unit(begin, write=write, joined=on is not None, url=crm.bound.url)
-    with _quarantines_kept(crm, own=on is None and write), crm.denials.behind(unit), _reads_kept(crm, unit), unit:
+    begin = (lambda: _joined(crm, session, host, write)) if is_joined else (lambda: _begun(crm, session, write))
+    unit = Unit(begin, write=write, joined=is_joined, url=crm.bound.url)
+    behind = (_quarantines_kept(crm, own=own and write), crm.denials.behind(unit), _reads_kept(crm, unit, own=own))
+    with behind[0], behind[1], behind[2], crm.bound.hosted(on, write) as host, unit:
         unit.refusal = "safe_mode" if crm.safe_mode else unit.refusal
         session = Session(crm, actor, Lease(unit), reason=reason, request=request)
         # What a failed session wrote is undone, whether the host goes on or not.
@@ -73,14 +76,14 @@ def _quarantines_kept(crm: CRM, *, own: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _reads_kept(crm: CRM, unit: Unit) -> Iterator[None]:
+def _reads_kept(crm: CRM, unit: Unit, *, own: bool) -> Iterator[None]:
     """Journal what was read of sensitive fields, once the session's own transaction is over: who read and then failed has read."""
     kept = False
     try:
         yield
-        kept = unit.write
+        kept = unit.write or unit.joined
     finally:
-        if unit.reads and not kept and not unit.joined:
+        if unit.reads and not kept and own:
             with crm.bound.begin() as connection:
                 unit.reads.journal(crm, connection)
 
@@ -136,6 +139,7 @@ def _finish(session: Session) -> None:
         from .events.wake import notify
 
         notify(unit.connection, session.crm.tables)
+        session.crm.bound.committing(session.crm.run_pending)
 
 
 def _check_text(**texts: str | None) -> None:

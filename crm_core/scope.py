@@ -262,7 +262,7 @@ class Scope:
         with self._unit.atomic() as connection:
             event_id = self.crm.runtime.ids.new()
             row = JournalRow(entity, record or event_id, 0, kind, {"id": event_id, **payload})
-            self.crm.writer.journal(connection, self.origin(), [row])
+            self.crm.writer(connection).journal(connection, self.origin(), [row])
 
     @property
     def job(self) -> Progress:

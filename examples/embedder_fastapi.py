@@ -11,14 +11,14 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, HTTPException, Request
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 import crm_sales
 import crm_service
-from crm_core import CRM, Account, Actor, AsyncCRMSession, CRMError, Money, Role, Session, User, owner, subordinates, team
+from crm_core import CRM, Account, Actor, AsyncCRMSession, Money, Role, Session, User, owner, subordinates, team
+from crm_core.ext import fastapi as crm_fastapi
 from crm_sales.api import Opportunity
 
 # ------------------------------------------------------------------ day 1: put it into my app
@@ -112,30 +112,14 @@ async def db() -> AsyncIterator[AsyncSession]:
         yield transaction
 
 
-def actor(me: Annotated[Me, Depends(current_user)], request: Request) -> Actor:
-    request.state.actor = as_actor(me)
+def actor(me: Annotated[Me, Depends(current_user)]) -> Actor:
     return as_actor(me)
 
 
+session = crm_fastapi.install(app, crm, actor=actor, db=db)  # errors -> RFC 9457
 # scope="function": a plain ``yield`` dependency commits *after* the answer went out, and a failed commit still says 201.
-Tx = Annotated[AsyncSession, Depends(db, scope="function")]
-Who = Annotated[Actor, Depends(actor)]
-
-
-async def session(tx: Tx, who: Who, request: Request) -> AsyncIterator[AsyncCRMSession]:
-    async with crm.asession(who, on=tx, request=request.headers.get("x-request-id")) as s:
-        yield s
-
-
 Crm = Annotated[AsyncCRMSession, Depends(session, scope="function")]
-
-
-@app.exception_handler(CRMError)
-async def problem(request: Request, error: CRMError) -> JSONResponse:
-    """Answer errors as RFC 9457 problem documents, in the user's language."""
-    who: Actor | None = getattr(request.state, "actor", None)
-    body = error.problem(who.locale if who else "en", crm.messages)
-    return JSONResponse(body, error.status, media_type="application/problem+json")
+Who = Annotated[Actor, Depends(actor)]
 
 
 class NewDeal(BaseModel):

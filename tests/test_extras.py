@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 import tomllib
@@ -58,6 +59,20 @@ def _jobs(_: Path) -> None:
         crm.close()
 
 
+def _adapter(name: str) -> Callable[[Path], object]:
+    module = f"crm_core.ext.{name}"
+
+    def use(_: Path) -> None:
+        before = sys.modules.pop(module, None)
+        try:
+            importlib.import_module(module)
+        finally:
+            if before is not None:
+                sys.modules[module] = before
+
+    return use
+
+
 USES: dict[str, tuple[tuple[str, ...], Callable[[Path], object]]] = {
     "postgres": (("psycopg",), lambda _: CRM("postgresql+psycopg://localhost/shop")),
     "async": (("greenlet", "asyncpg"), lambda _: CRM("postgresql+asyncpg://localhost/shop")),
@@ -65,6 +80,9 @@ USES: dict[str, tuple[tuple[str, ...], Callable[[Path], object]]] = {
     "calendar": (("holidays",), _holidays),
     "s3": (("minio",), lambda _: S3Files(None, "crm")),  # type: ignore[arg-type]  # it fails before it looks
     "jobs": (("cronsim",), _jobs),
+    "fastapi": (("fastapi",), _adapter("fastapi")),
+    "flask": (("flask",), _adapter("flask")),
+    "django": (("django",), _adapter("django")),
 }
 
 

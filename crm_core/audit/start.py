@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..runtime import Runtime
     from ..storage.engine import Bound
     from ..storage.tables import Tables
-    from ..storage.writer import Writer
+    from ..storage.writer import Writers
 
 KIND = "core.plugins_changed.v1"
 # What no tenant has: the last start's plugins.
@@ -23,7 +23,12 @@ _MINE = {"tenant": "", "plugin": "core.plugins"}
 
 
 def note_plugins(
-    bound: Bound, tables: Tables, writer: Writer, runtime: Runtime, versions: Mapping[str, str], tenants: Iterable[str]
+    bound: Bound,
+    tables: Tables,
+    writer: Writers,
+    runtime: Runtime,
+    versions: Mapping[str, str],
+    tenants: Iterable[str],
 ) -> None:
     """Compare the plugins' versions, by name, with those of the last start, and journal what is not the same; the first start is none."""
     table = tables.system.setting
@@ -40,7 +45,7 @@ def note_plugins(
             for tenant in tenants:
                 event = runtime.ids.new()
                 payload = {"id": event, "plugins": dict(versions), "before": before}
-                writer.journal(connection, _origin(tenant, now), [JournalRow("core", event, 0, KIND, payload)])
+                writer(connection).journal(connection, _origin(tenant, now), [JournalRow("core", event, 0, KIND, payload)])
 
 
 def _origin(tenant: str, at: datetime) -> Origin:

@@ -91,15 +91,15 @@ class Lens:
         """Run a select like :meth:`execute` and return the driver's rows, whose values no type has read."""
         return driver_rows(self.execute(connection, statement, params))
 
-    def prepare(self, statement: Executable) -> Prepared:
-        """Compile a select for good; its named parameters get their values with the actor's.
+    def prepare(self, statement: Executable, dialect: Dialect | None = None) -> Prepared:
+        """Compile a select for good, for *dialect* where it is another driver's; its named parameters get their values with the actor's.
 
         Raises:
             Refused: it is no statement for a lens, or ``not_preparable``: its text depends on its values (a list in IN).
         """
         bound, _ = _bound(_select(statement), self._point)
         self.check(bound)
-        return prepare(bound.compile(dialect=self.dialect), self.dialect)
+        return prepare(bound.compile(dialect=dialect or self.dialect), dialect or self.dialect)
 
     def _form(self, form: Form, driver: EntityTable | None) -> tuple[Views, CompiledCacheType]:
         """Return the views written in a form, with the statements compiled on them."""

@@ -56,7 +56,7 @@ class Shape:
         self._views = OnDemand(entities, lambda table: self._view(entities[table]))
         self.lens = Lens(self._views, limited=limited, rates=self._tables.entities[ExchangeRate], dialect=crm.bound.dialect)
         self._readings: dict[type[Any], tuple[Select[Any], Select[Any], Loader]] = {}
-        self._gets: dict[tuple[type[Any], bool], Prepared] = {}
+        self._gets: dict[tuple[type[Any], bool, str], Prepared] = {}
 
     def _view(self, entity: type[Any]) -> View:
         crm, policy = self._crm, self.policy
@@ -95,12 +95,14 @@ class Shape:
     def get(self, session: Session, entity: type[Any], id_: str) -> Any:
         """Read one record by id."""
         statement, load = self.reading(session, entity)
-        key = (entity, statement is self._readings[entity][0])
+        connection = session._unit.connection
+        # An asynchronous engine's drivers, within its loop and outside, do not take one text.
+        key = (entity, statement is self._readings[entity][0], connection.dialect.paramstyle)
         prepared = self._gets.get(key)
         if prepared is None:
             by_id = statement.where(logical_table(entity).c.id == bindparam("record_id", type_=IdType()))
-            prepared = self._gets[key] = self.lens.prepare(by_id)
-        rows = prepared.fetch(session._unit.connection, {**session.binds, "record_id": id_})
+            prepared = self._gets[key] = self.lens.prepare(by_id, connection.dialect)
+        rows = prepared.fetch(connection, {**session.binds, "record_id": id_})
         return load(rows[0]) if rows else None
 
     def reading(self, session: Session, entity: type[Any]) -> tuple[Select[Any], Loader]:

@@ -47,7 +47,8 @@ def remove(core: Session, empty: Ids, delete: Ids, request: str, words: Iterable
 
 def _empty(core: Session, entity: type[Any], ids: Sequence[str]) -> Iterator[str]:
     """Empty the personal fields of records, deleted ones too, and yield the texts that stood there."""
-    codec, writer, connection = core.codec(entity), core.crm.writer, core._unit.connection
+    codec, connection = core.codec(entity), core._unit.connection
+    writer = core.crm.writer(connection)
     if not codec.personal:
         return
     for deleted in (False, True):
@@ -80,7 +81,7 @@ def _history(core: Session, records: Sequence[tuple[str, str]], request: str) ->
         connection.execute(update(system.parking).where(system.parking.c.record.in_(ids)).values(error=None))
         new = core.crm.runtime.ids.many(len(part))
         rows = [JournalRow(entity, i, 0, ERASED, {"id": n, "subject": request}) for (entity, i), n in zip(part, new, strict=True)]
-        core.crm.writer.journal(connection, core.origin(), rows)
+        core.crm.writer(connection).journal(connection, core.origin(), rows)
 
 
 def _idempotency(core: Session, words: Iterable[str]) -> None:

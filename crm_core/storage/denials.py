@@ -186,4 +186,4 @@ class DenialLog:
 
     def _journal(self, connection: Connection, due: Sequence[Gathered]) -> None:
         for each, event in zip(due, self._crm.runtime.ids.many(len(due)), strict=True):
-            self._crm.writer.journal(connection, each.origin, [each.row(event)])
+            self._crm.writer(connection).journal(connection, each.origin, [each.row(event)])

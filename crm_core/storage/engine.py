@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
@@ -28,6 +28,7 @@ Kind = Literal["sqlite", "postgresql"]
 R = TypeVar("R")
 
 OLDEST: Mapping[Kind, tuple[int, ...]] = {"sqlite": (3, 35), "postgresql": (14,)}
+DJANGO = "django://"
 _SYNC_DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
 
 
@@ -35,8 +36,8 @@ def open_engine(bind: str | Engine | AsyncEngine, *, refuse_affected_sqlite: boo
     """Bind a CRM to its database.
 
     Args:
-        bind: a URL (``sqlite:///shop.db``, ``postgresql+psycopg://...``) for an engine of our own, or the host's engine, whose pool
-            and settings stay as they are.
+        bind: a URL (``sqlite:///shop.db``, ``postgresql+psycopg://...``) for an engine of our own, the host's engine, whose pool
+            and settings stay as they are, or ``django://default`` for a connection of Django's DATABASES.
         refuse_affected_sqlite: refuse, rather than warn of, a SQLite with the WAL-reset bug (before 3.51.3).
         statement_timeout: seconds that each statement of a transaction of our own may take; None: any.
 
@@ -45,6 +46,10 @@ def open_engine(bind: str | Engine | AsyncEngine, *, refuse_affected_sqlite: boo
         MissingExtra: the URL's driver is not installed.
     """
     seconds = checked(statement_timeout)
+    if isinstance(bind, str) and bind.startswith(DJANGO):
+        from .django import DjangoBound
+
+        return DjangoBound(bind.removeprefix(DJANGO))
     if not hasattr(bind, "sync_engine"):
         check(bind, (str, Engine), "a URL or an engine")
     owned = isinstance(bind, str)
@@ -144,7 +149,10 @@ class Bound:
         engine: shares the pool and dialect of the host's engine, or of our own; for an AsyncEngine, its synchronous side.
         kind: ``sqlite`` or ``postgresql``.
         is_async: the engine given is an AsyncEngine.
+        managed: a framework keeps the connection and its transaction, which every session joins.
     """
+
+    managed = False
 
     def __init__(self, engine: Engine | AsyncEngine, *, owned: bool, statement_timeout: float | None = None) -> None:
         self.is_async = not isinstance(engine, Engine)
@@ -153,11 +161,11 @@ class Bound:
         self._seconds = statement_timeout
         self.kind = _kind(self._given.dialect.name)
         options: dict[str, Any] = {} if self.kind == "sqlite" else {"isolation_level": "READ COMMITTED"}
-        self.engine = self._given.execution_options(**options)
-        self._reading = self._given.execution_options(**options, postgresql_readonly=True) if options else self.engine
-        self._looking = self._given.execution_options(isolation_level="AUTOCOMMIT") if options else self.engine
+        self.engine: Engine = self._given.execution_options(**options)
+        self._reading: Engine = self._given.execution_options(**options, postgresql_readonly=True) if options else self.engine
+        self._looking: Engine = self._given.execution_options(isolation_level="AUTOCOMMIT") if options else self.engine
         still = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        self._still = self._given.execution_options(**still) if options else self.engine
+        self._still: Engine = self._given.execution_options(**still) if options else self.engine
         self._queue = sqlite.queue_of(self._given.url.database) if self.kind == "sqlite" else None
         # One connection for all: even readers must take turns.
         self.shared = isinstance(self._given.pool, StaticPool)
@@ -243,6 +251,13 @@ class Bound:
     async def run(self, work: Callable[[], R]) -> R:
         """Run synchronous *work* in a running loop: what it begins on this database's AsyncEngine awaits instead of blocking."""
         return work() if _in_our_loop() else await greenlet_spawn(work)
+
+    def hosted(self, on: Any, write: bool) -> AbstractContextManager[Any]:
+        """Give what a session joins: what the host gave it, or, where a framework keeps the connection, that; None for neither."""
+        return nullcontext(on)
+
+    def committing(self, deliver: Callable[..., int]) -> None:
+        """Hear that a session wrote. The journal wakes delivery by itself; a framework's own hooks may call *deliver* as well."""
 
     def synchronous(self) -> Bound:
         """Return the database through a synchronous driver: this one, or for an AsyncEngine a connection apart."""

@@ -183,8 +183,8 @@ class Pipeline:
             theirs = codec.plain({n: codec.get(old, n) for n in readable})
             yours = {n: plain(codec.fields[n], v) for n, v in changes.items()}
             base = session.reader.base(codec, old, version, theirs)
-            # An error goes further than its caller: into logs and over the wire.
-            hidden = {n: MASK for n in changes if codec.fields[n].apart}
+            # Who must decide between the three sides has to see them; what is sealed goes no further than its records.
+            hidden = {n: MASK for n in changes if codec.fields[n].options.sealed}
             sides = {"yours": yours, "theirs": theirs, "base": base}
             shown: dict[str, Any] = {side: {n: hidden.get(n, v) for n, v in values.items()} for side, values in sides.items()}
             return Conflict("stale_version", entity=name, id=old.id, version=version, current=old.version, **shown)
@@ -340,7 +340,7 @@ class Pipeline:
             rows.append(JournalRow(spec(event.record.entity).name, event.record.id, 0, event_kind(type(event)), payload))
         if rows:
             with session._unit.atomic() as connection:
-                self._crm.writer.journal(connection, origin, rows)
+                self._crm.writer(connection).journal(connection, origin, rows)
 
 
 def _differ(one: Any, other: Any) -> bool:

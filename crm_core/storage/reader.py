@@ -50,7 +50,8 @@ class Reader:
         """Read whole records by a codec, locked until the transaction ends."""
         session = self._session
         wanted = [i for i in ids if is_id(i)]
-        rows = self._crm.writer.locked(session._unit.connection, codec, session.actor.tenant, wanted, deleted=deleted)
+        connection = session._unit.connection
+        rows = self._crm.writer(connection).locked(connection, codec, session.actor.tenant, wanted, deleted=deleted)
         _, load = codec.loader(codec.every)
         records = list(map(load, rows))
         self._crm.custom_fields.fill(session, codec, records)

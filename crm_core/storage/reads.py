@@ -66,7 +66,7 @@ class Reads:
     def journal(self, crm: CRM, connection: Connection) -> None:
         """Write what was noted."""
         for (*_, entity), seen in self._seen.items():
-            crm.writer.journal(connection, seen.origin, self._rows(crm, entity, seen))
+            crm.writer(connection).journal(connection, seen.origin, self._rows(crm, entity, seen))
 
     def _rows(self, crm: CRM, entity: str, seen: _Seen) -> Iterator[JournalRow]:
         payload = {"fields": sorted(seen.fields), "count": seen.rows}

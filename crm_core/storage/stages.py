@@ -281,7 +281,7 @@ class Stages:
     def _rows_and_journal(self, codec: Codec, work: Changeset) -> None:
         session = self._session
         connection = session._unit.connection
-        writer = self._crm.writer
+        writer = self._crm.writer(connection)
         if work.op != "create":
             now = self._crm.runtime.clock.now()
             for change in work.changes:

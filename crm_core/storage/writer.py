@@ -262,6 +262,19 @@ class Writer:
         )
 
 
+class Writers:
+    """The writers of one CRM: an asynchronous engine's drivers, within its loop and outside, do not take one text."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._made: dict[str, Writer] = {}
+
+    def __call__(self, connection: Connection) -> Writer:
+        """Return the one whose statements the connection's driver takes."""
+        style = connection.dialect.paramstyle
+        return self._made.get(style) or self._made.setdefault(style, Writer(self._tables, connection.dialect))
+
+
 def list_rows(codec: Codec, name: str, records: Iterable[Any]) -> list[tuple[Any, ...]]:
     """Return the index rows of an embedded list of records."""
     return [

@@ -12,6 +12,7 @@ after_commit   all is committed, and nobody was told                         eve
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,11 +68,17 @@ def crash(crm: CRM, at: Point, *, by: Callable[[Point], NoReturn] = stop) -> Ite
     Raises:
         Crashed: by *stop*, from the call that came to the point.
     """
-    writer = crm.writer
-    written: list[Connection] = []
-    journal = writer.journal
+    writers, written = crm.writer, list[Connection]()
 
-    def note(connection: Connection, *args: Any, **kwargs: Any) -> None:
+    def patched(connection: Connection) -> Any:
+        writer = copy.copy(writers(connection))
+        for name in _METHODS.get(at, ()):
+            setattr(writer, name, partial(_fail, by, at))
+        if at not in _METHODS:
+            setattr(writer, "journal", partial(note, writer.journal))  # noqa: B010  # for a type checker it is a method
+        return writer
+
+    def note(journal: Callable[..., None], connection: Connection, *args: Any, **kwargs: Any) -> None:
         written.append(connection)
         journal(connection, *args, **kwargs)
 
@@ -83,17 +90,14 @@ def crash(crm: CRM, at: Point, *, by: Callable[[Point], NoReturn] = stop) -> Ite
         connection.invalidate()
         by(at)
 
-    replaced = {name: partial(_fail, by, at) for name in _METHODS[at]} if at in _METHODS else {"journal": note}
     engine = crm.bound.synchronous().engine
-    for name, method in replaced.items():
-        setattr(writer, name, method)
+    crm.writer = patched  # type: ignore[assignment]  # it is called like one
     event.listen(engine, "commit", on_commit)
     try:
         yield
     finally:
         event.remove(engine, "commit", on_commit)
-        for name in replaced:
-            delattr(writer, name)
+        crm.writer = writers
 
 
 def _fail(by: Callable[[Point], NoReturn], at: Point, *_: Any, **__: Any) -> NoReturn:

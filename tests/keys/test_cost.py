@@ -76,5 +76,5 @@ def test_a_crm_without_keys_runs_the_statements_it_ran_before(make_crm: Any, adm
         event.listen(connection, "before_cursor_execute", lambda *a: seen.append(a[2]))
         s.create(Contact(name="counted"))
     assert crm.tables.sealer is None
-    assert "key_id" not in crm.writer._journal
+    assert "key_id" not in crm.writer(connection)._journal
     assert [sql for sql in seen if "pg_notify" not in sql] == []  # both statements of a create go to the driver as they are

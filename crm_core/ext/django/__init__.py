@@ -1,0 +1,122 @@
+"""Django: ``session`` inside the host's ``atomic``, ``install`` for a request's, ``urls`` for the resource of an entity.
+
+``INSTALLED_APPS`` takes ``crm_core.ext.django`` for ``migrate``, ``MIDDLEWARE`` takes ``crm_core.ext.django.Problems`` for errors, and
+``CRM = "shop.crm.crm"`` says where the CRM is; it is made as ``CRM("django://default", ...)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from ...crm import CRM
+from ...entities.entity import Entity
+from ...errors import CRMError, MissingExtra
+from ...permissions.actor import Actor
+from ...session import Session
+from ..problem import problem
+from ..resource import VERBS, Answer, Ask, Resource, Route, opening
+
+try:
+    from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+    from django.urls import URLPattern, path
+except ModuleNotFoundError as e:
+    raise MissingExtra(extra="django", module=e.name or "") from e
+
+Opens = Callable[[HttpRequest], AbstractContextManager[Session]]
+
+
+def session(crm: CRM, actor: Actor, **options: Any) -> AbstractContextManager[Session]:
+    """Open a session on Django's connection: inside the ``atomic`` that is open, else in one of its own.
+
+    Args:
+        options: as those of :meth:`CRM.session`.
+    """
+    return crm.session(actor, **options)
+
+
+def install(crm: CRM, *, actor: Callable[[HttpRequest], Actor]) -> Opens:
+    """Return what opens a request's session: ``with session(request) as s: ...``. A session of GET and HEAD reads only.
+
+    ``Idempotency-Key`` makes a request that comes twice happen once; ``X-Request-ID`` stands in the journal.
+
+    Args:
+        actor: tells who asks.
+    """
+
+    def opens(request: HttpRequest) -> AbstractContextManager[Session]:
+        who = actor(request)
+        request.crm = (crm, who)  # type: ignore[attr-defined]  # for Problems
+        return session(crm, who, **opening(who, request.method or "", _headers(request)))
+
+    return opens
+
+
+def urls(crm: CRM, entity: type[Entity], *, session: Opens, expose: Iterable[str] = VERBS, filters: Iterable[str] = ()) -> list[URLPattern]:
+    """Return the resource of an entity, for ``path("accounts/", include(urls(crm, Account, session=session)))``.
+
+    A path's name is that of its first verb: ``account-list``, ``account-get``.
+
+    Args:
+        session: what :func:`install` returned.
+        expose: which verbs there are; what an actor may do is for the actor's roles to say.
+        filters: the fields that a list may be filtered and sorted by.
+
+    Raises:
+        WrongArgument: no verb, or no field of the entity.
+    """
+    resource = Resource(crm, entity, expose=expose, filters=filters)
+    paths: dict[str, dict[str, Route]] = {}
+    for route in resource.routes:
+        paths.setdefault(route.path, {})[route.method] = route
+    return [path(_pattern(at), _view(methods, session), name=_name(resource, methods)) for at, methods in paths.items()]
+
+
+class Problems:
+    """Middleware that answers the CRM's errors as problem documents, after Django has rolled the request's transaction back."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Go on."""
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Answer an error that is ours."""
+        if not isinstance(error, CRMError):
+            return None
+        from .apps import found
+
+        crm, who = getattr(request, "crm", (None, None))
+        return _response(problem(error, (crm or found()[0]).messages, who, request.headers.get("Accept-Language", "")))
+
+
+def _pattern(at: str) -> str:
+    return at.replace("{", "<str:").replace("}", ">")
+
+
+def _name(resource: Resource, methods: Mapping[str, Route]) -> str:
+    return f"{resource.name}-{next(iter(methods.values())).verb}"
+
+
+def _view(methods: Mapping[str, Route], session: Opens) -> Callable[..., HttpResponse]:
+    def view(request: HttpRequest, id: str = "", action: str = "", **_: Any) -> HttpResponse:
+        route = methods.get(request.method or "")
+        if route is None:
+            return HttpResponseNotAllowed(methods)
+        asked = Ask(url=request.path, params=request.GET.dict(), headers=_headers(request), body=request.body, id=id, action=action)
+        with session(request) as s:
+            answer = route.answer(s, asked)
+        return _response(answer)
+
+    return view
+
+
+def _headers(request: HttpRequest) -> Mapping[str, str]:
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
+def _response(answer: Answer) -> HttpResponse:
+    return HttpResponse(answer.content, status=answer.status, headers={"Content-Type": "application/json", **answer.headers})

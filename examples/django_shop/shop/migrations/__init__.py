@@ -1,0 +1,1 @@
+"""The shop's own migrations; the CRM's run after them."""
