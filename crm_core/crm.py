@@ -54,12 +54,14 @@ from .tenant_data import TenantRoles, TenantSettings
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from .adoption import AdoptedTables
     from .events.delivery import Delivery
     from .events.wake import Worker
     from .paging import Page
     from .permissions.explain import Explanation
     from .permissions.members import Members
     from .scope import Scope
+    from .storage.adopted import Adopted
     from .storage.keys.provider import KeyProvider
     from .timeline import Timeline
     from .view360 import View360
@@ -94,6 +96,7 @@ class CRM:
         audit: who signs the journal's checkpoints and where they go; see :mod:`crm_core.audit`.
         keys: where the root keys are, such as ``FileKeys("crm.keys")``: sealed fields, and what is personal in the journal, are
             encrypted under keys that it wraps. Entities with sealed fields need it.
+        adopt: tables of the host that stand for entities; see :mod:`crm_core.adoption`.
 
     Raises:
         LoadError: a plugin, role or entity does not fit; the message says which and what to do.
@@ -117,6 +120,7 @@ class CRM:
         stuck_after: float | None = None,
         audit: Audit | None = None,
         keys: KeyProvider | None = None,
+        adopt: Mapping[type[Entity], Adopted] | None = None,
     ) -> None:
         check_many(plugins, "a list of plugins")
         check_many(roles, "a list of roles")
@@ -133,7 +137,7 @@ class CRM:
         entities = self.registry.entities
         self._entities = {spec(e).name: e for e in entities}
         self.tables = Tables(
-            entities, {e: self.registry.extensions(e) for e in entities}, self.registry.links, prefix=prefix, schema=schema
+            entities, {e: self.registry.extensions(e) for e in entities}, self.registry.links, prefix=prefix, schema=schema, adopt=adopt
         )
         self.keys = Keys(self, keys)
         self.messages = Messages(self.registry.catalogues)
@@ -171,6 +175,13 @@ class CRM:
     def rollups(self) -> Rollups:
         """The sums that are kept with every write."""
         return Rollups(self)
+
+    @cached_property
+    def adoption(self) -> AdoptedTables:
+        """The host's own tables that are entities here."""
+        from .adoption import AdoptedTables
+
+        return AdoptedTables(self)
 
     # -- sessions -----------------------------------------------------------------------------------------------------------------
 

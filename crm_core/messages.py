@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from .catalogues import en, zh
+from .catalogues import adoption, en, zh
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
@@ -119,6 +119,10 @@ def _show(value: Any) -> str:
     return shown if shown.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
 
 
-# The core's templates stand in catalogues/, one file a language.
-CORE: tuple[Catalogue, ...] = (Catalogue("en", en.TEMPLATES), Catalogue("zh", zh.TEMPLATES))
+# The core's templates stand in catalogues/, one file a language; what belongs to one room, in a file of its own.
+_ROOMS = adoption.MESSAGES.items()
+CORE: tuple[Catalogue, ...] = (
+    Catalogue("en", {**en.TEMPLATES, **{code: words[0] for code, words in _ROOMS}}),
+    Catalogue("zh", {**zh.TEMPLATES, **{code: words[1] for code, words in _ROOMS}}),
+)
 _CORE_MESSAGES = Messages()
