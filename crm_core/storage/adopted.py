@@ -397,4 +397,3 @@ def key_of(entity: type[Any], adopted: Adopted) -> Key:
     if len(columns) != 1 or not isinstance(columns[0].type, Integer | Uuid):
         raise LoadError("adopted_key", entity=spec(entity).name, table=adopted.table.name)
     return Key(entity, columns[0])
-

@@ -50,11 +50,19 @@ class HostRows:
         if self._dialect.name == "postgresql":
             return [adoption.key.id(n) for n in self._sequence(connection, adoption, count)]
         highest = connection.execute(select(func.coalesce(func.max(adoption.key.column), 0))).scalar_one()
+        highest = max(highest, self._told(connection, adoption))
         # Who writes holds SQLite's lock; within one transaction numbers may be given out before their rows are there.
         with self._lock:
             first = max(highest, self._highest.get(entity, 0)) + 1
             self._highest[entity] = first + count - 1
         return [adoption.key.id(first + i) for i in range(count)]
+
+    def _told(self, connection: Connection, adoption: Adoption) -> int:
+        """Return the highest number that the journal knows: SQLite gives those of deleted rows again, and an id is for ever."""
+        records = self._tables.system.journal.c.record
+        first, last = adoption.key.id(0), adoption.key.id((1 << 63) - 1)
+        known = connection.execute(select(func.max(records)).where(records.between(first, last))).scalar()
+        return 0 if known is None else int(adoption.key.value(str(known), self._dialect.name))
 
     def _sequence(self, connection: Connection, adoption: Adoption, count: int) -> Sequence[int]:
         table = self._dialect.identifier_preparer.format_table(adoption.table)
@@ -73,9 +81,29 @@ class HostRows:
         if adoption is None or not known:
             return 0
         connection = session._unit.connection
-        unseen = set(self._mark(connection, adoption, [*known]))
-        self._journal(session, codec, [record for id_, record in known.items() if id_ in unseen])
+        marked = set(self._mark(connection, adoption, [*known]))
+        unseen = [record for id_, record in known.items() if id_ in marked]
+        again = self.renew(connection, adoption, unseen)
+        if again:
+            self.stamp(connection, codec, again, new=False)
+        self._journal(session, codec, unseen)
         return len(unseen)
+
+    def renew(self, connection: Connection, adoption: Adoption, records: Sequence[Any]) -> list[Any]:
+        """Let rows that have the numbers of deleted ones go on with their versions; return those."""
+        if not adoption.key.numeric:
+            return []
+        journal = self._tables.system.journal
+        found: list[Any] = []
+        for start in range(0, len(records), 500):
+            part = {record.id: record for record in records[start : start + 500]}
+            last = select(journal.c.record, func.max(journal.c.version)).where(
+                journal.c.record.in_(part), journal.c.entity == adoption.name
+            )
+            for id_, version in connection.execute(last.group_by(journal.c.record)):
+                part[id_].version = version + 1
+                found.append(part[id_])
+        return found
 
     def stamp(self, connection: Connection, codec: Codec, records: Sequence[Any], *, new: bool) -> None:
         """Write version, who and when of rows that the host wrote, as far as these are columns of ours."""

@@ -297,6 +297,8 @@ class Stages:
                 record.created_at, record.created_by = now, me
         records, new = [c.record for c in work.changes], work.op == "create"
         connection = session._unit.connection
+        if new:
+            writer.hosts.renew(connection, self._crm.tables.adopted[codec.entity], records)
         held = writer.keys(connection, codec, records, fresh=new)
         writer.hosts.stamp(connection, codec, records, new=new)
         self._note(connection, codec, work, held)
