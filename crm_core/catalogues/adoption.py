@@ -49,4 +49,8 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "{field} is {expected} in the host's table, and cannot be {given}.",
         "{field} 在宿主的表中是{expected}，不能是 {given}。",
     ),
+    "backup_adopted": (
+        "The rows of {tables} are the host's. Restore them together with the CRM's tables by the database's own backup.",
+        "{tables} 的行属于宿主。请用数据库自身的备份把它们与 CRM 的表一起恢复。",
+    ),
 }
