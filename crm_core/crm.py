@@ -120,7 +120,7 @@ class CRM:
         stuck_after: float | None = None,
         audit: Audit | None = None,
         keys: KeyProvider | None = None,
-        adopt: Mapping[type[Entity], Adopted] | None = None,
+        adopt: Mapping[Any, Adopted] | None = None,
     ) -> None:
         check_many(plugins, "a list of plugins")
         check_many(roles, "a list of roles")

@@ -1,6 +1,6 @@
 """A shop whose own customer table is the CRM's account: no row is copied, and what its ORM writes is in the CRM's journal.
 
-    python examples/adopt.py sqlite:///shop.db
+python examples/adopt.py sqlite:///shop.db
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from datetime import datetime
 
-from sqlalchemy import Engine, ForeignKey, String, create_engine, event, func, select, text, update
+from sqlalchemy import Engine, ForeignKey, String, create_engine, event, func, text, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, sessionmaker
 
 import crm_sales
@@ -76,64 +76,63 @@ def changed(s, updated):
     heard.append(", ".join(f"{name}: {c.old} -> {c.new}" for name, c in sorted(updated.changes.items())))
 
 
+shop = Actor.system("shop", tenant="main")
+columns = {"name": "company_name", "owner": "manager_id", "website": "homepage", "created_at": "entered"}
+
+
 def main(url: str) -> None:
     engine = opened(url)
-    Session = sessionmaker(engine)
+    maker = sessionmaker(engine)
     Base.metadata.create_all(engine)
-    with Session.begin() as db:
+    with maker.begin() as db:
         db.add_all([User(id=1, name="Ann"), User(id=2, name="Bob")])
         db.flush()
         db.add_all([Customer(company_name="Acme", manager_id=2), Customer(company_name="Beta", homepage="https://beta.example")])
 
-    columns = {"name": "company_name", "owner": "manager_id", "website": "homepage", "created_at": "entered"}
     crm = CRM(engine, plugins=[crm_sales.plugin, bell], adopt={Account: Adopted(Customer, columns)})
     crm.migrate()
-    crm.adoption.observe(Session)
-    ann = Actor("1", roles={"sales.manager"})
+    crm.adoption.observe(maker)
 
-    # Its customers are accounts, and accounts its customers.
-    with crm.session(Actor.system("shop", tenant="main")) as s:
+    # Its customers are accounts.
+    with crm.session(shop) as s:
         acme, beta = s.query(Account).order_by(Account.name).all()
         assert (acme.name, acme.owner, beta.website) == ("Acme", "2", "https://beta.example")
         deal = s.create(Opportunity(name="100 chairs", account=acme.ref, amount=Money("12000", "EUR")))
         s.update(Account, acme.id, {"name": "Acme GmbH", "industry": "Chairs"})
         gamma = s.create(Account(name="Gamma", owner="1"))
-    with Session() as db:
-        customers = list(db.scalars(select(Customer).order_by(Customer.id)))
-        assert [(c.company_name, c.manager_id, c.country) for c in customers] == [("Acme GmbH", 2, "DE"), ("Beta", None, "DE"), ("Gamma", 1, "DE")]
-        assert crm.table(Account).c.id.name == "id" and customers[2].id == 3
+
+    # And accounts are its customers.
+    with maker() as db:
+        found = db.get_one(Customer, crm.adoption.key(gamma))
+        assert (found.company_name, found.manager_id, found.country) == ("Gamma", 1, "DE")
+        assert crm.adoption.id(Account, found.id) == gamma.id
 
     # What the shop's own code does is in the journal, in the shop's own transaction, with who did it.
-    with crm.adoption.acting(ann), Session.begin() as db:
-        db.get_one(Customer, 1).homepage = "https://acme.example"
+    with crm.adoption.acting(Actor("1")), maker.begin() as db:
+        db.get_one(Customer, crm.adoption.key(acme)).homepage = "https://acme.example"
         db.add(Customer(company_name="Delta", invoices=[Invoice(total=100)]))
         db.execute(update(Customer).where(Customer.manager_id.is_(None)).values(manager_id=1))
-    with Session() as db:
-        db.get_one(Customer, 1).company_name = "Never"
+    with maker() as db:
+        db.get_one(Customer, crm.adoption.key(acme)).company_name = "Never"
         db.flush()
         db.rollback()
     crm.run_pending()
     print(*heard, sep="\n")
 
-    # It is one row: the shop's join, and the CRM's deal with its account and history.
-    accounts = crm.table(Account)
-    with Session() as db:
-        line = db.execute(select(accounts.c.name, Invoice.total).join(Customer, Customer.company_name == accounts.c.name).join(Invoice)).one()
-        assert tuple(line) == ("Delta", 100)
-    with crm.session(Actor.system("shop", tenant="main")) as s:
+    # It is one row, with a history.
+    with crm.session(shop) as s:
         won = s.use(Sales).win(deal.ref, reason="price")
         assert won.stage == "won"
         assert s.get(Account, acme.id).website == "https://acme.example"
         assert s.as_of(acme.created_at).get(Account, acme.id).name == "Acme"
-        assert s.get(Account, acme.id).version == 3
 
     # Rows that were written past the ORM are accounts at once; `fill` brings them into the journal.
     with engine.begin() as connection:
-        connection.execute(text("INSERT INTO customers (company_name, country) VALUES ('Plain', 'FR')"))
+        connection.execute(text("INSERT INTO customers (company_name, country) VALUES ('', 'FR')"))
     print("taken up:", crm.adoption.fill())
     print("flaws:", [flaw.detail.field for flaw in crm.adoption.check()])
-    with crm.session(Actor.system("shop", tenant="main")) as s:
-        assert s.query(Account).count() == 5 and gamma.name == "Gamma"
+    with crm.session(shop, write=False) as s:
+        assert s.query(Account).count() == 5
     crm.close()
     engine.dispose()
 

@@ -6,19 +6,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import attrs
 from sqlalchemy import Connection, select
 
 from ..arguments import check
 from ..entities.entity import Entity
-from ..errors import Detail
+from ..entities.fields import Ref
+from ..errors import Detail, LoadError
 from ..permissions.actor import Actor
 from ..permissions.prepared import driver_rows
 
 if TYPE_CHECKING:
     from ..crm import CRM
     from ..entities.codec import Codec
+    from ..storage.adopted import Adoption
 
 BATCH = 500
 
@@ -73,6 +76,21 @@ class AdoptedTables:
         actor = given if isinstance(given, Actor) else self._acting.get()
         return actor if actor is not None and actor.tenant == tenant else Actor.system("host", tenant=tenant, on_behalf_of=actor)
 
+    def id(self, entity: type[Entity], key: Any) -> str:
+        """Return the id of the record that the host's row with primary key *key* is."""
+        return self._of(entity).key.id(key)
+
+    def key(self, record: Entity | Ref[Any]) -> Any:
+        """Return the host's primary key of a record: an ``int``, or a ``UUID``."""
+        key = self._of(record.entity if isinstance(record, Ref) else type(record)).key
+        return key.value(record.id, self._crm.bound.kind) if key.numeric else UUID(record.id)
+
+    def _of(self, entity: type[Any]) -> Adoption:
+        found = self._crm.tables.adopted.get(self._crm.codec(entity).entity)
+        if found is None:
+            raise LoadError("adopted_not", entity=self._crm.codec(entity).facts.name)
+        return found
+
     def fill(self, *, limit: int | None = None) -> int:
         """Take up rows that the journal does not know: each is journalled as created when it was made, as by an import.
 
@@ -108,7 +126,7 @@ class AdoptedTables:
 
     def check(self, *, tenant: str = "main") -> Iterator[Flaw]:
         """Tell what in the rows of adopted tables the CRM would not have taken: too long, empty, no such option, ..."""
-        for entity, adoption in self._crm.tables.adopted.items():
+        for entity in self._crm.tables.adopted:
             codec, table = self._crm.codec(entity), self._crm.tables.entities[entity]
             after = ""
             while True:
@@ -117,8 +135,8 @@ class AdoptedTables:
                     ids = list(connection.execute(wanted.where(table.c.id > after) if after else wanted).scalars())
                     records = rows_of(codec, connection, table, ids)
                 for id_ in ids:
-                    key = adoption.key.value(id_, self._crm.bound.kind)
-                    yield from (Flaw(codec.facts.name, id_, key, detail) for detail in codec.check(records[id_]))
+                    record = records[id_]
+                    yield from (Flaw(codec.facts.name, id_, self.key(record), detail) for detail in codec.check(record))
                 if len(ids) < BATCH:
                     break
                 after = ids[-1]

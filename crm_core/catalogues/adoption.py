@@ -41,6 +41,10 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "Adopted takes a SQLAlchemy Table or a mapped class, not {given}.",
         "Adopted 需要 SQLAlchemy 的 Table 或映射类，而不是 {given}。",
     ),
+    "adopted_not": (
+        "{entity} stands in a table of its own, not in one of the host's.",
+        "{entity} 在自己的表中，而不在宿主的表中。",
+    ),
     "adopted_sealed": (
         "{entity}.{field} is sealed, and a host's table keeps nothing sealed.",
         "{entity}.{field} 是加密字段，而宿主的表不保存加密内容。",

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, Pool, StaticPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.util import greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
@@ -17,6 +17,7 @@ from ..arguments import check
 from ..errors import CommitOutcomeUnknown, LoadError, MissingExtra, NeedsAwait, Refused
 from . import sqlite
 from .failures import typed
+from .forking import renew_in_children
 from .limits import checked, limited
 from .wal import WalSync
 
@@ -143,6 +144,8 @@ class Bound:
             event.listen(self.engine, "handle_error", sqlite.give_up)
         self._checked = False
         self._sync_twin: Bound | None = None
+        self._inherited: Pool | None = None
+        renew_in_children(self, Bound._renew)
 
     @property
     def url(self) -> URL:
@@ -233,6 +236,16 @@ class Bound:
             self._sync_twin.dispose()
         if self._owned:
             self._given.dispose(close=not self.is_async or in_greenlet())
+
+    def _renew(self) -> None:
+        """Leave the parent's connections to it: a child that used or closed one would speak in the middle of its conversation."""
+        if self.shared:
+            return  # a database in memory was copied with its process
+        if self._given.pool is not self._inherited:
+            self._inherited = self._given.pool  # held, since garbage is closed
+            self._given.dispose(close=False)
+        if self._queue is not None:
+            self._queue.renew()
 
     def ready(self) -> None:
         """Connect once, so that the dialect knows its server, and check the server's version.

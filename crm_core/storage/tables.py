@@ -68,7 +68,7 @@ class Tables:
         *,
         prefix: str = "crm_",
         schema: str | None = None,
-        adopt: Mapping[type[Any], Adopted] | None = None,
+        adopt: Mapping[Any, Adopted] | None = None,
     ) -> None:
         self.prefix = prefix
         self.schema = schema
