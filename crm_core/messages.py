@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from .catalogues import adoption, en, zh
+from .catalogues import en, hosts, zh
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
@@ -120,7 +120,7 @@ def _show(value: Any) -> str:
 
 
 # The core's templates stand in catalogues/, one file a language; what belongs to one room, in a file of its own.
-_ROOMS = adoption.MESSAGES.items()
+_ROOMS = hosts.MESSAGES.items()
 CORE: tuple[Catalogue, ...] = (
     Catalogue("en", {**en.TEMPLATES, **{code: words[0] for code, words in _ROOMS}}),
     Catalogue("zh", {**zh.TEMPLATES, **{code: words[1] for code, words in _ROOMS}}),

@@ -17,7 +17,7 @@ from ..arguments import check
 from ..errors import CommitOutcomeUnknown, LoadError, MissingExtra, NeedsAwait, Refused
 from . import sqlite
 from .failures import typed
-from .forking import renew_in_children
+from .forking import around_forks, in_use, is_open
 from .limits import checked, limited
 from .wal import WalSync
 
@@ -145,7 +145,8 @@ class Bound:
         self._checked = False
         self._sync_twin: Bound | None = None
         self._inherited: Pool | None = None
-        renew_in_children(self, Bound._renew)
+        self._torn = self._forking_in_use = False
+        around_forks(self, Bound._before_fork, Bound._in_child)
 
     @property
     def url(self) -> URL:
@@ -237,13 +238,20 @@ class Bound:
         if self._owned:
             self._given.dispose(close=not self.is_async or in_greenlet())
 
-    def _renew(self) -> None:
-        """Leave the parent's connections to it: a child that used or closed one would speak in the middle of its conversation."""
+    def _before_fork(self) -> None:
+        """Let a child inherit no connection of SQLite's; see :mod:`.forking`."""
+        if self.kind == "sqlite" and not self.shared:
+            self._forking_in_use = in_use(self._given.pool)
+            if not (self.is_async or self._forking_in_use):
+                self._given.dispose()
+
+    def _in_child(self) -> None:
+        """Leave the parent's connections to it."""
         if self.shared:
             return  # a database in memory was copied with its process
-        if self._given.pool is not self._inherited:
-            self._inherited = self._given.pool  # held, since garbage is closed
-            self._given.dispose(close=False)
+        self._torn = self.kind == "sqlite" and (self._forking_in_use or is_open(self._given.pool))
+        self._inherited = self._given.pool  # held, since garbage is closed, which would end the parent's conversation
+        self._given.dispose(close=False)
         if self._queue is not None:
             self._queue.renew()
 
@@ -258,6 +266,8 @@ class Bound:
                 self._check(connection)
 
     def _reachable(self) -> Bound:
+        if self._torn:
+            raise Refused("forked_while_open", database=str(self.url.database))
         if not self.is_async or in_greenlet():
             return self
         try:
