@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Engine, Table
 
+from .adoption import AdoptedTables
 from .arguments import check, check_entity, check_many, check_text
 from .asession import AsyncCRMSession
 from .audit.checkpoints import Audit
@@ -54,7 +55,6 @@ from .tenant_data import TenantRoles, TenantSettings
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from .adoption import AdoptedTables
     from .events.delivery import Delivery
     from .events.wake import Worker
     from .paging import Page
@@ -139,6 +139,7 @@ class CRM:
         self.tables = Tables(
             entities, {e: self.registry.extensions(e) for e in entities}, self.registry.links, prefix=prefix, schema=schema, adopt=adopt
         )
+        self.adoption = AdoptedTables(self)
         self.keys = Keys(self, keys)
         self.messages = Messages(self.registry.catalogues)
         self.events = EventCodec(entities, self.registry.events.values(), self.registry.extensions)
@@ -175,13 +176,6 @@ class CRM:
     def rollups(self) -> Rollups:
         """The sums that are kept with every write."""
         return Rollups(self)
-
-    @cached_property
-    def adoption(self) -> AdoptedTables:
-        """The host's own tables that are entities here."""
-        from .adoption import AdoptedTables
-
-        return AdoptedTables(self)
 
     # -- sessions -----------------------------------------------------------------------------------------------------------------
 

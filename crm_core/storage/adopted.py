@@ -152,7 +152,7 @@ def _sqlite_instant(c: str) -> str:
     fraction = (
         f"CASE WHEN length({c}) = 26 AND substr({c}, 20, 1) = '.' THEN substr({c}, 20, 7) ELSE substr(strftime('%f', {c}), 3) || '000' END"
     )
-    return f"strftime('%Y-%m-%dT%H:%M:%S', {c}) || {fraction} || '+00:00'"
+    return f"CASE WHEN strftime('%Y', {c}) > '0000' THEN strftime('%Y-%m-%dT%H:%M:%S', {c}) || {fraction} || '+00:00' END"
 
 
 def quoted(text: str) -> str:
@@ -308,11 +308,12 @@ class Adoption:
                 known = ", ".join(quoted(str(member.value)) for member in field.type)
                 return f"CASE WHEN {text} IN ({known}) THEN {text} END"
             case "date" if sqlite:
-                return f"strftime('%Y-%m-%d', {column})"
+                return f"CASE WHEN strftime('%Y', {column}) > '0000' THEN strftime('%Y-%m-%d', {column}) END"
             case "datetime" if sqlite:
                 return _sqlite_instant(column)
-            case "datetime" if isinstance(host.type, DateTime) and not host.type.timezone:
-                return f"({column} AT TIME ZONE 'UTC')"
+            case "date" | "datetime":  # Python knows neither infinity nor years before 1 or after 9999
+                zone = " AT TIME ZONE 'UTC'" if isinstance(host.type, DateTime) and not host.type.timezone else ""
+                return f"CASE WHEN {column} BETWEEN '0001-01-02' AND '9999-12-30' THEN {column}{zone} END"
             case "ref":
                 target = self._target(field)
                 assert target is not None  # else it would not be mapped

@@ -11,7 +11,7 @@ from sqlalchemy.orm import sessionmaker
 import crm_sales
 from crm_core import CRM, Account, Contact
 from crm_core.adoption import Adopted
-from tests.adoption.shop import CUSTOMER, PERSON, SELLER, Base, Customer, Person, World, an_engine, listening
+from tests.adoption.shop import CUSTOMER, GUEST, PERSON, SELLER, Base, Customer, Person, World, an_engine, listening
 from tests.databases import KINDS
 
 
@@ -27,7 +27,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         session.add_all([Customer(company_name="Acme", manager_id=7), Customer(company_name="Before", homepage="https://before.example")])
     heard: list[tuple[str, Any]] = []
     adopt = {Account: Adopted(Customer, CUSTOMER), Contact: Adopted(Person, PERSON)}
-    crm = CRM(engine, plugins=[crm_sales.plugin, listening(heard)], roles=[SELLER], adopt=adopt)
+    crm = CRM(engine, plugins=[crm_sales.plugin, listening(heard)], roles=[SELLER, GUEST], adopt=adopt)
     crm.migrate()
     crm.adoption.observe(maker)
     yield World(engine, maker, crm, heard)

@@ -12,6 +12,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from crm_core import CRM, Account, Actor, Created, Deleted, Extension, Field, Plugin, Restored, Role, Updated, field, owner
 from crm_core.events.event import Event
+from crm_core.rules import related
+from crm_sales.api import Opportunity
 
 HOST = Actor.system("shop", tenant="main")
 
@@ -59,6 +61,7 @@ class Rank(Extension):
     level: Field[str] = field(default="basic")
 
 
+GUEST = Role("shop.guest").allow(Account, "read", where=owner).allow(Opportunity, "read", where=related("account", owner))
 SELLER = Role("shop.seller").allow(Account, "read", "update", where=owner)
 
 

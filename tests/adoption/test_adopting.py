@@ -159,8 +159,8 @@ def test_what_we_would_not_have_taken_is_read_and_reported(database: Database) -
             rows = [(None, "company"), ("x" * 300, "company"), ("Fine", "unheard of")]
             insert = "INSERT INTO customers (company_name, sort, country) VALUES (:name, :sort, 'DE')"
             connection.execute(text(insert), [{"name": name, "sort": sort} for name, sort in rows])
-            if crm.bound.kind == "sqlite":
-                connection.execute(text("UPDATE customers SET entered = 'no date', archived = 'neither'"))
+            never = {"sqlite": ("no date", "0000-01-01 00:00:00"), "postgresql": ("infinity", "-infinity")}[crm.bound.kind]
+            connection.execute(text(f"UPDATE customers SET entered = '{never[0]}', archived = '{never[1]}'"))
         with crm.session(HOST) as s:
             found = s.query(Account).order_by(Account.name).all()
             assert [a.name[:4] for a in found] == ["", "Fine", "xxxx"]
