@@ -119,10 +119,11 @@ def _show(value: Any) -> str:
     return shown if shown.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
 
 
-# The core's templates stand in catalogues/, one file a language; what belongs to one room, in a file of its own.
-_ROOMS = hosts.MESSAGES.items()
-CORE: tuple[Catalogue, ...] = (
-    Catalogue("en", {**en.TEMPLATES, **{code: words[0] for code, words in _ROOMS}}),
-    Catalogue("zh", {**zh.TEMPLATES, **{code: words[1] for code, words in _ROOMS}}),
-)
+def _core(number: int, locale: str, templates: Mapping[str, str]) -> Catalogue:
+    """Join a language's templates with what stands beside them, in one file for both languages."""
+    return Catalogue(locale, dict(sorted([*templates.items(), *((code, words[number]) for code, words in hosts.MESSAGES.items())])))
+
+
+# The core's templates stand in catalogues/, one file a language.
+CORE: tuple[Catalogue, ...] = (_core(0, "en", en.TEMPLATES), _core(1, "zh", zh.TEMPLATES))
 _CORE_MESSAGES = Messages()

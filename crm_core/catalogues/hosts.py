@@ -57,6 +57,8 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "The rows of {tables} are the host's. Restore them together with the CRM's tables by the database's own backup.",
         "{tables} 的行属于宿主。请用数据库自身的备份把它们与 CRM 的表一起恢复。",
     ),
+    "cli_adopted": ("{rows} rows written down.", "已记录 {rows} 行。"),
+    "cli_adopted_whole": ("Nothing is wrong.", "没有问题。"),
     "forked_while_open": (
         "This process was forked while a connection to {database} was in use, which SQLite does not survive. Fork first, then open sessions and workers.",
         "该进程在 {database} 的连接正被使用时被 fork，SQLite 不支持这样做。请先 fork，再打开会话和 worker。",

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import crm_core
 from crm_core import errors
-from crm_core.catalogues import en
 from crm_core.errors import CRMError
+from crm_core.messages import CORE
 
 from .markdown import code, prose, table
 
@@ -29,7 +29,7 @@ def page() -> list[str]:
     raised = _raised()
     return lines + table(
         ("code", "raised as", "says"),
-        [(code(name), ", ".join(sorted(raised.get(name, ()))), code(text)) for name, text in en.TEMPLATES.items()],
+        [(code(name), ", ".join(sorted(raised.get(name, ()))), code(text)) for name, text in CORE[0].templates.items()],
     )
 
 
