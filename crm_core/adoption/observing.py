@@ -40,14 +40,16 @@ class Observer:
         self._entities: dict[Table, type[Any]] = {adoption.table: entity for entity, adoption in crm.tables.adopted.items()}
 
     def listen(self, target: Any) -> None:
-        """Begin to listen."""
-        event.listen(target, "before_flush", self._before)
-        event.listen(target, "after_flush", self._after)
-        event.listen(target, "do_orm_execute", self._executing)
+        """Begin to listen, once."""
+        for name, heard in (("before_flush", self._before), ("after_flush", self._after), ("do_orm_execute", self._executing)):
+            if not event.contains(target, name, heard):
+                event.listen(target, name, heard)
 
     # -- flushes ------------------------------------------------------------------------------------------------------------------
 
     def _before(self, session: Any, _context: object, _instances: object) -> None:
+        if self._crm.safe_mode:  # what cannot be journalled now is taken up later
+            return
         waiting: dict[type[Any], Records] = {}
         gone = self._keys(session.deleted, stored=True)
         known = {entity: dict.fromkeys(ids) for entity, ids in gone.items()}
@@ -55,10 +57,15 @@ class Observer:
             known.setdefault(entity, {}).update(dict.fromkeys(ids))
         for entity, keys in known.items():
             waiting[entity] = self._look(session, entity, [*keys], gone.get(entity, ()))
+        for entity in {e for each in session.new if (e := self._entity(each)) is not None} - waiting.keys():
+            with joined(self._crm.bound, self._connection(session, entity)):
+                pass  # SQLite begins here as we need it; see begin_on
         session.info[WAITING] = waiting
 
     def _after(self, session: Any, _context: object) -> None:
-        waiting: dict[type[Any], Records] = session.info.pop(WAITING, {})
+        waiting: dict[type[Any], Records] | None = session.info.pop(WAITING, None)
+        if waiting is None:  # of two listeners, a class's and its sessionmaker's, one is enough
+            return
         new = self._keys(session.new, stored=False)
         for entity in {**waiting, **new}:
             self._journal(session, entity, waiting.get(entity, {}), new.get(entity, ()))
@@ -67,17 +74,20 @@ class Observer:
         """Return the ids of objects in adopted tables, by entity."""
         found: dict[type[Any], list[str]] = {}
         for each in objects:
-            state: Any = inspect(each)
-            entity = next((self._entities[t] for t in state.mapper.tables if t in self._entities), None)
+            entity, state = self._entity(each), inspect(each)
             if entity is not None:
                 value = state.identity[0] if stored else state.mapper.primary_key_from_instance(each)[0]
                 found.setdefault(entity, []).append(self._crm.tables.adopted[entity].key.id(value))
         return found
 
+    def _entity(self, each: Any) -> type[Any] | None:
+        return next((self._entities[t] for t in inspect(each).mapper.tables if t in self._entities), None)
+
     # -- statements ---------------------------------------------------------------------------------------------------------------
 
     def _executing(self, state: Any) -> Any:
-        if not (state.is_update or state.is_delete or state.is_insert):
+        writes = state.is_update or state.is_delete or state.is_insert
+        if not writes or self._crm.safe_mode or state.execution_options.get(WAITING):
             return None
         table: Any = getattr(state.statement, "table", None)  # a text has none
         entity = next((e for t, e in self._entities.items() if table is not None and t.compare(table)), None)
@@ -88,12 +98,12 @@ class Observer:
         if state.is_insert:
             highest = select(func.coalesce(func.max(key), 0)) if adoption.key.numeric else None
             before = None if highest is None else state.session.execute(highest).scalar_one()
-            result = state.invoke_statement()
+            result = state.invoke_statement(execution_options={WAITING: True})
             self._journal(state.session, entity, {}, self._made(state, adoption, before))
             return result
         ids = [adoption.key.id(value) for value in _matching(state, key)]
         olds = self._look(state.session, entity, ids, ids if state.is_delete else ())
-        result = state.invoke_statement()
+        result = state.invoke_statement(execution_options={WAITING: True})
         self._journal(state.session, entity, olds, ())
         return result
 
@@ -102,14 +112,14 @@ class Observer:
         if before is None:
             given = state.parameters if isinstance(state.parameters, list) else [state.parameters or {}]
             return [adoption.key.id(row[adoption.key.column.name]) for row in given if adoption.key.column.name in row]
-        wanted = select(adoption.key.column).where(adoption.key.column > before, adoption.unseen(state.session.connection().dialect))
+        wanted = select(adoption.key.column).where(adoption.key.column > before, adoption.unseen(self._crm.bound.engine.dialect))
         return [adoption.key.id(value) for value in state.session.execute(wanted).scalars()]
 
     # -- rows ---------------------------------------------------------------------------------------------------------------------
 
     def _look(self, session: Any, entity: type[Any], ids: Sequence[str], gone: Sequence[str]) -> Records:
         """Read rows before the host changes them, lock them, take up those that were unseen, and free those that will be *gone*."""
-        connection = session.connection()
+        connection = self._connection(session, entity)
         codec, table = self._crm.codec(entity), self._crm.tables.entities[entity]
         with joined(self._crm.bound, connection):
             found = rows_of(codec, connection, table, ids, lock=True)
@@ -125,7 +135,7 @@ class Observer:
         """Write down what became of rows."""
         if not olds and not new:
             return
-        connection: Connection = session.connection()
+        connection = self._connection(session, entity)
         codec = self._crm.codec(entity)
         now = rows_of(codec, connection, self._crm.tables.entities[entity], [*olds, *new])
         fresh = {id_: now[id_] for id_ in new if id_ in now}
@@ -133,6 +143,11 @@ class Observer:
             with self._crm.session(actor, on=connection) as s:
                 for op, changes in _changes(codec, ours, olds, now, self._crm.runtime.clock.now()).items():
                     s.pipeline.observed(codec, Changeset(entity, op, changes, list(range(len(changes)))))
+
+    def _connection(self, session: Any, entity: type[Any]) -> Connection:
+        """Return the connection that the session writes the entity's table with; it may have several."""
+        found: Connection = session.connection(bind_arguments={"clause": self._crm.tables.adopted[entity].table})
+        return found
 
     def _by_tenant(self, session: Any, records: Iterable[Entity]) -> Iterator[tuple[Actor, list[Entity]]]:
         tenants: dict[str, list[Entity]] = {}

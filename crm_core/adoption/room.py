@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..crm import CRM
     from ..entities.codec import Codec
     from ..storage.adopted import Adoption
+    from .observing import Observer
 
 BATCH = 500
 
@@ -46,6 +47,7 @@ class AdoptedTables:
 
     def __init__(self, crm: CRM) -> None:
         self._crm = crm
+        self._observer: Observer | None = None
         self._acting: ContextVar[Actor | None] = ContextVar("crm_acting", default=None)
 
     def observe(self, target: Any) -> None:
@@ -58,9 +60,11 @@ class AdoptedTables:
         Args:
             target: a ``sessionmaker``, a ``Session`` class, or one session.
         """
-        from .observing import Observer
+        if self._observer is None:
+            from .observing import Observer
 
-        Observer(self._crm, self._actor).listen(target)
+            self._observer = Observer(self._crm, self._actor)
+        self._observer.listen(target)
 
     @contextmanager
     def acting(self, actor: Actor) -> Iterator[None]:

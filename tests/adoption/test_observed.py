@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.orm import sessionmaker
 
-from crm_core import Account, Actor, Conflict, Contact, Money
+from crm_core import CRM, Account, Actor, Conflict, Contact, Money
+from crm_core.adoption import Adopted
 from crm_sales.api import Opportunity
-from tests.adoption.shop import HOST, SELLER, Base, Customer, Person, World
+from tests.adoption.shop import CUSTOMER, HOST, SELLER, Base, Customer, Person, World
+from tests.databases import Database
 
 CUSTOMERS = Base.metadata.tables["customers"]
 BOB = Actor("9", roles={SELLER.name})
@@ -244,3 +250,49 @@ def test_counting_all_of_it_the_journal_and_the_table_agree(world: World) -> Non
         table = world.crm.table(Account)
         living = {row.id: row.version for row in connection.execute(select(table.c.id, table.c.version))}
     assert living.items() <= known.items()
+
+
+def test_who_listens_twice_hears_once(world: World) -> None:
+    world.crm.adoption.observe(world.db)
+    world.crm.adoption.observe(world.db.class_)
+    world.news()
+    number = world.add("Once")
+    with world.db.begin() as db:
+        db.execute(update(Customer).where(Customer.id == number).values(company_name="Once more"))
+    assert [kind for kind, _ in world.news()] == ["created", "updated"]
+
+
+def test_in_safe_mode_the_host_writes_on_and_its_rows_are_taken_up_later(world: World) -> None:
+    safe = CRM(world.engine, safe_mode=True, adopt={Account: Adopted(Customer, CUSTOMER)})
+    maker = sessionmaker(world.engine)
+    safe.adoption.observe(maker)
+    with maker.begin() as db:
+        db.add(Customer(company_name="Meanwhile"))
+        db.execute(update(Customer).where(Customer.company_name == "Meanwhile").values(country="AT"))
+    with world.crm.session(HOST, write=False) as s:
+        assert s.query(Account).where(Account.name == "Meanwhile").one().version == 1
+    assert world.crm.adoption.fill() == 1
+    safe.close()
+
+
+def test_an_asynchronous_session_is_observed(database: Database) -> None:
+    async def host() -> list[tuple[str, int]]:
+        engine = create_async_engine(database.async_url)
+        maker = async_sessionmaker(engine, sync_session_class=sessionmaker().class_)
+        crm = CRM(engine, adopt={Account: Adopted(Customer, CUSTOMER)})
+        async with engine.begin() as connection:
+            await connection.run_sync(Base.metadata.create_all)
+        await crm.run(lambda c: c.migrate())
+        crm.adoption.observe(maker.kw["sync_session_class"])
+        async with maker.begin() as db:
+            customer = Customer(company_name="Async")
+            db.add(customer)
+            await db.flush()
+            customer.company_name = "Async too"
+        async with crm.asession(HOST) as s:
+            found = await s.run(lambda s: [(a.name, a.version) for a in s.query(Account).all()])
+        await crm.run(lambda c: c.close())
+        await engine.dispose()
+        return found
+
+    assert asyncio.run(host()) == [("Async too", 2)]
