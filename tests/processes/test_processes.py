@@ -17,10 +17,9 @@ from random import Random
 from typing import Any
 
 import httpx
-import pytest
 
 from crm_core import CRM, Account, Actor, Conflict, Contact, Session
-from tests.databases import Database
+from tests.databases import Database, PostgresDatabases
 
 HERE = Path(__file__).parent
 WHO = Actor.system("threads", tenant="main")
@@ -78,10 +77,18 @@ GUNICORN = ("gunicorn", "--preload", "--workers", "2", "--bind", "127.0.0.1:PORT
 UVICORN = ("uvicorn", "--workers", "2", "--port", "PORT", "--log-level", "warning", "web:asgi")
 
 
-@pytest.mark.parametrize("server", [GUNICORN, UVICORN], ids=["gunicorn-preload", "uvicorn-workers"])
-def test_a_server_with_several_workers_answers_from_all_and_loses_nothing(database: Database, server: tuple[str, ...]) -> None:
-    if server is UVICORN and database.kind == "sqlite":
-        pytest.skip("its workers are started, not forked: on SQLite that is two processes on one file, which others test")
+def test_gunicorn_forks_an_application_that_it_loaded_before(database: Database) -> None:
+    answered_by_all(database, GUNICORN)
+
+
+def test_uvicorn_starts_several_workers(postgres_databases: PostgresDatabases) -> None:
+    database = postgres_databases.create()
+    answered_by_all(database, UVICORN)
+    postgres_databases.drop(database)
+
+
+def answered_by_all(database: Database, server: tuple[str, ...]) -> None:
+    """Send requests to a server with two workers: both answer, and nothing is lost."""
     crm = CRM(database.url)
     crm.migrate()
     with served(*server, APP_DATABASE=database.url, APP_WARM="1") as address, ThreadPoolExecutor(6) as pool:
