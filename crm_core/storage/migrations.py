@@ -185,8 +185,12 @@ class Migrations:
 
         Tables that begin with our prefix are taken as ours, so that those of a plugin that is gone are not dropped by accident.
         """
-        if name is not None and any(a.table.name == parent_names.get("table_name") for a in self._tables.adopted.values()):
-            return not name.startswith(self._tables.prefix)  # of an adopted table, only what we added is ours
+        hosts = {adoption.table.name: adoption.table for adoption in self._tables.adopted.values()}
+        within = hosts.get(parent_names.get("table_name") or "")
+        if name is not None and within is not None:
+            return name in within.c or not name.startswith(self._tables.prefix)  # of an adopted table, only what we added is ours
+        if type_ == "table" and name in hosts:
+            return True
         if type_ != "table" or name is None or parent_names.get("schema_name") != self._tables.schema:
             return True
         return not (name in self._names() or (self._tables.prefix and name.startswith(self._tables.prefix)))

@@ -105,6 +105,15 @@ def test_the_hosts_own_autogenerate_sees_its_table_and_nothing_of_ours(database:
     assert (what, table, column.name) == ("add_column", "customers", "fax")
 
 
+def test_a_table_of_the_hosts_may_be_called_as_ours_are() -> None:
+    named = Table("crm_firms", MetaData(), Column("id", Integer, primary_key=True), Column("crm_title", String(9)))
+    crm = CRM("sqlite://", adopt={Account: Adopted(named, {"name": "crm_title"})})
+    assert crm.migrations.include_name("crm_firms", "table", {"schema_name": None})
+    assert crm.migrations.include_name("crm_title", "column", {"schema_name": None, "table_name": "crm_firms"})
+    assert not crm.migrations.include_name("crm_owner", "column", {"schema_name": None, "table_name": "crm_firms"})
+    assert not crm.migrations.include_name("crm_contact", "table", {"schema_name": None})
+
+
 def test_a_database_in_which_the_entity_has_records_of_its_own_is_refused(database: Database) -> None:
     with opened(database, adopt={}) as crm:
         crm.migrate()
