@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Table
 
+from .adoption import AdoptedTables
 from .arguments import check, check_entity, check_many, check_text
 from .asession import AsyncCRMSession, synchronous
 from .audit.checkpoints import Audit
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from .permissions.explain import Explanation
     from .permissions.members import Members
     from .scope import Scope
+    from .storage.adopted import Adopted
     from .storage.keys.provider import KeyProvider
     from .timeline import Timeline
     from .view360 import View360
@@ -105,6 +107,7 @@ class CRM:
         ports: the ways to the outside that plugins may use, such as ``DirectoryFiles("files")``; see :mod:`crm_core.ports`.
         tenants: ``declared`` refuses the sessions of tenants that ``crm.tenants.create`` did not make; ``open``: none need be made.
         secrets: reads the secrets that settings refer to by a scheme of the host's; see :class:`crm_core.Secret`.
+        adopt: tables of the host that stand for entities; see :mod:`crm_core.adoption`.
 
     Raises:
         LoadError: a plugin, role or entity does not fit; the message says which and what to do.
@@ -131,6 +134,7 @@ class CRM:
         ports: Sequence[object] = (),
         tenants: Declaring = "open",
         secrets: Resolver | None = None,
+        adopt: Mapping[Any, Adopted] | None = None,
     ) -> None:
         check_many(plugins, "a list of plugins")
         check_many(roles, "a list of roles")
@@ -147,8 +151,9 @@ class CRM:
         entities = self.registry.entities
         self._entities = {spec(e).name: e for e in entities}
         self.tables = Tables(
-            entities, {e: self.registry.extensions(e) for e in entities}, self.registry.links, prefix=prefix, schema=schema
+            entities, {e: self.registry.extensions(e) for e in entities}, self.registry.links, prefix=prefix, schema=schema, adopt=adopt
         )
+        self.adoption = AdoptedTables(self)
         self.keys = Keys(self, keys)
         self.messages = Messages(self.registry.catalogues)
         self.events = EventCodec(entities, self.registry.events.values(), self.registry.extensions)

@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from .catalogues import cli_en, cli_zh, custom_fields, en, zh
+from .catalogues import cli_en, cli_zh, custom_fields, en, hosts, zh
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
@@ -128,9 +128,12 @@ def _show(value: Any) -> str:
     return shown if shown.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
 
 
-# The core's templates stand in catalogues/, the command line's and those of custom fields apart.
-CORE: tuple[Catalogue, ...] = tuple(
-    Catalogue(locale, {**of_command, **templates, **{code: said[n] for code, said in custom_fields.MESSAGES.items()}})
-    for n, (locale, of_command, templates) in enumerate((("en", cli_en.TEMPLATES, en.TEMPLATES), ("zh", cli_zh.TEMPLATES, zh.TEMPLATES)))
-)
+def _core(number: int, locale: str, *templates: Mapping[str, str]) -> Catalogue:
+    """Join a language's files with those that hold a room's messages in both languages."""
+    of_rooms = ((code, words[number]) for room in (custom_fields, hosts) for code, words in room.MESSAGES.items())
+    return Catalogue(locale, {**{code: words for each in templates for code, words in each.items()}, **dict(of_rooms)})
+
+
+# The core's templates stand in catalogues/, the command line's and those of some rooms apart.
+CORE: tuple[Catalogue, ...] = (_core(0, "en", cli_en.TEMPLATES, en.TEMPLATES), _core(1, "zh", cli_zh.TEMPLATES, zh.TEMPLATES))
 _CORE_MESSAGES = Messages()

@@ -52,7 +52,8 @@ def restore(
 
     Raises:
         BackupRefused: as :func:`verify`; ``backup_not_empty``, ``backup_other_tenant``, ``backup_schema`` (the database's schema is
-            another than the backup's), ``backup_unknown_table``, ``backup_differs`` (the rows read back are not those of the backup).
+            another than the backup's), ``backup_adopted`` (the rows of adopted tables are the host's), ``backup_unknown_table``,
+            ``backup_differs`` (the rows read back are not those of the backup).
         NotFound: ``tenant_unknown``: the backup has no rows of it.
         SchemaBehind: the database's schema is not that of this code.
         Unavailable: the database cannot serve.
@@ -121,6 +122,8 @@ def _of_tenant(tenant: str, tables: Iterator[Rows]) -> Iterator[Rows]:
 
 def bring(crm: CRM, connection: Connection, source: Source, *, force: bool = False) -> Mapping[str, Count]:
     """Bring all rows in, in a transaction that is open, prove them, and return how many there are."""
+    if crm.tables.adopted:  # their rows are the host's, and so is bringing them back
+        raise BackupRefused("backup_adopted", tables=sorted(adoption.table.name for adoption in crm.tables.adopted.values()))
     layout, tenant = Layout.of(crm.tables).shaped(source.columns), source.tenant
     _make_room(crm, connection, layout, source, force)
     extent = Extent() if tenant is None else _before_the_beginning(crm, connection, source)

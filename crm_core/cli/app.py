@@ -13,6 +13,7 @@ from ..errors import CRMError
 from .shell import Shell, connected
 
 COMMANDS = {
+    "adopt": ("adopt", "adopt_"),
     "audit": ("audit", "audit"),
     "backup": ("backup", "backup_"),
     "doctor": ("doctor", "doctor"),

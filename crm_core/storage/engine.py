@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from sqlalchemy import URL, Connection, Dialect, Engine, StaticPool, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Dialect, Engine, Pool, StaticPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.util import greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
@@ -18,6 +18,7 @@ from ..errors import CommitOutcomeUnknown, LoadError, MissingExtra, NeedsAwait, 
 from ..logs import facts
 from . import sqlite
 from .failures import typed
+from .forking import around_forks, in_use, is_open
 from .limits import checked, limited
 from .wal import WalSync
 
@@ -173,6 +174,9 @@ class Bound:
             event.listen(self.engine, "handle_error", sqlite.give_up)
         self._checked = False
         self._sync_twin: Bound | None = None
+        self._inherited: Pool | None = None
+        self._torn = self._forking_in_use = False
+        around_forks(self, Bound._before_fork, Bound._in_child)
 
     @property
     def url(self) -> URL:
@@ -277,6 +281,23 @@ class Bound:
         if self._owned:
             self._given.dispose(close=not self.is_async or in_greenlet())
 
+    def _before_fork(self) -> None:
+        """Let a child inherit no connection of SQLite's; see :mod:`.forking`."""
+        if self.kind == "sqlite" and not self.shared:
+            self._forking_in_use = in_use(self._given.pool)
+            if not (self.is_async or self._forking_in_use):
+                self._given.dispose()
+
+    def _in_child(self) -> None:
+        """Leave the parent's connections to it."""
+        if self.shared:
+            return  # a database in memory was copied with its process
+        self._torn = self.kind == "sqlite" and (self._forking_in_use or is_open(self._given.pool))
+        self._inherited = self._given.pool  # held, since garbage is closed, which would end the parent's conversation
+        self._given.dispose(close=False)
+        if self._queue is not None:
+            self._queue.renew()
+
     def ready(self) -> None:
         """Connect once, so that the dialect knows its server, and check the server's version.
 
@@ -288,6 +309,8 @@ class Bound:
                 self._check(connection)
 
     def _reachable(self) -> Bound:
+        if self._torn:
+            raise Refused("forked_while_open", database=str(self.url.database))
         if not self.is_async:
             return self
         if _in_our_loop():

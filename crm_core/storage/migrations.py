@@ -17,6 +17,7 @@ from ..entities.sqltypes import text_type
 from ..errors import Conflict, Invalid, SchemaBehind
 from .engine import Bound
 from .join import begin_on
+from .revisions.adopting import AdoptedPlace
 from .revisions.history import Revision, frozen, names, order
 from .revisions.place import Place
 from .revisions.steps import AddColumn, CreateTable, Step, declared, digest
@@ -81,7 +82,8 @@ class Migrations:
         self._subscribe = subscribe
         self._tables = tables
         self._registry = registry
-        self._place = Place(tables.prefix, tables.schema, bound.kind)
+        hosts = {tables.name(e).removeprefix(tables.prefix): AdoptedPlace(a, tables.prefix, bound.kind) for e, a in tables.adopted.items()}
+        self._place = Place(tables.prefix, tables.schema, bound.kind, hosts)
         self._version = Table(
             self._place.name("version"),
             MetaData(schema=tables.schema),
@@ -183,6 +185,12 @@ class Migrations:
 
         Tables that begin with our prefix are taken as ours, so that those of a plugin that is gone are not dropped by accident.
         """
+        hosts = {adoption.table.name: adoption.table for adoption in self._tables.adopted.values()}
+        within = hosts.get(parent_names.get("table_name") or "")
+        if name is not None and within is not None:
+            return name in within.c or not name.startswith(self._tables.prefix)  # of an adopted table, only what we added is ours
+        if type_ == "table" and name in hosts:
+            return True
         if type_ != "table" or name is None or parent_names.get("schema_name") != self._tables.schema:
             return True
         return not (name in self._names() or (self._tables.prefix and name.startswith(self._tables.prefix)))
@@ -258,6 +266,7 @@ class Migrations:
         current = self._current(connection)
         if not current:
             self._refuse_strangers(connection)
+        self._refuse_late(connection)
         for branch in self._branches:
             position = self._position(branch, current)
             for revision in branch.revisions[position : branch.target(to)]:
@@ -266,7 +275,7 @@ class Migrations:
     def _refuse_unfilled(self, connection: Connection, branch: Branch, steps: Sequence[Step]) -> None:
         found: Inspector = inspect(connection)
         for step in steps:
-            if not isinstance(step, AddColumn) or step.column.nullable:
+            if not isinstance(step, AddColumn) or step.column.nullable or step.table in self._place.adopted:
                 continue
             name = self._place.name(step.table)
             has_value = step.column.default is not None or step.column.expression is not None or step.column.fill is not None
@@ -298,7 +307,7 @@ class Migrations:
         """Empty the references between rows about to go: SQLite checks them while it drops a table."""
         quote = connection.dialect.identifier_preparer.quote
         for step in steps:
-            if isinstance(step, CreateTable):
+            if isinstance(step, CreateTable) and step.table not in self._place.adopted:
                 for column in (c for c in step.columns if c.references and c.nullable):
                     connection.exec_driver_sql(f"UPDATE {quote(self._place.name(step.table))} SET {quote(column.name)} = NULL")
 
@@ -334,7 +343,8 @@ class Migrations:
         return True
 
     def _names(self) -> set[str]:
-        return {*self._tables.names, self._version.name}
+        adopted = {self._tables.name(entity) for entity in self._tables.adopted}
+        return {*self._tables.names - adopted, self._version.name}
 
     def _has_schema(self, connection: Connection) -> bool:
         return self._tables.schema is None or inspect(connection).has_schema(self._tables.schema)
@@ -346,6 +356,15 @@ class Migrations:
         strange = sorted(self._names() & set(inspect(connection).get_table_names(self._tables.schema)))
         if strange:
             raise SchemaBehind("schema_not_ours", tables=strange, prefix=self._tables.prefix)
+
+    def _refuse_late(self, connection: Connection) -> None:
+        """Refuse to adopt for an entity that has records in a table of its own."""
+        if not self._tables.adopted:
+            return
+        found: Inspector = inspect(connection)
+        for entity, adoption in self._tables.adopted.items():
+            if found.has_table(self._tables.name(entity), self._tables.schema):
+                raise SchemaBehind("adopted_late", entity=adoption.name, table=adoption.table.name)
 
     def _refuse_required(self, branch: Branch, current: Mapping[str, str]) -> None:
         needs = {b.name: b.requires for b in self._branches}

@@ -76,7 +76,7 @@ class Pipeline:
         now, actor, tenant = self._crm.runtime.clock.now(), session.actor.id, session.actor.tenant
         owned = "owner" in type(records[0]).__crm_options__ and session.actor.kind == "user"
         given = [getattr(r, "owner", None) for r in records] if "owner" in type(records[0]).__crm_options__ else [None] * len(records)
-        for record, id_ in zip(records, self._crm.runtime.ids.many(len(records)), strict=True):
+        for record, id_ in zip(records, self._new_ids(type(records[0]), len(records)), strict=True):
             record.id, record.tenant, record.version = id_, tenant, 1
             record.created_at = record.updated_at = now
             record.created_by = record.updated_by = actor
@@ -84,6 +84,12 @@ class Pipeline:
             if owned and record.owner is None:
                 record.owner = actor
         return given
+
+    def _new_ids(self, entity: type[Any], count: int) -> Sequence[str]:
+        if entity not in self._crm.tables.adopted:
+            return self._crm.runtime.ids.many(count)
+        with self._session._unit.atomic() as connection:
+            return self._crm.writer(connection).hosts.ids(connection, entity, self._crm.runtime.ids, count)
 
     def create_many(self, records: Iterable[E], *, collect: bool) -> BulkResult[E]:
         """Create records of one entity, a thousand at a time, and return them as the actor may see them."""
@@ -321,6 +327,22 @@ class Pipeline:
         """Change living records with journal and rollups, past hooks, vetoes and rights: for what the law wants, and nobody may refuse."""
         with self._session._unit.atomic():
             self._stages.write(codec, Changeset(codec.entity, "update", list(changes), list(range(len(changes)))))
+
+    # -- what the host wrote to its own rows ----------------------------------------------------------------------------------------
+
+    def release(self, entity: type[Any], ids: Sequence[str]) -> None:
+        """Do to the records that point at *ids*, which the host deletes, what their fields say.
+
+        Raises:
+            Conflict: ``protected``: living records still point at one.
+        """
+        with self._session._unit.atomic():
+            self._release_references(entity, ids, frozenset(ids))
+
+    def observed(self, codec: Codec, work: Changeset) -> None:
+        """Write down, with journal and rollups, what the host did to its own rows: it has happened, and nobody may refuse it."""
+        with self._session._unit.atomic():
+            self._stages.observed(codec, work)
 
     # -- events -------------------------------------------------------------------------------------------------------------------
 

@@ -155,8 +155,13 @@ class WriteQueue:
     """
 
     def __init__(self, seconds: float = QUEUE_SECONDS, file: Path | None = None) -> None:
-        self._sync = None if file is None else WalSync(file.with_name(f"{file.name}-wal"))
+        self._file = file
         self._seconds = seconds
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew, in a process that was just forked: whose turn it was, and who waited, are not here."""
+        self._sync = None if self._file is None else WalSync(self._file.with_name(f"{self._file.name}-wal"))
         self._lock = threading.Lock()
         self._taken = False
         self._waiting: deque[Future[None]] = deque()

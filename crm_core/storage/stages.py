@@ -24,10 +24,13 @@ from .shown import Shown, differ
 from .writer import JournalRow, created_row, deleted_row, updated_row
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from ..entities.codec import Codec
     from ..entities.entity import Entity
     from ..entities.fields import FieldSpec
     from ..session import Session
+    from .keys.keyring import Held
 
 Errors = dict[int, CRMError]
 Failed = list[tuple[int, CRMError]]
@@ -283,6 +286,7 @@ class Stages:
         connection = session._unit.connection
         writer = self._crm.writer(connection)
         if work.op != "create":
+            writer.hosts.see(session, codec, (c.old for c in work.changes))
             now = self._crm.runtime.clock.now()
             for change in work.changes:
                 record, old = change.record, change.old
@@ -295,9 +299,30 @@ class Stages:
         else:
             writer.update(connection, codec, records, set().union(*(c.fields for c in work.changes)), held)
         custom_values.write(session, writer, codec, work)
+        self._write_down(connection, codec, work, held)
+
+    def observed(self, codec: Codec, work: Changeset) -> None:
+        """Write down what the host did to its own rows."""
+        session, connection, now = self._session, self._session._unit.connection, self._crm.runtime.clock.now()
+        writer = self._crm.writer(connection)
+        for change in work.changes:
+            record, me = change.record, session.actor.id
+            record.version, record.updated_at, record.updated_by = (change.old.version + 1 if change.old else 1), now, me
+            if change.old is None:
+                record.created_at, record.created_by = now, me
+        records, new = [c.record for c in work.changes], work.op == "create"
+        if new:
+            writer.hosts.renew(connection, self._crm.tables.adopted[codec.entity], records)
+        held = writer.keys(connection, codec, records, fresh=new)
+        writer.hosts.stamp(connection, codec, records, new=new)
+        self._write_down(connection, codec, work, held)
+
+    def _write_down(self, connection: Connection, codec: Codec, work: Changeset, held: Held) -> None:
+        """Write journal and rollups of rows that are written."""
+        session, records = self._session, [c.record for c in work.changes]
         # The instant that stands in the records, so that as of it they are there.
         origin = attrs.evolve(session.origin(), at=records[0].updated_at)
-        writer.journal(connection, origin, self._journal_rows(codec, work), held)
+        self._crm.writer(connection).journal(connection, origin, self._journal_rows(codec, work), held)
         self._crm.rollups.keep(connection, session.actor.tenant, codec, work)
         session._unit.changed()
 

@@ -17,6 +17,8 @@ from ..entities.sqltypes import IdType, text_type, type_of
 from ..errors import LoadError
 from ..hooks.parts import Link
 from ..ondemand import OnDemand
+from .adopted import Adopted, Adoption
+from .host_table import HostTable
 from .keys.cells import cell
 from .system import SystemTables, system_tables
 
@@ -49,6 +51,7 @@ class Tables:
         sensitive: names of the fields whose reads are journalled, by entity.
         system: the core's own tables.
         named: physical table by the entity's name.
+        adopted: where the columns of an entity are, by the entities that the host's own tables stand for.
         sealer: what seals and opens; None where the CRM has no keys.
 
     Raises:
@@ -65,6 +68,7 @@ class Tables:
         *,
         prefix: str = "crm_",
         schema: str | None = None,
+        adopt: Mapping[Any, Adopted] | None = None,
     ) -> None:
         self.prefix = prefix
         self.schema = schema
@@ -81,6 +85,7 @@ class Tables:
             self.sensitive[entity] = self.sensitive.get(entity, frozenset()) | {field.column if field.extension else field.name}
         lists = {(e, f.column): plugin for e in entities for plugin, f in self._fields(e) if f.kind == "list"}
         self._check(lists, links)
+        self.adopted: Mapping[type[Any], Adoption] = self._adopt(adopt or {})
         self.entities: Mapping[type[Any], Table] = OnDemand(self._names, self._entity)
         self.lists: Mapping[tuple[type[Any], str], Table] = OnDemand(lists, self._list)
         self.links: Mapping[Any, Table] = OnDemand(links, self._link)
@@ -106,6 +111,13 @@ class Tables:
     def name(self, entity: type[Any]) -> str:
         """Return the name of an entity's table."""
         return self._names[entity]
+
+    def _adopt(self, adopt: Mapping[type[Any], Adopted]) -> dict[type[Any], Adoption]:
+        for entity in adopt:
+            if entity not in self._names:
+                raise LoadError("entity_not_loaded", entity=getattr(entity, "__name__", repr(entity)))
+        fields = {e: {f.column if f.extension else f.name: f for _, f in self._fields(e)} for e in adopt}
+        return {e: Adoption(e, how, fields[e], adopt, self.prefix) for e, how in adopt.items()}
 
     def _check(self, lists: Mapping[tuple[type[Any], str], str], links: Sequence[Link]) -> None:
         self._owners = {table.name: "" for table in self._metadata.tables.values()}
@@ -151,13 +163,17 @@ class Tables:
     def _link_name(self, link: Link) -> str:
         return shortened(f"{self.prefix}{link.plugin.replace('.', '_')}_{snake(link.a.__name__)}_{snake(link.b.__name__)}_link")
 
-    def _table(self, name: str, *items: Any) -> Table:
+    def _table(self, name: str, *items: Any, kind: type[Table] = Table) -> Table:
         with self._making:  # tables of one MetaData know of each other
-            return Table(name, self._metadata, *items, info={"plugin": self._owners[name]})
+            return kind(name, self._metadata, *items, info={"plugin": self._owners[name]})
 
     def _entity(self, entity: type[Any]) -> Table:
         fields = list(self._fields(entity))
-        table = self._table(self._names[entity], *(c for plugin, f in fields for c in self._columns(f, plugin)))
+        adoption = self.adopted.get(entity)
+        columns = (c for plugin, f in fields for c in self._columns(f, plugin))
+        table = self._table(self._names[entity], *columns, kind=Table if adoption is None else HostTable)
+        if isinstance(table, HostTable) and adoption is not None:
+            table.adoption, table.schema = adoption, None  # in a FROM it is a select, which no schema has
         for _, field in fields:
             if field.options.sealed:
                 table.c[field.column].info[CELL] = cell(place_name(entity, field), table, table.c[field.column], self.system.key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,13 @@ from ..entities.sqltypes import IdType
 from ..entities.validate import plain
 from ..errors import Conflict
 from ..permissions.prepared import Prepared, driver_rows, prepare, send
+from .adopted import Adoption
 from .tables import Tables
 
 if TYPE_CHECKING:
     from .keys.keyring import Held
 
+Convert = Callable[[Sequence[Any]], tuple[Any, ...]]
 NO_KEYS: Held = MappingProxyType({})
 CHUNK = 1_000
 LISTED = 500
@@ -78,7 +80,8 @@ def chunks(items: Sequence[Any], size: int = LISTED) -> Iterator[Sequence[Any]]:
         yield items[start : start + size]
 
 
-def _placeholders(dialect: Dialect, count: int) -> list[str]:
+def placeholders(dialect: Dialect, count: int) -> list[str]:
+    """Write a driver's marks for positional values."""
     if dialect.paramstyle in ("numeric", "numeric_dollar"):
         return [f"${i + 1}" for i in range(count)]
     return ["?" if dialect.paramstyle == "qmark" else "%s"] * count
@@ -92,18 +95,21 @@ class Writer:
     """
 
     def __init__(self, tables: Tables, dialect: Dialect) -> None:
+        from .host_rows import HostRows
+
         self._tables = tables
         self._dialect = dialect
         self._sqlite = dialect.name == "sqlite"
         self._statements: dict[Any, str] = {}
         self._locks: dict[Any, Prepared] = {}
+        self.hosts = HostRows(tables, dialect)
         columns = JOURNAL if tables.sealer is None else (*JOURNAL, "key_id")
         self._journal = self._insert(tables.system.journal, columns, extra={} if self._sqlite else {"xid": "pg_current_xact_id()"})
 
     def _insert(self, table: Table, columns: Sequence[str], extra: Mapping[str, str] | None = None) -> str:
         quote = self._dialect.identifier_preparer
         names = [quote.quote(c) for c in (*columns, *(extra or {}))]
-        values = [*_placeholders(self._dialect, len(columns)), *(extra or {}).values()]
+        values = [*placeholders(self._dialect, len(columns)), *(extra or {}).values()]
         return f"INSERT INTO {quote.format_table(table)} ({', '.join(names)}) VALUES ({', '.join(values)})"
 
     def _run(self, connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> int:
@@ -168,16 +174,24 @@ class Writer:
 
     def insert(self, connection: Connection, codec: Codec, records: Sequence[Any], held: Held = NO_KEYS) -> None:
         """Write new records and their list entries."""
+        table, columns, hosts = self._stored(codec, codec.stored, new=True)
         statement = self._statements.get(codec.entity)
         if statement is None:
-            statement = self._statements[codec.entity] = self._insert(self._tables.entities[codec.entity], codec.stored)
+            statement = self._statements[codec.entity] = self._insert(table, columns)
         to_row = codec.to_row
-        rows = [to_row(r) for r in records]
+        rows = [to_row(r) for r in records] if hosts is None else [hosts(to_row(r)) for r in records]
         if codec.sealed:
             rows = self._sealed(connection, codec, records, rows, held)
         self._run(connection, statement, rows)
         for name in codec.lists:
             self._insert_list(connection, codec, name, records)
+
+    def _stored(self, codec: Codec, columns: Sequence[str], *, new: bool = False) -> tuple[Table, Sequence[str], Convert | None]:
+        """Return the table and columns that are written, and what makes their rows of the entity's where they are the host's."""
+        adoption = self._tables.adopted.get(codec.entity)
+        if adoption is None:
+            return self._tables.entities[codec.entity], columns, None
+        return adoption.table, *adoption.writes(columns, self._dialect, new=new)
 
     def _sealed(
         self,
@@ -200,15 +214,19 @@ class Writer:
         """
         fields = sorted({*names, *codec.resealed(names), "version", "updated_at", "updated_by"})
         columns = tuple(c for n in fields for c in codec.fields[n].stored)
+        table, written, hosts = self._stored(codec, columns)
         key = (codec.entity, columns)
         statement = self._statements.get(key)
         if statement is None:
-            statement = self._statements[key] = self._update(self._tables.entities[codec.entity], columns)
+            statement = self._statements[key] = self._update(table, written, self._tables.adopted.get(codec.entity))
         at = [codec.stored.index(c) for c in columns]
         whole = [codec.to_row(record) for record in records]
         if codec.sealed:
             whole = self._sealed(connection, codec, records, whole, held, fields)
-        rows = [(*(row[i] for i in at), record.id, record.version - 1) for record, row in zip(records, whole, strict=True)]
+        changed: Iterable[Sequence[Any]] = ([row[i] for i in at] for row in whole)
+        if hosts is not None:
+            changed = map(hosts, changed)
+        rows = [(*row, record.id, record.version - 1) for record, row in zip(records, changed, strict=True)]
         if self._run(connection, statement, rows) not in (len(rows), -1):
             raise Conflict("changed_meanwhile", entity=codec.facts.name)
         for name in names:
@@ -216,11 +234,12 @@ class Writer:
                 self._delete_list(connection, codec, name, [r.id for r in records])
                 self._insert_list(connection, codec, name, records)
 
-    def _update(self, table: Table, columns: Sequence[str]) -> str:
+    def _update(self, table: Table, columns: Sequence[str], hosts: Adoption | None) -> str:
         quote = self._dialect.identifier_preparer
-        marks = _placeholders(self._dialect, len(columns) + 2)
+        marks = placeholders(self._dialect, len(columns) + 2)
         sets = ", ".join(f"{quote.quote(c)} = {m}" for c, m in zip(columns, marks, strict=False))
-        return f"UPDATE {quote.format_table(table)} SET {sets} WHERE id = {marks[-2]} AND version = {marks[-1]}"
+        id_, version = ("id", "version") if hosts is None else (hosts.places[n].sql(self._dialect) for n in ("id", "version"))
+        return f"UPDATE {quote.format_table(table)} SET {sets} WHERE {id_} = {marks[-2]} AND {version} = {marks[-1]}"
 
     def _insert_list(self, connection: Connection, codec: Codec, name: str, records: Sequence[Any]) -> None:
         rows = list_rows(codec, name, records)
@@ -230,7 +249,7 @@ class Writer:
 
     def _delete_list(self, connection: Connection, codec: Codec, name: str, ids: Sequence[str]) -> None:
         table = self._tables.lists[codec.entity, codec.fields[name].column]
-        mark = _placeholders(self._dialect, 1)[0]
+        mark = placeholders(self._dialect, 1)[0]
         statement = f"DELETE FROM {self._dialect.identifier_preparer.format_table(table)} WHERE record = {mark}"
         self._run(connection, statement, [(i,) for i in ids])
 

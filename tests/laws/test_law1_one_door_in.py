@@ -17,6 +17,7 @@ SYSTEM = Actor.system("test", tenant="main")
 # Who may send a statement that changes rows. The rest of the core asks these.
 WRITERS = {
     "storage/writer.py": "rows and journal of the pipeline",
+    "storage/host_rows.py": "which of the host's own rows the journal knows, and the version, time and author of those it wrote itself",
     "storage/idempotency.py": "keys, in the session's transaction",
     "storage/links.py": "relations, journalled",
     "permissions/shares.py": "shares, journalled",

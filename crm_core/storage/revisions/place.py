@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import attrs
 from sqlalchemy import Column, ForeignKey, Identity, Inspector, text
 
 from ..tables import shortened
+from .adopting import AdoptedPlace
 from .steps import AddColumn, ColumnStep, CreateIndex, CreateTable, Step, type_of
 
 if TYPE_CHECKING:
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Place:
-    """The prefix and schema of one CRM's tables, and the kind of database."""
+    """The prefix and schema of one CRM's tables, the kind of database, and the host's tables that stand for ours, by our bare names."""
 
     prefix: str
     schema: str | None
     kind: str
+    adopted: Mapping[str, AdoptedPlace] = attrs.field(factory=dict)
 
     def name(self, bare: str) -> str:
         """Return a table's or index's name here."""
@@ -37,6 +39,10 @@ class Place:
         keys: list[ops.MigrateOperation] = []
         for step in steps:
             columns: Sequence[ColumnStep] = ()
+            hosts = self.adopted.get(step.table)
+            if hosts is not None:
+                made += hosts.operations(step)
+                continue
             match step:
                 case CreateTable(name, columns, autoincrement):
                     options: dict[str, Any] = {"sqlite_autoincrement": True} if autoincrement else {}
@@ -57,6 +63,9 @@ class Place:
 
     def is_there(self, step: Step, found: Inspector) -> bool:
         """Say whether the database has what *step* makes."""
+        hosts = self.adopted.get(step.table)
+        if hosts is not None:
+            return hosts.is_there(step, found)
         table = self.name(step.table)
         if not found.has_table(table, self.schema):
             return False
@@ -70,8 +79,11 @@ class Place:
 
     def describe(self, step: Step) -> str:
         """Say in words what *step* does here."""
-        table = self.name(step.table)
+        hosts = self.adopted.get(step.table)
+        table = self.name(step.table) if hosts is None else hosts.name
         match step:
+            case CreateTable() if hosts is not None:
+                return f"adopt table {table} ({len(hosts.added(step)) + 1} columns more)"
             case CreateTable():
                 return f"create table {table} ({len(step.columns)} columns)"
             case AddColumn():
@@ -92,7 +104,8 @@ class Place:
         items: list[Any] = [Identity(always=True)] if step.identity else []
         # SQLite takes a foreign key only together with its column, PostgreSQL only once both tables are there.
         if step.references and self.kind == "sqlite":
-            items.append(ForeignKey(f"{self.name(step.references)}.id", ondelete=step.on_delete or None))
+            table, schema, key = self._target(step)
+            items.append(ForeignKey(f"{schema}.{table}.{key}" if schema else f"{table}.{key}", ondelete=step.on_delete or None))
         return Column(
             step.name,
             type_of(step.type),
@@ -113,16 +126,22 @@ class Place:
     def _foreign_key(self, table: str, step: ColumnStep) -> ops.CreateForeignKeyOp:
         from alembic.operations import ops
 
+        target, schema, key = self._target(step)
         return ops.CreateForeignKeyOp(
             shortened(f"{self.prefix}fk_{table}_{step.name}"),
             self.name(table),
-            self.name(step.references),
+            target,
             [step.name],
-            ["id"],
+            [key],
             source_schema=self.schema,
-            referent_schema=self.schema,
+            referent_schema=schema,
             ondelete=step.on_delete or None,
         )
+
+    def _target(self, step: ColumnStep) -> tuple[str, str | None, str]:
+        """Return the table, its schema and the column that a reference points at."""
+        hosts = self.adopted.get(step.references)
+        return (self.name(step.references), self.schema, "id") if hosts is None else (hosts.name, hosts.schema, hosts.key)
 
     def _index(self, step: CreateIndex) -> ops.CreateIndexOp:
         from alembic.operations import ops

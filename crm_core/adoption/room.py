@@ -1,0 +1,158 @@
+"""What a CRM does with the tables it adopted: observe the host's writes, take up rows it does not know, tell what is wrong in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import attrs
+from sqlalchemy import Connection, select
+
+from ..arguments import check
+from ..entities.entity import Entity
+from ..entities.fields import Ref
+from ..errors import Detail, LoadError
+from ..permissions.actor import Actor
+from ..permissions.prepared import driver_rows
+
+if TYPE_CHECKING:
+    from ..crm import CRM
+    from ..entities.codec import Codec
+    from ..storage.adopted import Adoption
+    from .observing import Observer
+
+BATCH = 500
+
+
+@attrs.frozen
+class Flaw:
+    """A value in a host's row that the CRM would not have taken; it is read as ``record`` shows it.
+
+    Attributes:
+        key: the host's primary key.
+        detail: which field, and what is wrong.
+    """
+
+    entity: str
+    id: str
+    key: Any
+    detail: Detail
+
+
+class AdoptedTables:
+    """The host's tables that are entities of one CRM: ``crm.adoption``."""
+
+    def __init__(self, crm: CRM) -> None:
+        self._crm = crm
+        self._observer: Observer | None = None
+        self._acting: ContextVar[Actor | None] = ContextVar("crm_acting", default=None)
+
+    def observe(self, target: Any) -> None:
+        """Write what an ORM session does to adopted tables into the journal, in its own transaction.
+
+        Observed are flushes (``add``, changed attributes, ``delete``), and ``session.execute`` of ``update``, ``delete`` and ``insert``,
+        whose rows are read before and after. Not observed are ``bulk_save_objects`` and its kin, SQL texts, and what goes past the
+        session: :meth:`fill` takes up the rows that they made.
+
+        Args:
+            target: a ``sessionmaker``, a ``Session`` class, or one session.
+        """
+        if self._observer is None:
+            from .observing import Observer
+
+            self._observer = Observer(self._crm, self._actor)
+        self._observer.listen(target)
+
+    @contextmanager
+    def acting(self, actor: Actor) -> Iterator[None]:
+        """Say who writes in this block; ``session.info["crm_actor"]`` says it for one ORM session. Else it is ``system:host``."""
+        check(actor, Actor, "an Actor")
+        token = self._acting.set(actor)
+        try:
+            yield
+        finally:
+            self._acting.reset(token)
+
+    def _actor(self, given: Any, tenant: str) -> Actor:
+        actor = given if isinstance(given, Actor) else self._acting.get()
+        return actor if actor is not None and actor.tenant == tenant else Actor.system("host", tenant=tenant, on_behalf_of=actor)
+
+    def id(self, entity: type[Entity], key: Any) -> str:
+        """Return the id of the record that the host's row with primary key *key* is."""
+        return self._of(entity).key.id(key)
+
+    def key(self, record: Entity | Ref[Any]) -> Any:
+        """Return the host's primary key of a record: an ``int``, or a ``UUID``."""
+        key = self._of(record.entity if isinstance(record, Ref) else type(record)).key
+        return key.value(record.id, self._crm.bound.kind) if key.numeric else UUID(record.id)
+
+    def _of(self, entity: type[Any]) -> Adoption:
+        found = self._crm.tables.adopted.get(self._crm.codec(entity).entity)
+        if found is None:
+            raise LoadError("adopted_not", entity=self._crm.codec(entity).facts.name)
+        return found
+
+    def fill(self, *, limit: int | None = None) -> int:
+        """Take up rows that the journal does not know: each is journalled as created when it was made, as by an import.
+
+        Each 500 are a transaction of their own, so it may be stopped and run again, also while others write.
+
+        Args:
+            limit: stop after this many.
+
+        Returns:
+            How many there were.
+        """
+        done = 0
+        for entity in self._crm.tables.adopted:
+            while limit is None or done < limit:
+                count = self._filled(entity, BATCH if limit is None else min(BATCH, limit - done))
+                done += count
+                if not count:
+                    break
+        return done
+
+    def _filled(self, entity: type[Any], most: int) -> int:
+        table, adoption = self._crm.tables.entities[entity], self._crm.tables.adopted[entity]
+        with self._crm.bound.begin() as connection:
+            keys = connection.execute(select(adoption.key.column).where(adoption.unseen(connection.dialect)).limit(most)).scalars()
+            ids = [adoption.key.id(value) for value in keys]
+            found = connection.execute(select(table.c.id, table.c.tenant).where(table.c.id.in_(ids))).all()
+            count = 0
+            for tenant in sorted({row.tenant for row in found}):
+                with self._crm.session(Actor.system("host", tenant=tenant), on=connection) as session:
+                    records = rows_of(self._crm.codec(entity), connection, table, [row.id for row in found if row.tenant == tenant])
+                    count += session.crm.writer(connection).hosts.see(session, self._crm.codec(entity), records.values())
+        return count
+
+    def check(self, *, tenant: str = "main") -> Iterator[Flaw]:
+        """Tell what in the rows of adopted tables the CRM would not have taken: too long, empty, no such option, ..."""
+        for entity in self._crm.tables.adopted:
+            codec, table = self._crm.codec(entity), self._crm.tables.entities[entity]
+            after = ""
+            while True:
+                with self._crm.bound.begin(write=False) as connection:
+                    wanted = select(table.c.id).where(table.c.tenant == tenant).order_by(table.c.id).limit(BATCH)
+                    ids = list(connection.execute(wanted.where(table.c.id > after) if after else wanted).scalars())
+                    records = rows_of(codec, connection, table, ids)
+                for id_ in ids:
+                    record = records[id_]
+                    yield from (Flaw(codec.facts.name, id_, self.key(record), detail) for detail in codec.check(record))
+                if len(ids) < BATCH:
+                    break
+                after = ids[-1]
+
+
+def rows_of(codec: Codec, connection: Connection, table: Any, ids: Sequence[str], *, lock: bool = False) -> dict[str, Entity]:
+    """Read whole records of any tenant, deleted ones too."""
+    columns, load = codec.loader(codec.every)
+    wanted = select(*(table.c[c] for c in columns))
+    found: dict[str, Entity] = {}
+    for start in range(0, len(ids), BATCH):
+        part = wanted.where(table.c.id.in_(ids[start : start + BATCH])).order_by(table.c.id)
+        rows = driver_rows(connection.execute(part.with_for_update(key_share=True) if lock else part))
+        found |= {record.id: record for record in map(load, rows)}
+    return found

@@ -1,0 +1,400 @@
+"""A host's own table that stands for an entity: which column is which field, and how the values of one become the other's.
+
+The host's columns are never changed. What the table lacks are columns of ours, nullable and without a default, so that adding them
+touches no row; what is NULL there or invalid reads as the field's default.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum as PythonEnum
+from typing import Any
+
+import attrs
+from sqlalchemy import Boolean, Column, Date, DateTime, Dialect, Enum, Integer, String, Table, TextClause, Uuid, text
+
+from ..entities.fields import NOTHING, FieldSpec
+from ..entities.meta import spec
+from ..entities.money import Money
+from ..entities.sqltypes import instant_text
+from ..errors import Invalid, LoadError
+
+HOST = "system:host"
+FOUND = {"version": 1, "created_by": HOST, "updated_by": HOST}
+MIDDLE = "-8000-8000-"
+LOW = (1 << 48) - 1
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _table(given: Any) -> Table:
+    found = getattr(given, "__table__", given)
+    if not isinstance(found, Table):
+        raise LoadError("adopted_no_table", given=repr(given)[:60])
+    return found
+
+
+@attrs.frozen(eq=False)
+class Adopted:
+    """A table of the host that is an entity's own: ``CRM(engine, adopt={Account: Adopted(Customer, {"name": "company_name"})})``.
+
+    Args:
+        table: the host's table, or a class that its ORM maps to one. Its primary key is one column, an integer or a ``Uuid``.
+        columns: the host's column for each field that it has, by the field's name. Fields that are missing here become columns of ours
+            in the same table.
+        tenant: whose records its rows are, where no column says so.
+        fill: values for columns of the host that are never NULL and that we do not know, for the rows that the CRM makes.
+        since: when rows were made that do not say it, and how far back their history goes.
+
+    Raises:
+        LoadError: ``adopted_no_table``.
+    """
+
+    table: Table = attrs.field(converter=_table)
+    columns: Mapping[str, str] = attrs.field(factory=dict)
+    tenant: str = attrs.field(default="main", kw_only=True)
+    fill: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True)
+    since: datetime = attrs.field(default=EPOCH, kw_only=True)
+
+
+@attrs.frozen(eq=False)
+class Key:
+    """How the host's primary key and our ids become each other: ids hold the key, so they need no place of their own."""
+
+    entity: type[Any]
+    column: Column[Any]
+
+    @property
+    def numeric(self) -> bool:
+        """Whether it is a number, given by the database; a ``Uuid`` is given by us."""
+        return isinstance(self.column.type, Integer)
+
+    def holds(self, kind: Any) -> bool:
+        """Say whether a column of the host's can hold such keys."""
+        return isinstance(kind, Integer if self.numeric else Uuid)
+
+    @property
+    def _mark(self) -> str:
+        # Ids are unique in the world: customer 1 and contact 1 are two.
+        return hashlib.sha256(spec(self.entity).name.encode()).hexdigest()[:8]
+
+    def sql(self, column: str, dialect: str) -> str:
+        """Write the id that a column's value stands for."""
+        if not self.numeric:
+            if dialect == "postgresql":
+                return f"CAST({column} AS uuid)"
+            parts = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
+            return "lower(" + " || '-' || ".join(f"substr({column}, {start}, {length})" for start, length in parts) + ")"
+        if dialect == "sqlite":
+            return f"printf('{self._mark}-%04x{MIDDLE}%012x', ({column} >> 48) & 65535, {column} & {LOW})"
+        whole = f"CAST({column} AS bigint)"
+        high, low = f"lpad(to_hex(({whole} >> 48) & 65535), 4, '0')", f"lpad(to_hex({whole} & {LOW}), 12, '0')"
+        return f"CAST('{self._mark}-' || {high} || '{MIDDLE}' || {low} AS uuid)"
+
+    def id(self, value: Any) -> str:
+        """Return the id of a primary key's value."""
+        if not self.numeric:
+            text = str(value).replace("-", "").lower()
+            return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+        return f"{self._mark}-{(value >> 48) & 65535:04x}{MIDDLE}{value & LOW:012x}"
+
+    def value(self, id_: str, dialect: str) -> Any:
+        """Return the primary key's value, as the driver takes it, that an id stands for."""
+        if not self.numeric:
+            return id_ if dialect == "postgresql" and getattr(self.column.type, "native_uuid", False) else id_.replace("-", "")
+        number = int(id_[9:13] + id_[24:], 16)
+        return number - (1 << 64) if number >> 63 else number
+
+
+@attrs.frozen(eq=False)
+class Place:
+    """Where one column of the entity is in the host's table.
+
+    Attributes:
+        name: the host's column, or ours in its table.
+        ours: whether we added it.
+        sql: how it is read, in each dialect.
+        write: what becomes of a driver's value on its way there; None: nothing.
+        plain: whether it is read as it stands, so that an index over it serves.
+    """
+
+    name: str
+    ours: bool
+    sql: Callable[[Dialect], str]
+    write: Callable[[Any, str], Any] | None = None
+    plain: bool = False
+
+
+def _number(field: FieldSpec) -> Callable[[Any, str], Any]:
+    def write(value: Any, _: str) -> Any:
+        try:
+            return int(value)
+        except ValueError:
+            raise Invalid("adopted_value", field=field.name, given=str(value)[:60], expected="int") from None
+
+    return write
+
+
+def _instant(zoned: bool) -> Callable[[Any, str], Any]:
+    def write(value: Any, dialect: str) -> Any:
+        if dialect == "sqlite":
+            return str(value)[:26].replace("T", " ")
+        return value if zoned else value.astimezone(UTC).replace(tzinfo=None)
+
+    return write
+
+
+def _sqlite_instant(c: str) -> str:
+    # What SQLite cannot read as a time is NULL. Its own %f has milliseconds; SQLAlchemy writes microseconds.
+    fraction = (
+        f"CASE WHEN length({c}) = 26 AND substr({c}, 20, 1) = '.' THEN substr({c}, 20, 7) ELSE substr(strftime('%f', {c}), 3) || '000' END"
+    )
+    return f"CASE WHEN strftime('%Y', {c}) > '0000' THEN strftime('%Y-%m-%dT%H:%M:%S', {c}) || {fraction} || '+00:00' END"
+
+
+def quoted(text: str) -> str:
+    """Write a text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def neutral(field: FieldSpec, since: datetime) -> Any:
+    """Return what a field that is never None reads as where the host's column is NULL: its default, else what is next to nothing."""
+    if field.system and field.name in FOUND:
+        return FOUND[field.name]
+    if field.options.default is not NOTHING and field.options.default is not None:
+        return field.options.default
+    if field.options.factory is not None:
+        return field.options.factory()
+    empty = {
+        "str": "",
+        "text": "",
+        "int": 0,
+        "decimal": Decimal(0),
+        "bool": False,
+        "date": since.date(),
+        "datetime": since,
+        "list": [],
+        "json": {},
+    }
+    return empty.get(field.kind)
+
+
+def literal(field: FieldSpec, value: Any, dialect: Dialect) -> str:
+    """Write a field's value as SQL."""
+    sqlite = dialect.name == "sqlite"
+    match value:
+        case bool():
+            return str(int(value)) if sqlite else str(value).lower()
+        case PythonEnum():
+            return quoted(str(value.value))
+        case int():
+            return str(value)
+        case Decimal():
+            return str(int(value.scaleb(field.options.scale))) if sqlite else str(value)
+        case datetime():
+            return quoted(instant_text(value)) if sqlite else f"CAST({quoted(value.isoformat())} AS timestamptz)"
+        case date():
+            return quoted(value.isoformat()) if sqlite else f"CAST({quoted(value.isoformat())} AS date)"
+        case dict() | list():
+            return quoted(json.dumps(value)) if sqlite else f"CAST({quoted(json.dumps(value))} AS jsonb)"
+    return quoted(str(value))
+
+
+class Adoption:
+    """One entity in a host's table, as one CRM knows it.
+
+    Attributes:
+        places: where each column of the entity is, by its name.
+        key: how ids and the host's primary key become each other.
+        id_column: our generated column that holds the id, for references and look-ups.
+
+    Raises:
+        LoadError: the table, its key or a column does not fit: the message says which.
+    """
+
+    def __init__(
+        self, entity: type[Any], adopted: Adopted, fields: Mapping[str, FieldSpec], targets: Mapping[type[Any], Adopted], prefix: str
+    ) -> None:
+        self.entity = entity
+        self.adopted = adopted
+        self.table = adopted.table
+        self.name = spec(entity).name
+        self._targets = targets
+        self._prefix = prefix
+        self.key = key_of(entity, adopted)
+        self.id_column = f"{prefix}id"
+        unknown = sorted(set(adopted.columns) - set(fields)) + sorted(n for n in adopted.columns if n in ("id", "version"))
+        if unknown:
+            raise LoadError("adopted_field_unknown", entity=self.name, field=unknown[0])
+        self.places: dict[str, Place] = {}
+        for name, field in fields.items():
+            self._put(name, field)
+        self._check_fill()
+
+    def _put(self, name: str, field: FieldSpec) -> None:
+        if field.options.sealed:
+            raise LoadError("adopted_sealed", entity=self.name, field=name)
+        if name in self.adopted.columns:
+            self.places[field.column] = self._mapped(name, field)
+            return
+        if name == "tenant":
+            self.places["tenant"] = Place("", True, lambda _: quoted(self.adopted.tenant))
+            return
+        if name == "id":
+            self.places["id"] = Place(self.id_column, True, lambda d: d.identifier_preparer.quote(self.id_column), plain=True)
+            return
+        if field.required and not field.nullable:
+            raise LoadError("adopted_field_missing", entity=self.name, field=name)
+        for column in field.columns:
+            own = f"{self._prefix}{column}"
+            self.places[column] = Place(own, True, self._read(own, field, None), plain=field.nullable or name == "deleted_at")
+
+    def _mapped(self, name: str, field: FieldSpec) -> Place:
+        column = self.table.c.get(self.adopted.columns[name])
+        if column is None:
+            raise LoadError(
+                "adopted_column_unknown", entity=self.name, field=name, column=self.adopted.columns[name], table=self.table.name
+            )
+        kind, write, plain = column.type, None, True
+        match field.kind:
+            case "str" | "text" if isinstance(kind, String) and not isinstance(kind, Enum):
+                pass
+            case "str" | "text" if isinstance(kind, Integer):
+                write, plain = _number(field), False
+            case "str" | "text" | "enum" if isinstance(kind, Enum | String):
+                plain = False
+            case "bool" if isinstance(kind, Boolean):
+                pass
+            case "int" if isinstance(kind, Integer):
+                pass
+            case "date" if isinstance(kind, Date):
+                plain = False
+            case "datetime" if isinstance(kind, DateTime):
+                write, plain = _instant(kind.timezone), False
+            case "ref" if field.nullable and (target := self._target(field)) is not None and target.holds(kind):
+                write, plain = target.value, False
+            case _:
+                raise LoadError("adopted_column_type", entity=self.name, field=name, column=column.name, type=str(kind))
+        return Place(column.name, False, self._read(column.name, field, column), write, plain and (field.nullable or not column.nullable))
+
+    def _target(self, field: FieldSpec) -> Key | None:
+        """Return the key of what a reference points at, where that is the host's own too."""
+        adopted = None if field.target is None else self._targets.get(field.target)
+        return None if adopted is None or field.target is None else key_of(field.target, adopted)
+
+    def _read(self, name: str, field: FieldSpec, host: Column[Any] | None) -> Callable[[Dialect], str]:
+        def sql(dialect: Dialect) -> str:
+            column = dialect.identifier_preparer.quote(name)
+            found = column if host is None else self._converted(column, field, host, dialect)
+            if field.nullable or field.name == "deleted_at":
+                return found
+            value = neutral(field, self.adopted.since)
+            if isinstance(value, Money):
+                value = value.currency if name.endswith("_currency") else value.amount
+            return f"coalesce({found}, {literal(field, value, dialect)})"
+
+        return sql
+
+    def _converted(self, column: str, field: FieldSpec, host: Column[Any], dialect: Dialect) -> str:
+        sqlite = dialect.name == "sqlite"
+        match field.kind:
+            case "str" | "text" if isinstance(host.type, Integer | Enum):
+                return f"CAST({column} AS {'TEXT' if sqlite else 'VARCHAR'})"
+            case "enum":
+                text = column if sqlite else f"CAST({column} AS VARCHAR)"
+                known = ", ".join(quoted(str(member.value)) for member in field.type)
+                return f"CASE WHEN {text} IN ({known}) THEN {text} END"
+            case "date" if sqlite:
+                return f"CASE WHEN strftime('%Y', {column}) > '0000' THEN strftime('%Y-%m-%d', {column}) END"
+            case "datetime" if sqlite:
+                return _sqlite_instant(column)
+            case "date" | "datetime":  # Python knows neither infinity nor years before 1 or after 9999
+                zone = " AT TIME ZONE 'UTC'" if isinstance(host.type, DateTime) and not host.type.timezone else ""
+                return f"CASE WHEN {column} BETWEEN '0001-01-02' AND '9999-12-30' THEN {column}{zone} END"
+            case "ref":
+                target = self._target(field)
+                assert target is not None  # else it would not be mapped
+                formula = target.sql(column, dialect.name)
+                return f"CASE WHEN {column} IS NOT NULL THEN {formula} END"
+        return column
+
+    def _check_fill(self) -> None:
+        written = {p.name for p in self.places.values()} | {self.key.column.name}
+        for column in self.table.c:
+            given = column.nullable or column.server_default is not None or column.computed is not None or self._filling(column) is not None
+            if column.name not in written and not given:
+                raise LoadError("adopted_column_unfilled", entity=self.name, column=column.name, table=self.table.name)
+
+    # -- reading ------------------------------------------------------------------------------------------------------------------
+
+    def source(self, dialect: Dialect) -> str:
+        """Write the select that stands for the entity's table."""
+        quote = dialect.identifier_preparer
+        columns = ", ".join(f"{place.sql(dialect)} AS {quote.quote(name)}" for name, place in self.places.items())
+        return f"SELECT {columns} FROM {quote.format_table(self.table)}"
+
+    def unseen(self, dialect: Dialect) -> TextClause:
+        """Write the condition that a row of the host's table is one that the journal does not know."""
+        quote = dialect.identifier_preparer
+        return text(f"{quote.format_table(self.table)}.{quote.quote(self.places['version'].name)} IS NULL")
+
+    # -- writing ------------------------------------------------------------------------------------------------------------------
+
+    def writes(
+        self, columns: Sequence[str], dialect: Dialect, *, new: bool
+    ) -> tuple[tuple[str, ...], Callable[[Sequence[Any]], tuple[Any, ...]]]:
+        """Return the columns to write for the entity's *columns*, and the function that makes their row of the entity's."""
+        names: list[str] = []
+        steps: list[tuple[int, Callable[[Any, str], Any] | None]] = []
+        for i, column in enumerate(columns):
+            place = self.places[column]
+            if column == "id" and new:
+                names.append(self.key.column.name)
+                steps.append((i, lambda value, kind: self.key.value(value, kind)))
+            elif place.name and column != "id":
+                names.append(place.name)
+                steps.append((i, place.write))
+        filled = self._filled(set(names), dialect) if new else {}
+
+        def row(values: Sequence[Any]) -> tuple[Any, ...]:
+            kept = (v if write is None or v is None else write(v, dialect.name) for v, write in ((values[i], write) for i, write in steps))
+            return (*kept, *(make() for make in filled.values()))
+
+        return (*names, *filled), row
+
+    def _filled(self, known: set[str], dialect: Dialect) -> dict[str, Callable[[], Any]]:
+        """Say what goes into the host's columns that we do not know: what ``fill`` says, else what its table's own default would."""
+        made: dict[str, Callable[[], Any]] = {}
+        for column in self.table.c:
+            if column.name not in known and column.name != self.key.column.name and (make := self._filling(column)) is not None:
+                convert = column.type.dialect_impl(dialect).bind_processor(dialect)
+                made[column.name] = make if convert is None else _through(convert, make)
+        return made
+
+    def _filling(self, column: Column[Any]) -> Callable[[], Any] | None:
+        if column.name in self.adopted.fill:
+            value = self.adopted.fill[column.name]
+            return value if callable(value) else lambda: value
+        default: Any = column.default
+        if default is None or not (default.is_scalar or default.is_callable):
+            return None
+        return (lambda: default.arg) if default.is_scalar else (lambda: default.arg(None))
+
+
+def _through(convert: Callable[[Any], Any], make: Callable[[], Any]) -> Callable[[], Any]:
+    return lambda: convert(make())
+
+
+def key_of(entity: type[Any], adopted: Adopted) -> Key:
+    """Return how a table's primary key and an entity's ids become each other.
+
+    Raises:
+        LoadError: ``adopted_key``: it is not one column that is an integer or a ``Uuid``.
+    """
+    columns = list(adopted.table.primary_key.columns)
+    if len(columns) != 1 or not isinstance(columns[0].type, Integer | Uuid):
+        raise LoadError("adopted_key", entity=spec(entity).name, table=adopted.table.name)
+    return Key(entity, columns[0])
