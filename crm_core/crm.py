@@ -142,6 +142,7 @@ class CRM:
         self.subscribers = subscribers(self.registry.subscriptions)
         self.policies = Policies(self.registry, roles, safe=self.safe_mode)
         self.policies.check_grants(plugin.name for plugin in self.registry.plugins)
+        self.policies.check_permits(() if self.safe_mode else roles, self.registry.permissions)
         self.migrations = Migrations(self.bound, self.tables, self.registry, lambda c: self.delivery.register(c))
         self.quarantine = Quarantine(self)
         self.watchdog = None if stuck_after is None else Watchdog(self.registry.contributions(), stuck_after)
