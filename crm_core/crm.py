@@ -160,6 +160,7 @@ class CRM:
         self.subscribers = subscribers(self.registry.subscriptions, synchronous)
         self.policies = Policies(self.registry, roles, safe=self.safe_mode)
         self.policies.check_grants(plugin.name for plugin in self.registry.plugins)
+        self.policies.check_permits(() if self.safe_mode else roles, self.registry.permissions)
         self.migrations = Migrations(self.bound, self.tables, self.registry, self._register)
         self.tenants = Tenants(self, tenants)
         self.secrets = secrets

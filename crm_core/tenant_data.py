@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sqlalchemy import delete, insert, select, update
 
-from .errors import Denied, LoadError
+from .errors import Denied, Invalid, LoadError
 from .permissions.roles import Role, role_from_json, role_to_json
 from .secrets import OF_THE_HOST, secrets_in
 from .settings import dump, load
@@ -71,6 +71,7 @@ class TenantRoles:
             old = {row.name: row.definition for row in rows}
             roles = old | {role.name: definition}
             self._crm.policies.check_tenant_roles([role_from_json(d) for d in roles.values()])
+            self._crm.policies.check_permits([role], self._crm.registry.permissions, Invalid)
             _write(session, table, {"name": role.name}, {"definition": definition})
             before = {"before": known} if (known := old.get(role.name)) else {}
             session.note("core.role_defined.v1", {"role": definition, **before})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -139,6 +140,12 @@ class Registry:
             with self.health.lock:
                 found = self._plans[hook, entity] = self._compile(hook, entity)
         return found
+
+    @cached_property
+    def permissions(self) -> frozenset[str]:
+        """What a role can permit besides actions on records: the plugins' actions and settings, and what the core itself asks for."""
+        settings = (f"{self._owners[cls]}.settings" for cls in self.settings)
+        return frozenset({"core.roles", "core.privacy", "core.rollups", *(a.permission for a in self.actions.values()), *settings})
 
     def plugin(self, name: str) -> Plugin:
         """Return a loaded plugin.

@@ -130,7 +130,7 @@ def by_first_ids(
     """Write an OR as the ids of the first rows of each part: what is first in the whole is first in its part.
 
     An index over part, filter and order finds them without sorting. A part that is a set of its own (of shared records, of the owners
-    below somebody) gives all its rows: in the page's order, SQLite would rather walk the tenant.
+    below somebody) gives all its ids: in the page's order, or with its conditions, SQLite would rather walk the tenant.
     """
     criteria = [_physical(c, table) for c in page._where_criteria]
     order = [_physical(c, table) for c in page._order_by_clauses]
@@ -141,7 +141,7 @@ def by_first_ids(
             first = rows.where(within, *criteria).order_by(*order).limit(page._limit_clause).subquery()
             ids.append(select(first.c.id))
         else:
-            ids.append(rows.where(*(as_filter(c) for c in criteria)))
+            ids.append(rows)
     return table.c.id.in_(union_all(*ids))
 
 

@@ -6,6 +6,7 @@ that action) and **every** restriction of their roles holds. What no role allows
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -25,6 +26,7 @@ from .safe import fitting
 SHAREABLE: Final = tuple(action for action in ACTIONS if action != "create")
 _ALWAYS_READABLE: Final = frozenset({"id", "tenant", "version", "deleted_at"})
 _MOST_CACHED: Final = 1000
+_log = logging.getLogger(__name__)
 
 
 class Declared(Protocol):
@@ -199,9 +201,10 @@ class Policies:
         self._resolved: dict[tuple[str, frozenset[str]], Policy] = {}
         self._less: dict[tuple[Policy, frozenset[str]], Policy] = {}
         self._system = Policy((), sees_all=True)
+        self._warned: set[str] = set()
 
     def resolve(self, actor: Actor, without: frozenset[str] = frozenset()) -> Policy:
-        """Return what an actor may do. Role names this CRM does not know give no rights.
+        """Return what an actor may do. Role names this CRM does not know give no rights, and are logged once.
 
         In safe mode who has a role that may be an absent plugin's has no rights at all: it may have narrowed the others.
 
@@ -227,7 +230,11 @@ class Policies:
 
     def _of_roles(self, tenant: str, roles: frozenset[str]) -> Policy:
         own = self._tenants.get(tenant, {})
-        if self._safe and any("." in name or name in self._gone for name in roles - self._roles.keys() - own.keys()):
+        unknown = roles - self._roles.keys() - own.keys()
+        for name in sorted(unknown - self._warned)[: _MOST_CACHED - len(self._warned)]:
+            self._warned.add(name)
+            _log.warning("no role is named %r: who has it, as in tenant %r, gets nothing by it", name, tenant)
+        if self._safe and any("." in name or name in self._gone for name in unknown):
             return Policy(())
         names = _extended(roles & (self._roles.keys() | own.keys()), {**self._roles, **own})
         found = self._kept(
@@ -246,6 +253,16 @@ class Policies:
         """
         for plugin in plugins:
             self._service(plugin)
+
+    def check_permits(self, roles: Iterable[Role], known: Collection[str], error: type[CRMError] = LoadError) -> None:
+        """Check that somebody declares what roles permit.
+
+        Raises:
+            LoadError: ``role_action``; for a tenant's role, Invalid.
+        """
+        for role in roles:
+            for permission in sorted(role.permissions.difference(known)):
+                raise error("role_action", role=role.name, action=permission[:120], suggestion=closest(permission, known))
 
     def check_tenant_roles(self, roles: Iterable[Role]) -> None:
         """Check what is to become a tenant's roles.

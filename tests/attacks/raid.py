@@ -60,7 +60,6 @@ ROLES = [
     .allow(Note, "read", "create", "update")
     .allow(Tag, "read")
     .allow(Tagging, "read", "create", "update")
-    .permit("analytics.report")
 ]
 Attack = Callable[["World", Session], Any]
 

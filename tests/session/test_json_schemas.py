@@ -16,7 +16,7 @@ import crm_erp_bridge
 import crm_marketing
 import crm_sales
 import crm_service
-from crm_core import CRM, Actor, Address, Contact, Email, Invalid, Money, Session
+from crm_core import CRM, Account, Actor, Address, Contact, Email, Invalid, Money, Session, Tagging
 from crm_core.entities.activity import Link, Participant
 from crm_core.entities.fields import FieldSpec
 from crm_core.entities.meta import spec
@@ -65,6 +65,8 @@ class Maker:
         values = {n: self._value(f) for n, f in fields.items() if f.required and not f.system}
         if name in PERSONS:
             values["contact"] = self._value(fields["contact"])
+        if entity is Tagging:
+            values |= {"entity": "account", "record": self.make(Account).id}
         return self._session.create(entity(**{**values, **ASKED.get(name, {})}))
 
     def _member(self) -> SegmentMember:
