@@ -90,6 +90,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_bad_roles": "{given} is no file of crm policy show, and no MODULE:NAME of a CRM or a list of roles: {reason}.",
     "cli_bad_setting": "{given} is no KEY=VALUE.",
     "cli_data_migrated": "{count} data migrations done.",
+    "cli_data_progress": "{job} in {tenant}: {done}[ of {total}] done.",
     "cli_data_waits": "{job} in {tenant}: the rows of before {version} wait[; {done} are done].",
     "cli_delivered": "{count} deliveries done.",
     "cli_drilled": "{path}: {rows} rows restored, compared and taken away again in {seconds} s.",

@@ -90,6 +90,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_bad_roles": "{given} 既不是 crm policy show 写出的文件，也不是 CRM 或角色列表的 MODULE:NAME：{reason}。",
     "cli_bad_setting": "{given} 不是 KEY=VALUE。",
     "cli_data_migrated": "已完成 {count} 个数据迁移。",
+    "cli_data_progress": "{tenant} 中的 {job}：已完成 {done}[，共 {total}]。",
     "cli_data_waits": "{tenant} 中的 {job}：{version} 之前的行在等待[；已完成 {done}]。",
     "cli_delivered": "已完成 {count} 次投递。",
     "cli_drilled": "{path}：已恢复 {rows} 行，比对后移除，用时 {seconds} 秒。",
