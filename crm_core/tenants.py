@@ -271,21 +271,23 @@ class Tenants:
     def _names(self, connection: Connection) -> Sequence[str]:
         rows = connection.execute(select(self._table.c.tenant, self._table.c.state)).all()
         graves = {row.tenant for row in rows if row.state == DROPPED}
-        living = {row.tenant for row in rows} - graves
-        return sorted({MAIN, *living, *self._with_rows(connection, graves)})
+        living = {row.tenant for row in rows} | set(self._with_rows(connection))
+        return sorted({MAIN, *(living - graves), *self._begun_anew(connection, graves)})
 
-    def _with_rows(self, connection: Connection, graves: Collection[str]) -> Iterator[str]:
-        """Walk the tenants along the seals' key, not along all seals. One that was dropped has one; with a second, it began anew."""
+    def _with_rows(self, connection: Connection) -> Iterator[str]:
+        """Walk the tenants along the seals' key, not along all seals."""
         seal = self._crm.tables.system.seal
-        last = ""
-        while True:
-            next_two = select(seal.c.tenant).where(seal.c.tenant > last).order_by(seal.c.tenant, seal.c.number).limit(2)
-            found = list(connection.execute(next_two).scalars())
-            if not found:
-                return
-            if found[0] not in graves or found == [found[0]] * 2:
-                yield found[0]
-            last = found[0]
+        walk = select(func.min(seal.c.tenant).label("tenant")).cte("walk", recursive=True)
+        following = select(func.min(seal.c.tenant)).where(seal.c.tenant > walk.c.tenant).scalar_subquery()
+        walk = walk.union_all(select(following).select_from(walk).where(walk.c.tenant.is_not(None)))
+        yield from connection.execute(select(walk.c.tenant).where(walk.c.tenant.is_not(None))).scalars()
+
+    def _begun_anew(self, connection: Connection, graves: Collection[str]) -> Iterator[str]:
+        """Yield the dropped tenants that have more than the one row that says so."""
+        seal = self._crm.tables.system.seal
+        if graves:
+            more = select(seal.c.tenant).where(seal.c.tenant.in_(graves)).group_by(seal.c.tenant).having(func.count() > 1)
+            yield from connection.execute(more).scalars()
 
     def _checked(self, modules: Collection[str] | None) -> builtins.list[str] | None:
         if modules is None:

@@ -29,6 +29,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_contract_removed_breaking": "Breaking: {what} is gone[, it was {old}].",
     "cli_contract_stale": "The plugin.json of {plugin} is not what its code says. If that is meant, write it anew with crm plugin lock.",
     "cli_data_migrated": "{count} data migrations done.",
+    "cli_data_progress": "{job} in {tenant}: {done}[ of {total}] done.",
     "cli_data_waits": "{job} in {tenant}: the rows of before {version} wait[; {done} are done].",
     "cli_delivered": "{count} deliveries done.",
     "cli_drilled": "{path}: {rows} rows restored, compared and taken away again in {seconds} s.",

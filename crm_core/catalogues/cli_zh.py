@@ -29,6 +29,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_contract_removed_breaking": "破坏性变更：{what} 已移除[，原为 {old}]。",
     "cli_contract_stale": "{plugin} 的 plugin.json 与代码不符。如果这是有意的，请用 crm plugin lock 重新写入。",
     "cli_data_migrated": "已完成 {count} 个数据迁移。",
+    "cli_data_progress": "{tenant} 中的 {job}：已完成 {done}[，共 {total}]。",
     "cli_data_waits": "{tenant} 中的 {job}：{version} 之前的行在等待[；已完成 {done}]。",
     "cli_delivered": "已完成 {count} 次投递。",
     "cli_drilled": "{path}：已恢复 {rows} 行，比对后移除，用时 {seconds} 秒。",

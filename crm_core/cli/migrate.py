@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,7 @@ from .shell import Shell, connected
 
 if TYPE_CHECKING:
     from ..crm import CRM
+    from ..jobs import JobStatus
 
 
 @click.command()
@@ -29,8 +31,23 @@ def migrate(shell: Shell, plan: bool) -> None:
         click.echo(shell.text("cli_migrated", count=len(steps)))
     for status in crm.jobs.waiting() if crm.migrations.current() else ():
         click.echo(shell.text("cli_data_waits", job=status.name, tenant=status.tenant, version=status.version, done=_done(crm, status.run)))
-    if not plan and (count := crm.jobs.migrate()):
+    if not plan and (count := crm.jobs.migrate(told=_Teller(shell).tell)):
         click.echo(shell.text("cli_data_migrated", count=count))
+
+
+class _Teller:
+    """Says at most once a second how far a data migration is."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self._last = float("-inf")
+
+    def tell(self, status: JobStatus, done: int, total: int | None) -> None:
+        """Hear of what is done."""
+        if time.monotonic() - self._last >= 1:
+            self._last = time.monotonic()
+            of = "" if total is None else total
+            click.echo(self._shell.text("cli_data_progress", job=status.name, tenant=status.tenant, done=done, total=of))
 
 
 def _done(crm: CRM, run: str | None) -> int | str:

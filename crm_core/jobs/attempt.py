@@ -17,7 +17,7 @@ from ..messages import wordless
 from ..permissions.actor import Actor
 from ..session import Session
 from ..storage.unit import Lease, Unit
-from .progress import Progress
+from .progress import Progress, Told
 from .state import JobCancelled
 
 if TYPE_CHECKING:
@@ -30,13 +30,14 @@ _log = logging.getLogger(__name__)
 
 
 class Attempt:
-    """A try of the occurrence that *claim* is for."""
+    """A try of the occurrence that *claim* is for; *told* hears of its progress."""
 
-    def __init__(self, crm: CRM, store: Store, job: Job, claim: Claim) -> None:
+    def __init__(self, crm: CRM, store: Store, job: Job, claim: Claim, told: Told | None = None) -> None:
         self._crm = crm
         self._store = store
         self._job = job
         self._claim = claim
+        self._told = told
 
     def run(self) -> bool:
         """Run the job, and say whether it was done; what it raises is noted and tried again later."""
@@ -86,7 +87,7 @@ class Attempt:
         look: Callable[[], AbstractContextManager[Connection]] | None = self._crm.bound.looking if self._job.external else None
         actor = Actor.service(self._job.plugin, tenant=self._claim.tenant)
         with Unit(self._begin, write=True, joined=False, url=self._crm.bound.url, look=look) as unit:
-            unit.job = Progress(self._crm, self._store, self._claim, external=self._job.external)
+            unit.job = Progress(self._crm, self._store, self._claim, external=self._job.external, told=self._told)
             session = Session(self._crm, actor, Lease(unit), plugin=self._job.plugin, chain=(f"job > {self._job.name}",))
             unit.job.session = session
             with self._crm.sessions.entered(session.hooks):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -19,6 +20,7 @@ from ..messages import closest
 from ..versions import Version
 from . import cron
 from .attempt import Attempt
+from .progress import Told
 from .state import JobRun, JobStatus
 from .store import EVERYWHERE, LEASE, OUTSIDE, Store
 
@@ -80,8 +82,11 @@ class Jobs:
         with self._crm.bound.begin(write=False, unlimited=True) as connection:
             return self._store.runs(connection, job=name, tenant=tenant, limit=limit)
 
-    def run(self, name: str, *, tenant: str = "main") -> JobRun:
+    def run(self, name: str, *, tenant: str = "main", told: Told | None = None) -> JobRun:
         """Run a job now, whether it is due or not, and return what came of it. Its schedule stays as it is.
+
+        Args:
+            told: called with what is done, and of how much, whenever the job says so.
 
         Raises:
             NotFound: ``job_unknown``.
@@ -99,7 +104,7 @@ class Jobs:
             claim = self._store.claim(connection, name, tenant, None, _lease(job), forced=True)
         if claim is None:
             raise Conflict("job_running", job=name, tenant=tenant)
-        Attempt(self._crm, self._store, job, claim).run()
+        Attempt(self._crm, self._store, job, claim, told).run()
         return next(run for run in self.runs(name, tenant=tenant) if run.id == claim.run)
 
     def cancel(self, run: str) -> None:
@@ -140,8 +145,11 @@ class Jobs:
             return 0
         return sum(self._take(each) for each in due)
 
-    def migrate(self) -> int:
+    def migrate(self, *, told: Callable[[JobStatus, int, int | None], None] | None = None) -> int:
         """Run the data migrations that wait, in the order of their versions, and return how many were done.
+
+        Args:
+            told: called with the migration, what is done, and of how much, whenever it says so.
 
         Raises:
             Unavailable: ``data_migration_failed``: one failed; its checkpoint is kept, and the next call goes on from there.
@@ -152,16 +160,16 @@ class Jobs:
             self.register(connection)
         waiting = self.waiting()
         for each in waiting:
-            run = self._run_when_free(each)
+            run = self._run_when_free(each, None if told is None else partial(told, each))
             if run is not None and run.state != "done":
                 raise Unavailable("data_migration_failed", job=each.name, tenant=each.tenant, reason=run.error or run.state)
         return len(waiting)
 
-    def _run_when_free(self, status: JobStatus) -> JobRun | None:
+    def _run_when_free(self, status: JobStatus, told: Told | None) -> JobRun | None:
         """Run a data migration, or wait for the worker that has it; one that died has it until its lease ends."""
         while any((s.name, s.tenant) == (status.name, status.tenant) for s in self.waiting()):
             try:
-                return self.run(status.name, tenant=status.tenant)
+                return self.run(status.name, tenant=status.tenant, told=told)
             except Conflict as e:
                 if e.code != "job_running":
                     raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError, TimeoutError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .state import Claim
     from .store import Store
 
+Told = Callable[[int, int | None], None]
 _EVERY = 0.2
 _UNSET: Any = object()
 _log = logging.getLogger(__name__)
@@ -34,11 +36,12 @@ class Progress:
         checkpoint: what an earlier try of this job saved last, as plain JSON; None where it begins anew.
     """
 
-    def __init__(self, crm: CRM, store: Store, claim: Claim, *, external: bool) -> None:
+    def __init__(self, crm: CRM, store: Store, claim: Claim, *, external: bool, told: Told | None = None) -> None:
         self._crm = crm
         self._store = store
         self._claim = claim
         self._external = external
+        self._listener = told
         self._told = float("-inf")
         self.session: Session | None = None
         self.checkpoint: Any = claim.checkpoint
@@ -72,6 +75,8 @@ class Progress:
             Refused: ``job_inside_savepoint``: a checkpoint inside a savepoint, which could not be undone any more.
             Conflict: ``job_fenced``: another worker took the job over.
         """
+        if self._listener is not None:
+            self._listener(done, total)
         if checkpoint is not _UNSET:
             state = self._save(done, total, checkpoint)
         elif time.monotonic() - self._told < _EVERY:

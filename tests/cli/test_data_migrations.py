@@ -36,6 +36,7 @@ def test_crm_migrate_says_which_rows_wait_brings_them_along_and_goes_on_after_a_
     planned = crm("--app", "shop_app:shop", "migrate", "--plan")
     assert planned.output == "loyalty.split_names in main: the rows of before 2.0.0 wait; 3 are done.\n"
     done = crm("--app", "shop_app:shop", "migrate")
+    assert "loyalty.split_names in main: 6 of 10 done.\n" in done.output
     assert (done.exit_code, done.output.splitlines()[-1]) == (0, "1 data migrations done.")
     assert "done" in crm("--app", "shop_app:shop", "jobs").output
     assert "10/10" in crm("--app", "shop_app:shop", "jobs", "runs").output
