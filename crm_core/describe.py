@@ -119,7 +119,7 @@ def from_json(crm: CRM, entity: type[Any], data: Mapping[str, Any]) -> Any:
 def json_schema(crm: CRM, entity: type[Any], locale: str, custom: Mapping[str, CustomSpec] | None = None) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of an entity: what ``to_json`` writes, system fields marked read-only, titles in *locale*.
 
-    Without a tenant's *custom* fields, ``custom`` is any object.
+    What a tenant added is there where its *custom* fields are given.
     """
     codec = crm.codec(entity)
     messages, own = crm.messages, codec.facts.name
@@ -134,7 +134,8 @@ def json_schema(crm: CRM, entity: type[Any], locale: str, custom: Mapping[str, C
         if field.kind == "enum":
             schema["x-labels"] = option_words(messages, field, own, name, locale)
         properties[name] = {**schema, "readOnly": True} if field.system else schema
-    properties["custom"] = {"type": "object"} if custom is None else _custom_schema(crm, own, custom, locale)
+    if custom:
+        properties["custom"] = _custom_schema(crm, own, custom, locale)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": codec.facts.name,
