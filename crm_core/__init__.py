@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .asession import AsyncCRMSession as AsyncCRMSession
     from .automation.dry_run import DryRun as DryRun
+    from .core_settings import CoreSettings as CoreSettings
     from .crm import CRM as CRM
     from .entities.activity import Channel as Channel
     from .entities.activity import Direction as Direction
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from .errors import ReadOnly as ReadOnly
     from .errors import Refused as Refused
     from .errors import SchemaBehind as SchemaBehind
+    from .errors import TenantSuspended as TenantSuspended
     from .errors import Unavailable as Unavailable
     from .errors import Unreadable as Unreadable
     from .events.event import Created as Created
@@ -93,6 +95,9 @@ if TYPE_CHECKING:
     from .inbound import Request as Request
     from .inbound import Response as Response
     from .inbound import signed as signed
+    from .jobs.state import JobCancelled as JobCancelled
+    from .jobs.state import JobRun as JobRun
+    from .jobs.state import JobStatus as JobStatus
     from .lifespan import Running as Running
     from .paging import Page as Page
     from .past import Past as Past
@@ -106,6 +111,7 @@ if TYPE_CHECKING:
     from .query import Query as Query
     from .runtime import FixedClock as FixedClock
     from .runtime import Runtime as Runtime
+    from .secrets import Secret as Secret
     from .session import Session as Session
     from .spreadsheet import spreadsheet_safe as spreadsheet_safe
     from .storage.changeset import BulkResult as BulkResult
@@ -113,6 +119,7 @@ if TYPE_CHECKING:
     from .storage.keys.local import FileKeys as FileKeys
     from .storage.keys.provider import KeyProvider as KeyProvider
     from .storage.rollups import Cell as Cell
+    from .tenants import Tenant as Tenant
     from .timeline import Timeline as Timeline
     from .view360 import PanelView as PanelView
     from .view360 import View360 as View360
@@ -122,6 +129,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "asession": ("AsyncCRMSession",),
     "automation.dry_run": ("DryRun",),
+    "core_settings": ("CoreSettings",),
     "crm": ("CRM",),
     "entities.activity": ("Channel", "Direction", "Interaction", "Link", "Note", "Participant", "Tag", "Tagging"),
     "entities.automation": ("AutomationRule", "AutomationRun", "RuleTrigger", "RunOutcome"),
@@ -135,7 +143,8 @@ _HOMES = {
     "entities.values": ("Address", "Email", "Phone"),
     "errors": (
         "CRMError", "CommitOutcomeUnknown", "Conflict", "Denied", "Invalid", "LoadError", "MissingExtra", "MixedCurrency", "NeedsAwait",
-        "NotFound", "NotReadable", "PluginFailed", "ReadOnly", "Refused", "SchemaBehind", "Unavailable", "Unreadable",
+        "NotFound", "NotReadable", "PluginFailed", "ReadOnly", "Refused", "SchemaBehind", "TenantSuspended", "Unavailable",
+        "Unreadable",
     ),
     "events.event": ("Created", "Deleted", "Event", "Restored", "Updated"),
     "hooks.core_specs": ("Change", "WriteCtx", "after_write", "before_write", "check_write"),
@@ -146,6 +155,7 @@ _HOMES = {
     "hooks.spec": ("CollectHook", "Ctx", "FilterHook", "FirstHook", "VetoHook"),
     "inbound": ("Request", "Response", "signed"),
     "lifespan": ("Running",),
+    "jobs.state": ("JobCancelled", "JobRun", "JobStatus"),
     "paging": ("Page",),
     "past": ("Past",),
     "permissions.actor": ("Actor", "Directory", "User"),
@@ -153,12 +163,14 @@ _HOMES = {
     "permissions.roles": ("Role",),
     "query": ("Query",),
     "runtime": ("FixedClock", "Runtime"),
+    "secrets": ("Secret",),
     "session": ("Session",),
     "spreadsheet": ("spreadsheet_safe",),
     "storage.changeset": ("BulkResult",),
     "storage.keys.local": ("EnvironmentKeys", "FileKeys"),
     "storage.keys.provider": ("KeyProvider",),
     "storage.rollups": ("Cell",),
+    "tenants": ("Tenant",),
     "timeline": ("Timeline",),
     "view360": ("PanelView", "View360"),
 }  # fmt: skip

@@ -7,15 +7,23 @@ use the host's transaction.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy.util import await_only
+from sqlalchemy.util.concurrency import in_greenlet
 
 from .entities.entity import Entity
 from .entities.fields import Ref
+from .errors import NeedsAwait
+from .storage.engine import loop_of_our_own
 
 if TYPE_CHECKING:
     from .crm import CRM
+    from .jobs.progress import Progress
     from .session import Session
 
 R = TypeVar("R")
@@ -29,6 +37,11 @@ class AsyncCRMSession:
         self._crm = crm
         self._session = session
 
+    @property
+    def job(self) -> Progress:
+        """The run of the job that works in this session; its calls need ``await session.run(lambda s: s.job.progress(...))``."""
+        return self._session.job
+
     async def run(self, work: Callable[[Session], R]) -> R:
         """Run *work* with the session; inside, everything is as in synchronous code."""
         return await self._crm.bound.run(lambda: work(self._session))
@@ -40,6 +53,33 @@ class AsyncCRMSession:
     async def create(self, record: E) -> E:
         """Store a new record. See :meth:`Session.create`."""
         return await self.run(lambda s: s.create(record))
+
+
+def synchronous(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that can be called from synchronous code with a session: one that is ``async def`` gets an AsyncCRMSession.
+
+    It runs in the host's loop where a CRM on an AsyncEngine is driven from one, else in a loop of its own until it is done.
+    """
+    if not iscoroutinefunction(fn):
+        return fn
+
+    @wraps(fn)
+    def call(session: Session, *args: Any) -> Any:
+        return _waited(fn(AsyncCRMSession(session.crm, session), *args))
+
+    return call
+
+
+def _waited(coroutine: Coroutine[Any, Any, R]) -> R:
+    if in_greenlet():
+        return await_only(coroutine)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        with asyncio.Runner(loop_factory=loop_of_our_own) as runner:
+            return runner.run(coroutine)
+    coroutine.close()
+    raise NeedsAwait("needs_await")
 
 
 @asynccontextmanager

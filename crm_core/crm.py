@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Engine, Table
+from sqlalchemy import Connection, Engine, Table
 
 from .arguments import check, check_entity, check_many, check_text
-from .asession import AsyncCRMSession
+from .asession import AsyncCRMSession, synchronous
 from .audit.checkpoints import Audit
 from .audit.trail import Trail
 from .automation.engine import Automation
@@ -41,17 +41,19 @@ from .permissions.shares import Shares
 from .quarantine import Quarantine
 from .runtime import Runtime
 from .safe_mode import wanted
+from .secrets import Resolver
 from .session import Session
 from .storage import idempotency
+from .storage.denials import DenialLog
 from .storage.engine import open_engine
-from .storage.join import joined
 from .storage.keys.manager import Keys
-from .storage.links import Links
+from .storage.links import Links, referring
 from .storage.migrations import Migrations
 from .storage.rollups import Rollups
 from .storage.tables import Tables
 from .storage.writer import Writer
 from .tenant_data import TenantRoles, TenantSettings
+from .tenants import Declaring, Tenants
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from .events.wake import Worker
     from .hooks.meter import Meter
     from .inbound import Request, Response
+    from .jobs.engine import Jobs
     from .paging import Page
     from .permissions.explain import Explanation
     from .permissions.members import Members
@@ -99,6 +102,8 @@ class CRM:
         keys: where the root keys are, such as ``FileKeys("crm.keys")``: sealed fields, and what is personal in the journal, are
             encrypted under keys that it wraps. Entities with sealed fields need it.
         ports: the ways to the outside that plugins may use, such as ``DirectoryFiles("files")``; see :mod:`crm_core.ports`.
+        tenants: ``declared`` refuses the sessions of tenants that ``crm.tenants.create`` did not make; ``open``: none need be made.
+        secrets: reads the secrets that settings refer to by a scheme of the host's; see :class:`crm_core.Secret`.
 
     Raises:
         LoadError: a plugin, role or entity does not fit; the message says which and what to do.
@@ -123,6 +128,8 @@ class CRM:
         audit: Audit | None = None,
         keys: KeyProvider | None = None,
         ports: Sequence[object] = (),
+        tenants: Declaring = "open",
+        secrets: Resolver | None = None,
     ) -> None:
         check_many(plugins, "a list of plugins")
         check_many(roles, "a list of roles")
@@ -144,16 +151,19 @@ class CRM:
         self.keys = Keys(self, keys)
         self.messages = Messages(self.registry.catalogues)
         self.events = EventCodec(entities, self.registry.events.values(), self.registry.extensions)
-        self.subscribers = subscribers(self.registry.subscriptions)
+        self.subscribers = subscribers(self.registry.subscriptions, synchronous)
         self.policies = Policies(self.registry, roles, safe=self.safe_mode)
         self.policies.check_grants(plugin.name for plugin in self.registry.plugins)
-        self.migrations = Migrations(self.bound, self.tables, self.registry, lambda c: self.delivery.register(c))
+        self.migrations = Migrations(self.bound, self.tables, self.registry, self._register)
+        self.tenants = Tenants(self, tenants)
+        self.secrets = secrets
         self.quarantine = Quarantine(self)
         self.watchdog = None if stuck_after is None else Watchdog(self.registry.contributions(), stuck_after)
         self.audit = Trail(self, audit or Audit())
         self.sessions = Sessions()
         self.links = Links()
         self.shares = Shares()
+        self.denials = DenialLog(self)
         self.roles = TenantRoles(self)
         self.settings = TenantSettings(self)
         self.directory = directory
@@ -162,7 +172,8 @@ class CRM:
         self.ports = Ports(self.registry, ports)
         self.lifespans = Lifespans(self)
         self._codecs = OnDemand(entities, lambda e: Codec(e, self.registry.extensions(e), self.bound.kind, self.keys.unseal))
-        self._references = OnDemand(entities, self._referring)
+        self._references = OnDemand(entities, lambda e: referring(self, e))
+        self._writers = cache(lambda dialect: Writer(self.tables, dialect))
         self.shapes = Shapes(self)
 
     @property
@@ -170,10 +181,10 @@ class CRM:
         """The database's URL, password included, to open another CRM on it."""
         return self.bound.engine.url.render_as_string(hide_password=False)
 
-    @cached_property
+    @property
     def writer(self) -> Writer:
         """The write statements; made at the first write, when the driver is known."""
-        return Writer(self.tables, self.bound.engine.dialect)
+        return self._writers(self.bound.dialect)
 
     @cached_property
     def rollups(self) -> Rollups:
@@ -251,8 +262,13 @@ class CRM:
     # -- the schema ---------------------------------------------------------------------------------------------------------------
 
     def migrate(self) -> None:
-        """Bring the schema up to date, for scripts and tests; new subscriptions begin here."""
+        """Bring the schema up to date, for scripts and tests; new subscriptions begin here, and data migrations run."""
         self.migrations.upgrade()
+        self.jobs.migrate()
+
+    def _register(self, connection: Connection) -> None:
+        self.delivery.register(connection)
+        self.jobs.register(connection)
 
     def table(self, entity: type[Entity]) -> Table:
         """Return the physical table, for the host's own SQL: joins, foreign keys. It is outside the lens."""
@@ -286,10 +302,6 @@ class CRM:
         check_entity(entity)
         return self._references[entity]
 
-    def _referring(self, entity: type[Any]) -> Sequence[tuple[type[Any], FieldSpec]]:
-        every = ((e, f) for e in self.registry.entities for f in self.codec(e).fields.values())
-        return [(e, f) for e, f in every if f.kind == "ref" and f.target is entity]
-
     # -- the directory ------------------------------------------------------------------------------------------------------------
 
     def members(self, session: Scope) -> Members:
@@ -312,13 +324,9 @@ class CRM:
         Raises:
             Unavailable, SchemaBehind, NeedsAwait: the tenant's own roles cannot be read.
         """
-        from .describe import describe
+        from .describe import describe_apart
 
-        check(actor, Actor, "an Actor")
-        if self.bound.shared:
-            return describe(self, entity, actor, self.policies.resolve(actor))
-        with self.session(actor, write=False) as session:
-            return session.describe(entity)
+        return describe_apart(self, entity, actor)
 
     def json_schema(self, entity: type[Entity], locale: str = "en") -> dict[str, Any]:
         """Return the JSON Schema of an entity's plain form, with titles, and the labels of options as ``x-labels``, in a language."""
@@ -354,9 +362,6 @@ class CRM:
         """Tell which rules let an actor do something to a record, or which failed."""
         from .permissions.explain import explain_record
 
-        check(actor, Actor, "an Actor")
-        check_entity(entity)
-        check_text(action)
         return explain_record(self, actor, action, entity, str(id))
 
     # -- plugins that fail --------------------------------------------------------------------------------------------------------
@@ -429,11 +434,9 @@ class CRM:
             limit: stop after this many.
             on: deliver inside the host's open transaction, what it wrote itself included; for tests that roll back.
         """
-        check(limit, (int, NoneType), "a number or None")
-        if on is None:
-            return self.delivery.run_pending(limit=limit)
-        with joined(self.bound, on) as connection:
-            return self.delivery.run_pending(limit=limit, on=connection)
+        from .deliveries import run_pending
+
+        return run_pending(self, limit, on)
 
     @cached_property
     def delivery(self) -> Delivery:
@@ -443,11 +446,18 @@ class CRM:
 
         return Delivery(Host(self))
 
-    def worker(self) -> Worker:
-        """Return a worker that delivers whenever something was committed: ``start()`` it in a thread, or ``run()`` it."""
-        from .events.wake import Worker
+    @cached_property
+    def jobs(self) -> Jobs:
+        """The plugins' jobs: what is due, what ran, and how to run or cancel one."""
+        from .jobs.engine import Jobs
 
-        return Worker(self.delivery, self.bound.synchronous().engine, self.tables, self.runtime)
+        return Jobs(self)
+
+    def worker(self) -> Worker:
+        """Return a worker that delivers whenever something was committed, and runs jobs: ``start()`` it in a thread, or ``run()`` it."""
+        from .deliveries import worker
+
+        return worker(self)
 
     def close(self) -> None:
         """Stop what plugins started, close the connections of an engine of our own, and stop watching."""

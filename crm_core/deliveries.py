@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
+from .arguments import check
 from .automation.engine import taken
+from .events.delivery import Delivery
 from .events.event import Event, EventCodec
-from .events.wake import notify
+from .events.wake import Worker, notify
 from .logs import facts
 from .messages import wordless
 from .permissions.actor import Actor
 from .session import Session
+from .storage.join import joined
 from .storage.unit import Lease, Unit
 
 _log = logging.getLogger(__name__)
@@ -29,10 +33,15 @@ if TYPE_CHECKING:
 
 
 class Host:
-    """A CRM as ``events.delivery`` knows it."""
+    """A CRM as ``events.delivery`` knows it.
 
-    def __init__(self, crm: CRM) -> None:
+    Args:
+        jobs: what is due by the clock includes the plugins' jobs.
+    """
+
+    def __init__(self, crm: CRM, *, jobs: bool = True) -> None:
         self._crm = crm
+        self._jobs = jobs
         self.runtime: Runtime = crm.runtime
         self.tables: Tables = crm.tables
         self.event_codec: EventCodec = crm.events
@@ -49,13 +58,13 @@ class Host:
         self._crm.quarantine.look(connection)
         return (*self._crm.subscribers, self._crm.automation.listening(connection))
 
-    def tick(self) -> None:
-        """Run the rules whose time came, each in a transaction of its own; one that fails is tried again at the next tick."""
+    def tick(self) -> int:
+        """Run the rules and jobs whose time came, each in a transaction of its own; one that fails is tried again at the next tick."""
         self._crm.quarantine.keep()
         if self._crm.watchdog is not None:
             self._crm.watchdog.watch()
         with self.begin(write=False) as connection:
-            slots = self._crm.automation.due(connection)
+            slots = [s for s in self._crm.automation.due(connection) if not self.health.rests("core", s.tenant)]
         for slot in slots:
             try:
                 with self.begin() as connection:
@@ -68,6 +77,7 @@ class Host:
                     told = "" if words else f": {wordless(e)}"
                     extra = facts("rule_failed", tenant=slot.tenant, rule=slot.rule, at=slot.at.isoformat(), error=type(e).__name__)
                     _log.warning("rule %s failed at %s%s", slot.rule, slot.at, told, exc_info=e if words else None, extra=extra)
+        return len(slots) + (self._crm.jobs.run_due() if self._jobs else 0)
 
     def seal(self) -> None:
         """Seal the journal's new rows."""
@@ -101,6 +111,23 @@ class Host:
             return event.without(names)
         levels = policy.fields(entity)
         return event.without([n for n in names if levels.get(n, "write") in ("none", "masked")])
+
+
+def run_pending(crm: CRM, limit: int | None, on: Any) -> int:
+    """Deliver what is due; the arguments are those of :meth:`CRM.run_pending`."""
+    check(limit, (int, NoneType), "a number or None")
+    if on is None:
+        return crm.delivery.run_pending(limit=limit)
+    with joined(crm.bound, on) as connection:
+        return crm.delivery.run_pending(limit=limit, on=connection)
+
+
+def worker(crm: CRM) -> Worker:
+    """Make a worker; jobs run in a thread of their own, so that no event waits for a long one."""
+    beside = bool(crm.registry.jobs) and not crm.bound.shared and not crm.safe_mode
+    delivery = Delivery(Host(crm, jobs=False)) if beside else crm.delivery
+    engine = crm.bound.synchronous().engine
+    return Worker(delivery, engine, crm.tables, crm.runtime, jobs=crm.jobs.run_due if beside else None)
 
 
 def _actor(id: str, tenant: str) -> Actor:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from .arguments import check_many
+from .arguments import check, check_many
 from .entities.entity import Entity
 from .entities.fields import FieldSpec, Ref
 from .entities.meta import spec
@@ -21,11 +21,11 @@ from .hooks.schema import field_schema
 from .labels import field_words, option_words
 from .messages import redact
 from .paging import Page
+from .permissions.actor import Actor
 from .permissions.roles import ACTIONS
 
 if TYPE_CHECKING:
     from .crm import CRM
-    from .permissions.actor import Actor
     from .permissions.policy import Policy
 
 
@@ -133,6 +133,15 @@ def json_schema(crm: CRM, entity: type[Any], locale: str) -> dict[str, Any]:
         "required": [n for n, f in codec.fields.items() if f.required],
         "additionalProperties": False,
     }
+
+
+def describe_apart(crm: CRM, entity: type[Any], actor: Actor) -> dict[str, Any]:
+    """Describe an entity as :meth:`CRM.describe` does."""
+    check(actor, Actor, "an Actor")
+    if crm.bound.shared:
+        return describe(crm, entity, actor, crm.policies.resolve(actor, crm.tenants.without(actor)))
+    with crm.session(actor, write=False) as session:
+        return session.describe(entity)
 
 
 def describe(crm: CRM, entity: type[Any], actor: Actor, policy: Policy) -> dict[str, Any]:

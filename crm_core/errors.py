@@ -119,6 +119,12 @@ class Denied(CRMError):
     default_code, status = "denied", 403
 
 
+class TenantSuspended(CRMError):
+    """The tenant is suspended: its sessions are refused until ``crm.tenants.resume``; nothing of it is lost."""
+
+    default_code, status = "tenant_suspended", 423
+
+
 class Conflict(CRMError):
     """Someone else changed the record, or a unique value is taken. ``params`` carry ``yours``, ``theirs`` and ``base``."""
 

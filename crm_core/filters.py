@@ -28,7 +28,7 @@ def criterion(entity: type[Entity], field: FieldSpec, operator: str, text: str) 
     from .entities.columns import MoneyColumn, columns_of
 
     column, *currency = columns_of(field, logical_table(entity))
-    shown = MASK if field.options.sealed else text[:60]
+    shown = MASK if field.apart else text[:60]
     if operator == "isnull":
         if text not in ("true", "false"):
             raise Invalid("bad_filter", filter=field.name, given=shown)
@@ -67,7 +67,7 @@ def _value(entity: type[Entity], field: FieldSpec, text: str) -> Any:
 
     value: Any = text
     name = spec(entity).name
-    shown = MASK if field.options.sealed else text[:60]
+    shown = MASK if field.apart else text[:60]
     if field.kind == "money":
         currency, colon, amount = text.partition(":")
         if not colon:

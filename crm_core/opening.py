@@ -40,13 +40,13 @@ def opened(
     if on is None and write:
         _refuse_inside_a_plugin(crm)
     begin: Callable[[], AbstractContextManager[Connection]]
-    begin = (lambda: _begun(crm, session, write)) if on is None else (lambda: _joined(crm, on, write))
+    begin = (lambda: _begun(crm, session, write)) if on is None else (lambda: _joined(crm, session, on, write))
     unit = Unit(begin, write=write, joined=on is not None, url=crm.bound.url)
-    with _quarantines_kept(crm, own=on is None and write), _reads_kept(crm, unit), unit:
+    with _quarantines_kept(crm, own=on is None and write), crm.denials.behind(unit), _reads_kept(crm, unit), unit:
         unit.refusal = "safe_mode" if crm.safe_mode else unit.refusal
         session = Session(crm, actor, Lease(unit), reason=reason, request=request)
         # What a failed session wrote is undone, whether the host goes on or not.
-        with crm.sessions.entered(session.hooks), unit.savepoint() if write and unit.joined else nullcontext():
+        with crm.denials.of(session), crm.sessions.entered(session.hooks), unit.savepoint() if write and unit.joined else nullcontext():
             if idempotency_key is not None:
                 with at_the_door(unit):
                     unit.keyed = idempotency.begin(session, idempotency_key)
@@ -86,9 +86,10 @@ def _reads_kept(crm: CRM, unit: Unit) -> Iterator[None]:
 
 
 @contextmanager
-def _joined(crm: CRM, on: Any, write: bool) -> Iterator[Connection]:
+def _joined(crm: CRM, session: Session, on: Any, write: bool) -> Iterator[Connection]:
     with joined(crm.bound, on, write=write) as connection:
         crm.quarantine.look(connection)
+        crm.tenants.admit(connection, session.actor)
         yield connection
 
 
@@ -106,6 +107,7 @@ def _begun(crm: CRM, session: Session, write: bool) -> Iterator[Connection]:
         if not beside:
             crm.migrations.refuse_newer(connection)
             crm.quarantine.look(connection)
+        crm.tenants.admit(connection, session.actor)
         yield connection
 
 

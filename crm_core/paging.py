@@ -63,20 +63,24 @@ class Order:
     indexed: bool = True
 
     @property
-    def clauses(self) -> list[Any]:
-        """NULL sorts last either way, on both databases."""
+    def clause(self) -> Any:
+        """Sort by the values, wherever NULL stands."""
         from sqlalchemy import String, literal
 
         column = self.column if self.indexed else self.column.concat(literal("", String()))
-        clause = column.desc() if self.descending else column.asc()
-        return [self.column.is_(None), clause] if self.field.nullable else [clause]
+        return column.desc() if self.descending else column.asc()
+
+    @property
+    def clauses(self) -> list[Any]:
+        """NULL sorts last either way, on both databases."""
+        return [self.column.is_(None), self.clause] if self.field.nullable else [self.clause]
+
+    def later(self, value: Any) -> ColumnElement[bool]:
+        """Match the values that sort strictly after *value*, NULL not among them."""
+        return self.column < value if self.descending else self.column > value  # type: ignore[no-any-return]  # a column is untyped here
 
     def from_(self, value: Any) -> ColumnElement[bool]:
-        """Match what sorts like *value* or after it, as a range that an index can begin at."""
-        from sqlalchemy import true
-
-        if self.field.nullable:
-            return true()
+        """Match the values that are *value* or sort after it, as a range that an index can begin at."""
         return self.column <= value if self.descending else self.column >= value  # type: ignore[no-any-return]  # a column is untyped here
 
     def after(self, value: Any) -> ColumnElement[bool]:
@@ -85,8 +89,7 @@ class Order:
 
         if value is None:
             return false()
-        later = self.column < value if self.descending else self.column > value
-        return or_(later, self.column.is_(None)) if self.field.nullable else later
+        return or_(self.later(value), self.column.is_(None)) if self.field.nullable else self.later(value)
 
     def same(self, value: Any) -> ColumnElement[bool]:
         return self.column.is_(None) if value is None else self.column == value  # type: ignore[no-any-return]  # a column is untyped here
@@ -98,23 +101,54 @@ def cursor(codec: Codec, entity: type[Entity], keys: Sequence[Order], last: Enti
     return base64.urlsafe_b64encode(json.dumps([_digest(entity, keys), *values]).encode()).decode().rstrip("=")
 
 
-def beyond(entity: type[Entity], keys: Sequence[Order], after: str) -> ColumnElement[bool]:
-    """Match what sorts after a cursor.
+@attrs.frozen
+class Span:
+    """A part of a sorting that an index can serve from its begin: what it holds, and how that is sorted."""
+
+    criteria: list[Any]
+    orders: list[Any]
+
+
+def spans(entity: type[Entity], keys: Sequence[Order], after: str | None) -> Iterator[Span]:
+    """Cut a sorting, from a cursor on, into parts that follow each other: the values of the first key, then those who have none in it.
+
+    No index is sorted by whether a value is there; in each part it is one and the same.
 
     Raises:
         Invalid: ``bad_cursor``: it is none of this sorting.
     """
     from sqlalchemy import and_, or_
 
+    values = None if after is None else _values(entity, keys, after)
+    first, rest = keys[0], keys[1:]
+    orders = [c for k in rest for c in k.clauses]
+    if values is None or values[0] is not None:
+        criteria = [first.column.is_not(None)] if first.field.nullable else []
+        if values is not None:
+            criteria += [first.from_(values[0]), or_(first.later(values[0]), and_(first.same(values[0]), _beyond(rest, values[1:])))]
+        yield Span(criteria, [first.clause, *orders])
+    if first.field.nullable:
+        beyond = [_beyond(rest, values[1:])] if values is not None and values[0] is None else []
+        yield Span([first.column.is_(None), *beyond], orders)
+
+
+def _beyond(keys: Sequence[Order], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Match what sorts strictly after *values*."""
+    from sqlalchemy import and_, false, or_
+
+    later = (and_(*(k.same(v) for k, v in zip(keys[:i], values[:i], strict=True)), keys[i].after(values[i])) for i in range(len(keys)))
+    return or_(false(), *later)
+
+
+def _values(entity: type[Entity], keys: Sequence[Order], after: str) -> list[Any]:
+    """Read a cursor, which anybody can write."""
     try:
         digest, *values = json.loads(base64.urlsafe_b64decode(after + "=" * (-len(after) % 4)))
         if digest != _digest(entity, keys) or len(values) != len(keys):
             raise ValueError(after)
     except (ValueError, TypeError, RecursionError, binascii.Error):
         raise Invalid("bad_cursor", given=str(after)[:60]) from None
-    typed = [_value(entity, k.field, v, after) for k, v in zip(keys, values, strict=True)]
-    later = or_(*(and_(*(k.same(v) for k, v in zip(keys[:i], typed[:i], strict=True)), keys[i].after(typed[i])) for i in range(len(keys))))
-    return and_(keys[0].from_(typed[0]), later)
+    return [_value(entity, k.field, v, after) for k, v in zip(keys, values, strict=True)]
 
 
 def _digest(entity: type[Entity], keys: Sequence[Order]) -> str:

@@ -12,7 +12,7 @@ from .entities.customer import ExchangeRate
 from .entities.entity import Entity
 from .entities.fields import Ref
 from .entities.meta import logical_table, spec
-from .entities.sealing import ERASED
+from .entities.sealing import CELL, ERASED
 from .entities.validate import structure
 from .errors import Invalid
 from .events.journal import VERBS, Entry, since
@@ -57,8 +57,7 @@ class Past:
 
         Raises:
             NotFound: it was not there, or not for this actor.
-            Invalid: ``past_too_far``: more than 100,000 records of an entity changed since; ``past_sealed``: it has a sealed field; so
-                the other methods.
+            Invalid: ``past_too_far``: more than 100,000 records of an entity changed since; so the other methods.
         """
         return self._session.get(entity, id)
 
@@ -162,9 +161,6 @@ class _Moment:
 
     def _rebuilt(self, connection: Connection, entity: type[Any]) -> dict[str, str]:
         codec, journal = self._crm.codec(entity), self._journal
-        for field in codec.fields.values():
-            if field.options.sealed:  # what is rebuilt goes to the database in binds, where a sealed value must not stand open
-                raise Invalid("past_sealed", entity=codec.facts.name, field=field.name)
         name, kind = codec.facts.name, self._crm.bound.kind
         kinds = [f"{name}.{verb}.v1" for verb in sorted(VERBS)]
         wanted = select(journal.c.record).distinct().where(self._since(), journal.c.entity == name, journal.c.kind.in_(kinds))
@@ -175,12 +171,23 @@ class _Moment:
         lists: dict[str, list[tuple[Any, ...]]] = {n: [] for n in codec.lists}
         for part in chunks(ids):
             records = list(self._part(connection, codec, part, kinds))
-            rows += map(codec.to_row, records)
+            rows += self._stored(connection, codec, records)
             for n, found in lists.items():
                 found += list_rows(codec, n, records)
-        nested = [f.column for f in codec.fields.values() if f.kind in ("json", "list")]
+        nested = [f.column for f in codec.fields.values() if f.kind in ("json", "list") and not f.options.sealed]
         listed = {codec.fields[n].column: as_json(LISTED_COLUMNS, found, kind) for n, found in lists.items()}
-        return self._tables.binds(entity, ids, as_json(codec.columns, rows, kind, nested), listed)
+        columns = [column.name for column in self._crm.tables.entities[entity].c]
+        return self._tables.binds(entity, ids, as_json(columns, rows, kind, nested), listed)
+
+    def _stored(self, connection: Connection, codec: Codec, records: Sequence[Any]) -> Iterable[tuple[Any, ...]]:
+        """Return the rows of records in the order of their table: they go to the database in binds, so what is sealed goes as cells."""
+        rows: Iterable[tuple[Any, ...]] = map(codec.to_row, records)
+        sealer = self._crm.tables.sealer
+        if not codec.sealed or sealer is None:
+            return rows
+        order = [codec.stored.index(column.name) for column in self._crm.tables.entities[codec.entity].c]
+        sealed = sealer.cells(connection, self._tenant, codec, records, list(rows))
+        return [tuple(row[i] for i in order) for row in sealed]
 
     def _part(self, connection: Connection, codec: Codec, ids: Sequence[str], kinds: Sequence[str]) -> Iterable[Any]:
         """Return those of some records that there were, as they were, by undoing what came later."""
@@ -209,7 +216,9 @@ class _Moment:
     def _now(self, connection: Connection, codec: Codec, ids: Sequence[str]) -> Iterable[Any]:
         table = self._crm.tables.entities[codec.entity]
         columns, load = codec.loader(codec.every)
-        wanted = select(*(table.c[c] for c in columns)).where(table.c.tenant == self._tenant, table.c.id.in_(ids))
+        wanted = select(*(table.c[c].info.get(CELL, table.c[c]) for c in columns)).where(
+            table.c.tenant == self._tenant, table.c.id.in_(ids)
+        )
         return map(load, driver_rows(connection.execute(wanted)))
 
 

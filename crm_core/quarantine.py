@@ -67,6 +67,7 @@ class Quarantine:
         self._health.learn(rows)
 
     def _rows(self, connection: Connection) -> list[Rest]:
+        self._crm.tenants.learn(connection)
         columns = [self._table.c[a.name] for a in attrs.fields(Rest)]
         return [Rest(*row) for row in connection.execute(select(*columns))]
 

@@ -11,7 +11,7 @@ from .entities.meta import logical_table, spec
 from .errors import Invalid, NotFound, Refused
 from .filters import OPERATORS, criterion
 from .messages import redact
-from .paging import MAX_PAGE, Order, Page, beyond, cursor
+from .paging import MAX_PAGE, Order, Page, cursor, spans
 from .storage.kept import Asked
 
 if TYPE_CHECKING:
@@ -159,9 +159,10 @@ class Query(Asked, Generic[E]):
         if self._free_orders:
             raise Refused("page_needs_fields", order=str(self._free_orders[0])[:80])
         keys = self._keys()
-        criteria = (*self._criteria, *(() if after is None else (beyond(self.entity, keys, after),)))
-        statement = self._reading()[0].where(*criteria).order_by(*(c for k in keys for c in k.clauses)).limit(size + 1)
-        found = self._load(statement)
+        found: list[E] = []
+        for span in spans(self.entity, keys, after):
+            if len(found) <= size:
+                found += self._load(self._select().where(*span.criteria).order_by(*span.orders).limit(size + 1 - len(found)))
         more = len(found) > size
         codec = self._session.crm.codec(self.entity)
         return Page(found[:size], cursor(codec, self.entity, keys, found[size - 1]) if more else None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from .entities.entity import Entity
 from .entities.meta import spec
-from .errors import Denied, ReadOnly
+from .errors import Denied, ReadOnly, Refused
 from .hooks.dispatch import HookState
 from .permissions.actor import Actor
 from .permissions.facts import SessionFacts
@@ -20,6 +20,7 @@ from .storage.writer import JournalRow, Origin
 
 if TYPE_CHECKING:
     from .crm import CRM
+    from .jobs.progress import Progress
     from .messages import Messages
     from .permissions.actor import User
     from .permissions.policy import Policy
@@ -88,7 +89,9 @@ class Scope:
     @once
     def policy(self) -> Policy:
         """What the actor's roles allow."""
-        return self.crm.roles.policy(self) if self.actor.kind == "user" else self.crm.policies.resolve(self.actor)
+        if self.actor.kind == "user":
+            return self.crm.roles.policy(self)
+        return self.crm.policies.resolve(self.actor, self.crm.tenants.without(self.actor))
 
     @once
     def shape(self) -> Shape:
@@ -218,12 +221,29 @@ class Scope:
             return None
         return Denied(action=permission, entity=spec(type(record)).name)
 
+    def _denied(self, call: str, *, action: str, entity: str) -> Denied:
+        """Make the error of a denied call that is no method of a session, and note it."""
+        error = Denied(action=action, entity=entity)
+        self._unit.denials.note(self, error, call)
+        return error
+
     def note(self, kind: str, payload: Mapping[str, Any], *, entity: str = "core", record: str | None = None) -> None:
         """Append a row of the core's own to the journal: an elevation, a share, an export."""
         with self._unit.atomic() as connection:
             event_id = self.crm.runtime.ids.new()
             row = JournalRow(entity, record or event_id, 0, kind, {"id": event_id, **payload})
             self.crm.writer.journal(connection, self.origin(), [row])
+
+    @property
+    def job(self) -> Progress:
+        """The run of the job that works in this session: its progress, its checkpoint.
+
+        Raises:
+            Refused: ``no_job``: none does.
+        """
+        if self._unit.job is None:
+            raise Refused("no_job")
+        return self._unit.job
 
     # -- idempotency --------------------------------------------------------------------------------------------------------------
 

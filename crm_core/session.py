@@ -295,9 +295,11 @@ class Session(TenantSession):
 
         Raises:
             Invalid: no loaded plugin offers it.
+            Denied: ``module_off``: the plugin is off in this tenant.
         """
         if not isinstance(service, type) or service not in self._services:
             owner = self.crm.registry.service_owner(service)
+            self.crm.tenants.check_on(self.actor, owner)
             make: Callable[[Session], S] = service
             found = make(self.derive(plugin=owner))
             self._services[service] = found if self._unit.keyed is None else Replayed(found, self)

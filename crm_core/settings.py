@@ -20,6 +20,7 @@ import attrs
 from .entities.money import Money, read_decimal
 from .errors import CRMError, Detail, Invalid, LoadError
 from .messages import closest, redact
+from .secrets import Secret
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -57,7 +58,8 @@ def dump(settings: Any) -> dict[str, Any]:
 def plain_converter(*, forbid_extra_keys: bool = False) -> Converter:
     """Make a cattrs converter between typed values and plain JSON: exact, and strict about types.
 
-    Decimal is text, Money ``{"amount": "12.00", "currency": "EUR"}``, an instant ISO text in UTC, date and time ISO text, an enum its
+    Decimal is text, Money ``{"amount": "12.00", "currency": "EUR"}``, a Secret ``{"secret": "env:NAME"}``,
+    an instant ISO text in UTC, date and time ISO text, an enum its
     value, a set a sorted list. Nothing is guessed: ``"5"`` is no int, ``1`` no bool, ``"abc"`` no list, a float no Decimal, a naive
     datetime no instant. A wrong value raises :class:`Invalid` inside cattrs' error group.
     """
@@ -84,6 +86,8 @@ def _register_values(converter: Converter) -> None:
     converter.register_unstructure_hook(Decimal, str)
     converter.register_structure_hook(Money, lambda value, _: value if isinstance(value, Money) else Money.from_json(value))
     converter.register_unstructure_hook(Money, Money.to_json)
+    converter.register_structure_hook(Secret, lambda value, _: value if isinstance(value, Secret) else Secret.from_json(value))
+    converter.register_unstructure_hook(Secret, Secret.to_json)
     converter.register_structure_hook(date, lambda value, _: _iso(date, value))
     converter.register_structure_hook(time, lambda value, _: _iso(time, value))
     converter.register_structure_hook(datetime, lambda value, _: _instant(value))

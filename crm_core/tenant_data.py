@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -10,6 +10,7 @@ from sqlalchemy import delete, insert, select, update
 
 from .errors import Denied, LoadError
 from .permissions.roles import Role, role_from_json, role_to_json
+from .secrets import OF_THE_HOST, secrets_in
 from .settings import dump, load
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class TenantRoles:
             if found != self._in_force.get(tenant, {}):
                 self._crm.policies.set_tenant_roles(tenant, [role_from_json(d) for d in found.values()])
                 self._in_force[tenant] = found
-            return self._crm.policies.resolve(session.actor)
+            return self._crm.policies.resolve(session.actor, self._crm.tenants.without(session.actor))
 
     def _current(self, session: Scope) -> dict[str, Any]:
         """Return the tenant's roles, read again where the last look is older than a second."""
@@ -116,7 +117,8 @@ class TenantSettings:
         """Change some settings, given as plain JSON, and return all.
 
         Raises:
-            Denied: the actor lacks the permission ``<plugin>.settings``.
+            Denied: the actor lacks the permission ``<plugin>.settings``; or (``secret_of_the_host``) is no system actor and refers to a
+                secret by ``env:`` or ``file:``.
             Invalid: a key or value is wrong.
         """
         default, owner = self._of(cls)
@@ -127,10 +129,35 @@ class TenantSettings:
             before = connection.execute(statement).scalar() or {}
             data = {**before, **changes}
             settings = load(cls, {**dump(default), **data})
-            _write(session, table, {"plugin": owner}, {"data": data})
+            _check_secrets(session, {name: getattr(settings, name) for name in changes})
+            changes = {name: dump(settings)[name] for name in changes}
+            _write(session, table, {"plugin": owner}, {"data": {**before, **changes}})
             known = {**dump(default), **before}
             olds = {name: known.get(name) for name in changes}
-            session.note("core.settings_changed.v1", {"plugin": owner, "changes": dict(changes), "before": olds})
+            session.note("core.settings_changed.v1", {"plugin": owner, "changes": changes, "before": olds})
+        return settings
+
+    def reset(self, session: Scope, cls: type[S], names: Iterable[str]) -> S:
+        """Take settings of the tenant away, so that the host's or the plugin's defaults count again, and return all.
+
+        Raises:
+            Denied: the actor lacks the permission ``<plugin>.settings``.
+            Invalid: ``settings_invalid``: there is no such key.
+        """
+        default, owner = self._of(cls)
+        _need(session, f"{owner}.settings")
+        table = self._crm.tables.system.setting
+        plain = dump(default)
+        load(cls, {**plain, **{name: plain.get(name) for name in names}})
+        with session._unit.atomic() as connection:
+            statement = select(table.c.data).where(table.c.tenant == session.actor.tenant, table.c.plugin == owner)
+            before = connection.execute(statement).scalar() or {}
+            gone = {name: value for name, value in before.items() if name in set(names)}
+            data = {name: value for name, value in before.items() if name not in gone}
+            settings = load(cls, {**plain, **data})
+            if gone:
+                _write(session, table, {"plugin": owner}, {"data": data})
+                session.note("core.settings_changed.v1", {"plugin": owner, "changes": {name: plain[name] for name in gone}, "before": gone})
         return settings
 
     def _of(self, cls: type[Any]) -> tuple[Any, str]:
@@ -138,6 +165,14 @@ class TenantSettings:
         if default is None or owner is None:
             raise LoadError("settings_not_loaded", settings=cls.__name__)
         return default, owner
+
+
+def _check_secrets(session: Scope, changed: Mapping[str, Any]) -> None:
+    """Refuse that a user points at the host's own variables and files, and has them sent wherever other settings say."""
+    for name, value in changed.items():
+        for secret in secrets_in(value):
+            if secret.scheme in OF_THE_HOST and not session.actor.is_system:
+                raise Denied("secret_of_the_host", key=name, scheme=secret.scheme)
 
 
 def _need(session: Scope, permission: str) -> None:

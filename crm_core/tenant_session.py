@@ -11,6 +11,7 @@ from .errors import Invalid
 from .messages import redact
 from .permissions.roles import Role, role_to_json
 from .scope import Scope, once
+from .secrets import Secret
 from .storage.door import typed_errors
 
 S = TypeVar("S")
@@ -40,6 +41,21 @@ class TenantSession(Scope):
         if not isinstance(changes, Mapping):
             raise Invalid("wrong_type", field="changes", given=redact(changes), expected="object")
         return self._keyed("change_settings", (cls, changes), lambda: self.crm.settings.change(self, cls, changes), returns=cls)
+
+    def reset_settings(self, cls: type[S], *names: str) -> S:
+        """Let the defaults count again for some of a plugin's settings in this tenant. Needs the permission ``<plugin>.settings``."""
+        check(cls, type, "a class of settings")
+        check_text(*names)
+        return self._keyed("reset_settings", (cls, names), lambda: self.crm.settings.reset(self, cls, names), returns=cls)
+
+    def secret(self, secret: Secret) -> str:
+        """Read the secret that a setting refers to; keep it no longer than it is needed.
+
+        Raises:
+            Unavailable: ``secret_missing``.
+        """
+        check(secret, Secret, "a Secret, as settings have it")
+        return secret.read(self.crm.secrets, tenant=self.actor.tenant)
 
     def define_role(self, role: Role) -> None:
         """Define a role of this tenant, as data. Needs the permission ``core.roles``; it counts from the next session on."""

@@ -127,7 +127,10 @@ def _as_of(session: Session, record: Entity, at: datetime) -> Entity:
 
 
 def _panels(session: Session, record: Entity) -> Iterator[PanelView]:
+    off = session.hooks.registry.health.closed
     for panel in session.hooks.registry.panels(type(record)):
+        if session.actor.tenant in off.get(panel.plugin, ()):
+            continue
         view = _run(session, panel, record)
         if view is not None:
             yield view

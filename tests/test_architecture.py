@@ -149,4 +149,5 @@ def test_definitions_import_no_database_library() -> None:
 
 def test_a_file_fits_one_reading() -> None:
     lengths = {path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines()) for path in [*CORE, *PLUGINS]}
-    assert {path: lines for path, lines in lengths.items() if lines > 420} == {}
+    # A catalogue is looked up, a line a code; nobody reads it through.
+    assert {path: lines for path, lines in lengths.items() if lines > 420 and "/catalogues/" not in path} == {}

@@ -48,12 +48,23 @@ def _holidays(_: Path) -> None:
         crm.close()
 
 
+def _jobs(_: Path) -> None:
+    crm = CRM("sqlite://", plugins=[crm_service.plugin])
+    crm.migrate()
+    try:
+        assert crm.run_pending() == 0, "events are delivered all the same"
+        crm.jobs.list()
+    finally:
+        crm.close()
+
+
 USES: dict[str, tuple[tuple[str, ...], Callable[[Path], object]]] = {
     "postgres": (("psycopg",), lambda _: CRM("postgresql+psycopg://localhost/shop")),
     "async": (("greenlet", "asyncpg"), lambda _: CRM("postgresql+asyncpg://localhost/shop")),
     "io": (("charset_normalizer",), _older_encoding),
     "calendar": (("holidays",), _holidays),
     "s3": (("minio",), lambda _: S3Files(None, "crm")),  # type: ignore[arg-type]  # it fails before it looks
+    "jobs": (("cronsim",), _jobs),
 }
 
 

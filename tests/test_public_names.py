@@ -15,13 +15,14 @@ import crm_core.rules
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = """
     Account AccountKind Actor Address Affiliation AsyncCRMSession AutomationRule AutomationRun BulkResult CRM
-    CRMDeprecationWarning CRMError Cell Change Channel CollectHook CommitOutcomeUnknown Conflict Contact Created Ctx
-    Deleted Denied Dimension Direction Directory DryRun Email Entity EnvironmentKeys Event ExchangeRate Extension
-    Fact Field FileKeys FilterHook FirstHook FixedClock Form ImportRun ImportState Interaction Invalid KeyProvider
-    Link ListField ListView LoadError Measure Metric MissingExtra MixedCurrency Money MoneyField NeedsAwait NotFound
-    NotReadable Note OptionalMoneyField Page PanelView Participant Past Phone Plugin PluginFailed Query ReadOnly Ref
-    Refused Request Response Restored Role Rollup RuleTrigger RunOutcome Running Runtime SchemaBehind Session Source
-    Tag Tagging Timeline Unavailable Unreadable Updated User VetoHook View360 WriteCtx after_write alias
+    CRMDeprecationWarning CRMError Cell Change Channel CollectHook CommitOutcomeUnknown Conflict Contact
+    CoreSettings Created Ctx Deleted Denied Dimension Direction Directory DryRun Email Entity EnvironmentKeys Event
+    ExchangeRate Extension Fact Field FileKeys FilterHook FirstHook FixedClock Form ImportRun ImportState
+    Interaction Invalid JobCancelled JobRun JobStatus KeyProvider Link ListField ListView LoadError Measure Metric
+    MissingExtra MixedCurrency Money MoneyField NeedsAwait NotFound NotReadable Note OptionalMoneyField Page
+    PanelView Participant Past Phone Plugin PluginFailed Query ReadOnly Ref Refused Request Response Restored Role
+    Rollup RuleTrigger RunOutcome Running Runtime SchemaBehind Secret Session Source Tag Tagging Tenant
+    TenantSuspended Timeline Unavailable Unreadable Updated User VetoHook View360 WriteCtx after_write alias
     before_write check_write days_between field owner ratio signed spreadsheet_safe subordinates team valid_currency
     valid_zone
 """

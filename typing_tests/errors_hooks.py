@@ -45,5 +45,5 @@ def of_a_contact(s: Session, contact: Contact) -> dict[str, Any]:
     return {}
 
 
-@plugin.job(every="0 3 * * *")  # E: arg-type, reportArgumentType
+@plugin.job(every="0 3 * * *")  # E: type-var, reportArgumentType
 def asks_for_more(s: Session, more: int) -> None: ...

@@ -5,7 +5,7 @@ from typing import Any, assert_type
 
 import attrs
 
-from crm_core import Account, Created, Deleted, Event, Money, Plugin, Ref, Restored, Session, Updated
+from crm_core import Account, AsyncCRMSession, Created, Deleted, Event, Money, Plugin, Ref, Restored, Session, Updated
 from crm_core.events.event import Change
 
 plugin = Plugin("acme.tv", version="1.0")
@@ -42,6 +42,11 @@ def created(s: Session, event: Created[Account]) -> None:
     assert_type(event.record, Ref[Account])
     assert_type(s.get(Account, event.record).name, str)
     print(event.new["name"])
+
+
+@plugin.on(Created[Account])
+async def created_async(s: AsyncCRMSession, event: Created[Account]) -> None:
+    assert_type(await s.get(Account, event.record), Account)
 
 
 @plugin.on(Updated[Account], on_failure="skip", from_start=True)

@@ -6,7 +6,22 @@ from typing import Any, assert_type
 
 import attrs
 
-from crm_core import Account, CollectHook, Created, Ctx, Extension, Field, FilterHook, FirstHook, Plugin, Ref, Session, VetoHook, field
+from crm_core import (
+    Account,
+    AsyncCRMSession,
+    CollectHook,
+    Created,
+    Ctx,
+    Extension,
+    Field,
+    FilterHook,
+    FirstHook,
+    Plugin,
+    Ref,
+    Session,
+    VetoHook,
+    field,
+)
 
 plugin = Plugin("acme.loyalty", version="1.2.0", requires={"sales": ">=1,<2"})
 
@@ -93,7 +108,17 @@ def panel(s: Session, account: Account) -> dict[str, Any]:
 
 
 @plugin.job(every="0 3 * * *", per_tenant=True)
-def expire(s: Session) -> None: ...
+def expire(s: Session) -> None:
+    s.job.progress(1, 2, checkpoint={"after": "x"})
+
+
+@plugin.job(every="0 4 * * *")
+async def fetch(s: AsyncCRMSession) -> None:
+    await s.run(lambda session: session.job.progress(1))
+
+
+@plugin.data_migration("2.0.0")
+def bring(s: Session) -> None: ...
 
 
 @plugin.service

@@ -21,8 +21,8 @@ from ..storage.backup.loading import clear, fence, give_positions, is_empty, loa
 from ..storage.backup.reading import Count, Extent, Rows, Tally, read, total
 from ..storage.keys.provider import KeyProvider
 from ..storage.revisions.history import order
+from ..tenants import dropped
 from .taking import note
-from .tenants import dropped
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

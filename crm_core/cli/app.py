@@ -20,6 +20,7 @@ COMMANDS = {
     "export": ("export", "export_"),
     "hooks": ("hooks", "hooks"),
     "import": ("import_", "import_"),
+    "jobs": ("jobs", "jobs"),
     "keys": ("keys", "keys"),
     "migrate": ("migrate", "migrate"),
     "move": ("move", "move_"),
@@ -28,6 +29,7 @@ COMMANDS = {
     "policy": ("policy", "policy"),
     "privacy": ("privacy", "privacy_"),
     "restore": ("restore", "restore_"),
+    "settings": ("settings", "settings"),
     "tenant": ("tenant", "tenant_"),
     "worker": ("worker", "worker"),
 }

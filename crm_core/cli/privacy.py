@@ -32,8 +32,12 @@ def of_tenant(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def _session(shell: Shell, tenant: str) -> Iterator[Session]:
-    with shell.existing().session(Actor.system("privacy", tenant=tenant)) as session:
+    with shell.existing().session(_officer(tenant)) as session:
         yield session
+
+
+def _officer(tenant: str) -> Actor:
+    return Actor.system("privacy", tenant=tenant)
 
 
 @privacy_.command("export")
@@ -143,3 +147,26 @@ def restrict(shell: Shell, subject: str, reason: str, lift: bool, tenant: str) -
     with _session(shell, tenant) as session:
         count = unrestrict(session, subject) if lift else restrict(session, subject, reason)
     click.echo(shell.text("cli_unmarked" if lift else "cli_marked", count=count))
+
+
+@privacy_.command()
+@click.option("--apply", is_flag=True, help="Do it; else only say what is due.")
+@of_tenant
+@connected
+def retain(shell: Shell, apply: bool, tenant: str) -> None:
+    """Empty or delete what is older than its rule allows. One that was stopped goes on."""
+    from ..privacy import due, retain, scrub
+
+    if apply:
+        crm = shell.existing()
+        found, code = retain(crm, _officer(tenant)), "cli_retained"
+        scrub(crm)
+    else:
+        with _session(shell, tenant) as session:
+            found, code = due(session), "cli_due"
+    for each in found:
+        day, refused = each.before.date(), [f"{count} {why}" for why, count in sorted(each.refused.items())]
+        said = {"count": each.count, "entity": each.entity, "action": each.action, "rule": each.rule, "held": each.held}
+        click.echo(shell.text(code, **said, before=day.isoformat(), refused=refused))
+    if not found:
+        click.echo(shell.text("cli_nothing_due"))

@@ -1,10 +1,13 @@
-"""``crm tenant``: take a tenant away."""
+"""``crm tenant``: declare, suspend, resume and take away tenants, and say which modules each has."""
 
 from __future__ import annotations
 
-import click
+from collections.abc import Sequence
 
-from ..backup import drop_tenant
+import click
+from rich.console import Console
+from rich.table import Table
+
 from ..errors import Invalid
 from .shell import Shell, connected
 
@@ -12,6 +15,59 @@ from .shell import Shell, connected
 @click.group("tenant")
 def tenant_() -> None:
     """Work on a whole tenant."""
+
+
+@tenant_.command("list")
+@connected
+def list_(shell: Shell) -> None:
+    """List the tenants, those too that nobody declared."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("tenant", "label", "state", "modules"):
+        table.add_column(heading, overflow="fold")
+    for tenant in shell.existing().tenants.list():
+        table.add_row(tenant.name, tenant.label, tenant.state, "" if tenant.modules is None else ", ".join(tenant.modules))
+    Console().print(table)
+
+
+@tenant_.command()
+@click.argument("tenant")
+@click.option("--label", default="", help="What people call it.")
+@click.option("--module", "modules", multiple=True, metavar="PLUGIN", help="A plugin that is on in it; repeat it [default: all].")
+@connected
+def create(shell: Shell, tenant: str, label: str, modules: Sequence[str]) -> None:
+    """Declare the tenant TENANT."""
+    shell.open().tenants.create(tenant, label=label, modules=list(modules) or None)
+    click.echo(shell.text("cli_tenant_created", tenant=tenant))
+
+
+@tenant_.command()
+@click.argument("tenant")
+@click.option("--reason", help="For the journal.")
+@connected
+def suspend(shell: Shell, tenant: str, reason: str | None) -> None:
+    """Refuse the sessions of TENANT, and let its subscribers and jobs rest."""
+    shell.existing().tenants.suspend(tenant, reason=reason)
+    click.echo(shell.text("cli_tenant_suspended", tenant=tenant))
+
+
+@tenant_.command()
+@click.argument("tenant")
+@click.option("--reason", help="For the journal.")
+@connected
+def resume(shell: Shell, tenant: str, reason: str | None) -> None:
+    """Let TENANT work again."""
+    shell.existing().tenants.resume(tenant, reason=reason)
+    click.echo(shell.text("cli_tenant_resumed", tenant=tenant))
+
+
+@tenant_.command()
+@click.argument("tenant")
+@click.argument("modules", nargs=-1, metavar="[PLUGIN]...")
+@connected
+def modules(shell: Shell, tenant: str, modules: Sequence[str]) -> None:
+    """Say which plugins are on in TENANT; without any, all are."""
+    shell.existing().tenants.switch(tenant, list(modules) or None)
+    click.echo(shell.text("cli_tenant_modules", tenant=tenant, modules=", ".join(modules)))
 
 
 @tenant_.command("drop")
@@ -22,5 +78,5 @@ def drop(shell: Shell, tenant: str, yes: bool) -> None:
     """Delete all rows of TENANT, its journal included."""
     if not yes:
         raise Invalid("cli_needs_yes", tenant=tenant[:63])
-    gone = drop_tenant(shell.existing(), tenant)
+    gone = shell.existing().tenants.drop(tenant)
     click.echo(shell.text("cli_dropped", tenant=tenant, rows=sum(gone.values())))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
 from typing import Any, ClassVar
@@ -101,6 +102,7 @@ class Tagging(Entity):
     """A tag on a record."""
 
     __erased__: ClassVar[str] = "delete"
+    __points__: ClassVar[Mapping[str, str]] = {"record": "entity"}
 
     tag: Field[Ref[Tag]] = field(on_delete="cascade")
     entity: Field[str] = field(length=127)

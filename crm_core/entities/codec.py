@@ -9,11 +9,12 @@ from typing import Any
 import attrs
 
 from ..errors import CRMError, Detail, Invalid
+from .activity import Link
 from .fields import FieldSpec
 from .generated import Generator
 from .meta import EntitySpec, extension_fields, spec
 from .sealing import Unseal
-from .validate import plain, problems
+from .validate import plain, problems, withheld
 from .values import normalise_values
 
 Loader = Callable[[Sequence[Any]], Any]
@@ -29,6 +30,8 @@ class Codec:
         read_only: the names of those that only their plugin sets.
         references: the names of its fields that point at records.
         lists: the names of its embedded lists.
+        links: those of them that point at records of any entity.
+        points: the names of its fields that hold the id of a record of any entity, with those that name the entity.
         sealed: its sealed fields, with their places in ``columns``.
         stored: the columns that are written: ``columns``, then the blind indexes of the sealed fields.
         subject_field: the reference to whom its sealed and personal values are about; None for itself.
@@ -52,6 +55,8 @@ class Codec:
         self.read_only = frozenset(n for n, f in self.fields.items() if f.options.read_only)
         self.references = tuple(n for n, f in self.fields.items() if f.kind == "ref")
         self.lists = tuple(n for n, f in self.fields.items() if f.kind == "list")
+        self.links = tuple(n for n in self.lists if self.fields[n].type is Link)
+        self.points: Mapping[str, str] = entity.__dict__.get("__points__", {})
         self.sealed = tuple((self.columns.index(f.column), f) for f in self.fields.values() if f.options.sealed)
         self.stored = (*self.columns, *(f.blind_column for _, f in self.sealed if f.blind_column))
         self.personal = any(f.apart for f in self.fields.values())
@@ -135,7 +140,8 @@ class Codec:
                 if given:
                     self.set(record, name, normalise_values(given, region))
             except Invalid as e:
-                wrong += [attrs.evolve(d, entity=self.facts.name, field=f"{name}{d.field}", row=row) for d in e.details]
+                details = (withheld(self.fields[name], d) for d in e.details)
+                wrong += [attrs.evolve(d, entity=self.facts.name, field=f"{name}{d.field}", row=row) for d in details]
         return wrong
 
     def plain(self, values: Mapping[str, Any]) -> dict[str, Any]:

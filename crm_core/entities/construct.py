@@ -42,4 +42,5 @@ def _unknown(cls: type[Any], known: Iterable[str], unknown: Mapping[str, Any]) -
         if name in cls.__crm_options__:
             yield Detail(cls.__name__, name, "read_only_field", redact(value))
         else:
-            yield Detail(cls.__name__, name[:60], "unknown_field", redact(value), {"suggestion": closest(name, known)})
+            # A name that was mistyped says nothing of how its value is classified.
+            yield Detail(cls.__name__, name[:60], "unknown_field", type(value).__name__, {"suggestion": closest(name, known)})

@@ -57,7 +57,8 @@ class Entity(_Record, metaclass=EntityMeta):
     changed (UTC; user ids of the host), and ``deleted_at`` of a soft-deleted record.
 
     ``__subject__ = "contact"`` names the reference to whom its personal and sealed values are about. ``__erased__ = "delete"``: its records
-    are deleted when that person is erased, and not only emptied.
+    are deleted when that person is erased, and not only emptied. ``__points__ = {"record": "entity"}``: its field ``record`` holds the id
+    of a record of the entity that its field ``entity`` names; as with a ``Ref``, and the ``Link`` of a list, whoever sets it must see that.
     """
 
     __abstract__ = True

@@ -31,7 +31,7 @@ SEARCHABLE = SEALABLE - {"text", "bool", "json", "decimal"}
 
 
 def check_sealed(entity: type[Any], fields: Iterable[FieldSpec]) -> None:
-    """Check what the sealed fields of an entity and its extensions say, and whom its personal values are about.
+    """Check what the sealed fields of an entity and its extensions say, whom its personal values are about, and what it points at.
 
     Raises:
         LoadError: one asks for what encryption cannot give.
@@ -40,6 +40,10 @@ def check_sealed(entity: type[Any], fields: Iterable[FieldSpec]) -> None:
     subject = entity.__dict__.get("__subject__")
     if subject is not None and not any(f.name == subject and f.kind == "ref" and f.extension is None for f in fields):
         raise LoadError("bad_subject", entity=name, given=str(subject)[:60])
+    texts = {f.name for f in fields if f.kind == "str"}
+    for pair in entity.__dict__.get("__points__", {}).items():
+        if not texts.issuperset(pair):
+            raise LoadError("bad_points", entity=name, given=", ".join(map(str, pair))[:60])
     indexed = {column for columns in entity.__dict__.get("__indexes__", ()) for column in columns}
     for field in fields:
         if field.options.sealed:

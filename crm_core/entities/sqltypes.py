@@ -75,7 +75,7 @@ class InstantType(TypeDecorator[datetime]):
         if value is None:
             return None
         if not isinstance(value, datetime) or value.tzinfo is None:
-            raise Invalid("naive_datetime", given=str(value)[:40])
+            raise Invalid("naive_datetime")
         return value if dialect.name == "postgresql" else instant_text(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
@@ -102,18 +102,19 @@ def scaled(value: Decimal, scale: int) -> int:
     """Turn 12.5 into 12500000 (scale 6).
 
     Raises:
-        Invalid: more digits after the point than the scale keeps, or beyond 64 bits.
+        Invalid: more digits after the point than the scale keeps, or beyond 64 bits. It does not tell the number: a type knows no field,
+            and so not whether its values are personal.
     """
     if not value.is_finite():
-        raise Invalid("not_finite", given=str(value))
+        raise Invalid("not_finite")
     if value and value.adjusted() > 30:
-        raise Invalid("too_big", given=f"1e{value.adjusted()}", limit=str(MAX_INTEGER))
+        raise Invalid("too_big", limit=str(MAX_INTEGER))
     number = value.scaleb(scale, WIDE)
     if number != number.to_integral_value(context=WIDE):
-        raise Invalid("too_precise", given=str(value)[:40], scale=scale)
+        raise Invalid("too_precise", scale=scale)
     whole = int(number)
     if abs(whole) > MAX_INTEGER:
-        raise Invalid("too_big", given=str(value)[:40], limit=str(Decimal(MAX_INTEGER).scaleb(-scale, WIDE)))
+        raise Invalid("too_big", limit=str(Decimal(MAX_INTEGER).scaleb(-scale, WIDE)))
     return whole
 
 
@@ -209,7 +210,7 @@ class EnumType(TypeDecorator[enum.Enum]):
         try:
             return str(self.members(value).value)
         except ValueError:
-            raise Invalid("bad_enum", given=str(value)[:40], allowed=[str(m.value) for m in self.members]) from None
+            raise Invalid("bad_enum", allowed=[str(m.value) for m in self.members]) from None
 
     def process_result_value(self, value: Any, dialect: Dialect) -> enum.Enum | None:
         return None if value is None else self.members(value)

@@ -23,6 +23,7 @@ MAX_INTEGER = 2**63 - 1
 MAX_JSON = 1_000_000
 MAX_ITEMS = 1_000
 MAX_PART = 1_000
+_GIVEN = frozenset({"given", "value", "suggestion"})  # parameters that tell what was given, or nearly
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")  # written out: twice as quick as a counted group
 
 
@@ -236,12 +237,19 @@ def problems(entity: str, field: FieldSpec, value: Any, row: int | None = None) 
             yield Detail(entity, field.name, "required", "", {}, row)
         return
     for code, params in _CHECKS[field.kind](field, value):
-        yield Detail(entity, field.name, code, _shown(field, value), params, row)
+        yield Detail(entity, field.name, code, shown(field, value), params, row)
 
 
-def _shown(field: FieldSpec, value: Any) -> str:
-    """Write a value for an error; of a sealed one not even a number or date, which would show as they are."""
-    return type(value).__name__ if field.options.sealed else redact(value)
+def shown(field: FieldSpec, value: Any) -> str:
+    """Write a value for an error; of what is personal not even a number or date, which would show as they are."""
+    return type(value).__name__ if field.apart else redact(value)
+
+
+def withheld(field: FieldSpec, detail: Detail) -> Detail:
+    """Return what is wrong with a value without the value, where its field is personal: an error goes into logs and over the wire."""
+    if not field.apart:
+        return detail
+    return attrs.evolve(detail, value="", params={name: v for name, v in detail.params.items() if name not in _GIVEN})
 
 
 def is_sound(field: FieldSpec, value: Any) -> bool:
@@ -276,7 +284,8 @@ def structure(entity: str, field: FieldSpec, value: Any) -> Any:
             case "list" if isinstance(value, list | tuple):
                 return [field.type(**v) if isinstance(v, dict) else v for v in value]
     except CRMError as e:
-        raise Invalid(details=[Detail(entity, field.name, e.code, _shown(field, value), e.params)]) from e
+        wrong = withheld(field, Detail(entity, field.name, e.code, shown(field, value), e.params))
+        raise Invalid(details=[wrong]) from (None if field.apart else e)
     except (ValueError, TypeError, InvalidOperation):
         return value
     return value

@@ -47,8 +47,8 @@ class DeliveryHost(Protocol):
         """Return the subscribers with the events that each waits for now."""
         ...
 
-    def tick(self) -> None:
-        """Do what is due by the clock."""
+    def tick(self) -> int:
+        """Do what is due by the clock, and return how much it was."""
         ...
 
     def seal(self) -> None:
@@ -141,11 +141,12 @@ class Delivery:
         """
         if self._host.waits:
             return 0
+        ticked = 0
         if on is None:
-            self._host.tick()
             self._host.seal()  # first: no handler that hangs keeps a row from it
+            ticked = self._host.tick()
         done = Run(self._host, self._retry, self._lease, on).until_done(limit)
-        if on is None and done:
+        if on is None and (done or ticked):
             self._host.seal()
         return done
 

@@ -52,8 +52,13 @@ class Subscriber:
         return "subscriber"
 
 
-def subscribers(subscriptions: Iterable[Subscription]) -> tuple[Subscriber, ...]:
+def subscribers(
+    subscriptions: Iterable[Subscription], made: Callable[[Callable[..., Any]], Callable[..., None]] = lambda fn: fn
+) -> tuple[Subscriber, ...]:
     """Join the subscriptions of each function.
+
+    Args:
+        made: makes of a function what delivery calls.
 
     Raises:
         LoadError: two functions have one name, or one function listens in two ways.
@@ -65,7 +70,7 @@ def subscribers(subscriptions: Iterable[Subscription]) -> tuple[Subscriber, ...]
         if _manner(old) != _manner(new):
             raise LoadError("subscription_taken", subscription=s.name, plugin=s.plugin)
         found[s.name] = attrs.evolve(new, events=old.events | new.events)
-    return tuple(found.values())
+    return tuple(attrs.evolve(s, fn=made(s.fn)) for s in found.values())
 
 
 def _manner(s: Subscriber) -> tuple[Any, ...]:

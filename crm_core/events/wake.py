@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 _GLANCE = 0.05
 _PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
+_GRACE = 10.0
 
 
 def channel(tables: Tables) -> str:
@@ -56,18 +57,27 @@ class Worker:
         delivery: what to run.
         engine: where to listen for commits; its pool lends one connection as long as the worker runs.
         poll: the longest wait between two looks, should an announcement get lost.
+        jobs: what is done by the clock, once a second, in a thread beside; None where delivery does it.
 
     A failure is logged, and tried again after a pause that grows to a minute; events are not lost by it.
     """
 
     def __init__(
-        self, delivery: Deliverer, engine: Engine, tables: Tables, runtime: Runtime, *, poll: timedelta = timedelta(seconds=5)
+        self,
+        delivery: Deliverer,
+        engine: Engine,
+        tables: Tables,
+        runtime: Runtime,
+        *,
+        poll: timedelta = timedelta(seconds=5),
+        jobs: Callable[[], object] | None = None,
     ) -> None:
         self._delivery = delivery
         self._engine = engine
         self._tables = tables
         self._runtime = runtime
         self._poll = poll.total_seconds()
+        self._jobs = jobs
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -87,7 +97,31 @@ class Worker:
                 self._thread = None
 
     def run(self) -> None:
-        """Deliver until :meth:`stop` is called."""
+        """Deliver until :meth:`stop` is called. A job in hand has ten seconds to end; its next try goes on from its last checkpoint."""
+        with self._jobs_beside():
+            self._deliver()
+
+    @contextmanager
+    def _jobs_beside(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._run_jobs, name="crm-jobs", daemon=True)
+        if self._jobs is not None:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._stopping.set()
+            if self._jobs is not None:
+                thread.join(_GRACE)
+
+    def _run_jobs(self) -> None:
+        while self._jobs is not None and not self._stopping.is_set():
+            try:
+                self._jobs()
+            except Exception:
+                _log.exception("jobs failed; they are looked at again")
+            self._stopping.wait(1.0)
+
+    def _deliver(self) -> None:
         failures = 0
         while not self._stopping.is_set():
             try:

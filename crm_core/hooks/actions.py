@@ -165,7 +165,10 @@ def perform(session: ActionSession, command: Any) -> Any:
 
 def list_for(session: ActionSession, record: Entity) -> list[ActionInfo]:
     """List the actions on a record, the forbidden ones too, with the reason; on one that is not there for the actor, all are."""
-    actions = [a for a in session.hooks.registry.actions.values() if a.on is type(record)]
+    off = session.hooks.registry.health.closed
+    actions = [
+        a for a in session.hooks.registry.actions.values() if a.on is type(record) and session.hooks.tenant not in off.get(a.plugin, ())
+    ]
     seen = bool(actions) and session.permitted_stored("read", record)
     return [_info(session, action, _denied(session, action, record, seen)) for action in actions]
 

@@ -5,23 +5,27 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, Never, NoReturn
+from datetime import UTC, datetime
+from typing import Any, Never, NoReturn, get_args
 
 import attrs
 
 from ..entities.meta import extension_fields, spec
-from ..errors import LoadError
+from ..errors import Invalid, LoadError
 from ..messages import closest
 from ..permissions.binding import bind
 from ..versions import Version, VersionRange
 from .measures import Dimension, Measure, Rollup
 from .order import ordered
-from .parts import Contribution, Impl, Lifespan, Route
+from .parts import Contribution, Impl, Job, Lifespan, Route
 from .plugin import Plugin
+from .retention import Retention, RetentionAction, check_period
 from .screens import Form, ListView
 from .spec import Hook
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", re.ASCII)
+
+_CRON_FIELDS = 5
 
 # Annotations that say a function returns nothing, and those that do not say; as text where they are not evaluated.
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
@@ -112,18 +116,39 @@ def callable_as(part: Contribution) -> None:
     """Check that a contributed function can be called as the core will.
 
     Raises:
-        LoadError: it takes other parameters, or is a coroutine or generator, whose body would never run.
+        LoadError: it takes other parameters, or is a generator, or a coroutine that nothing waits for: its body would never run.
     """
     fn = part.fn
     if isinstance(part, Lifespan):
         if not inspect.isgeneratorfunction(fn):
             raise LoadError("not_a_lifespan", plugin=part.plugin, part=part.name, where=part.where)
-    elif inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+    elif (inspect.iscoroutinefunction(fn) and not part.may_wait) or inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
         raise LoadError("not_a_plain_function", plugin=part.plugin, part=part.name, where=part.where)
     try:
         inspect.signature(fn).bind(*part.takes)
     except (TypeError, ValueError):
         raise LoadError("wrong_parameters", plugin=part.plugin, part=part.name, where=part.where, takes=", ".join(part.takes)) from None
+
+
+def scheduled(job: Job) -> None:
+    """Check a job's cron expression, where the extra that reads it is installed, or the version of a data migration.
+
+    Raises:
+        LoadError: ``job_schedule``, or ``bad_version``.
+    """
+    if job.version is not None:
+        Version.parse(job.version)
+        return
+    try:
+        from cronsim import CronSim, CronSimError
+    except ModuleNotFoundError:
+        return
+    try:
+        if len(job.every.split()) != _CRON_FIELDS:
+            raise CronSimError("five fields are needed")
+        CronSim(job.every, datetime(2026, 1, 1, tzinfo=UTC))
+    except CronSimError as e:
+        raise LoadError("job_schedule", job=job.name, every=job.every[:60], reason=str(e)[:200]) from None
 
 
 def columns_free(entity: type[Any], added: Iterable[tuple[type[Any], str]]) -> None:
@@ -197,6 +222,26 @@ def shown(screen: Form | ListView, extensions: Callable[[type[Any]], Collection[
     for name in (*screen.names, *extra):
         if name not in known:
             raise LoadError("screen_field", entity=facts.name, field=name, suggestion=closest(name, known))
+
+
+def retained(rule: Retention, extensions: Callable[[type[Any]], Collection[type[Any]]]) -> None:
+    """Check that a rule of retention can be asked of its records.
+
+    Raises:
+        LoadError: ``retention_field``, ``retention_action``, ``retention_period``; of its rule, as :func:`crm_core.rules.check`.
+    """
+    facts = spec(rule.entity)
+    field = facts.fields.get(rule.since)
+    if field is None or field.kind not in ("date", "datetime") or field.options.sealed:
+        dated = [name for name, each in facts.fields.items() if each.kind in ("date", "datetime")]
+        raise LoadError("retention_field", rule=rule.name, field=rule.since, entity=facts.name, suggestion=closest(rule.since, dated))
+    if rule.action not in get_args(RetentionAction):
+        raise LoadError("retention_action", rule=rule.name, given=str(rule.action)[:40])
+    try:
+        check_period(rule.keep)
+    except Invalid as e:
+        raise LoadError(e.code, **e.params) from e
+    bind(rule.where, facts, extensions=extensions)
 
 
 def implements(impl: Impl, hooks: Mapping[str, Hook[Any, Any]]) -> None:

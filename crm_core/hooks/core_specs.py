@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 import attrs
 
 from ..catalogues.labels import LABELS
+from ..core_settings import CoreSettings
 from ..entities.activity import Interaction, Note, Tag, Tagging
 from ..entities.automation import AutomationRule, AutomationRun
 from ..entities.customer import Account, Affiliation, Contact, ExchangeRate
@@ -54,7 +55,7 @@ check_write: VetoHook[WriteCtx, list[Change]] = VetoHook("check_write", by_entit
 after_write: CollectHook[WriteCtx, list[Change], Any] = CollectHook("after_write", by_entity=True)
 """Act on what was written, in the same transaction, after rows and journal; answers are ignored."""
 
-CORE = Plugin("core", version="0.1.0", label="Core", package="crm_core.storage")
+CORE = Plugin("core", version="0.1.0", label="Core", package="crm_core.storage", settings=CoreSettings)
 CORE.entities(Account, Contact, Affiliation, ExchangeRate, Interaction, Note, Tag, Tagging, AutomationRule, AutomationRun, ImportRun)
 CORE.hooks(before_write, check_write, after_write)
 CORE.grants("automation_rule:read", "automation_run:read,create")

@@ -88,12 +88,16 @@ class Health:
         lock: held while anything here changes.
         unkept: quarantines that the database does not know of yet.
         words: whether the log may have what an error says; not where the CRM has sealed values.
+        suspended: tenants in which everything rests.
+        closed: the tenants in which a plugin is off, by plugin.
     """
 
     def __init__(self, versions: Mapping[str, str], clock: Clock, after: int | None, changed: Callable[[], None]) -> None:
         self.lock = threading.Lock()
         self.unkept: tuple[Rest, ...] = ()
         self.words = True
+        self.suspended: frozenset[str] = frozenset()
+        self.closed: Mapping[str, frozenset[str]] = {}
         self._versions = versions
         self._clock = clock
         self._after = after
@@ -103,13 +107,22 @@ class Health:
         self._spread: dict[Resting, set[str]] = {}
 
     def rests(self, plugin: str, tenant: str = EVERYWHERE) -> bool:
-        """Say whether a plugin is in quarantine in a tenant, or in all."""
-        return (plugin, EVERYWHERE) in self._resting or (plugin, tenant) in self._resting
+        """Say whether a plugin does not work in a tenant, or in any: it is in quarantine or off, or the tenant is suspended."""
+        quarantined = (plugin, EVERYWHERE) in self._resting or (plugin, tenant) in self._resting
+        return quarantined or tenant in self.suspended or tenant in self.closed.get(plugin, ())
 
     @property
     def any_rests(self) -> bool:
-        """Whether any plugin is in quarantine anywhere."""
-        return bool(self._resting)
+        """Whether any plugin does not work somewhere."""
+        return bool(self._resting or self.suspended or self.closed)
+
+    def close(self, suspended: frozenset[str], closed: Mapping[str, frozenset[str]]) -> None:
+        """Say which tenants are suspended, and which plugins are off where."""
+        with self.lock:
+            self.suspended = suspended
+            if closed != self.closed:
+                self.closed = closed
+                self._changed()
 
     def report(self) -> list[PluginHealth]:
         """Return how each plugin is, in load order."""
@@ -201,7 +214,8 @@ class Health:
     def watched(self, impl: Impl, fn: Callable[[Any, Any], Any]) -> Plan:
         """Return what runs for an implementation: *fn*, which is or measures it; nothing where it rests; if it failed last or rests in
         some tenants, *fn* where it may run, and a look at how it went."""
-        tenants = frozenset(t for p, t in self._resting if p == impl.plugin) if impl.can_rest else frozenset()
+        resting = frozenset(t for p, t in self._resting if p == impl.plugin) if impl.can_rest else frozenset()
+        tenants = resting | self.closed.get(impl.plugin, frozenset())
         if EVERYWHERE in tenants:
             return ()
         if impl not in self._failing and not tenants:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import attrs
 
-from ..entities.money import Money
+from ..entities.money import WIDE, Money
 from ..permissions.predicates import Rule, everything
 from .parts import Contribution
 
@@ -150,6 +151,13 @@ class Metric(Contribution):
     better: Better = "higher"
 
 
-def ratio(part: int, whole: int) -> Decimal | None:
-    """Return *part* of *whole* with two places, half-up; None where there is no whole. In per cent: ``ratio(100 * part, whole)``."""
-    return Decimal((200 * part + whole) // (2 * whole)).scaleb(-2) if whole else None
+def ratio(part: int | Decimal, whole: int | Decimal, places: int = 2) -> Decimal | None:
+    """Return *part* of *whole*, rounded to *places*, a half away from zero; None where there is no whole. ``ratio(100 * n, whole)`` is %.
+
+    It is exact before it is rounded, whatever the thread's decimal context is.
+    """
+    if not whole:
+        return None
+    exact = Fraction(part) / Fraction(whole) * 10**places
+    units = (2 * abs(exact.numerator) + exact.denominator) // (2 * exact.denominator)
+    return WIDE.scaleb(Decimal(-units if exact < 0 else units), -places)

@@ -46,6 +46,11 @@ class Sessions(threading.local):
         finally:
             self.last = before
 
+    @property
+    def inside(self) -> bool:
+        """Whether a session is open in this thread."""
+        return self.last is not None
+
     def running(self, registry: Registry) -> Named | None:
         """Return the function of a plugin of this CRM that runs beneath the caller, on this thread's stack; None where there is none."""
         last = self.last

@@ -21,9 +21,12 @@ class Contribution:
     Attributes:
         plugin: the plugin's name.
         fn: the function itself.
+        takes: the names of its parameters.
+        may_wait: it may be ``async def``.
     """
 
     takes: ClassVar[tuple[str, ...]]
+    may_wait: ClassVar[bool] = False
 
     plugin: str
     fn: Callable[..., Any]
@@ -96,6 +99,7 @@ class Subscription(Contribution):
     """
 
     takes = ("session", "event")
+    may_wait = True
 
     event: type[Any]
     batch: bool = False
@@ -135,17 +139,27 @@ class Route(Contribution):
 
 @attrs.frozen(eq=False)
 class Job(Contribution):
-    """Work done again and again.
+    """Work done again and again, or, as a data migration, once in each tenant that there is.
 
     Attributes:
-        every: when, as a cron expression of five fields.
-        per_tenant: it runs once for each tenant, in a session of that tenant.
+        every: when, as a cron expression of five fields; empty for a data migration.
+        per_tenant: it runs once for each tenant, in a session of that tenant; else in one of ``main``.
+        external: it talks to the outside, so it runs without an open transaction while it only reads.
+        version: the plugin's version that a data migration leads to; None for a job.
     """
 
     takes = ("session",)
+    may_wait = True
 
     every: str
     per_tenant: bool = False
+    external: bool = False
+    version: str | None = None
+
+    @property
+    def once(self) -> bool:
+        """Whether it is a data migration."""
+        return self.version is not None
 
 
 @attrs.frozen(eq=False)

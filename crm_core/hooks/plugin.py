@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
 import attrs
 
@@ -14,10 +14,12 @@ from .actions import ActionDef
 from .marks import Deprecation, Marking
 from .measures import Better, Dimension, Facts, Figure, Measure, Metric, Rollup, Source
 from .parts import Impl, Job, Lifespan, Link, Panel, Route, Subscription
+from .retention import Retention, RetentionAction
 from .screens import Assets, Form, ListView
 from .spec import CollectHook, Ctx, FilterHook, FirstHook, Hook, VetoHook
 
 if TYPE_CHECKING:
+    from ..asession import AsyncCRMSession
     from ..entities.entity import Entity, Extension
     from ..inbound import Request, Response
     from ..lifespan import Running
@@ -32,6 +34,9 @@ R = TypeVar("R")
 C = TypeVar("C")
 M = TypeVar("M", bound=Callable[..., Any])
 S = TypeVar("S")
+J = TypeVar("J", bound="Callable[[Session], None] | Callable[[AsyncCRMSession], Awaitable[None]]")
+
+Handler: TypeAlias = "Callable[[Session, C], None] | Callable[[AsyncCRMSession, C], Awaitable[None]]"
 
 
 @attrs.define
@@ -51,6 +56,7 @@ class Definitions:
     figures: list[Measure | Source | Metric] = attrs.Factory(list)
     dimensions: list[Dimension] = attrs.Factory(list)
     rollups: list[Rollup] = attrs.Factory(list)
+    retentions: list[Retention] = attrs.Factory(list)
     roles: list[Role] = attrs.Factory(list)
     services: list[type[Any]] = attrs.Factory(list)
     grants: list[str] = attrs.Factory(list)
@@ -168,6 +174,17 @@ class Plugin(Marking):
         """Bring the plugin's messages and labels in one language; their codes start with the plugin's name."""
         self.definitions.catalogues.append(Catalogue(locale, dict(templates)))
 
+    def retention(
+        self, key: str, entity: type[Entity], *, keep: str, since: str, action: RetentionAction, where: Rule = everything
+    ) -> Retention:
+        """Say how long records are needed, and what is done with them then; the arguments are those of :class:`Retention`.
+
+        Nothing is done before somebody runs :func:`crm_core.privacy.retain`.
+        """
+        found = Retention(self.name, key, entity, keep, since, action, where)
+        self.definitions.retentions.append(found)
+        return found
+
     def companion(self, target: str, *, beside: str) -> None:
         """Join this plugin to another where a CRM has both; without the other, this one works alone.
 
@@ -200,7 +217,7 @@ class Plugin(Marking):
         external: bool = False,
         on_failure: Literal["hold", "skip"] = "hold",
         from_start: bool = False,
-    ) -> Callable[[Callable[[Session, C], None]], Callable[[Session, Any], None]]: ...
+    ) -> Callable[[Handler[C]], Handler[Any]]: ...
     @overload
     def on(
         self,
@@ -210,7 +227,7 @@ class Plugin(Marking):
         external: bool = False,
         on_failure: Literal["hold", "skip"] = "hold",
         from_start: bool = False,
-    ) -> Callable[[Callable[[Session, list[C]], None]], Callable[[Session, list[Any]], None]]: ...
+    ) -> Callable[[Handler[list[C]]], Handler[list[Any]]]: ...
     def on(
         self,
         event: type[Any],
@@ -222,6 +239,7 @@ class Plugin(Marking):
     ) -> Any:
         """Call the decorated function after the commit for each *event*, at least once, in each record's order.
 
+        It may be ``async def``; it then gets an AsyncCRMSession.
         Decorate it once for each event it listens to; it gets them in their order too.
 
         Args:
@@ -284,16 +302,36 @@ class Plugin(Marking):
 
         return declare
 
-    def job(self, *, every: str, per_tenant: bool = False) -> Callable[[Callable[[Session], None]], Callable[[Session], None]]:
-        """Run the decorated function again and again.
+    def job(self, *, every: str, per_tenant: bool = False, external: bool = False) -> Callable[[J], J]:
+        """Run the decorated function again and again, as the plugin's service actor with the grants it declares.
+
+        What it does, and that it is done, is one transaction. ``session.job`` tells of its progress and keeps checkpoints. A function may
+        be ``async def``; it then gets an AsyncCRMSession.
 
         Args:
-            every: when, as a cron expression of five fields.
-            per_tenant: once for each tenant, in a session of that tenant.
+            every: when, as a cron expression of five fields, in the zone of the tenant (``CoreSettings.timezone``).
+            per_tenant: once for each tenant, in a session of that tenant; else once, in ``main``.
+            external: it talks to the outside: run it without an open transaction while it only reads.
         """
 
-        def declare(fn: Callable[[Session], None]) -> Callable[[Session], None]:
-            self.definitions.jobs.append(Job(self.name, fn, every, per_tenant))
+        def declare(fn: J) -> J:
+            self.definitions.jobs.append(Job(self.name, fn, every, per_tenant, external))
+            return fn
+
+        return declare
+
+    def data_migration(self, version: str) -> Callable[[J], J]:
+        """Run the decorated function once in each tenant that there is when this version comes: it brings the stored rows along.
+
+        It works as a job does, in batches: after each, ``session.job.progress(done, total, checkpoint=...)`` commits it, and after a kill
+        the next try gets ``session.job.checkpoint``. ``crm migrate`` runs it, and so does a worker; the plugin's jobs wait for it.
+
+        Args:
+            version: of the plugin, that needs it; several run in the order of their versions.
+        """
+
+        def declare(fn: J) -> J:
+            self.definitions.jobs.append(Job(self.name, fn, "", True, False, version))
             return fn
 
         return declare

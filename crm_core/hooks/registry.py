@@ -24,6 +24,7 @@ from .health import QUARANTINE_AFTER, Health
 from .measures import Dimension, Measure, Metric, Rollup, Source
 from .parts import Contribution, Impl, Job, Lifespan, Link, Panel, Route, Subscription
 from .plugin import Definitions, Plugin
+from .retention import Retention
 from .screens import Assets, Form, ListView
 from .spec import Hook
 from .surroundings import Surroundings
@@ -83,7 +84,7 @@ class Registry:
         subscriptions: handlers of events.
         actions: action by the class of its command.
         figures: measures, sources and metrics by name.
-        jobs, dimensions, rollups, services, roles, catalogues, ports, lifespans, routes, screens, assets: what their names say.
+        jobs, dimensions, rollups, retentions, services, roles, catalogues, ports, lifespans, routes, screens, assets: what their names say.
         settings: by settings class: what a tenant that sets nothing gets.
         manager: pluggy's own registry of the implementations.
         health: which of them keep failing.
@@ -107,6 +108,7 @@ class Registry:
         self.screens: tuple[Form | ListView, ...] = self._all(lambda d: d.screens)
         self.assets: tuple[Assets, ...] = self._all(lambda d: d.assets)
         self.rollups: tuple[Rollup, ...] = self._all(lambda d: d.rollups)
+        self.retentions: tuple[Retention, ...] = self._all(lambda d: d.retentions)
         self.services: tuple[type[Any], ...] = self._all(lambda d: d.services)
         self.roles: tuple[Role, ...] = self._all(lambda d: d.roles)
         self.catalogues: tuple[Catalogue, ...] = self._all(lambda d: d.catalogues)
@@ -205,11 +207,15 @@ class Registry:
                 _check_prefixes(plugin)
             for part in _parts(plugin.definitions):
                 checks.callable_as(part)
+            for job in plugin.definitions.jobs:
+                checks.scheduled(job)
             figures: list[Measure | Dimension | Rollup] = [f for f in plugin.definitions.figures if isinstance(f, Measure)]
             for figure in (*figures, *plugin.definitions.dimensions, *plugin.definitions.rollups):
                 checks.figured(figure, self.extensions)
             for rollup in plugin.definitions.rollups:
                 checks.rolled_up(rollup)
+            for retention in plugin.definitions.retentions:
+                checks.retained(retention, self.extensions)
             for thing in _used(plugin.definitions):
                 checks.required(plugin, self.owner(thing), thing.__name__, CORE.name)
             for impl in plugin.definitions.impls:
@@ -225,7 +231,13 @@ class Registry:
         checks.unique("role", [(r.name, self._owners[r]) for r in self.roles])
         # One function may listen to several events; they then share the position it is named after.
         listening = {s.fn: s for s in self.subscriptions}.values()
-        for kind, parts in (("subscription", listening), ("job", self.jobs), ("dimension", self.dimensions), ("rollup", self.rollups)):
+        for kind, parts in (
+            ("subscription", listening),
+            ("job", self.jobs),
+            ("dimension", self.dimensions),
+            ("rollup", self.rollups),
+            ("retention", self.retentions),
+        ):
             checks.unique(kind, [(part.name, part.plugin) for part in parts])
 
     def _warn(self) -> None:
@@ -306,6 +318,7 @@ def _used(d: Definitions) -> Iterator[type[Any]]:
     yield from (figure.entity for figure in d.figures if isinstance(figure, Measure))
     yield from (dimension.entity for dimension in d.dimensions)
     yield from (rollup.entity for rollup in d.rollups)
+    yield from (retention.entity for retention in d.retentions)
     yield from (action.on for action in d.actions if action.on is not None)
     yield from (impl.on for impl in d.impls if impl.on is not None)
 

@@ -15,7 +15,7 @@ import attrs
 
 from ..entities.fields import FieldSpec
 from ..entities.meta import spec
-from ..errors import Denied, Invalid
+from ..errors import Invalid
 from ..messages import closest
 from ..spreadsheet import spreadsheet_safe
 
@@ -60,7 +60,7 @@ def export(session: Session, query: Query[Any], path: Path | str, *, fields: Seq
     """
     path, entity = Path(path), query.entity
     if not session.can("export", entity):
-        raise Denied(action="export", entity=spec(entity).name)
+        raise session._denied("export", action="export", entity=spec(entity).name)
     columns = _Columns(session, entity, fields)
     writers: dict[str, Callable[[TextIO, _Columns], Callable[[Entity], None]]] = {".csv": _to_csv, ".jsonl": _to_jsonl}
     if path.suffix not in writers:

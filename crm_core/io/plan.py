@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from ..entities.meta import snake, spec
+from ..entities.validate import withheld
 from ..entities.values import normalise_values
 from ..errors import CRMError, Detail, Invalid
 from ..messages import closest, redact
@@ -328,9 +329,9 @@ class Plan:
                 found.errors.append(Detail(self._name, self.match, "import_no_key"))
 
     def _explained(self, name: str, value: Any, error: CRMError) -> list[Detail]:
-        if error.details:
-            return [attrs.evolve(d, entity=self._name, field=name) for d in error.details]
-        return [Detail(self._name, name, error.code, redact(value), error.params)]
+        field = self.codec.fields[name]
+        details = error.details or [Detail(self._name, name, error.code, redact(value), error.params)]
+        return [withheld(field, attrs.evolve(d, entity=self._name, field=name)) for d in details]
 
     def absent(self, row: Row) -> bool:
         """Whether a row has nothing in the columns of this plan."""

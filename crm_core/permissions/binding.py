@@ -12,6 +12,7 @@ import attrs
 from ..entities.fields import FieldSpec
 from ..entities.meta import EntitySpec, spec
 from ..entities.money import WIDE, Money
+from ..entities.sealing import MASK
 from ..entities.validate import MAX_INTEGER, is_id
 from ..errors import CRMError, LoadError
 from ..messages import closest
@@ -171,7 +172,9 @@ class _Binder:
                 raise self.error("rule_operator", entity=self.entity.name, field=field.name, kind=field.kind, operator="actor")
             return ActorValue(value.attribute, _ATTRIBUTE_KINDS[field.kind])
         if not _fits(field, value):
-            raise self.error("rule_constant", entity=self.entity.name, field=field.name, kind=field.kind, given=str(value)[:60])
+            raise self.error(
+                "rule_constant", entity=self.entity.name, field=field.name, kind=field.kind, given=MASK if field.apart else str(value)[:60]
+            )
         return Decimal(value) if field.kind == "decimal" else value
 
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from ..arguments import check, check_entity, check_text
 from ..entities.meta import spec
+from .actor import Actor
 from .policy import SHAREABLE, BoundGrant, BoundRole, Policy
 from .predicates import (
     And,
@@ -28,7 +30,6 @@ from .to_python import Facts, Values, holds
 
 if TYPE_CHECKING:
     from ..crm import CRM
-    from .actor import Actor
 
 
 @attrs.frozen
@@ -51,7 +52,7 @@ class Explanation:
 
 def explain(policy: Policy, facts: Facts, action: str, entity: str, values: Values) -> Explanation:
     """Tell how the policy comes to its answer for one record's values."""
-    if policy.sees_all:
+    if policy.sees_all and not policy.without:
         return Explanation(True, "system", ["a system actor may do everything in its tenant"])
     widening, chain = _widening(policy, facts, action, entity, values)
     if not widening:
@@ -140,6 +141,9 @@ def _leaf(rule: Rule, good: bool, values: Values, facts: Facts) -> str:
 
 def explain_record(crm: CRM, actor: Actor, action: str, entity: type[Any], id: str) -> Explanation:
     """Explain an action on a stored record, also on one that the actor cannot see; for support, not for the actor's own screen."""
+    check(actor, Actor, "an Actor")
+    check_entity(entity)
+    check_text(action)
     name = spec(entity).name
     with crm.session(actor, write=False) as session:
         values = session.facts.related(name, id)

@@ -6,10 +6,10 @@ at execution, so all actors of a shape share one cache of compiled statements.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
-from sqlalchemy import CompoundSelect, Connection, Dialect, Executable, FromClause, Result, Select, Table, select
+from sqlalchemy import CompoundSelect, Connection, Dialect, Executable, FromClause, Result, Select, Table, func, select
 from sqlalchemy.engine.interfaces import CompiledCacheType
 from sqlalchemy.exc import ArgumentError, CompileError
 from sqlalchemy.util import LRUCache
@@ -66,7 +66,7 @@ class Lens:
         self._rates = rates
         self._include_deleted = include_deleted
         self.dialect = dialect
-        self._planner = Planner(limited, lambda table: cast(Table, views[table].physical), self._sees_few)
+        self._planner = Planner(limited, lambda table: cast(Table, views[table].physical), self._sees_few, self._seen_of)
         self._forms: dict[tuple[Form, EntityTable | None], tuple[Views, CompiledCacheType]] = {}
         self._point, _ = self._form(Form.POINT, None)
 
@@ -111,6 +111,10 @@ class Lens:
     def _sees_few(self, connection: Connection, table: EntityTable, params: Mapping[str, Any]) -> bool:
         beyond = select(table.c.id).limit(1).offset(FEW)
         return self.execute(connection, beyond, params, form=self._planner.sets(connection)).first() is None
+
+    def _seen_of(self, connection: Connection, table: EntityTable, ids: Sequence[str], params: Mapping[str, Any]) -> int:
+        seen = select(func.count()).select_from(table).where(table.c.id.in_(ids))
+        return int(self.execute(connection, seen, params, form=Form.POINT).scalar_one())
 
     def check(self, statement: Any) -> None:
         """Refuse a statement that holds anything outside the closed list."""

@@ -16,6 +16,7 @@ from sqlalchemy.sql import visitors
 
 from ..entities.columns import EntityColumn, entity_table
 from ..entities.meta import logical_table, spec
+from ..entities.sealing import CELL
 from ..entities.sqltypes import IdType
 from ..ondemand import OnDemand
 from .views import tenant
@@ -78,7 +79,8 @@ class PastTables:
     def _then(self, entity: type[Any], table: Table, record: Any, part: str) -> FromClause:
         name = self._names[entity]
         changed = self._texts(f"{name}_ids")
-        same = select(*table.c).where(table.c.tenant == tenant(), record.not_in(changed))
+        # What is sealed stands as cells on both sides: those given were sealed anew, under a key of this moment's own.
+        same = select(*(c.info.get(CELL, c) for c in table.c)).where(table.c.tenant == tenant(), record.not_in(changed))
         return union_all(same, self._given(f"{name}_{part}", table.c)).subquery(table.name)
 
     def _texts(self, name: str) -> Select[Any]:

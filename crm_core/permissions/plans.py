@@ -6,7 +6,8 @@
 - ``TOP``: of each set the first rows alone, as many as the page has: the pages that want nothing but columns of their entity.
 - ``WALK``: along the index of the page's order, the sets as a filter: the pages of a user who sees much, and what SQLite joins to rows that
   sets found.
-- ``SCAN``: the table read once, the tenant and the sets as a filter: what PostgreSQL has no statistics of.
+- ``SCAN``: the table read once, the tenant and the sets as a filter: what PostgreSQL has no statistics of, and on SQLite the aggregates of
+  a user who sees much of a large table, where each row that an index names costs fifteen that are read in passing.
 """
 
 from __future__ import annotations
@@ -15,25 +16,45 @@ import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, column, func, select, union_all
+from sqlalchemy import (
+    ColumnClause,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Integer,
+    Select,
+    SelectBase,
+    Table,
+    and_,
+    column,
+    func,
+    select,
+    union_all,
+)
 from sqlalchemy import table as sa_table
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import elements, operators, visitors
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.util import LRUCache
 
-from ..entities.columns import EntityColumn, EntityTable, entity_table
+from ..entities.columns import EntityColumn, EntityTable, ListContains, entity_table
 from ..entities.fields import FieldSpec
 from ..ondemand import OnDemand
 
 FEW = 2000
-# A plan is a hint: whether a user sees few is asked again after so many pages, not at each.
+# A plan is a hint: whether a user sees few, or much, is asked again after so many statements, not at each.
 PAGES_A_PROBE = 200
+# Of a table with so many rows, so many are looked at; who sees this part of them sees much.
+LARGE = 20_000
+SAMPLE = 256
+MUCH = 0.1
 # Where PostgreSQL has no statistics of a table, a loop over this many bytes is still a short one.
 SMALL = 1 << 20
 USERS_REMEMBERED = 5000
 
 
+ROWID: ColumnClause[int] = column("rowid", Integer)
 pg_class = sa_table("pg_class", column("oid"), column("relname"), column("reltuples"))
 
 
@@ -90,18 +111,20 @@ def as_opaque(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     return _Opaque(condition)
 
 
-def by_ids(table: Table, condition: ColumnElement[bool], within: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Write an OR as the ids of a union, each part driven by its own index.
+def by_ids(table: Table, condition: ColumnElement[bool], tenant: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Write an OR as the ids of a union, each part driven by its own index, which has them: what else must hold is asked of the row once.
 
     PostgreSQL cannot combine indexes over subqueries, and SQLite does not without statistics, which an embedded database seldom has.
     """
     parts = _distinct(branches(condition))
     if len(parts) == 1:
         return condition
-    return table.c.id.in_(union_all(*(select(table.c.id).where(within, part).correlate(None) for part in parts)))
+    return table.c.id.in_(union_all(*(select(table.c.id).where(tenant, part).correlate(None) for part in parts)))
 
 
-def by_first_ids(table: Table, condition: ColumnElement[bool], within: ColumnElement[bool], page: Any) -> ColumnElement[bool]:
+def by_first_ids(
+    table: Table, condition: ColumnElement[bool], tenant: ColumnElement[bool], within: ColumnElement[bool], page: Any
+) -> ColumnElement[bool]:
     """Write an OR as the ids of the first rows of each part: what is first in the whole is first in its part.
 
     An index over part, filter and order finds them without sorting. A part that is a set of its own (of shared records, of the owners
@@ -111,9 +134,9 @@ def by_first_ids(table: Table, condition: ColumnElement[bool], within: ColumnEle
     order = [_physical(c, table) for c in page._order_by_clauses]
     ids = []
     for part in _distinct(branches(condition)):
-        rows = select(table.c.id).where(within, part).correlate(None)
+        rows = select(table.c.id).where(tenant, part).correlate(None)
         if any(_is_equality(p) for p in _conjuncts(part)):
-            first = rows.where(*criteria).order_by(*order).limit(page._limit_clause).subquery()
+            first = rows.where(within, *criteria).order_by(*order).limit(page._limit_clause).subquery()
             ids.append(select(first.c.id))
         else:
             ids.append(rows.where(*(as_filter(c) for c in criteria)))
@@ -164,6 +187,7 @@ class Planner:
         limited: the physical tables' names of the entities whose rows are limited by a policy.
         physical: tells such an entity's table.
         sees_few: asks the database whether the user sees at most 2,000 records of an entity.
+        seen_of: asks the database how many of some ids the user sees.
     """
 
     def __init__(
@@ -171,7 +195,10 @@ class Planner:
         limited: Mapping[EntityTable, str],
         physical: Callable[[EntityTable], Table],
         sees_few: Callable[[Connection, EntityTable, Mapping[str, Any]], bool],
+        seen_of: Callable[[Connection, EntityTable, Sequence[str], Mapping[str, Any]], int],
     ) -> None:
+        self._physical = physical
+        self._seen_of = seen_of
         self._ordered = OnDemand(limited, lambda table: frozenset(_ordered_by(physical(table))))
         self._sees_few = sees_few
         self._known: LRUCache[Any, list[Any]] = LRUCache(USERS_REMEMBERED)
@@ -179,6 +206,9 @@ class Planner:
 
     def choose(self, connection: Connection, statement: Any, params: Mapping[str, Any]) -> tuple[Form, EntityTable | None]:
         """Return a form, and the entity it is for; None for all. The rest is written as ``POINT``."""
+        whole = _read_whole(statement) if connection.dialect.name == "sqlite" else None
+        if whole is not None and self._sees_much(connection, *whole, params):
+            return Form.SCAN, whole[0]
         if not self._ordered:
             return Form.POINT, None
         if not isinstance(statement, Select):
@@ -222,12 +252,53 @@ class Planner:
         return table is not None and column.name in self._ordered.get(table, ())
 
     def _few(self, connection: Connection, table: EntityTable, params: Mapping[str, Any]) -> bool:
-        key = (table, params.get("crm_tenant"), params.get("crm_me"), params.get("crm_grantees"))
+        return self._remembered("few", table, params, lambda: self._sees_few(connection, table, params))
+
+    def _sees_much(self, connection: Connection, table: EntityTable, asked: Sequence[EntityColumn], params: Mapping[str, Any]) -> bool:
+        """Say whether a user sees so much of a large table that it is read in passing, unless an index may serve a condition."""
+        try:
+            physical = self._physical(table)
+        except KeyError:  # it is not this CRM's, which the compiler will say
+            return False
+        if not isinstance(physical, Table) or any(is_key(c) or c.name in {*_ordered_by(physical)} for c in asked):
+            return False
+        return self._remembered("much", table, params, lambda: self._sampled(connection, table, physical, params) >= MUCH)
+
+    def _sampled(self, connection: Connection, table: EntityTable, physical: Table, params: Mapping[str, Any]) -> float:
+        """Return which part of a large table the user sees, going by rows from all over it; 0 of one that is not large."""
+        last = connection.execute(select(func.max(ROWID)).select_from(physical)).scalar() or 0
+        if last < LARGE:
+            return 0.0
+        step = last // SAMPLE
+        places = [n * step + n * 7919 % step + 1 for n in range(SAMPLE)]
+        ids = connection.execute(select(physical.c.id).where(ROWID.in_(places))).scalars().all()
+        return self._seen_of(connection, table, ids, params) / SAMPLE
+
+    def _remembered(self, what: str, table: EntityTable, params: Mapping[str, Any], ask: Callable[[], bool]) -> bool:
+        key = (what, table, params.get("crm_tenant"), params.get("crm_me"), params.get("crm_grantees"))
         known = self._known.get(key)
         if known is None or known[1] <= 0:
-            known = self._known[key] = [self._sees_few(connection, table, params), PAGES_A_PROBE]
+            known = self._known[key] = [ask(), PAGES_A_PROBE]
         known[1] -= 1
         return bool(known[0])
+
+
+def _read_whole(statement: Any) -> tuple[EntityTable, list[EntityColumn]] | None:
+    """Return the one entity that a statement reads as far as its user sees it, and the columns that its conditions name.
+
+    None where it reads another one too, has a limit, or asks for more than is in the row.
+    """
+    if not isinstance(statement, Select) or statement._limit_clause is not None or statement._setup_joins or statement._independent_ctes:
+        return None
+    conditions = [part for criterion in statement._where_criteria for part in visitors.iterate(criterion)]
+    clauses = (*statement._raw_columns, *statement._from_obj, *statement._order_by_clauses)
+    parts = [*conditions, *(part for clause in clauses for part in visitors.iterate(clause))]
+    if any(isinstance(part, SelectBase | ListContains) for part in parts):
+        return None
+    froms: set[Any] = {part.table for part in parts if isinstance(part, EntityColumn)}
+    froms |= {part for part in parts if isinstance(part, FromClause) and not isinstance(part, FunctionElement)}
+    table = froms.pop() if len(froms) == 1 else None
+    return (table, [c for c in conditions if isinstance(c, EntityColumn)]) if isinstance(table, EntityTable) else None
 
 
 def _is_join(statement: Select[Any]) -> bool:

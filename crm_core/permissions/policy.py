@@ -93,10 +93,12 @@ class Policy:
     Attributes:
         roles: the roles, those they extend included.
         sees_all: the policy of a system actor: everything.
+        without: plugins that are off in the tenant: nothing of theirs exists here, whatever the roles say.
     """
 
     roles: tuple[BoundRole, ...]
     sees_all: bool = False
+    without: frozenset[str] = frozenset()
     _rules: dict[tuple[str, type[Any] | str], Rule] = attrs.field(factory=dict, init=False, repr=False)
     _levels: dict[type[Any] | str, dict[str, FieldLevel]] = attrs.field(factory=dict, init=False, repr=False)
 
@@ -104,10 +106,14 @@ class Policy:
         """Return for which records of *entity* the action is allowed; ``nothing`` where no role allows it."""
         found = self._rules.get((action, entity))
         if found is None:
-            found = self._rules[action, entity] = everything if self.sees_all else self._rule(action, entity_name(entity))
+            found = self._rules[action, entity] = self._rule(action, entity_name(entity))
         return found
 
     def _rule(self, action: str, entity: str) -> Rule:
+        if entity.rpartition(".")[0] in self.without or self._is_off(action):
+            return nothing
+        if self.sees_all:
+            return everything
         grants = [g.rule for role in self.roles for g in role.grants if g.covers(action, entity)]
         if not grants:
             return nothing
@@ -147,11 +153,14 @@ class Policy:
 
     def permits(self, permission: str) -> bool:
         """Say whether a permission that a plugin declares is given, on its own or on some entity."""
-        return self.sees_all or any(role.permits(permission) for role in self.roles)
+        return not self._is_off(permission) and (self.sees_all or any(role.permits(permission) for role in self.roles))
 
     def permits_alone(self, permission: str) -> bool:
         """Say whether a permission is given about no record in particular, and so about every one."""
-        return self.sees_all or any(role.permits_alone(permission) for role in self.roles)
+        return not self._is_off(permission) and (self.sees_all or any(role.permits_alone(permission) for role in self.roles))
+
+    def _is_off(self, permission: str) -> bool:
+        return bool(self.without) and any(permission.startswith(f"{plugin}.") for plugin in self.without)
 
 
 def _narrowed(reading: FieldLevel, writing: Iterable[FieldLevel]) -> FieldLevel:
@@ -181,13 +190,27 @@ class Policies:
         self._tenants: dict[str, dict[str, BoundRole]] = {}
         self._cache: dict[tuple[str, frozenset[str]], Policy] = {}
         self._resolved: dict[tuple[str, frozenset[str]], Policy] = {}
+        self._less: dict[tuple[Policy, frozenset[str]], Policy] = {}
         self._system = Policy((), sees_all=True)
 
-    def resolve(self, actor: Actor) -> Policy:
+    def resolve(self, actor: Actor, without: frozenset[str] = frozenset()) -> Policy:
         """Return what an actor may do. Role names this CRM does not know give no rights.
 
         In safe mode who has a role that may be an absent plugin's has no rights at all: it may have narrowed the others.
+
+        Args:
+            without: the plugins that are off in the actor's tenant.
         """
+        policy = self._resolve(actor)
+        if not without:
+            return policy
+        found = self._less.get((policy, without))
+        if found is None:
+            _make_room(self._less)
+            found = self._less[policy, without] = Policy(policy.roles, policy.sees_all, without)
+        return found
+
+    def _resolve(self, actor: Actor) -> Policy:
         if actor.is_system:
             return self._system
         if actor.plugin:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Select
+from sqlalchemy import CompoundSelect, Select, Table
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import elements, operators
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -30,7 +30,9 @@ def _match(element: SealedMatch, compiler: SQLCompiler, **kw: Any) -> str:
     physical = views.column(table, column).table
     name = compiler.preparer.quote(physical.name)
     blind = compiler.preparer.quote(column.field.blind_column)
-    found = f"SELECT {name}.id FROM {compiler.preparer.format_table(physical)} WHERE {name}.tenant = {compiler.process(tenant())}"
+    # Of the past it is a select, which has to be written out.
+    source = compiler.preparer.format_table(physical) if isinstance(physical, Table) else compiler.process(physical, asfrom=True)
+    found = f"SELECT {name}.id FROM {source} WHERE {name}.tenant = {compiler.process(tenant())}"
     return f"({id_sql} IN ({found} AND {name}.{blind} IN ({', '.join(values)})))" if values else "1 = 0"
 
 

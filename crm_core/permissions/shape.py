@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Dialect, Select, bindparam, select
 
 from ..entities.columns import columns_by_name
 from ..entities.customer import ExchangeRate
@@ -50,7 +50,7 @@ class Shape:
         seen = () if past is not None else [e for e in entities.values() if not policy.is_everything(policy.rule("read", e))]
         limited = {logical_table(e): crm.tables.name(e) for e in seen}
         self._views = OnDemand(entities, lambda table: self._view(entities[table]))
-        self.lens = Lens(self._views, limited=limited, rates=self._tables.entities[ExchangeRate], dialect=crm.bound.engine.dialect)
+        self.lens = Lens(self._views, limited=limited, rates=self._tables.entities[ExchangeRate], dialect=crm.bound.dialect)
         self._readings: dict[type[Any], tuple[Select[Any], Loader]] = {}
         self._gets: dict[type[Any], tuple[Prepared, Loader]] = {}
 
@@ -113,13 +113,14 @@ class Shapes:
 
     def __init__(self, crm: CRM) -> None:
         self._crm = crm
-        self._made: dict[Policy, Shape] = {}
+        self._made: dict[tuple[Policy, Dialect], Shape] = {}
 
     def of(self, policy: Policy) -> Shape:
         """Return the lens of a policy."""
-        found = self._made.get(policy)
+        key = policy, self._crm.bound.dialect
+        found = self._made.get(key)
         if found is None:
             while len(self._made) >= MOST_SHAPES:
                 self._made.pop(next(iter(self._made)), None)
-            found = self._made[policy] = Shape(self._crm, policy)
+            found = self._made[key] = Shape(self._crm, policy)
         return found

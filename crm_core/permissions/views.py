@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import attrs
-from sqlalchemy import ColumnElement, FromClause, Join, Select, String, Table, and_, bindparam, case, literal_column, select
+from sqlalchemy import Column, ColumnElement, FromClause, Join, Select, String, Table, and_, bindparam, case, literal_column, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler, StrSQLCompiler
 
@@ -47,27 +47,28 @@ class View:
 
     def rows(self, form: Form, statement: Any, *, include_deleted: bool) -> Select[Any]:
         """Select what is seen: of the actor's tenant alone, living, and as the policy says; *statement* is what it is read for."""
-        within = self.physical.c.tenant == tenant()
+        within = mine = self.physical.c.tenant == tenant()
         if not include_deleted:
             within = and_(within, self.physical.c.deleted_at.is_(None))
         shown = select(*(self._shown(c) for c in self.physical.c if c.name in self.readable))
         if form is Form.SCAN:
             return shown.where(as_opaque(within if self.sets is None else and_(within, self.sets)))
         shown = shown.where(as_filter(within) if form is Form.TOP else within)
-        condition = self._condition(form, statement, within)
+        condition = self._condition(form, statement, mine, within)
         return shown if condition is None else shown.where(condition)
 
-    def _condition(self, form: Form, statement: Any, within: ColumnElement[bool]) -> ColumnElement[bool] | None:
+    def _condition(self, form: Form, statement: Any, mine: ColumnElement[bool], within: ColumnElement[bool]) -> ColumnElement[bool] | None:
         if self.policy is None or self.sets is None or form is Form.POINT:
             return self.policy
         if form is Form.WALK:
             return as_filter(self.sets)
         table = cast(Table, self.physical)  # what has sets is one
-        return by_first_ids(table, self.sets, within, statement) if form is Form.TOP else by_ids(table, self.sets, within)
+        return by_first_ids(table, self.sets, mine, within, statement) if form is Form.TOP else by_ids(table, self.sets, mine)
 
     def _shown(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         if column.name not in self.masked:
-            shown: ColumnElement[Any] = column.info.get(CELL, column)
+            # Of the past it is a cell already.
+            shown: ColumnElement[Any] = column.info.get(CELL, column) if isinstance(column, Column) else column
             return shown
         mask: ColumnElement[str] = literal_column(f"'{MASK}'", String())
         return case((column.is_not(None), mask)).label(column.name)

@@ -5,14 +5,17 @@ from .erasing import certificates, erase, reapply, scrub
 from .exporting import export
 from .marks import hold, release, restrict, unrestrict
 from .planning import Plan, Step, plan
+from .retention import Due, due, retain
 from .suppression import allow, suppress
 
 __all__ = [
     "Certificate",
+    "Due",
     "Plan",
     "Step",
     "allow",
     "certificates",
+    "due",
     "erase",
     "export",
     "hold",
@@ -21,6 +24,7 @@ __all__ = [
     "reapply",
     "release",
     "restrict",
+    "retain",
     "scrub",
     "suppress",
     "unrestrict",

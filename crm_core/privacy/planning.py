@@ -96,10 +96,10 @@ def prepared(core: Session, subject: Subject) -> Work:
     empty: dict[type[Any], list[str]] = {}
     delete: dict[type[Any], list[str]] = {}
     for entity, whys in traces.records.items():
-        needed = _needed(core, entity, [i for i, why in whys.items() if why == "person"])
+        protected = needed(core, entity, [i for i, why in whys.items() if why == "person"])
         for id_, why in whys.items():
-            fate = _fate(entity, why, id_ in needed, core.crm.codec(entity).personal)
-            counted[spec(entity).name, fate, "needed" if id_ in needed else why] += 1
+            fate = _fate(entity, why, id_ in protected, core.crm.codec(entity).personal)
+            counted[spec(entity).name, fate, "needed" if id_ in protected else why] += 1
             if fate != "keep":
                 empty.setdefault(entity, []).append(id_)
             if fate == "delete":
@@ -117,9 +117,9 @@ def _fate(entity: type[Any], why: Why, needed: bool, personal: bool) -> Fate:
     return "empty" if personal and why != "points" else "keep"
 
 
-def _needed(core: Session, entity: type[Any], ids: Sequence[str]) -> set[str]:
+def needed(core: Session, entity: type[Any], ids: Sequence[str]) -> set[str]:
     """Return which of *ids* living records point at that protect them, such as documents that the law wants kept."""
-    needed: set[str] = set()
+    found: set[str] = set()
     for child, field in core.crm.references(entity):
         if field.options.on_delete != "protect":
             continue
@@ -127,8 +127,8 @@ def _needed(core: Session, entity: type[Any], ids: Sequence[str]) -> set[str]:
         for part in chunks(list(ids)):
             column = table.c[field.column]
             wanted = select(column).where(table.c.tenant == core.actor.tenant, column.in_(part), table.c.deleted_at.is_(None))
-            needed.update(ref.id for ref in core._unit.connection.execute(wanted.distinct()).scalars())
-    return needed
+            found.update(ref.id for ref in core._unit.connection.execute(wanted.distinct()).scalars())
+    return found
 
 
 def _held(core: Session, records: dict[type[Any], list[str]]) -> list[Held]:

@@ -12,7 +12,7 @@ from ..entities.entity import Entity
 from ..entities.fields import Ref
 from ..entities.meta import spec
 from ..entities.values import Email, Phone, normalise_email
-from ..errors import Denied, Invalid, NotFound
+from ..errors import Invalid, NotFound
 from ..messages import redact
 from ..storage.writer import chunks
 
@@ -31,7 +31,7 @@ def need(session: Session) -> None:
         Denied: the actor lacks the permission ``core.privacy``.
     """
     if not session.policy.permits(PERMISSION):
-        raise Denied(action=PERMISSION, entity="")
+        raise session._denied("privacy", action=PERMISSION, entity="")
 
 
 def roots(session: Session, subject: Subject) -> Found:

@@ -11,7 +11,7 @@ from functools import wraps
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import CRMError, WrongArgument
+from ..errors import CRMError, Denied, WrongArgument
 from .failures import is_database_error, located, meaning
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ def _typed(method: Callable[..., Any]) -> Callable[..., Any]:
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return method(self, *args, **kwargs)
+        except Denied as e:
+            self._unit.denials.note(self, e, method.__name__)
+            raise
         except WrongArgument as e:
             e.params.setdefault("call", f"Session.{method.__name__}")
             raise

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Dialect, Engine, StaticPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.util import greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
@@ -60,6 +60,7 @@ def _own_engine(text: str) -> Engine | AsyncEngine:
         dialect = url.get_dialect()
         _kind(dialect.name)
         options: dict[str, Any] = {} if dialect.name == "postgresql" else _sqlite_options(url)
+        options["hide_parameters"] = True  # what is asked and written may be personal, and SQLAlchemy logs it
         engine = _async_engine(url, options) if dialect.is_async else create_engine(url, **options)
     except ArgumentError as e:
         raise LoadError("bad_database_url", reason=str(e).partition("\n")[0]) from e
@@ -89,6 +90,25 @@ def _kind(name: str) -> Kind:
     if name not in OLDEST:
         raise LoadError("database_unsupported", database=name)
     return cast(Kind, name)
+
+
+def loop_of_our_own() -> asyncio.AbstractEventLoop:
+    """Make a loop for coroutines that synchronous code waits for: what they call works on the synchronous driver, as that code does."""
+    loop: Any = asyncio.SelectorEventLoop()  # whatever the host's policy makes: not every loop can be marked
+    loop.crm_own = True
+    return cast(asyncio.AbstractEventLoop, loop)
+
+
+def _in_our_loop() -> bool:
+    return _in_a_loop() and hasattr(asyncio.get_running_loop(), "crm_own")
+
+
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _in_memory(url: URL) -> bool:
@@ -150,6 +170,12 @@ class Bound:
     def url(self) -> URL:
         """Where the database is."""
         return self._given.url
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the driver speaks to which a call made here and now goes: an AsyncEngine has another one where no loop runs."""
+        apart = self.is_async and (_in_our_loop() or not (in_greenlet() or _in_a_loop()))
+        return self.synchronous().engine.dialect if apart else self.engine.dialect
 
     @contextmanager
     def begin(self, write: bool = True, *, unlimited: bool = False) -> Iterator[Connection]:
@@ -216,7 +242,7 @@ class Bound:
 
     async def run(self, work: Callable[[], R]) -> R:
         """Run synchronous *work* in a running loop: what it begins on this database's AsyncEngine awaits instead of blocking."""
-        return await greenlet_spawn(work)
+        return work() if _in_our_loop() else await greenlet_spawn(work)
 
     def synchronous(self) -> Bound:
         """Return the database through a synchronous driver: this one, or for an AsyncEngine a connection apart."""
@@ -247,13 +273,15 @@ class Bound:
                 self._check(connection)
 
     def _reachable(self) -> Bound:
-        if not self.is_async or in_greenlet():
+        if not self.is_async:
             return self
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
+        if _in_our_loop():
             return self.synchronous()
-        raise NeedsAwait("needs_await")
+        if in_greenlet():
+            return self
+        if _in_a_loop():
+            raise NeedsAwait("needs_await")
+        return self.synchronous()
 
     def _turn(self, write: bool) -> Any:
         if self._queue is None or not (write or self.shared):

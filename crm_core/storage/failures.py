@@ -165,8 +165,23 @@ def translate(error: BaseException, *, tables: Tables | None = None, entity: typ
         return Invalid("missing_rate", base=rate[1], quote=rate[2], day=rate[3])
     made = _meaning(error, driver)
     if made.code == "not_unique" and tables is not None:
-        return _named(driver, tables, entity) or made
+        made = _named(driver, tables, entity) or made
+    _withhold(error)
     return made
+
+
+def _withhold(error: BaseException | None) -> None:
+    """Take the values out of a database's error and what caused it: as the cause of ours it goes into the host's logs.
+
+    SQLAlchemy writes the parameters of the statement; PostgreSQL the values of a key in its second line, and wrong values in its first.
+    """
+    while error is not None and is_database_error(error):
+        if isinstance(error, StatementError):
+            error.hide_parameters = True
+        if error.args and isinstance(error.args[0], str):
+            told = "the value does not fit" if (_sqlstate(error) or "").startswith("22") else error.args[0].partition("\n")[0]
+            error.args = (told, *error.args[1:])
+        error = error.__cause__ or error.__context__
 
 
 def retryable(error: BaseException) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select
@@ -11,8 +12,16 @@ from ..entities.meta import spec
 from ..errors import Conflict, Denied, LoadError, NotFound
 
 if TYPE_CHECKING:
+    from ..crm import CRM
+    from ..entities.fields import FieldSpec
     from ..hooks.parts import Link
     from ..session import Session
+
+
+def referring(crm: CRM, entity: type[Any]) -> Sequence[tuple[type[Any], FieldSpec]]:
+    """Return the fields of all entities that point at one."""
+    every = ((e, f) for e in crm.registry.entities for f in crm.codec(e).fields.values())
+    return [(e, f) for e, f in every if f.kind == "ref" and f.target is entity]
 
 
 class Links:

@@ -182,7 +182,7 @@ class Pipeline:
             yours = {n: plain(codec.fields[n], v) for n, v in changes.items()}
             base = session.reader.base(codec, old, version, theirs)
             # An error goes further than its caller: into logs and over the wire.
-            hidden = {n: MASK for n in changes if codec.fields[n].options.sealed}
+            hidden = {n: MASK for n in changes if codec.fields[n].apart}
             sides = {"yours": yours, "theirs": theirs, "base": base}
             shown: dict[str, Any] = {side: {n: hidden.get(n, v) for n, v in values.items()} for side, values in sides.items()}
             return Conflict("stale_version", entity=name, id=old.id, version=version, current=old.version, **shown)

@@ -171,12 +171,14 @@ class Reader:
     def targets(self, entity: Any, ids: Sequence[str], *, attach: bool) -> dict[str, Any]:
         """Return which of *ids* exist for the actor, and will until the end: with their records where *attach*, else with None."""
         self.hold(entity, ids)
-        if attach:
-            return dict(self.many(entity, ids))
+        return dict(self.many(entity, ids)) if attach else dict.fromkeys(self.there(entity, ids))
+
+    def there(self, entity: type[Any], ids: Sequence[str]) -> set[str]:
+        """Return which of *ids* exist for the actor."""
         table = logical_table(entity)
-        found: dict[str, Any] = {}
+        found: set[str] = set()
         for part in chunks([i for i in ids if is_id(i)]):
-            found |= dict.fromkeys(self._session.execute(select(table.c.id).where(table.c.id.in_(part))).scalars())
+            found.update(self._session.execute(select(table.c.id).where(table.c.id.in_(part))).scalars())
         return found
 
     def taken(self, entity: type[Any], name: str, value: Any) -> str | None:

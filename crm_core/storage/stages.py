@@ -18,6 +18,7 @@ from ..permissions.predicates import Related, walk
 from .changeset import Changeset
 from .door import explained
 from .failures import translate
+from .pointers import pointing_at_unseen
 from .shown import Shown, differ
 from .writer import JournalRow, created_row, deleted_row, updated_row
 
@@ -69,6 +70,7 @@ class Stages:
     def fail(self, failed: Failed | None, row: int, error: CRMError) -> None:
         if failed is None:
             raise error
+        self._note(error, "update")
         failed.append((row, error))
 
     def _sift(self, work: Changeset, errors: Errors, failed: Failed | None) -> Changeset:
@@ -77,8 +79,15 @@ class Stages:
             return work
         if failed is None:
             raise _combined(list(errors.values()))
+        for e in errors.values():
+            self._note(e, work.op)
         failed += [(work.rows[i], e) for i, e in sorted(errors.items())]
         return work.only([i for i in range(len(work.changes)) if i not in errors])
+
+    def _note(self, error: CRMError, call: str) -> None:
+        """Note what is denied although nothing is raised."""
+        if isinstance(error, Denied):
+            self._session._unit.denials.note(self._session, error, call)
 
     def _validate(self, codec: Codec, work: Changeset) -> Errors:
         errors: Errors = {}
@@ -185,9 +194,9 @@ class Stages:
 
     def _references(self, codec: Codec, work: Changeset) -> Errors:
         """Check that what is pointed at exists for this actor: an id in a body goes through the lens like any other."""
-        errors: Errors = {}
         if work.op == "delete":
-            return errors
+            return {}
+        errors: Errors = {**pointing_at_unseen(self._session, codec, work)}
         restored = work.op == "restore"
         for name in codec.references:
             field = codec.fields[name]

@@ -43,6 +43,9 @@ class SystemTables:
     key: Table
     suppression: Table
     person_mark: Table
+    job: Table
+    job_run: Table
+    tenant: Table
 
 
 def _tenant(*, key: bool = False) -> Column[str]:
@@ -254,7 +257,48 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Column("at", InstantType(), nullable=False),
         Column("actor", text_type(255), nullable=False),
     )
+    job = Table(
+        f"{prefix}job",
+        metadata,
+        Column("name", text_type(255), primary_key=True),
+        _tenant(key=True),
+        Column("slot", InstantType(), nullable=False),
+        Column("state", text_type(15), nullable=False),
+        Column("attempts", Integer(), nullable=False),
+        Column("next_try", InstantType()),
+        Column("token", BigInteger(), nullable=False),
+        Column("until", InstantType()),
+        Column("run", IdType()),
+        Column("checkpoint", PLAIN_JSON),
+    )
+    job_run = Table(
+        f"{prefix}job_run",
+        metadata,
+        Column("id", IdType(), primary_key=True),
+        Column("job", text_type(255), nullable=False),
+        _tenant(),
+        Column("slot", InstantType(), nullable=False),
+        Column("attempt", Integer(), nullable=False),
+        Column("state", text_type(15), nullable=False),
+        Column("started_at", InstantType(), nullable=False),
+        Column("ended_at", InstantType()),
+        Column("done", BigInteger()),
+        Column("total", BigInteger()),
+        Column("error", Text()),
+        Index(f"{prefix}job_run_log", "job", "tenant", "started_at"),
+    )
+    tenant = Table(
+        f"{prefix}tenant",
+        metadata,
+        _tenant(key=True),
+        Column("label", text_type(255), nullable=False),
+        Column("state", text_type(15), nullable=False),
+        Column("modules", PLAIN_JSON),
+        Column("created_at", InstantType(), nullable=False),
+        Column("at", InstantType(), nullable=False),
+        Column("actor", text_type(255), nullable=False),
+    )
     return SystemTables(
         journal, journal_position, seal, checkpoint, subscription, parking, sequencer, idempotency, member, team_member, directory_state,
-        share, role, setting, rollup, quarantine, key, suppression, person_mark,
+        share, role, setting, rollup, quarantine, key, suppression, person_mark, job, job_run, tenant,
     )  # fmt: skip

@@ -178,7 +178,7 @@ class Tables:
         if field.kind == "money":
             yield Column(field.columns[1], String(3), nullable=nullable, info=info)
         if field.blind_column is not None:
-            yield Column(field.blind_column, text_type(BLIND_LENGTH), info=info)
+            yield Column(field.blind_column, text_type(BLIND_LENGTH), info=dict(info))
 
     def _index_fields(self, entity: type[Any], table: Table, fields: Sequence[FieldSpec]) -> None:
         def index(*columns: str, **kwargs: Any) -> None:

@@ -12,11 +12,13 @@ from sqlalchemy.exc import DBAPIError
 
 from ..errors import ReadOnly, Refused
 from ..permissions.prepared import CLOCK, send
+from .denials import Denials
 from .failures import typed
 from .reads import Reads
 from .sqlite import is_gone
 
 if TYPE_CHECKING:
+    from ..jobs.progress import Progress
     from .idempotency import Keyed
     from .limits import Clock
 
@@ -40,6 +42,8 @@ class Unit:
         undone: what to call when something of this transaction is undone.
         refusal: the code of the error that refuses a write.
         reads: what its sessions read of sensitive fields.
+        job: the run of a job that works in it.
+        denials: what its sessions were denied.
         hosts_failure: the database's error at what the host's ORM session had to flush first.
     """
 
@@ -65,9 +69,11 @@ class Unit:
         self.epoch = 0
         self.undone: list[Callable[[], None]] = []
         self.reads = Reads()
+        self.denials = Denials()
         self.closed = False
         self._depth = 0
         self.keyed: Keyed | None = None
+        self.job: Progress | None = None
         self._clock: Clock | None = None
         self.hosts_failure: BaseException | None = None
 
@@ -131,6 +137,19 @@ class Unit:
         except DBAPIError as e:
             self.hosts_failure = e
             raise
+
+    @property
+    def nested(self) -> bool:
+        """Whether a savepoint or a call is open in it."""
+        return bool(self._depth)
+
+    def commit(self) -> None:
+        """Commit what was done so far in an own transaction; the next statement begins another."""
+        stack, self._stack = self._stack, ExitStack()
+        self._connection, self.begun, self.wrote = None, False, False
+        self.undone.clear()
+        self.epoch += 1
+        stack.close()
 
     @contextmanager
     def atomic(self) -> Iterator[Connection]:

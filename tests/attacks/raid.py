@@ -24,10 +24,13 @@ from crm_core import (
     CRMError,
     Email,
     Interaction,
+    Link,
     Money,
     Note,
     Role,
     Session,
+    Tag,
+    Tagging,
     owner,
 )
 from crm_core.errors import WrongArgument
@@ -54,7 +57,9 @@ ROLES = [
     .allow(Opportunity, "read", "create", "update", where=owner)
     .allow(Deal, "read", "create", "update", "delete", "export", where=owner, fields={"salary": "none", "details": "read"})
     .allow(Interaction, "read", "create")
-    .allow(Note, "read", "create")
+    .allow(Note, "read", "create", "update")
+    .allow(Tag, "read")
+    .allow(Tagging, "read", "create", "update")
     .permit("analytics.report")
 ]
 Attack = Callable[["World", Session], Any]
@@ -77,6 +82,8 @@ class World:
     deal: Deal = attrs.field(init=False)
     hidden: Deal = attrs.field(init=False)
     abroad: Account = attrs.field(init=False)
+    note: Note = attrs.field(init=False)
+    tagging: Tagging = attrs.field(init=False)
     person: Contact = attrs.field(init=False)
     tried: Counter[str] = attrs.field(factory=Counter, init=False)
     handled: Counter[str] = attrs.field(factory=Counter, init=False)
@@ -95,6 +102,9 @@ class World:
             self.hidden = s.create(
                 Deal(name=CANARY, account=self.theirs.ref, amount=Money(SALARY, "EUR"), owner="2", salary=SALARY, code=CANARY)
             )
+            tag = s.create(Tag(name="Tag"))
+            self.note = s.create(Note(body="n", links=[Link.to(self.mine)]))
+            self.tagging = s.create(Tagging(tag=tag.ref, entity="account", record=self.mine.id))
             self.person = s.create(Contact(name=CANARY, account=self.theirs.ref, emails=[Email(f"{CANARY}@example.com")], owner="2"))
         with self.crm.session(Actor.system("test", tenant="other")) as s:
             self.abroad = s.create(Account(name=CANARY, owner="1"))

@@ -69,8 +69,9 @@ class RawHost:
         """Return the subscribers, who wait for the same all the time."""
         return self.subscribers
 
-    def tick(self) -> None:
+    def tick(self) -> int:
         """Do nothing by the clock."""
+        return 0
 
     def seal(self) -> None:
         """Seal nothing: its journal's rows are no changes."""

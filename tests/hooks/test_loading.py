@@ -143,8 +143,8 @@ class Settings:
 def test_configured_gives_a_new_definition_with_other_defaults() -> None:
     a = Plugin("a", version="1", settings=Settings)
     b = a.configured(rate=3).configured(tiers=["gold"])
-    assert Registry([b]).settings == {Settings: Settings(3, ["gold"])}
-    assert Registry([a]).settings == {Settings: Settings()}
+    assert Registry([b]).settings[Settings] == Settings(3, ["gold"])
+    assert Registry([a]).settings[Settings] == Settings()
 
 
 def test_an_unknown_setting_suggests_the_right_name() -> None:
@@ -385,10 +385,10 @@ def test_functions_whose_body_would_never_run_are_refused() -> None:
     def bit_by_bit(s: Any) -> Any:
         yield 1
 
-    functions: list[Any] = [later, bit_by_bit]
-    for fn in functions:
+    ways: list[Any] = [lambda p: p.panel(Account, label="x")(later), lambda p: p.job(every="0 3 * * *")(bit_by_bit)]
+    for declare in ways:
         p = plugin("a")
-        p.job(every="0 3 * * *")(fn)
+        declare(p)
         assert refused(lambda p=p: Registry([p])).code == "not_a_plain_function"  # type: ignore[misc]  # bound in the loop
 
 

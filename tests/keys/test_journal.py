@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from crm_core import CRM, Actor, Contact, Created, Invalid, Plugin, Refused, Unreadable, Updated
+from crm_core import CRM, Actor, Contact, Created, Plugin, Refused, Unreadable, Updated
 from crm_core.events.journal import history
 from crm_core.io import Importer, Mapping, Source, undo
 from tests.keys.clinic import CLINIC, FULL, IBAN, Patient, Visit
@@ -143,14 +143,6 @@ def test_a_changed_journal_row_is_an_error(crm: Any, admin: Actor) -> None:
     with pytest.raises(Unreadable):
         entries(crm, "clinic.patient", made.id)
     assert entries(crm, "clinic.patient", other.id)[0].payload["new"]["iban"] == "2"
-
-
-def test_the_past_of_an_entity_with_sealed_fields_is_refused_rather_than_laid_open(crm: Any, admin: Actor) -> None:
-    with crm.session(admin) as s:
-        s.create(Patient(**FULL))
-        with pytest.raises(Invalid) as e:
-            s.as_of(crm.runtime.clock.now()).query(Patient).all()
-    assert (e.value.code, e.value.params["entity"]) == ("past_sealed", "clinic.patient")
 
 
 def test_an_import_that_is_taken_back_does_not_write_the_marker_of_what_was_erased(crm: Any, admin: Actor, tmp_path: Path) -> None:

@@ -193,8 +193,7 @@ def test_repr_and_conflicts_do_not_show_sealed_values(crm: Any, admin: Actor) ->
         s.update(Patient, made.id, {"iban": "X", "name": "B"})
         with pytest.raises(Conflict) as e:
             s.update(Patient, made.id, {"iban": "MINE", "name": "C"}, version=1)
-        assert (e.value.params["yours"]["name"], e.value.params["theirs"]["name"], e.value.params["base"]["name"]) == ("C", "B", "Ada")
-        assert {e.value.params[k]["iban"] for k in ("yours", "theirs", "base")} == {"***"}
+        assert {e.value.params[k][n] for k in ("yours", "theirs", "base") for n in ("iban", "name")} == {"***"}
 
 
 def test_equal_values_show_as_equal_in_one_field_of_one_tenant_alone(crm: Any, admin: Actor) -> None:

@@ -48,7 +48,7 @@ STATEMENTS = {
 
 
 def planner_of(tables: dict[Any, Any], sees_few: Any) -> Planner:
-    return Planner({logical: table.name for logical, table in tables.items()}, tables.__getitem__, sees_few)
+    return Planner({logical: table.name for logical, table in tables.items()}, tables.__getitem__, sees_few, lambda *_: 0)
 
 
 @pytest.fixture

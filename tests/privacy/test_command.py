@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,28 @@ def test_addresses_are_suppressed_and_allowed_again(crm: Run, ada: str) -> None:
     assert crm("privacy", "suppress", "ada@example.com", "+4930123456").output.strip() == "2 addresses are suppressed."
     assert crm("privacy", "suppress", "ada@example.com", "--lift").output.strip() == "1 addresses may be written to again."
     assert crm("privacy", "suppress", "nonsense").exit_code == 1
+
+
+def test_what_is_due_is_told_then_done(crm: Run, ada: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert crm("privacy", "retain").output.strip() == "Nothing is due."
+    monkeypatch.delitem(sys.modules, "club", raising=False)
+    (folder / "club.py").write_text(
+        "from crm_core import CRM, Interaction, Plugin\n\n"
+        'rules = Plugin("rules", version="1.0")\n'
+        'rules.retention("talks", Interaction, keep="1 day", since="at", action="delete")\n'
+        'crm = CRM("sqlite:///crm.db", plugins=[rules])\n'
+    )
+    assert crm("migrate").exit_code == 0
+    made = CRM("sqlite:///crm.db")
+    with made.session(OFFICER) as s:
+        s.create(Interaction(at=made.runtime.clock.now() - timedelta(days=2), body="CANARYold"))
+    said = "1 of interaction are due: delete (rules.talks, before "
+    assert crm("privacy", "retain").output.startswith(said)
+    done = crm("privacy", "retain", "--apply")
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith("1 of interaction: delete (rules.talks, before ")
+    assert crm("privacy", "retain").output.strip() == "Nothing is due."
+    with made.session(OFFICER) as s:
+        assert s.query(Interaction).count() == 1
+    made.close()
+    assert b"CANARYold" not in b"".join(path.read_bytes() for path in folder.glob("crm.db*"))

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, bindparam, delete, func, insert, literal, select, text, update
 
 from ...permissions.prepared import send
-from .layout import OF_THE_JOURNAL, Layout, Part, named
+from .layout import MADE_BY_ITSELF, OF_THE_JOURNAL, Layout, Part, named
 from .reading import BATCH, Count, Extent, Rows, Tally
 from .values import decoders, from_json
 
@@ -20,10 +20,10 @@ Open = Callable[[], Iterator[Rows]]
 def is_empty(connection: Connection, layout: Layout, tenant: str | None = None) -> bool:
     """Say whether there are no records, of a tenant or at all.
 
-    Subscriptions, which a migration makes, are none, nor is what a dropped tenant leaves in the journal.
+    Subscriptions and jobs, which a migration makes, are none, nor is what a dropped tenant leaves.
     """
     for part in layout.parts:
-        if tenant is None and part.name == "subscription":
+        if part.name in MADE_BY_ITSELF or (tenant is None and part.name == "subscription"):
             continue
         if tenant is not None and (part.name in OF_THE_JOURNAL or not part.has_tenant):
             continue

@@ -134,6 +134,13 @@ class Keyring:
             row = connection.execute(self._own(tenant, "tenant")).one()
         return self._vault.tenant_key(tenant, row.id, row.wrapped)
 
+    def passing(self, connection: Connection, tenant: str) -> tuple[Key, str, str]:
+        """Return a new key that is kept nowhere; with it the tenant's key and itself, both wrapped, as a cell carries them."""
+        row = connection.execute(self._own(tenant, "tenant")).one()
+        id_ = fresh_bytes(8).hex()
+        wrapped, material = self._vault.new_key(self._vault.tenant_key(tenant, row.id, row.wrapped), tenant, id_, "subject")
+        return key_of(id_, material), row.wrapped, wrapped
+
     def begin(self, connection: Connection, tenant: str, version: int) -> None:
         """Make a tenant's keys of a version, for subjects and for blind indexes, unless somebody else did."""
         id_, index_id = fresh_bytes(8).hex(), fresh_bytes(8).hex()

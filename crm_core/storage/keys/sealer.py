@@ -77,6 +77,32 @@ class Sealer:
             done.append(tuple(cells))
         return done
 
+    def cells(
+        self, connection: Connection, tenant: str, codec: Codec, records: Sequence[Any], rows: Sequence[tuple[Any, ...]]
+    ) -> list[tuple[Any, ...]]:
+        """Return driver's rows with cells in place of their texts, and the blind indexes behind them: for a statement that reads them.
+
+        They are sealed under a key that is in no table and goes with the cells.
+        """
+        searched = sum(f.blind_column is not None for _, f in codec.sealed)
+        if all(row[at] is None for row in rows for at, _ in codec.sealed):
+            return [(*row, *([None] * searched)) for row in rows]  # nothing may have been sealed in this tenant, so that it has no keys
+        key, tenant_key, wrapped = self.keyring.passing(connection, tenant)
+        index = self.keyring.index_keys(connection, tenant)[0]
+        fields = [(at, f, place_name(codec.entity, f)) for at, f in codec.sealed]
+        done = []
+        for record, row in zip(records, rows, strict=True):
+            cells, blinds = list(row), []
+            for at, field, name in fields:
+                text = row[at]
+                if text is not None:
+                    envelope = self.vault.seal(key, tenant, name, record.id, field.kind, text)
+                    cells[at] = f"{name}:{record.id}:{tenant_key}:{wrapped}:{envelope}:{tenant}"
+                if field.blind_column is not None:
+                    blinds.append(None if text is None else self.vault.blind(index.material, index.version, name, text))
+            done.append((*cells, *blinds))
+        return done
+
     def _blind(
         self, connection: Connection, table: Table, field: FieldSpec, name: str, tenant: str, index: Sequence[IndexKey], text: str
     ) -> str:

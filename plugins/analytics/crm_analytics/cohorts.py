@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 from sqlalchemy import func, select
 
-from crm_core import Session
+from crm_core import Session, ratio
 from crm_core.rules import everything
 
 from .parts import Asked
@@ -39,7 +39,7 @@ class Cohort:
 
     def retention(self, after: int) -> Decimal:
         """Return the share of its customers who bought in the *after*-th period after their first, in per cent with two places."""
-        return Decimal((20_000 * self.active[after] + self.size) // (2 * self.size)).scaleb(-2)
+        return ratio(100 * self.active[after], self.size) or Decimal(0)
 
 
 def cohorts(session: Session, grain: Grain = Grain.MONTH, *, since: date | None = None, until: date | None = None) -> list[Cohort]:

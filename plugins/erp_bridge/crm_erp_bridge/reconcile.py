@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import attrs
@@ -20,6 +19,7 @@ from .mapping import Stream
 from .pull import horizon, read
 
 MOST_SHOWN = 20
+_EXACT = Context(prec=60)  # not the thread's, which a host may change
 
 
 @attrs.define
@@ -102,12 +102,11 @@ def _stream(channel: Channel, stream: Stream, until: Any) -> StreamReport:
                     )
     living = {id: found for id, found in last.items() if not found[0]}
     report.there = len(living)
-    sums: Counter[str] = Counter()
-    ours: Counter[str] = Counter()
+    sums: dict[str, tuple[Decimal, Decimal]] = {}
     for id, (_, local_id, fields, amounts) in living.items():
         for name, there, here in amounts:
-            sums[name] += there  # type: ignore[assignment]  # a Counter adds Decimals as well
-            ours[name] += here  # type: ignore[assignment]
+            before = sums.get(name, (Decimal(0), Decimal(0)))
+            sums[name] = _EXACT.add(before[0], there), _EXACT.add(before[1], here)
         if local_id is None:
             report.missing_here += 1
             report.only_there += [id][: MOST_SHOWN - len(report.only_there)]
@@ -116,7 +115,7 @@ def _stream(channel: Channel, stream: Stream, until: Any) -> StreamReport:
             report.sample += [(id, fields)][: MOST_SHOWN - len(report.sample)]
     with channel.session("reconcile", fenced=False) as session:
         _here(channel, session, stream, report, living.keys())
-    report.sums = {name: (Decimal(sums[name]), Decimal(ours[name])) for name in sorted({*sums, *ours})}
+    report.sums = dict(sorted(sums.items()))
     return report
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
-from crm_core import Fact, Money, Session
+from crm_core import Fact, Money, Session, ratio
 
 from . import revenue
 from .campaigns import Campaign, CampaignCost
@@ -48,6 +48,4 @@ def attributed_revenue(session: Session, since: date | None, until: date | None)
 @plugin.metric(attributed_revenue, campaign_cost, label="marketing.metric.campaign_roi", unit="%")
 def campaign_roi(brought: Money, cost: Money) -> Decimal | None:
     """(attributed revenue - cost) / cost, in per cent with two places, rounded half-up; nothing where nothing was spent."""
-    if not cost:
-        return None
-    return (100 * (brought.amount - cost.amount) / cost.amount).quantize(Decimal("0.01"), ROUND_HALF_UP)
+    return ratio(((brought - cost) * 100).amount, cost.amount)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
 import attrs
 
-from crm_core import CollectHook, Ctx, Link, Money, NotFound, Ref, Session
+from crm_core import CollectHook, Ctx, Link, Money, NotFound, Ref, Session, ratio
 
 from .attribution import AttributionModel, credits
 from .campaigns import Campaign, subtree
@@ -76,10 +76,7 @@ class Roi:
 
     @property
     def ratio(self) -> Decimal | None:
-        if not self.cost:
-            return None
-        gain = self.revenue.amount - self.cost.amount
-        return (gain / self.cost.amount).quantize(Decimal("0.0001"), ROUND_HALF_UP)
+        return ratio((self.revenue - self.cost).amount, self.cost.amount, places=4)
 
 
 won_revenue: CollectHook[Ctx, Sequence[Link], list[Won]] = CollectHook("marketing.won_revenue")

@@ -15,7 +15,6 @@ from crm_core import Money
 from .settings import Rounding
 
 UNIT_PLACES = 6
-_HUNDRED = Decimal(100)
 
 
 @attrs.frozen
@@ -37,7 +36,7 @@ class Totals:
 
 def discounted(price: Money, percent: Decimal) -> Money:
     """Return a unit price less *percent*, rounded half-up to six places."""
-    return (price * ((_HUNDRED - percent) / _HUNDRED)).rounded(UNIT_PLACES)
+    return (price - price * percent / 100).rounded(UNIT_PLACES)
 
 
 def line_net(unit_price: Money, quantity: Decimal) -> Money:

@@ -13,7 +13,7 @@ narrow; where it cannot be told (one answer to a mean) it is None.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import ROUND_HALF_UP, Decimal, localcontext
+from decimal import ROUND_HALF_UP, Context, Decimal
 from enum import Enum
 from fractions import Fraction
 
@@ -23,6 +23,7 @@ from crm_core import Invalid
 
 Tally = Mapping[int, int]
 _Z = Decimal("1.96")
+_EXACT = Context(prec=40, rounding=ROUND_HALF_UP, traps=[])  # not the thread's, which a host may change
 
 
 class SurveyKind(Enum):
@@ -122,19 +123,17 @@ def _mean_of(method: Method, values: list[tuple[Fraction, int]], unit: int) -> S
     mean = sum((value * count for value, count in values), Fraction()) / n
     squares = sum(((value - mean) ** 2 * count for value, count in values), Fraction())
     divisor = n - 1 if method in (Method.MEAN, Method.PERCENT_OF_MAX) else n
-    margin = _rounded(_Z * _root(squares / divisor / n) * unit) if divisor else None
+    margin = _rounded(_EXACT.multiply(_EXACT.multiply(_Z, _root(squares / divisor / n)), Decimal(unit))) if divisor else None
     return Score(method, _rounded(_decimal(mean * unit)), n, margin)
 
 
 def _decimal(value: Fraction) -> Decimal:
-    with localcontext(prec=40):
-        return Decimal(value.numerator) / Decimal(value.denominator)
+    return _EXACT.divide(Decimal(value.numerator), Decimal(value.denominator))
 
 
 def _root(value: Fraction) -> Decimal:
-    with localcontext(prec=40):
-        return _decimal(value).sqrt()
+    return _EXACT.sqrt(_decimal(value))
 
 
 def _rounded(value: Decimal) -> Decimal:
-    return value.quantize(Decimal("0.01"), ROUND_HALF_UP)
+    return value.quantize(Decimal("0.01"), ROUND_HALF_UP, _EXACT)
