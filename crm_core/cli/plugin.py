@@ -128,7 +128,7 @@ def manifest(shell: Shell, name: str) -> None:
         raise LoadError("plugin_not_installed", given=name, suggestion=closest(name, points))
     found = read(points[name].module)
     if found is None:
-        raise Invalid("manifest_missing", plugin=name)
+        raise Invalid("cli_manifest_missing", plugin=name)
     click.echo(text(found), nl=False)
 
 

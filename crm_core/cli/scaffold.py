@@ -64,26 +64,26 @@ class Names:
     def _check_name(self, _: attrs.Attribute[str], name: str) -> None:
         if not _NAME.fullmatch(name) or len(name) > _LONGEST:
             proposed = re.sub(r"\W+", ".", snake(name.replace(" ", ".").replace("-", "_")).lower(), flags=re.ASCII).strip("._")
-            raise Invalid("plugin_new_name", given=name[:80], suggestion=proposed if _NAME.fullmatch(proposed) else "acme.loyalty")
+            raise Invalid("cli_plugin_new_name", given=name[:80], suggestion=proposed if _NAME.fullmatch(proposed) else "acme.loyalty")
         if keyword.iskeyword(self.package) or self.package in sys.stdlib_module_names:
-            raise Invalid("plugin_new_python_name", given=name)
+            raise Invalid("cli_plugin_new_python_name", given=name)
         installed = {point.name for point in entry_points(group="crm.plugins")}
         if name == "core" or name in installed or find_spec(self.package) is not None:
-            raise Invalid("plugin_new_taken", given=name, package=self.package)
+            raise Invalid("cli_plugin_new_taken", given=name, package=self.package)
 
     @entity.validator
     def _check_entity(self, _: attrs.Attribute[str], entity: str) -> None:
         if not _CLASS.fullmatch(entity) or len(entity) > _LONGEST:
             proposed = _camel(re.sub(r"\W+", "_", entity, flags=re.ASCII).strip("_"))
-            raise Invalid("plugin_new_entity", given=entity[:80], suggestion=proposed if _CLASS.fullmatch(proposed) else "Card")
+            raise Invalid("cli_plugin_new_entity", given=entity[:80], suggestion=proposed if _CLASS.fullmatch(proposed) else "Card")
         own = snake(entity)
         if entity in public_names or keyword.iskeyword(own) or own in _TAKEN:
-            raise Invalid("plugin_new_entity_taken", given=entity)
+            raise Invalid("cli_plugin_new_entity_taken", given=entity)
 
     @extend.validator
     def _check_extend(self, _: attrs.Attribute[str], extend: str) -> None:
         if extend not in SUBJECTS:
-            raise Invalid("plugin_new_extend", given=extend[:80], allowed=sorted(SUBJECTS))
+            raise Invalid("cli_plugin_new_extend", given=extend[:80], allowed=sorted(SUBJECTS))
 
     @property
     def package(self) -> str:
@@ -129,10 +129,10 @@ def write(names: Names, folder: Path) -> list[Path]:
     """Write all files of a new plugin's package; return them.
 
     Raises:
-        Invalid: ``plugin_new_exists``: the folder is there already and not empty. Nothing was written.
+        Invalid: ``cli_plugin_new_exists``: the folder is there already and not empty. Nothing was written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Invalid("plugin_new_exists", path=str(folder))
+        raise Invalid("cli_plugin_new_exists", path=str(folder))
     values = names.values()
     written = []
     for place, template in _templates(files(__package__) / "templates" / "plugin", Path()):

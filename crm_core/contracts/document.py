@@ -29,7 +29,7 @@ def read(package: str) -> dict[str, Any] | None:
     """Read the document of a package; None where it has none.
 
     Raises:
-        Invalid: ``contract_unreadable``.
+        Invalid: ``cli_contract_unreadable``.
     """
     path = place(package)
     if path is None or not path.is_file():
@@ -37,9 +37,9 @@ def read(package: str) -> dict[str, Any] | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as e:
-        raise Invalid("contract_unreadable", path=str(path), reason=str(e)[:100]) from e
+        raise Invalid("cli_contract_unreadable", path=str(path), reason=str(e)[:100]) from e
     if not isinstance(found, dict) or not all(part in found for part in _PARTS):
-        raise Invalid("contract_unreadable", path=str(path), reason=", ".join(_PARTS))
+        raise Invalid("cli_contract_unreadable", path=str(path), reason=", ".join(_PARTS))
     return found
 
 

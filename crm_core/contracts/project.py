@@ -21,13 +21,13 @@ def targets(folder: Path) -> dict[str, str]:
     """Return the entry points of the group ``crm.plugins`` of the project in *folder*.
 
     Raises:
-        Invalid: ``plugin_no_project``: there is no pyproject.toml, or it names no plugin.
+        Invalid: ``cli_plugin_no_project``: there is no pyproject.toml, or it names no plugin.
     """
     path = folder / "pyproject.toml"
     project = tomllib.loads(path.read_text(encoding="utf-8")).get("project", {}) if path.is_file() else {}
     found: dict[str, str] = project.get("entry-points", {}).get("crm.plugins", {})
     if not found:
-        raise Invalid("plugin_no_project", path=str(path))
+        raise Invalid("cli_plugin_no_project", path=str(path))
     return found
 
 
@@ -38,7 +38,7 @@ def loaded(folder: Path, names: Sequence[str] = ()) -> tuple[Registry, list[Plug
         A registry of them, and the plugins asked for.
 
     Raises:
-        Invalid: ``plugin_no_project``.
+        Invalid: ``cli_plugin_no_project``.
         LoadError: one is not there, or does not fit.
     """
     known = targets(folder)
