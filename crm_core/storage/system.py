@@ -49,9 +49,8 @@ def _tenant(*, key: bool = False) -> Column[str]:
     return Column("tenant", text_type(63), nullable=False, primary_key=key)
 
 
-def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
-    """Declare them under *prefix* in *metadata*."""
-    current = text("state = 'current'")
+def _journal(metadata: MetaData, prefix: str) -> tuple[Table, ...]:
+    """Declare the journal, its positions, seals and checkpoints."""
     journal = Table(
         f"{prefix}journal",
         metadata,
@@ -103,6 +102,11 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Column("key_id", text_type(63)),
         Column("signature", text_type(127)),
     )
+    return journal, journal_position, seal, checkpoint
+
+
+def _deliveries(metadata: MetaData, prefix: str) -> tuple[Table, ...]:
+    """Declare what is delivered to whom, and what was done under which key."""
     subscription = Table(
         f"{prefix}subscription",
         metadata,
@@ -141,6 +145,11 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Column("at", InstantType(), nullable=False),
         Column("result", PLAIN_JSON),
     )
+    return subscription, parking, sequencer, idempotency
+
+
+def _people(metadata: MetaData, prefix: str) -> tuple[Table, ...]:
+    """Declare the directory's mirror, and what is shared with whom."""
     member = Table(
         f"{prefix}member",
         metadata,
@@ -178,6 +187,11 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         # In this order it serves "what is shared with me" better than the key does, which SQLite would take without statistics.
         Index(f"{prefix}share_grantee", "tenant", "entity", "grantee", "action", "record"),
     )
+    return member, team_member, directory_state, share
+
+
+def _decided(metadata: MetaData, prefix: str) -> tuple[Table, ...]:
+    """Declare what tenants decided, what is summed for them, and which plugins rest."""
     role = Table(
         f"{prefix}role",
         metadata,
@@ -217,6 +231,12 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Column("failures", Integer(), nullable=False),
         Column("reason", Text(), nullable=False),
     )
+    return role, setting, rollup, quarantine
+
+
+def _private(metadata: MetaData, prefix: str) -> tuple[Table, ...]:
+    """Declare keys, and what people asked for."""
+    current = text("state = 'current'")
     key = Table(
         f"{prefix}key",
         metadata,
@@ -254,7 +274,10 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Column("at", InstantType(), nullable=False),
         Column("actor", text_type(255), nullable=False),
     )
-    return SystemTables(
-        journal, journal_position, seal, checkpoint, subscription, parking, sequencer, idempotency, member, team_member, directory_state,
-        share, role, setting, rollup, quarantine, key, suppression, person_mark,
-    )  # fmt: skip
+    return key, suppression, person_mark
+
+
+def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
+    """Declare them under *prefix* in *metadata*."""
+    rooms = (_journal, _deliveries, _people, _decided, _private)
+    return SystemTables(*(table for room in rooms for table in room(metadata, prefix)))
