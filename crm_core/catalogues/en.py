@@ -131,6 +131,7 @@ TEMPLATES: Mapping[str, str] = {
     "event_bad_upcast": "{event} is at version {current}: an upcast from version {version} makes no sense. Number them below the current version.",
     "event_missing": "No loaded plugin defines the event {event}. Load the plugin that does.",
     "event_newer": "The event {event} was written by a newer version of its plugin; this one knows version {known}. Update the plugin.",
+    "event_personal": "The event {event} says that {field} is personal, but has no such field.",
     "event_taken": "Two events are called {event}. Rename one.",
     "event_upcast_missing": "{event} has entries of version {version}, but no upcast from it. Add one.",
     "export_bad_name": "{given} has none of the endings {allowed}, which say the form of the file.",

@@ -131,6 +131,7 @@ TEMPLATES: Mapping[str, str] = {
     "event_bad_upcast": "{event} 当前版本是 {current}：从版本 {version} 升级没有意义。请使用低于当前版本的编号。",
     "event_missing": "没有已加载的插件定义事件 {event}。请加载相应插件。",
     "event_newer": "事件 {event} 由更新版本的插件写入；当前只认识版本 {known}。请更新插件。",
+    "event_personal": "事件 {event} 声明 {field} 为个人数据，但没有该字段。",
     "event_taken": "有两个事件名为 {event}。请改名其一。",
     "event_upcast_missing": "{event} 存在版本 {version} 的记录，但没有对应的升级函数。请添加。",
     "export_bad_name": "{given} 的扩展名不在 {allowed} 之中；扩展名决定文件格式。",

@@ -37,6 +37,22 @@ def rotate(shell: Shell, tenant: str | None, root: bool) -> None:
 
 
 @keys.command()
+@click.option("--tenant", metavar="TENANT", help="Only this tenant's rows [default: all tenants'].")
+@connected
+def encrypt(shell: Shell, tenant: str | None) -> None:
+    """Seal what stands open in fields that were declared sealed later. One that was stopped goes on."""
+    from ..privacy import scrub
+
+    crm = shell.existing()
+    found = crm.keys.encrypt(tenant)
+    scrub(crm)
+    for done in found:
+        click.echo(shell.text("cli_keys_encrypted", tenant=done.tenant, rows=done.rows, left=done.left or ""))
+    if not found:
+        click.echo(shell.text("cli_keys_nothing_open"))
+
+
+@keys.command()
 @connected
 def status(shell: Shell) -> None:
     """Show the root key and each tenant's keys."""

@@ -119,33 +119,32 @@ def suppress(shell: Shell, addresses: tuple[str, ...], lift: bool, tenant: str) 
     click.echo(shell.text("cli_allowed" if lift else "cli_suppressed", count=count))
 
 
-@privacy_.command()
-@click.argument("subject")
-@click.option("--reason", default="", metavar="TEXT", help="Why, for the journal.")
-@click.option("--lift", is_flag=True, help="End it.")
-@of_tenant
-@connected
+def _marking(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command what marks a person or takes the mark off: whom, why, and which."""
+    lift = click.option("--lift", is_flag=True, help="End it.")
+    reason = click.option("--reason", default="", metavar="TEXT", help="Why, for the journal.")
+    return privacy_.command()(click.argument("subject")(reason(lift(of_tenant(connected(command))))))
+
+
+@_marking
 def hold(shell: Shell, subject: str, reason: str, lift: bool, tenant: str) -> None:
     """Keep SUBJECT from being erased, as a court may want."""
     from ..privacy import hold, release
 
     with _session(shell, tenant) as session:
-        count = release(session, subject) if lift else hold(session, subject, reason)
-    click.echo(shell.text("cli_unmarked" if lift else "cli_marked", count=count))
+        _marked(shell, lift, release(session, subject) if lift else hold(session, subject, reason))
 
 
-@privacy_.command()
-@click.argument("subject")
-@click.option("--reason", default="", metavar="TEXT", help="Why, for the journal.")
-@click.option("--lift", is_flag=True, help="End it.")
-@of_tenant
-@connected
+@_marking
 def restrict(shell: Shell, subject: str, reason: str, lift: bool, tenant: str) -> None:
     """Keep the data of SUBJECT, but let nobody write to them."""
     from ..privacy import restrict, unrestrict
 
     with _session(shell, tenant) as session:
-        count = unrestrict(session, subject) if lift else restrict(session, subject, reason)
+        _marked(shell, lift, unrestrict(session, subject) if lift else restrict(session, subject, reason))
+
+
+def _marked(shell: Shell, lift: bool, count: int) -> None:
     click.echo(shell.text("cli_unmarked" if lift else "cli_marked", count=count))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast, dataclass_transform, get_args, get_origin, get_type_hints
 
 import attrs
 
@@ -50,14 +50,18 @@ class _Declared:
     __event_verb__: ClassVar[str] = ""
     __event_upcasts__: ClassVar[dict[int, Upcast]]
     __event_locals__: ClassVar[Mapping[str, Any]] = {}
+    __event_personal__: ClassVar[frozenset[str]] = frozenset()
 
-    def __init_subclass__(cls, *, name: str = "", version: int = 1, verb: str = "") -> None:
+    def __init_subclass__(cls, *, name: str = "", version: int = 1, verb: str = "", personal: Collection[str] = ()) -> None:
         super().__init_subclass__()
         cls.__event_name__, cls.__event_version__, cls.__event_verb__ = name, version, verb
         cls.__event_upcasts__ = {}
         if "<locals>" in cls.__qualname__:
             cls.__event_locals__ = dict(sys._getframe(1).f_locals)
         attrs.define(cls, frozen=True, slots=False, kw_only=True)
+        cls.__event_personal__ = frozenset(personal)
+        for field in sorted(cls.__event_personal__ - _attributes(cls)):
+            raise LoadError("event_personal", event=name, field=field)
 
     if not TYPE_CHECKING:  # a type checker would take this for the permission to read any name
 
@@ -73,8 +77,11 @@ class Event(_Declared, Generic[E]):
         class OpportunityWon(Event[Opportunity], name="sales.opportunity_won", version=1):
             amount: Money
 
-    Whoever emits it gives ``record`` and the fields. A field with a default may be added at any time; for any other change count the
-    version up and say with :meth:`upcast` how old payloads are read.
+    Whoever emits it gives ``record`` and the fields. What ``personal=("phone",)`` names is kept apart in the journal, as personal fields of
+    a record are; when the record is erased it is gone, and asking for it raises NotReadable.
+
+    A field with a default may be added at any time; for any other change count the version up and say with :meth:`upcast` how old
+    payloads are read.
 
     Attributes:
         id: a UUIDv7, the same at every delivery: the idempotency key for effects outside the database.
@@ -227,6 +234,11 @@ class EventCodec:
         """Return the event's own fields as plain JSON: what the journal keeps under ``data``."""
         return {n: self._converter.unstructure(getattr(event, n), unstructure_as=hint) for n, hint in self._fields(type(event)).items()}
 
+    def parts(self, event: Event[Any]) -> tuple[Payload, Payload]:
+        """Return the event's own fields as plain JSON: those about nobody, and the personal ones."""
+        data, personal = self.encode(event), type(event).__event_personal__
+        return {n: v for n, v in data.items() if n not in personal}, {n: v for n, v in data.items() if n in personal}
+
     def decode(self, entry: Entry) -> Event[Any]:
         """Read an event back from the journal.
 
@@ -276,8 +288,10 @@ class EventCodec:
             data = cls.__event_upcasts__[version](data)
         record: Ref[Any] = Ref(self._entity(entry.entity), entry.record)
         try:
-            known = {n: self._converter.structure(data[n], hint) for n, hint in self._fields(cls).items() if n in data}
-            return cls(record=record, **known)
+            gone = _gone(cls, data)
+            known = {n: self._converter.structure(data[n], hint) for n, hint in self._fields(cls).items() if n in data and n not in gone}
+            made = cls(record=record, **known, **dict.fromkeys(gone))
+            return made.without(gone) if gone else made
         except Exception as e:  # cattrs raises groups of anything
             raise Invalid("event_bad_payload", event=entry.kind, id=entry.event_id) from e
 
@@ -306,6 +320,12 @@ def _converter() -> Converter:
     converter.register_unstructure_hook_func(is_ref, lambda ref: ref.id)
     converter.register_structure_hook_func(is_ref, lambda value, t: Ref(get_args(t)[0], value))
     return converter
+
+
+def _gone(cls: type[Event[Any]], data: Payload) -> frozenset[str]:
+    """Return the personal fields whose values an erasure took: they stand as such, or are missing where none may be."""
+    needed = {a.name for a in attrs.fields(cast(Any, cls)) if a.default is attrs.NOTHING}
+    return frozenset(n for n in cls.__event_personal__ if data.get(n) == ERASED or (n in needed and n not in data))
 
 
 def _refuse_newer(entry: Entry, cls: type[Event[Any]]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..entities.meta import spec
 from ..events.journal import histories
 from ..storage.writer import chunks
-from .subject import Subject, need, roots
+from .subject import Subject, as_officer, roots
 from .traces import Traces, trace
 
 if TYPE_CHECKING:
@@ -33,12 +33,11 @@ def export(session: Session, subject: Subject) -> dict[str, Any]:
         Invalid: ``bad_subject_of_request``.
         NotFound: there is no such person.
     """
-    need(session)
-    with session._elevated_core("privacy") as core:
+    with as_officer(session, "privacy") as core:
         traces = trace(core, roots(core, subject))
         records = {spec(entity).name: _records(core, entity, whys) for entity, whys in traces.records.items() if whys}
         journal = _journal(core, traces)
-    subjects = sorted(f"{spec(e).name}:{i}" for e, ids in traces.of("person") for i in ids)
+    subjects = list(traces.subjects)
     counts = {name: len(found) for name, found in sorted(records.items())}
     session.note("core.exported.v1", {"subject": subjects, "entities": counts})
     at = session.crm.runtime.clock.now().astimezone(UTC).isoformat()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from ..entities.meta import spec
 from .subject import Subject, need, roots
@@ -46,32 +47,32 @@ def unrestrict(session: Session, subject: Subject) -> int:
 
 
 def _mark(session: Session, subject: Subject, mark: Mark, reason: str) -> int:
-    need(session)
     table, count = session.crm.tables.system.person_mark, 0
-    with session._unit.atomic() as connection:
-        for entity, ids in roots(session, subject).items():
-            for id_ in ids:
-                own = {"tenant": session.actor.tenant, "mark": mark, "record": id_}
-                mine = (table.c.tenant == own["tenant"], table.c.mark == mark, table.c.record == id_)
-                if connection.execute(select(table.c.mark).where(*mine)).first():
-                    continue
-                name, now = spec(entity).name, session.crm.runtime.clock.now()
-                connection.execute(
-                    insert(table).values(**own, entity=name, reason=reason[:255], at=now, actor=session.actor.id),
-                )
-                session.note("core.marked.v1", {"mark": mark, "reason": reason}, entity=name, record=id_)
-                count += 1
+    for connection, entity, record, mine in _each(session, subject, mark):
+        if connection.execute(select(table.c.mark).where(*mine)).first() is None:
+            facts = {"tenant": session.actor.tenant, "mark": mark, "entity": entity, "record": record}
+            row = {**facts, "reason": reason[:255], "at": session.crm.runtime.clock.now(), "actor": session.actor.id}
+            connection.execute(insert(table).values(row))
+            session.note("core.marked.v1", {"mark": mark, "reason": reason}, entity=entity, record=record)
+            count += 1
     return count
 
 
 def _unmark(session: Session, subject: Subject, mark: Mark) -> int:
-    need(session)
     table, count = session.crm.tables.system.person_mark, 0
+    for connection, entity, record, mine in _each(session, subject, mark):
+        if connection.execute(delete(table).where(*mine)).rowcount:
+            session.note("core.unmarked.v1", {"mark": mark}, entity=entity, record=record)
+            count += 1
+    return count
+
+
+def _each(session: Session, subject: Subject, mark: Mark) -> Iterator[tuple[Connection, str, str, Sequence[ColumnElement[bool]]]]:
+    """Yield the records of a person in one transaction: entity, id, and where their mark stands."""
+    need(session)
+    table = session.crm.tables.system.person_mark
     with session._unit.atomic() as connection:
         for entity, ids in roots(session, subject).items():
             for id_ in ids:
                 mine = (table.c.tenant == session.actor.tenant, table.c.mark == mark, table.c.record == id_)
-                if connection.execute(delete(table).where(*mine)).rowcount:
-                    session.note("core.unmarked.v1", {"mark": mark}, entity=spec(entity).name, record=id_)
-                    count += 1
-    return count
+                yield connection, spec(entity).name, id_, mine

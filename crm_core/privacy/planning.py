@@ -12,7 +12,7 @@ from sqlalchemy import select
 from ..entities.meta import spec
 from ..errors import Refused
 from ..storage.writer import chunks
-from .subject import Subject, need, roots
+from .subject import Subject, as_officer, roots
 from .traces import Traces, Why, trace
 
 if TYPE_CHECKING:
@@ -83,8 +83,7 @@ def plan(session: Session, subject: Subject) -> Plan:
         Invalid: ``bad_subject_of_request``.
         NotFound: there is no such person.
     """
-    need(session)
-    with session._elevated_core("privacy") as core:
+    with as_officer(session, "privacy") as core:
         return prepared(core, subject).plan
 
 
@@ -105,8 +104,7 @@ def prepared(core: Session, subject: Subject) -> Work:
             if fate == "delete":
                 delete.setdefault(entity, []).append(id_)
     steps = tuple(Step(*key, count) for key, count in sorted(counted.items()))
-    subjects = tuple(sorted(f"{spec(e).name}:{i}" for e, ids in traces.of("person") for i in ids))
-    return Work(Plan(subjects, steps, tuple(_held(core, empty))), traces, empty, delete)
+    return Work(Plan(traces.subjects, steps, tuple(_held(core, empty))), traces, empty, delete)
 
 
 def _fate(entity: type[Any], why: Why, needed: bool, personal: bool) -> Fate:

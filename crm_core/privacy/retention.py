@@ -22,7 +22,7 @@ from ..permissions.to_sql import SqlEnv, to_sql
 from ..storage.writer import chunks
 from .planning import needed
 from .removal import BATCH, remove
-from .subject import need
+from .subject import as_officer, need
 from .traces import trace
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ def due(session: Session) -> list[Due]:
         Denied: the actor lacks the permission ``core.privacy``.
         Invalid: ``retention_unknown``: the tenant's settings name a rule that no plugin has.
     """
-    need(session)
-    with session._elevated_core("retention") as core:
+    with as_officer(session, "retention") as core:
         holds = Holds()
         found = [_Rule(core, rule, at, holds).counted() for rule, at in _rules(core)]
     return [each for each in found if each.count or each.held]
@@ -109,8 +108,7 @@ def _run(crm: CRM, actor: Actor, rule: Retention, at: datetime) -> Due:
 
 @contextmanager
 def _all_or_nothing(session: Session) -> Iterator[Session]:
-    need(session)
-    with session._unit.atomic(), session._elevated_core("retention") as core:
+    with session._unit.atomic(), as_officer(session, "retention") as core:
         yield core
 
 

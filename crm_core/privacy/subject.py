@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -32,6 +33,18 @@ def need(session: Session) -> None:
     """
     if not session.policy.permits(PERMISSION):
         raise session._denied("privacy", action=PERMISSION, entity="")
+
+
+@contextmanager
+def as_officer(session: Session, reason: str) -> Iterator[Session]:
+    """Open a session with full rights in the tenant, for who may deal with people's data.
+
+    Raises:
+        Denied: the actor lacks the permission ``core.privacy``.
+    """
+    need(session)
+    with session._elevated_core(reason) as core:
+        yield core
 
 
 def roots(session: Session, subject: Subject) -> Found:

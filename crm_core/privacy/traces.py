@@ -9,6 +9,7 @@ import attrs
 from sqlalchemy import ColumnElement, Text, cast, or_, select
 
 from ..entities.activity import Link
+from ..entities.meta import spec
 from ..entities.values import Email, Phone
 from ..storage.writer import chunks
 from .subject import Found, addresses
@@ -40,6 +41,11 @@ class Traces:
             ids = [i for i, reason in found.items() if reason in why]
             if ids:
                 yield entity, ids
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The records that are the person, as ``contact:ID``."""
+        return tuple(sorted(f"{spec(entity).name}:{id_}" for entity, ids in self.of("person") for id_ in ids))
 
 
 def trace(session: Session, roots: Found) -> Traces:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 import types
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -33,16 +34,16 @@ _SEQUENCES: Mapping[str, Callable[[list[Any]], Any]] = {
 }  # fmt: skip
 
 
-class Asked:
+class Asked(ABC):
     """What reads only when it is asked (a query): not a result to keep, but one to make again."""
 
     __slots__ = ()
 
     entity: type[Any]
 
+    @abstractmethod
     def described(self) -> list[Any]:
         """Return what is asked for, with its values, to tell one from another."""
-        raise NotImplementedError
 
 
 class NotKept(Exception):

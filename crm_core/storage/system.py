@@ -53,10 +53,8 @@ def _tenant(*, key: bool = False) -> Column[str]:
     return Column("tenant", text_type(63), nullable=False, primary_key=key)
 
 
-def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
-    """Declare them under *prefix* in *metadata*."""
-    current = text("state = 'current'")
-    as_text, as_number, is_key = text("text IS NOT NULL"), text("number IS NOT NULL"), text("key IS NOT NULL")
+def _journal(metadata: MetaData, prefix: str) -> tuple[Table, ...]:
+    """Declare the journal, its positions, seals and checkpoints."""
     journal = Table(
         f"{prefix}journal",
         metadata,
@@ -108,6 +106,11 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Column("key_id", text_type(63)),
         Column("signature", text_type(127)),
     )
+    return journal, journal_position, seal, checkpoint
+
+
+def _deliveries(metadata: MetaData, prefix: str) -> tuple[Table, ...]:
+    """Declare what is delivered to whom, and what was done under which key."""
     subscription = Table(
         f"{prefix}subscription",
         metadata,
@@ -146,6 +149,11 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Column("at", InstantType(), nullable=False),
         Column("result", PLAIN_JSON),
     )
+    return subscription, parking, sequencer, idempotency
+
+
+def _people(metadata: MetaData, prefix: str) -> tuple[Table, ...]:
+    """Declare the directory's mirror, and what is shared with whom."""
     member = Table(
         f"{prefix}member",
         metadata,
@@ -183,6 +191,11 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         # In this order it serves "what is shared with me" better than the key does, which SQLite would take without statistics.
         Index(f"{prefix}share_grantee", "tenant", "entity", "grantee", "action", "record"),
     )
+    return member, team_member, directory_state, share
+
+
+def _decided(metadata: MetaData, prefix: str) -> tuple[Table, ...]:
+    """Declare what tenants decided, what is summed for them, and which plugins rest."""
     role = Table(
         f"{prefix}role",
         metadata,
@@ -222,6 +235,12 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Column("failures", Integer(), nullable=False),
         Column("reason", Text(), nullable=False),
     )
+    return role, setting, rollup, quarantine
+
+
+def _private(metadata: MetaData, prefix: str) -> tuple[Table, ...]:
+    """Declare keys, and what people asked for."""
+    current = text("state = 'current'")
     key = Table(
         f"{prefix}key",
         metadata,
@@ -259,6 +278,11 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Column("at", InstantType(), nullable=False),
         Column("actor", text_type(255), nullable=False),
     )
+    return key, suppression, person_mark
+
+
+def _at_work(metadata: MetaData, prefix: str) -> tuple[Table, ...]:
+    """Declare the jobs, their runs, and the tenants."""
     job = Table(
         f"{prefix}job",
         metadata,
@@ -300,6 +324,12 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Column("at", InstantType(), nullable=False),
         Column("actor", text_type(255), nullable=False),
     )
+    return job, job_run, tenant
+
+
+def _custom(metadata: MetaData, prefix: str) -> tuple[Table, ...]:
+    """Declare the values of custom fields."""
+    as_text, as_number, is_key = text("text IS NOT NULL"), text("number IS NOT NULL"), text("key IS NOT NULL")
     # Of a custom field and a record: the value as a text or a whole number, each behind an index of its own; and again as a text,
     # where no two living records may share it.
     custom_value = Table(
@@ -316,7 +346,10 @@ def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
         Index(f"{prefix}custom_value_key", "field", "key", unique=True, sqlite_where=is_key, postgresql_where=is_key),
         Index(f"{prefix}custom_value_tenant", "tenant"),
     )
-    return SystemTables(
-        journal, journal_position, seal, checkpoint, subscription, parking, sequencer, idempotency, member, team_member, directory_state,
-        share, role, setting, rollup, quarantine, key, suppression, person_mark, job, job_run, tenant, custom_value,
-    )  # fmt: skip
+    return (custom_value,)
+
+
+def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
+    """Declare them under *prefix* in *metadata*."""
+    rooms = (_journal, _deliveries, _people, _decided, _private, _at_work, _custom)
+    return SystemTables(*(table for room in rooms for table in room(metadata, prefix)))

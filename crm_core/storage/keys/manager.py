@@ -16,6 +16,8 @@ from .states import CURRENT, OLD
 
 if TYPE_CHECKING:
     from ...crm import CRM
+    from ...entities.codec import Codec
+    from .encryption import Encrypted
     from .rotation import Rotated
     from .sealer import Sealer
 
@@ -119,9 +121,30 @@ class Keys:
         if root:
             sealer.vault.provider.rotate()
             self._rewrap()
-        codecs = [codec for e in crm.registry.entities if (codec := crm.codec(e)).sealed]
+        codecs = self._codecs()
         tenants = [s.tenant for s in self.status() if s.version and tenant in (None, s.tenant)]
         return [Rotation(t, crm.bound, crm.tables, sealer, codecs).run(grace) for t in tenants]
+
+    def encrypt(self, tenant: str | None = None) -> list[Encrypted]:
+        """Seal what stands open in fields that were declared ``sealed`` after rows had them; one that was stopped goes on.
+
+        Run it after the migration and before the records are used: until then, those that have such a value are ``Unreadable``.
+
+        Args:
+            tenant: one tenant; None: all.
+
+        Raises:
+            Refused: ``no_keys``.
+        """
+        from .encryption import Encryption
+
+        sealer, crm = self._sealer, self._crm
+        if tenant is not None:
+            check_text(tenant)
+        return Encryption(crm.bound, crm.tables, sealer, self._codecs()).run(tenant)
+
+    def _codecs(self) -> list[Codec]:
+        return [codec for e in self._crm.registry.entities if (codec := self._crm.codec(e)).sealed]
 
     def _rewrap(self) -> None:
         """Wrap the tenants' keys under the current root key."""
