@@ -14,7 +14,7 @@ from ..errors import LoadError
 from .spec import Hook
 
 if TYPE_CHECKING:
-    from .plugin import Definitions
+    from .definitions import Definitions
 
 T = TypeVar("T")
 _END = re.compile(r"2\d{3}\.(0[1-9]|1[0-2])", re.ASCII)

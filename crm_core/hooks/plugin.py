@@ -6,12 +6,11 @@ import copy
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
-import attrs
-
 from ..messages import Catalogue
 from ..permissions.predicates import Rule, everything
 from .actions import ActionDef
-from .marks import Deprecation, Marking
+from .definitions import Definitions
+from .marks import Marking
 from .measures import Better, Dimension, Facts, Figure, Measure, Metric, Rollup, Source
 from .parts import Impl, Job, Lifespan, Link, Panel, Route, Subscription
 from .retention import Retention, RetentionAction
@@ -37,38 +36,6 @@ S = TypeVar("S")
 J = TypeVar("J", bound="Callable[[Session], None] | Callable[[AsyncCRMSession], Awaitable[None]]")
 
 Handler: TypeAlias = "Callable[[Session, C], None] | Callable[[AsyncCRMSession, C], Awaitable[None]]"
-
-
-@attrs.define
-class Definitions:
-    """Everything a plugin contributes, in the order it was declared; a registry reads it."""
-
-    entities: list[type[Entity]] = attrs.Factory(list)
-    extensions: list[tuple[type[Entity], type[Extension]]] = attrs.Factory(list)
-    links: list[Link] = attrs.Factory(list)
-    events: list[type[Any]] = attrs.Factory(list)
-    hooks: list[Hook[Any, Any]] = attrs.Factory(list)
-    impls: list[Impl] = attrs.Factory(list)
-    subscriptions: list[Subscription] = attrs.Factory(list)
-    actions: list[ActionDef] = attrs.Factory(list)
-    jobs: list[Job] = attrs.Factory(list)
-    panels: list[Panel] = attrs.Factory(list)
-    figures: list[Measure | Source | Metric] = attrs.Factory(list)
-    dimensions: list[Dimension] = attrs.Factory(list)
-    rollups: list[Rollup] = attrs.Factory(list)
-    retentions: list[Retention] = attrs.Factory(list)
-    roles: list[Role] = attrs.Factory(list)
-    services: list[type[Any]] = attrs.Factory(list)
-    grants: list[str] = attrs.Factory(list)
-    catalogues: list[Catalogue] = attrs.Factory(list)
-    companions: list[tuple[str, str]] = attrs.Factory(list)
-    deprecations: list[Deprecation] = attrs.Factory(list)
-    experimental: list[Any] = attrs.Factory(list)
-    ports: list[type[Any]] = attrs.Factory(list)
-    lifespans: list[Lifespan] = attrs.Factory(list)
-    routes: list[Route] = attrs.Factory(list)
-    screens: list[Form | ListView] = attrs.Factory(list)
-    assets: list[Assets] = attrs.Factory(list)
 
 
 class Plugin(Marking):

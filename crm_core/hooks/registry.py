@@ -20,11 +20,12 @@ from . import checks
 from .actions import ActionDef
 from .companions import imported, with_companions
 from .core_specs import CORE
+from .definitions import Definitions
 from .dispatch import Plan
 from .health import QUARANTINE_AFTER, Health
 from .measures import Dimension, Measure, Metric, Rollup, Source
 from .parts import Contribution, Impl, Job, Lifespan, Link, Panel, Route, Subscription
-from .plugin import Definitions, Plugin
+from .plugin import Plugin
 from .retention import Retention
 from .screens import Assets, Form, ListView
 from .spec import Hook
