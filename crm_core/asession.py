@@ -19,7 +19,7 @@ from sqlalchemy.util.concurrency import in_greenlet
 from .entities.entity import Entity
 from .entities.fields import Ref
 from .errors import NeedsAwait
-from .storage.engine import loop_of_our_own
+from .storage.loops import loop_of_our_own
 
 if TYPE_CHECKING:
     from .crm import CRM

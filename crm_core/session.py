@@ -31,6 +31,7 @@ from .permissions.predicates import Rule, everything
 from .query import Query
 from .storage.changeset import BulkResult
 from .storage.door import typed_errors
+from .storage.emitting import emit
 from .storage.idempotency import Replayed
 from .storage.kept import returned
 from .storage.pipeline import Pipeline, check_changes
@@ -189,7 +190,7 @@ class Session(TenantSession):
         Raises:
             Denied: one is not of the running plugin.
         """
-        self._keyed("emit", events, lambda: self.pipeline.emit(events))
+        self._keyed("emit", events, lambda: emit(self, events))
 
     # -- reading ------------------------------------------------------------------------------------------------------------------
 

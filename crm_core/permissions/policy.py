@@ -19,6 +19,7 @@ from ..errors import CRMError, Invalid, LoadError
 from ..messages import closest
 from .actor import Actor
 from .binding import bind
+from .extends import check_extends, extended
 from .predicates import Rule, Shared, all_of, any_of, everything, nothing
 from .roles import ACTIONS, LEVELS, FieldLevel, Role, entity_name
 from .safe import fitting
@@ -236,7 +237,7 @@ class Policies:
             _log.warning("no role is named %r: who has it, as in tenant %r, gets nothing by it", name, tenant)
         if self._safe and any("." in name or name in self._gone for name in unknown):
             return Policy(())
-        names = _extended(roles & (self._roles.keys() | own.keys()), {**self._roles, **own})
+        names = extended(roles & (self._roles.keys() | own.keys()), {**self._roles, **own})
         found = self._kept(
             (tenant if names & own.keys() else "", names),
             lambda: tuple(own.get(n) or self._roles[n] for n in sorted(names)),
@@ -290,7 +291,7 @@ class Policies:
                 problems.append(e)
                 bound[role.name] = _shut(role)
         try:
-            _check_extends(bound, {**self._roles, **bound}, Invalid)
+            check_extends(bound, {**self._roles, **bound}, Invalid)
         except Invalid as e:
             problems.append(e)
         self._tenants[tenant] = bound
@@ -314,7 +315,7 @@ class Policies:
             if role.name in bound or role.name in known:
                 raise error("role_taken", role=role.name)
             bound[role.name] = self._bind(role, error)
-        _check_extends(bound, {**known, **bound}, error)
+        check_extends(bound, {**known, **bound}, error)
         return bound
 
     def _bind(self, role: Role, error: type[CRMError]) -> BoundRole:
@@ -389,35 +390,3 @@ def _make_room(cache: dict[Any, Policy]) -> None:
 def _shut(role: Role) -> BoundRole:
     closed = (BoundGrant(entity_name(r.entity), frozenset(r.actions), nothing) for r in role.restrictions)
     return BoundRole(role.name, role.extends, restrictions=tuple(closed))
-
-
-def _extended(names: Iterable[str], roles: Mapping[str, BoundRole]) -> frozenset[str]:
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting.extend(above for above in roles[name].extends if above in roles)
-    return frozenset(found)
-
-
-def _check_extends(new: Mapping[str, BoundRole], roles: Mapping[str, BoundRole], error: type[CRMError]) -> None:
-    for role in new.values():
-        for name in role.extends:
-            if name not in roles:
-                raise error("role_unknown", role=role.name, extends=name[:60], suggestion=closest(name, roles))
-    for role in new.values():
-        path = _circle(role.name, roles, [])
-        if path:
-            raise error("role_circle", chain=" -> ".join(path))
-
-
-def _circle(name: str, roles: Mapping[str, BoundRole], path: list[str]) -> list[str]:
-    if name in path:
-        return [*path[path.index(name) :], name]
-    for above in roles[name].extends:
-        found = _circle(above, roles, [*path, name])
-        if found:
-            return found
-    return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
@@ -20,6 +19,7 @@ from . import sqlite
 from .failures import typed
 from .forking import around_forks, in_use, is_open
 from .limits import checked, limited
+from .loops import in_a_loop, in_our_loop
 from .wal import WalSync
 
 if TYPE_CHECKING:
@@ -98,25 +98,6 @@ def _kind(name: str) -> Kind:
     return cast(Kind, name)
 
 
-def loop_of_our_own() -> asyncio.AbstractEventLoop:
-    """Make a loop for coroutines that synchronous code waits for: what they call works on the synchronous driver, as that code does."""
-    loop: Any = asyncio.SelectorEventLoop()  # whatever the host's policy makes: not every loop can be marked
-    loop.crm_own = True
-    return cast(asyncio.AbstractEventLoop, loop)
-
-
-def _in_our_loop() -> bool:
-    return _in_a_loop() and hasattr(asyncio.get_running_loop(), "crm_own")
-
-
-def _in_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
 def _in_memory(url: URL) -> bool:
     return not url.database or url.database == ":memory:" or url.query.get("mode") == "memory"
 
@@ -186,7 +167,7 @@ class Bound:
     @property
     def dialect(self) -> Dialect:
         """How the driver speaks to which a call made here and now goes: an AsyncEngine has another one where no loop runs."""
-        apart = self.is_async and (_in_our_loop() or not (in_greenlet() or _in_a_loop()))
+        apart = self.is_async and (in_our_loop() or not (in_greenlet() or in_a_loop()))
         return self.synchronous().engine.dialect if apart else self.engine.dialect
 
     @contextmanager
@@ -254,7 +235,7 @@ class Bound:
 
     async def run(self, work: Callable[[], R]) -> R:
         """Run synchronous *work* in a running loop: what it begins on this database's AsyncEngine awaits instead of blocking."""
-        return work() if _in_our_loop() else await greenlet_spawn(work)
+        return work() if in_our_loop() else await greenlet_spawn(work)
 
     def hosted(self, on: Any, write: bool) -> AbstractContextManager[Any]:
         """Give what a session joins: what the host gave it, or, where a framework keeps the connection, that; None for neither."""
@@ -313,11 +294,11 @@ class Bound:
             raise Refused("forked_while_open", database=str(self.url.database))
         if not self.is_async:
             return self
-        if _in_our_loop():
+        if in_our_loop():
             return self.synchronous()
         if in_greenlet():
             return self
-        if _in_a_loop():
+        if in_a_loop():
             raise NeedsAwait("needs_await")
         return self.synchronous()
 

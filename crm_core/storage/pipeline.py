@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from ..arguments import check_record
 from ..entities.custom import PREFIX
 from ..entities.entity import Entity
-from ..entities.fields import Ref
 from ..entities.meta import spec
 from ..entities.sealing import MASK
 from ..entities.validate import MAX_ITEMS, plain, structure
 from ..errors import Conflict, CRMError, Denied, Detail, Invalid, NotFound
-from ..events.event import Event, event_kind
 from ..hooks.core_specs import Change
 from ..messages import redact
 from .changeset import BulkResult, Changeset, Operation
 from .stages import SYSTEM, Failed, Stages
-from .writer import JournalRow
 
 if TYPE_CHECKING:
     from ..entities.codec import Codec
@@ -344,39 +341,6 @@ class Pipeline:
         """Write down, with journal and rollups, what the host did to its own rows: it has happened, and nobody may refuse it."""
         with self._session._unit.atomic():
             self._stages.observed(codec, work)
-
-    # -- events -------------------------------------------------------------------------------------------------------------------
-
-    def emit(self, events: Sequence[Event[Any]]) -> None:
-        """Publish domain events of the running plugin.
-
-        Raises:
-            Denied: ``foreign_event``.
-        """
-        session, rows = self._session, []
-        origin = session.origin()
-        subjects = self._subjects([event.record for event in events if type(event).__event_personal__])
-        for event, id_ in zip(events, self._crm.runtime.ids.many(len(events)), strict=True):
-            owner = self._crm.registry.owner(type(event))
-            if owner is None or owner != origin.plugin:
-                raise Denied("foreign_event", event=type(event).__name__, plugin=origin.plugin or "host")
-            data, personal = self._crm.events.parts(event)
-            kept = {"data": personal} if personal else None
-            about, name = subjects.get(event.record, ""), spec(event.record.entity).name
-            rows.append(JournalRow(name, event.record.id, 0, event_kind(type(event)), {"id": id_, "data": data}, kept, about))
-        if rows:
-            with session._unit.atomic() as connection:
-                sealer = self._crm.tables.sealer
-                held = sealer.keyring.hold(connection, origin.tenant, set(subjects.values())) if sealer and subjects else {}
-                self._crm.writer(connection).journal(connection, origin, rows, held)
-
-    def _subjects(self, refs: Sequence[Ref[Any]]) -> dict[Ref[Any], str]:
-        """Name whom each of some records is about; of one that is not there, itself."""
-        found: dict[Ref[Any], str] = {ref: f"{spec(ref.entity).name}/{ref.id}" for ref in refs}
-        for entity in {ref.entity for ref in refs if self._crm.codec(ref.entity).subject_field is not None}:
-            records = self._session.reader.locked(entity, [ref.id for ref in refs if ref.entity is entity])
-            found |= {Ref(entity, id_): self._crm.codec(entity).subject(record) for id_, record in records.items()}
-        return found
 
 
 def _differ(one: Any, other: Any) -> bool:
