@@ -190,7 +190,7 @@ def test_a_sink_that_is_away_gets_its_checkpoint_later_and_keeps_nothing_from_be
     crm = make_crm(audit=Audit(signer=signer, sink=FileSink(sink)))
     accounts(crm, "a")
     assert crm.audit.seal() == 1
-    assert "could not be signed and sent" in caplog.text
+    assert "was not signed and sent" in caplog.text
     assert crm.audit.verify().signed == {"main": 0}
     sink.parent.mkdir()
     assert crm.audit.seal() == 0

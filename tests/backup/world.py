@@ -74,7 +74,8 @@ knows = lab.link(Account, Contact)
 def greet(s: Session, event: Created[Account]) -> None:
     if event.new["name"] == "poison":
         raise ValueError("poison")
-    s.create(Note(body=f"hello {event.new['name']}", links=[Link.to(event.record)]))
+    found = s.find(Account, event.record)  # it may be gone by now
+    s.create(Note(body=f"hello {event.new['name']}", links=[Link.to(found)] if found else []))
 
 
 def system(tenant: str = "main") -> Actor:
