@@ -175,7 +175,7 @@ def test_the_order_of_a_hook_is_printed_with_the_reasons(crm: Run, ordered: str,
     monkeypatch.setenv("COLUMNS", "300")
     lines = crm("plugins", "order", "before_write", "--app", ordered).stdout.splitlines()
     shown = [line.split()[1] for line in lines[1:]]
-    assert shown == ["core.check_rules", "two.early", "one.late", "two.plain"]
+    assert shown == ["core.check_rules", "core.check_custom_fields", "two.early", "one.late", "two.plain"]
     said = "\n".join(lines)
     assert "It asked to run before one." in said
     assert "three.absent, which is not loaded" in said

@@ -41,14 +41,14 @@ def test_jobs_are_listed_run_and_shown(crm: Run) -> None:
 
 
 def test_settings_are_read_changed_and_reset_by_tenant(crm: Run) -> None:
-    assert crm("settings", "get", "core").output == 'timezone="UTC"\n'
+    assert crm("settings", "get", "core").output == 'timezone="UTC"\nkeep={}\n'
     done = crm("settings", "set", "core", "timezone=Asia/Shanghai", "--tenant", "acme")
     assert done.output == "The settings of core in acme are changed.\n"
     assert crm("settings", "get", "core", "timezone", "--tenant", "acme").output == 'timezone="Asia/Shanghai"\n'
-    assert crm("settings", "get", "core").output == 'timezone="UTC"\n'
+    assert crm("settings", "get", "core").output == 'timezone="UTC"\nkeep={}\n'
     wrong = crm("settings", "set", "core", "timezone=Atlantis")
     assert (wrong.exit_code, "timezone" in wrong.output, "Atlantis" in wrong.output) == (1, True, False)
     assert crm("settings", "unset", "core", "timezone", "--tenant", "acme").exit_code == 0
-    assert crm("settings", "get", "core", "--tenant", "acme").output == 'timezone="UTC"\n'
+    assert crm("settings", "get", "core", "--tenant", "acme").output == 'timezone="UTC"\nkeep={}\n'
     for arguments in (["get", "core", "zone"], ["set", "core", "timezone"], ["get", "nobody"], ["unset", "core", "zone"]):
         assert crm("settings", *arguments).exit_code == 1
