@@ -9,10 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from crm_core import CRM
+from crm_core.hooks.core_specs import CORE
+from tools.reference.__main__ import modules
+
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial"
+GLOSSARY = (ROOT / "docs" / "reference" / "glossary.md", ROOT / "docs" / "reference" / "glossary.zh.md")
 PAIRS = [
     (ROOT / "README.md", ROOT / "README.zh.md"),
+    GLOSSARY,
     *((page, TUTORIAL / "zh" / page.name) for page in sorted(TUTORIAL.glob("*.md")) if page.name != "index.md"),
 ]
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -53,7 +59,7 @@ def links(page: Path) -> list[str]:
 
 @each_pair
 def test_a_translation_shows_the_same_programs(english: Path, chinese: Path) -> None:
-    assert blocks(english)
+    assert english.read_text(encoding="utf-8").count("```") == 2 * len(blocks(english))
     assert blocks(chinese) == blocks(english)
 
 
@@ -87,3 +93,20 @@ def test_every_line_of_a_translation_that_has_words_is_chinese() -> None:
         plain = re.sub(r"`[^`]*`|\[[^\]]*\]\([^)]*\)|<!--.*?-->|^\|.*\|$", "", prose(chinese), flags=re.MULTILINE)
         said = [line for line in plain.splitlines() if re.search(r"[a-z]+ [a-z]+ [a-z]+", line)]
         assert [line for line in said if not re.search(r"[\u4e00-\u9fff]", line)] == []
+
+
+def glossary(page: Path) -> list[tuple[str, str, str]]:
+    """Return a glossary's terms: the name of the entity where it is one, its word, and its word in the other language."""
+    rows = re.findall(r"^\| ([^`|]+?)(?: `([a-z_.]+)`)? \| ([^|]+) \|", prose(page), re.MULTILINE)
+    return [(name, own, other) for own, name, other in rows if own not in {"term", "术语"}]
+
+
+def test_the_glossary_pairs_the_words_by_which_a_user_knows_them() -> None:
+    english, chinese = (glossary(page) for page in GLOSSARY)
+    assert [(name, other, own) for name, own, other in chinese] == english
+    crm = CRM("sqlite://", plugins=[plugin for plugin in modules() if plugin is not CORE])
+    en, zh = crm.labels("en"), crm.labels("zh")
+    crm.close()
+    entities = [(name, own, other) for name, own, other in english if name]
+    assert entities
+    assert entities == [(name, en[name], zh[name]) for name, _, _ in entities]
