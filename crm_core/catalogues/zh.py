@@ -276,7 +276,7 @@ TEMPLATES: Mapping[str, str] = {
     "not_extended": "{extension} 没有扩展 {entity}。",
     "not_finite": "该值必须是有限的数[，不能是 {given}]。",
     "not_found": "没有这条记录。",
-    "not_parked": "订阅 {subscription} 没有暂存 {record} 的事件。",
+    "not_parked": "订阅 {subscription} 没有搁置 {record} 的事件。",
     "not_preloaded": "{entity}.{field} 没有随记录一起加载。请用 preload(...) 请求。",
     "not_preparable": "此语句的文本取决于其取值（IN 中的列表），无法预先编译。请直接执行它。",
     "not_readable": "您无权读取此字段。",

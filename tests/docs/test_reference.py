@@ -52,7 +52,7 @@ def _of(plugin: Plugin) -> Iterator[tuple[str, str, str]]:
 
 
 def test_the_reference_is_what_the_code_says_now() -> None:
-    written = {path.name: path.read_text(encoding="utf-8") for path in REFERENCE.glob("*.md")}
+    written = {path.name: path.read_text(encoding="utf-8") for path in REFERENCE.glob("*.md") if not path.name.startswith("glossary")}
     made = pages()
     stale = sorted(name for name in {*written, *made} if written.get(name) != made.get(name))
     assert stale == [], "run: python -m tools.reference"
