@@ -1,4 +1,4 @@
-"""One company a database and file of tests; the figures of S7 at the end."""
+"""One company a database and file of tests; the figures of S7 and S16 at the end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from crm_core import CRM
 from crm_core.testing.databases import KINDS, Database, Databases
-from tests.attacks.raid import PLUGINS, ROLES, World
+from tests.attacks.raid import CPU_SECONDS, MEGABYTES, PLUGINS, ROLES, World
 from tests.figures import figure
 
 
@@ -46,5 +46,13 @@ def world(
     yield made
     attempts[request.param][0].update(made.tried)
     attempts[request.param][1].update(made.handled)
+    figure(
+        f"S16 {request.module.__name__.rpartition('_')[2]}",
+        database=request.param,
+        cases=made.tried.total(),
+        result=f"at most {made.spent:.2f} s CPU and {made.grown} MB more",
+        bar=f"{CPU_SECONDS:g} s CPU, {MEGABYTES} MB",
+        met=made.spent <= CPU_SECONDS and made.grown <= MEGABYTES,
+    )
     crm.close()
     databases.drop(database)

@@ -70,6 +70,7 @@ class World:
 
     Attributes:
         tried, handled: attacks by class (``A05``).
+        spent, grown: the most that one attack took, in seconds of CPU and MB.
         folder: for files.
     """
 
@@ -86,6 +87,8 @@ class World:
     person: Contact = attrs.field(init=False)
     tried: Counter[str] = attrs.field(factory=Counter, init=False)
     handled: Counter[str] = attrs.field(factory=Counter, init=False)
+    spent: float = attrs.field(default=0.0, init=False)
+    grown: int = attrs.field(default=0, init=False)
 
     def settle(self) -> None:
         """Create the records."""
@@ -139,6 +142,7 @@ class World:
         except Exception as e:
             told, problem = "", f"{type(e).__name__}: {str(e)[:200]}"
         spent, grown = time.process_time() - started, _megabytes() - size
+        self.spent, self.grown = max(self.spent, spent), max(self.grown, grown)
         if CANARY in told or str(SALARY) in told:
             problem = f"{problem} told a secret: {told[:300]}"
         if len(told) > 20_000:
