@@ -16,7 +16,8 @@ from . import commands, conformance, errors, names, plugins
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
 _NOTE = "<!-- Written by `python -m tools.reference`: change the code's docstrings instead. -->"
-_INDEX = ["# Reference", "", "What there is, written from the code; and what the words mean: [the glossary](glossary.md).", ""]
+BY_HAND = frozenset({"glossary.md", "glossary.zh.md"})
+_INDEX = ["# Reference", "", "What there is, written from the code, and [the glossary](glossary.md), which says what the words mean.", ""]
 
 
 def modules() -> dict[Plugin, str]:
