@@ -5,11 +5,12 @@ Python holds nobody who means harm in one process; what a plugin's code may name
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table
 
-from crm_core import Account, Actor, Change, Plugin, Session, WriteCtx, after_write
+from crm_core import Account, Actor, Change, Plugin, Refused, Session, WriteCtx, after_write
 from crm_core.storage.engine import Bound
 from crm_core.storage.unit import Lease, Unit
 
@@ -21,7 +22,11 @@ MEMBERS = ["unit", "lease", "connection", "elevated_core"]
 
 def leads(session: Session) -> set[str]:
     """Return the paths of one and two public names from a session to what sends statements or could."""
-    first = {name: getattr(session, name) for name in dir(session) if not name.startswith("_")}
+    first = {}
+    for name in dir(session):
+        if not name.startswith("_"):
+            with suppress(Refused):  # no job works in it
+                first[name] = getattr(session, name)
     found = {name for name, value in first.items() if isinstance(value, RAW)}
     for name, value in first.items():
         for inner in dir(value) if not callable(value) else ():
