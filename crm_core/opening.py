@@ -44,8 +44,13 @@ def opened(
     begin: Callable[[], AbstractContextManager[Connection]]
     begin = (lambda: _joined(crm, session, host, write)) if is_joined else (lambda: _begun(crm, session, write))
     unit = Unit(begin, write=write, joined=is_joined, url=crm.bound.url)
-    behind = (_quarantines_kept(crm, own=own and write), crm.denials.behind(unit), _reads_kept(crm, unit, own=own))
-    with behind[0], behind[1], behind[2], crm.bound.hosted(on, write) as host, unit:
+    with (
+        _quarantines_kept(crm, own=own and write),
+        crm.denials.behind(unit),
+        _reads_kept(crm, unit, own=own),
+        crm.bound.hosted(on, write) as host,
+        unit,
+    ):
         unit.refusal = "safe_mode" if crm.safe_mode else unit.refusal
         session = Session(crm, actor, Lease(unit), reason=reason, request=request)
         # What a failed session wrote is undone, whether the host goes on or not.
