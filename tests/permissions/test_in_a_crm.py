@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from crm_core import CRM, Account, Actor, Contact, CRMError, Role, User
 from crm_core.errors import Denied, NotFound
 from crm_core.rules import F, Rule, everything, nothing, owner, related, subordinates, team
+from crm_core.testing.state import state_of
 
 SYSTEM = Actor.system("test", tenant="main")
 USERS = ("u1", "u2", "u3", "u4")
@@ -137,12 +138,7 @@ def test_a_denied_write_leaves_every_table_as_it_was(crm: CRM) -> None:
     crm.policies.set_tenant_roles(
         "main", [Role("own").allow(Account, "read", where=everything).allow(Account, "update", "delete", where=owner)]
     )
-
-    def dump() -> list[Any]:
-        with crm.bound.begin(write=False) as connection:
-            return [sorted(map(repr, connection.execute(t.select()))) for t in crm.tables.metadata.sorted_tables]
-
-    before = dump()
+    before = state_of(crm)
     with crm.session(user("u1", "own")) as s:
         foreign = next(a for a in s.query(Account).all() if a.owner == "u2")
     for work in (
@@ -156,7 +152,7 @@ def test_a_denied_write_leaves_every_table_as_it_was(crm: CRM) -> None:
         with pytest.raises(CRMError) as e, crm.session(user("u1", "own")) as s:
             work(s)
         assert e.value.status in (403, 404)
-    assert dump() == before
+    assert state_of(crm) == before
 
 
 def test_what_does_not_exist_or_is_another_tenants_is_explained_the_same(crm: CRM) -> None:
