@@ -187,8 +187,8 @@ class Pipeline:
             theirs = codec.plain({n: codec.get(old, n) for n in readable})
             yours = {n: plain(codec.fields[n], v) for n, v in changes.items()}
             base = session.reader.base(codec, old, version, theirs)
-            # Who must decide between the three sides has to see them; what is sealed goes no further than its records.
-            hidden = {n: MASK for n in changes if codec.fields[n].options.sealed}
+            # Who must decide between the three sides has to see them; what is sensitive goes no further than its records.
+            hidden = {n: MASK for n in changes if codec.fields[n].options.sensitive or codec.fields[n].options.sealed}
             sides = {"yours": yours, "theirs": theirs, "base": base}
             shown: dict[str, Any] = {side: {n: hidden.get(n, v) for n, v in values.items()} for side, values in sides.items()}
             return Conflict("stale_version", entity=name, id=old.id, version=version, current=old.version, **shown)

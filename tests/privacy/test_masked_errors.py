@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from crm_core import Actor, Address, CRMError, Email, Entity, Field, Invalid, ListField, Plugin, Role, field
+from crm_core import Actor, Address, Conflict, CRMError, Email, Entity, Field, Invalid, ListField, Plugin, Role, field
 from crm_core.io import Importer, Mapping, Source
 from crm_core.rules import F
 
@@ -47,7 +47,7 @@ WRONG: list[Callable[[Any, Any], Any]] = [
     lambda s, p: s.update(Person, p.id, {"born": "1815-13-13"}),
     lambda s, p: s.create(Person(name="x", login="a", born=1815)),  # type: ignore[arg-type]  # a caller's mistake
     lambda s, p: s.update(Person, p.id, {"hair": "bruenett"}),
-    lambda s, p: s.update(Person, p.id, {"name": "Byron", "pin": 3}, version=7),  # stale, over "canary0" and "canary1"
+    lambda s, p: s.update(Person, p.id, {"pin": 3}, version=7),  # stale
     lambda s, p: s.update(Person, p.id, {"emails": [{"address": "canary at example"}]}),
     lambda s, p: s.update(Person, p.id, {"addresses": [{"street": "x", "country": "Zz9"}]}),
     lambda s, p: s.query(Person).where(Person.salary > Decimal("271828.18281")).all(),
@@ -120,3 +120,17 @@ def test_the_report_of_an_import_does_not_and_its_error_file_has_the_rows_as_the
         _, *kept = csv.reader(file)
     assert sorted(row[2:] for row in kept) == sorted(rows)
     assert [hits(row[1]) for row in kept] == [[]] * 6
+
+
+def test_the_sides_of_a_conflict_are_in_its_parameters_alone(crm: Any, officer: Actor) -> None:
+    """Who has to decide sees the names of both sides; a log that writes the message does not, and what is sensitive nobody does."""
+    with crm.session(officer) as s:
+        person = s.create(Person(name="canary0", login="canary1"))
+        s.update(Person, person.id, {"name": "canary2", "pin": 3})
+    with pytest.raises(Conflict) as e, crm.session(officer) as s:
+        s.update(Person, person.id, {"name": "Byron", "pin": 5}, version=1)
+    sides = [e.value.params[side] for side in ("yours", "theirs", "base")]
+    assert [side["name"] for side in sides] == ["Byron", "canary2", "canary0"]
+    assert {side["pin"] for side in sides} == {"***"}
+    frames = "".join(traceback.format_exception_only(e.value))
+    assert hits("\n".join([repr(e.value), str(e.value), e.value.message("zh", crm.messages), frames])) == []
