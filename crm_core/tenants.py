@@ -125,12 +125,15 @@ class Tenants:
         """Refuse the sessions of a tenant; its subscribers and jobs rest. One that is not declared is declared by it.
 
         Raises:
+            NotFound: ``tenant_undeclared``, where tenants must be declared; so also :meth:`resume` and :meth:`switch`.
             Invalid: *reason* is no printable text of at most 255 characters.
         """
+        self._require(name)
         self._change(name, "core.tenant_suspended.v1", reason, state="suspended")
 
     def resume(self, name: str, *, reason: str | None = None) -> None:
         """Let a tenant work again: its subscribers go on with the first event that waits, its jobs with their next occurrence missed."""
+        self._require(name)
         self._change(name, "core.tenant_resumed.v1", reason, state="active")
 
     def switch(self, name: str, modules: Sequence[str] | None) -> None:
@@ -139,6 +142,7 @@ class Tenants:
         Raises:
             Invalid: ``plugin_unknown``; or one requires another that is left out (``module_needs``).
         """
+        self._require(name)
         self._change(name, "core.modules_switched.v1", None, modules=self._checked(modules))
 
     def drop(self, name: str) -> Mapping[str, int]:
@@ -263,6 +267,12 @@ class Tenants:
                 session.note(kind, values)
             wake(connection, self._crm.tables, [*(s.name for s in self._crm.subscribers), self._crm.automation.idle.name], now)
         self._look()
+
+    def _require(self, name: str) -> None:
+        """Where tenants must be declared, refuse one that nobody declared: it may be mistyped, and another is meant."""
+        check_text(name)
+        if self._declaring == "declared" and name not in (known := [tenant.name for tenant in self.list()]):
+            raise NotFound("tenant_undeclared", tenant=name[:63], suggestion=closest(name, known))
 
     def _look(self) -> None:
         with self._crm.bound.begin(write=False) as connection:

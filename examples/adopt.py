@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Engine, ForeignKey, String, create_engine, event, func, text, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, sessionmaker
 
 import crm_sales
-from crm_core import CRM, Account, Actor, Created, Money, Plugin, Updated
+from crm_core import CRM, Account, Actor, Created, Money, Plugin, Session, Updated
 from crm_core.adoption import Adopted
 from crm_sales.api import Opportunity, Sales
 
@@ -53,7 +54,7 @@ def opened(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")
-        def keep_references(connection, _):
+        def keep_references(connection: Any, _: object) -> None:
             connection.execute("PRAGMA foreign_keys = ON")
 
     return engine
@@ -67,12 +68,12 @@ heard: list[str] = []
 
 
 @bell.on(Created[Account])
-def welcome(s, created):
+def welcome(s: Session, created: Created[Account]) -> None:
     heard.append(f"new: {created.new['name']}")
 
 
 @bell.on(Updated[Account])
-def changed(s, updated):
+def changed(s: Session, updated: Updated[Account]) -> None:
     heard.append(", ".join(f"{name}: {c.old} -> {c.new}" for name, c in sorted(updated.changes.items())))
 
 

@@ -49,25 +49,26 @@ def work(crm: CRM, jobs: Connection) -> None:
         jobs.send(os.getpid())
 
 
-def start(crm: CRM) -> tuple[Any, Connection]:
+def start(crm: CRM) -> tuple[Connection, Any]:
     """Start a worker."""
     ours, theirs = FORK.Pipe()
     process = FORK.Process(target=work, args=(crm, theirs), daemon=True)
     process.start()
     theirs.close()
-    return process, ours
+    return ours, process
 
 
 def run(crm: CRM, jobs: int, workers: int, kill: int) -> int:
     """Give out jobs, those of dead workers again; return how many workers died."""
     waiting = deque(f"order {n}" for n in range(jobs))
-    team = dict(reversed(start(crm)) for _ in range(workers))
+    team: dict[Any, Any] = dict(start(crm) for _ in range(workers))
     busy = {pipe: waiting.popleft() for pipe in team}
     for pipe, job in busy.items():
         pipe.send(job)
     done = died = 0
     while busy:
-        for pipe in wait(list(busy)):
+        ready: list[Any] = wait(list(busy))
+        for pipe in ready:
             job = busy.pop(pipe)
             try:
                 pipe.recv()
@@ -77,7 +78,7 @@ def run(crm: CRM, jobs: int, workers: int, kill: int) -> int:
                 waiting.appendleft(job)
                 team.pop(pipe).join()
                 pipe.close()
-                process, pipe = start(crm)
+                pipe, process = start(crm)
                 team[pipe] = process
             if waiting:
                 busy[pipe] = waiting.popleft()

@@ -24,7 +24,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_contract_do_hooks": "Declare a second hook with the new shape beside it, and mark this one with plugin.deprecated.",
     "cli_contract_do_permissions": "Roles name it: keep it.",
     "cli_contract_do_settings": "Tenants have set it: keep it, and add a new one beside it.",
-    "cli_contract_refused": "{plugin} breaks others, and its version does not say so: nothing was written. Raise it (1.x to 2.0, or 0.1 to 0.2), or do as said above.",
+    "cli_contract_refused": "{plugin} breaks others, and its version does not say so: nothing was written. Raise it (1.x to 2.0, or 0.1 to 0.2), or do as said above. If nobody has it yet: crm plugin lock --force.",
     "cli_contract_removed": "Gone: {what}. Nobody was to rely on it.",
     "cli_contract_removed_breaking": "Breaking: {what} is gone[, it was {old}].",
     "cli_contract_stale": "The plugin.json of {plugin} is not what its code says. If that is meant, write it anew with crm plugin lock.",

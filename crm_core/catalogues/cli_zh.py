@@ -24,7 +24,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_contract_do_hooks": "请在旁边声明具有新形式的第二个钩子，并用 plugin.deprecated 标记旧的。",
     "cli_contract_do_permissions": "角色引用了它：请保留。",
     "cli_contract_do_settings": "租户已设置过它：请保留，并在旁边添加新设置。",
-    "cli_contract_refused": "{plugin} 会破坏他人，而版本号未说明：未写入任何内容。请提高版本号（1.x 到 2.0，或 0.1 到 0.2），或按上述说明处理。",
+    "cli_contract_refused": "{plugin} 会破坏他人，而版本号未说明：未写入任何内容。请提高版本号（1.x 到 2.0，或 0.1 到 0.2），或按上述说明处理。如果尚未发布：crm plugin lock --force。",
     "cli_contract_removed": "已移除：{what}。它不在承诺之内。",
     "cli_contract_removed_breaking": "破坏性变更：{what} 已移除[，原为 {old}]。",
     "cli_contract_stale": "{plugin} 的 plugin.json 与代码不符。如果这是有意的，请用 crm plugin lock 重新写入。",

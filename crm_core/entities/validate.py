@@ -75,7 +75,7 @@ def in_one_line(value: str) -> str:
 def _bounds(field: FieldSpec, value: Any) -> Iterator[Problem]:
     low, high = field.options.min, field.options.max
     if (low is not None and value < low) or (high is not None and value > high):
-        yield "out_of_range", {"min": str(low) if low is not None else "-", "max": str(high) if high is not None else "-"}
+        yield "out_of_range", {name: str(bound) for name, bound in (("min", low), ("max", high)) if bound is not None}
 
 
 def _int(field: FieldSpec, value: Any) -> Iterator[Problem]:

@@ -309,7 +309,7 @@ def test_an_action_is_performed_described_and_listed_in_a_session(make_crm: Any)
         assert (info.name, info.label, info.allowed, info.why_not) == ("acme.rename", "Rename", True, None)
     with crm.session(ANN) as s:
         (info,) = s.actions(account)
-        assert (info.allowed, info.why_not) == (False, "You may not do this.")
+        assert (info.allowed, info.why_not) == (False, "You may not do this: acme.rename account.")
         with pytest.raises(Denied):
             s.perform(Rename(account.ref, "other"))
     with pytest.raises(NotFound), crm.session(Actor("bob", roles={"rep"})) as s:
