@@ -19,6 +19,7 @@ from crm_core.cli.scaffold import Names
 from crm_core.errors import Invalid
 from crm_core.testing.databases import PostgresDatabases
 from tests.cli.conftest import Run
+from tests.figures import LONG
 
 ROOT = Path(__file__).resolve().parents[2]
 BARE = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
@@ -107,6 +108,7 @@ def two_words(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "there"
 
 
+@pytest.mark.skipif(not LONG, reason="the long form: CRM_TRUST_LONG=1")
 def test_a_package_of_two_words_passes_its_tests_too(two_words: Path) -> None:
     shown = say([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], two_words, PYTHONPATH=str(ROOT))
     assert "10 passed, 8 skipped" in shown
