@@ -279,17 +279,29 @@ class Query(Asked, Generic[E]):
         return Order(key, key.field, descending)
 
     def _sorted(self, text: str, allowed: set[str]) -> Self:
+        parts = text.split(",")
+        _check_orders(len(self._orders) + len(parts))
         keys = []
-        for part in text.split(","):
+        for part in parts:
             name = part.removeprefix("-")
             field = self._field(name)
-            if field is None or not (name in allowed or field.system) or field.kind in ("money", "json", "list") or field.options.sealed:
-                raise Invalid("unknown_sort", sort=part[:60], allowed=sorted(allowed))
+            if field is None or not (name in allowed or field.system) or not _has_order(field):
+                known = [n for n in allowed if (each := self._field(n)) is not None and _has_order(each)]
+                raise Invalid("unknown_sort", sort=part[:60], allowed=sorted(known))
             column = self._column(field)
             keys.append(Order(column if field.columns else column.sortable(), field, part.startswith("-")))
         return self._ordered((*self._orders, *keys), self._free_orders)
 
     def _ordered(self, orders: tuple[Order, ...], free: tuple[Any, ...]) -> Self:
-        if len(orders) + len(free) > MOST_ORDERS:
-            raise Invalid("too_long", field="sort", length=len(orders) + len(free), limit=MOST_ORDERS)
+        _check_orders(len(orders) + len(free))
         return self._with(_orders=orders, _free_orders=free)
+
+
+def _check_orders(count: int) -> None:
+    if count > MOST_ORDERS:
+        raise Invalid("too_long", field="sort", length=count, limit=MOST_ORDERS)
+
+
+def _has_order(field: FieldSpec) -> bool:
+    """Say whether a field's values have an order of their own; amounts have one in one currency alone."""
+    return field.kind not in ("money", "json", "list") and not field.options.sealed
