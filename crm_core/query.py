@@ -86,8 +86,7 @@ class Query(Asked, Generic[E]):
 
     def order_by(self, *keys: Any) -> Self:
         """Sort by at most 64 columns (``Opportunity.created_at.desc()``). NULL sorts last; ties are broken by id."""
-        if len(keys) > MOST_ORDERS:
-            raise Invalid("too_long", field="sort", length=len(keys), limit=MOST_ORDERS)
+        _check_orders(len(keys))
         keys = tuple(self._of_custom(key) for key in keys)
         check_expressions(keys)
         orders, free = list(self._orders), list(self._free_orders)
