@@ -323,6 +323,8 @@ TEMPLATES: Mapping[str, str] = {
     "required": "A value is required.",
     "requirement_undeclared": "{plugin} uses {thing} of {other} without requiring it. Name {other} and a range of versions in requires=.",
     "reserved_parameter": "The parameter {name} is one of ours. Give yours another name.",
+    "resource_filter": "The list of {entity} is to be filtered by {given}, which is no field of it.[ Did you mean {suggestion}?] A custom field is custom.name.",
+    "resource_verb": "{given} is no verb of a resource of {entity}. There are: {known}.",
     "retention_action": "The retention rule {rule} says {given}; an action is empty or delete.",
     "retention_field": "The retention rule {rule} counts from {field}, which is no date of {entity} that can be compared.[ Did you mean {suggestion}?]",
     "retention_held": "{entity} {record} goes with it and is under a legal hold or a restriction.",

@@ -323,6 +323,8 @@ TEMPLATES: Mapping[str, str] = {
     "required": "必须填写。",
     "requirement_undeclared": "{plugin} 使用了 {other} 的 {thing}，但没有声明依赖。请在 requires= 中写明 {other} 及版本范围。",
     "reserved_parameter": "参数 {name} 为系统保留。请换一个名称。",
+    "resource_filter": "{entity} 的列表要按 {given} 筛选，但它没有该字段。[您是指 {suggestion} 吗？]自定义字段写作 custom.名称。",
+    "resource_verb": "{given} 不是 {entity} 资源的操作。可用的有：{known}。",
     "retention_action": "保留规则 {rule} 写的是 {given}；操作只能是 empty 或 delete。",
     "retention_field": "保留规则 {rule} 从 {field} 起算，但它不是 {entity} 中可比较的日期。[您是否想用 {suggestion}？]",
     "retention_held": "随之删除的 {entity} {record} 处于法律保全或限制处理中。",

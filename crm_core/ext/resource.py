@@ -9,10 +9,11 @@ from urllib.parse import quote
 
 import attrs
 
-from ..arguments import check_entity, check_one_of
+from ..arguments import check_entity
+from ..entities.custom import PREFIX
 from ..entities.entity import Entity
 from ..entities.meta import spec
-from ..errors import Conflict, Detail, Invalid
+from ..errors import Conflict, Detail, Invalid, LoadError
 from ..messages import closest, redact
 
 if TYPE_CHECKING:
@@ -74,10 +75,10 @@ class Resource:
 
     Args:
         expose: which verbs there are; what an actor may do is for the actor's roles to say.
-        filters: the fields that a list may be filtered and sorted by.
+        filters: the fields that a list may be filtered and sorted by; a custom field as ``custom.tier``.
 
     Raises:
-        WrongArgument: no verb, or no field of the entity.
+        LoadError: ``resource_verb``, ``resource_filter``: no verb, or no field of the entity.
     """
 
     def __init__(self, crm: CRM, entity: type[Entity], *, expose: Iterable[str] = VERBS, filters: Iterable[str] = ()) -> None:
@@ -85,10 +86,13 @@ class Resource:
         self.crm, self.entity, self.name = crm, entity, spec(entity).name
         self.filters: Sequence[str] = tuple(filters)
         self._exposed = tuple(expose)
+        fields = crm.codec(entity).fields
         for verb in self._exposed:
-            check_one_of(verb, *VERBS)
+            if verb not in VERBS:
+                raise LoadError("resource_verb", entity=self.name, given=str(verb)[:60], known=list(VERBS))
         for name in self.filters:
-            check_one_of(name, *crm.codec(entity).fields)
+            if name not in fields and not str(name).startswith(PREFIX):  # which custom fields there are is the tenant's to say
+                raise LoadError("resource_filter", entity=self.name, given=str(name)[:60], suggestion=closest(name, fields))
 
     @property
     def routes(self) -> Sequence[Route]:

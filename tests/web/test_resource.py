@@ -14,11 +14,12 @@ from flask import Flask
 
 import crm_sales
 from crm_core import CRM, Account, Actor, Change, Contact, CRMError, Denied, NotFound, Plugin, Role, WriteCtx, check_write
-from crm_core.errors import WrongArgument
+from crm_core.errors import Invalid, LoadError, WrongArgument
 from crm_core.ext import fastapi as crm_fastapi
 from crm_core.ext import flask as crm_flask
 from crm_core.ext.problem import language, problem
 from crm_core.ext.resource import VERBS, Resource
+from crm_core.ext.resource import Ask as Asked
 from crm_sales.api import Opportunity
 
 plugin = Plugin("shop", version="1.0.0")
@@ -180,9 +181,11 @@ def test_each_error_is_a_problem_with_its_own_status(crm: CRM) -> None:
 
 
 def test_what_is_no_verb_or_field_is_named_when_the_application_starts(crm: CRM) -> None:
-    for options in ({"expose": ["remove"]}, {"filters": ["nmae"]}):
-        with pytest.raises(WrongArgument):
-            Resource(crm, Account, **options)
+    with pytest.raises(LoadError) as verb:
+        Resource(crm, Account, expose=["remove"])
+    with pytest.raises(LoadError) as field:
+        Resource(crm, Account, filters=["nmae"])
+    assert (verb.value.code, field.value.code, field.value.params["suggestion"]) == ("resource_verb", "resource_filter", "name")
     with pytest.raises(WrongArgument):
         Resource(crm, "account")  # type: ignore[arg-type]  # the mistake under test
 
@@ -233,3 +236,17 @@ def test_flask_without_a_session_of_the_hosts_has_a_transaction_of_its_own(crm: 
     assert client.get("/1/accounts").status_code == 405
     missing = client.get("/1/accounts/7")
     assert (missing.status_code, missing.mimetype) == (404, "application/problem+json")
+
+
+def test_a_list_is_filtered_by_a_custom_field_of_its_tenant(crm: CRM) -> None:
+    resource = Resource(crm, Account, filters=["name", "custom.tier"])
+    with crm.session(Actor.system("setup", tenant="main")) as s:
+        s.custom_fields.add(Account, "tier", kind="text", label="Tier")
+    with crm.session(Actor.system("setup", tenant="main")) as s:
+        s.create(Account(name="Golden", custom={"tier": "gold"}))
+        s.create(Account(name="Plain"))
+        found = resource.page(s, Asked(url="/accounts", params={"custom.tier": "gold"}, headers={})).body
+    assert [record["name"] for record in found["data"]] == ["Golden"]
+    with crm.session(Actor.system("setup", tenant="elsewhere")) as s, pytest.raises(Invalid) as unknown:
+        resource.page(s, Asked(url="/accounts", params={"custom.tier": "gold"}, headers={}))
+    assert unknown.value.code == "unknown_filter"

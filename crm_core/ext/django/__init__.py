@@ -61,10 +61,10 @@ def urls(crm: CRM, entity: type[Entity], *, session: Opens, expose: Iterable[str
     Args:
         session: what :func:`install` returned.
         expose: which verbs there are; what an actor may do is for the actor's roles to say.
-        filters: the fields that a list may be filtered and sorted by.
+        filters: the fields that a list may be filtered and sorted by; a custom field as ``custom.tier``.
 
     Raises:
-        WrongArgument: no verb, or no field of the entity.
+        LoadError: no verb, or no field of the entity.
     """
     resource = Resource(crm, entity, expose=expose, filters=filters)
     paths: dict[str, dict[str, Route]] = {}
