@@ -113,14 +113,23 @@ def test_a_long_writer_of_the_journal_holds_the_floor_but_no_rows(host: RawHost)
     assert_dense(host)
 
 
+def drawn_without_an_id(early: sa.Connection) -> int:
+    """Draw a number in a transaction that holds the journal's lock and has no id; the first draw after a checkpoint gives it one."""
+    for _ in range(20):
+        early.execute(sa.text("LOCK TABLE crm_journal IN ROW EXCLUSIVE MODE"))
+        number = early.execute(sa.text("SELECT nextval(pg_get_serial_sequence('crm_journal', 'id'))")).scalar_one()
+        if early.execute(sa.text("SELECT pg_current_xact_id_if_assigned()")).scalar_one() is None:
+            return int(number)
+        early.rollback()
+    raise AssertionError("each draw had an id")
+
+
 def test_a_writer_that_has_drawn_a_number_but_no_transaction_id_is_waited_for(host: RawHost) -> None:
     """An INSERT may be between the two for a moment; its lock tells of it, an xid could not."""
     journal = host.tables.system.journal
     host.journal(host.records(1))
     with host.bound.engine.connect() as early:
-        early.execute(sa.text("LOCK TABLE crm_journal IN ROW EXCLUSIVE MODE"))
-        number = early.execute(sa.text("SELECT nextval(pg_get_serial_sequence('crm_journal', 'id'))")).scalar_one()
-        assert early.execute(sa.text("SELECT pg_current_xact_id_if_assigned()")).scalar_one() is None
+        number = drawn_without_an_id(early)
         host.journal(host.records(3))
         for _ in range(3):
             run_pass(host)
@@ -131,7 +140,7 @@ def test_a_writer_that_has_drawn_a_number_but_no_transaction_id_is_waited_for(ho
         )
         early.commit()
     run_pass(host)
-    assert positions(host)[-2:] == [(7, number), (8, 8)]
+    assert sorted(positions(host)[-2:]) == [(7, number), (8, number + 6)]
     assert_dense(host)
 
 

@@ -23,15 +23,16 @@ from crm_core.io import Importer, Mapping, Source, export
 from tests.figures import figure
 from tests.keys.clinic import CLINIC, FULL, Patient, Visit
 
-SECRETS = ("CANARYiban", "CANARYcard", "CANARYstory", "CANARYjson", "CANARYwords")
+# No other test writes these words: the server that the tests share keeps what others wrote in the clear in its log.
+SECRETS = ("MAGPIEiban", "MAGPIEcard", "MAGPIEstory", "MAGPIEjson", "MAGPIEwords")
 CHILD = """
 import os, signal, sys
 from crm_core import CRM, Actor, FileKeys
 from tests.keys.clinic import CLINIC, Patient
 crm = CRM(sys.argv[1], plugins=[CLINIC], keys=FileKeys(sys.argv[2]))
 with crm.session(Actor.system("tests", tenant="main")) as s:
-    story = "CANARYstory" * 50
-    s.create_many(Patient(name=f"K{n}", iban="CANARYiban", story=story, card=f"CANARYcard{n}") for n in range(100, 300))
+    story = "MAGPIEstory" * 50
+    s.create_many(Patient(name=f"K{n}", iban="MAGPIEiban", story=story, card=f"MAGPIEcard{n}") for n in range(100, 300))
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -74,16 +75,16 @@ def rows_of(crm: CRM) -> Iterator[bytes]:
 def failures(crm: CRM, admin: Actor, made: Any) -> Iterator[str]:
     """Run what fails, and yield all that a host may write down of it."""
     tries: list[Any] = [
-        lambda s: s.create(Patient(name="x", card="CANARYcard")),
-        lambda s: s.update(Patient, made.id, {"iban": "CANARYiban" * 9}),
-        lambda s: s.update(Patient, made.id, {"story": "CANARYstory", "name": "y"}, version=1),
-        lambda s: s.update(Patient, made.id, {"born": "CANARYiban"}),
-        lambda s: s.query(Patient).where(Patient.iban < "CANARYiban").all(),
-        lambda s: s.query(Patient).where(Patient.born == "CANARYiban").all(),
-        lambda s: s.query(Patient).matching({"iban__lt": "CANARYiban"}, allow=["iban"]).all(),
-        lambda s: s.query(Patient).matching({"born": "CANARYiban"}, allow=["born"]).all(),
-        lambda s: s.query(Patient).where(Patient.card == "CANARYcard\x00").all(),
-        lambda s: Patient(name="x", ibn="CANARYiban"),  # type: ignore[call-arg]  # misspelt on purpose
+        lambda s: s.create(Patient(name="x", card="MAGPIEcard")),
+        lambda s: s.update(Patient, made.id, {"iban": "MAGPIEiban" * 9}),
+        lambda s: s.update(Patient, made.id, {"story": "MAGPIEstory", "name": "y"}, version=1),
+        lambda s: s.update(Patient, made.id, {"born": "MAGPIEiban"}),
+        lambda s: s.query(Patient).where(Patient.iban < "MAGPIEiban").all(),
+        lambda s: s.query(Patient).where(Patient.born == "MAGPIEiban").all(),
+        lambda s: s.query(Patient).matching({"iban__lt": "MAGPIEiban"}, allow=["iban"]).all(),
+        lambda s: s.query(Patient).matching({"born": "MAGPIEiban"}, allow=["born"]).all(),
+        lambda s: s.query(Patient).where(Patient.card == "MAGPIEcard\x00").all(),
+        lambda s: Patient(name="x", ibn="MAGPIEiban"),  # type: ignore[call-arg]  # misspelt on purpose
     ]
     for work in tries:
         with pytest.raises(CRMError) as e, crm.session(admin) as s:
@@ -110,37 +111,37 @@ def test_no_canary_stays_behind(make_crm: Any, keys: Any, admin: Actor, tmp_path
     clock = FixedClock(Runtime.seeded(3).clock.now())
     crm: CRM = make_crm(plugins=[CLINIC, watch], keys=keys, runtime=Runtime.seeded(3, clock=clock), quarantine_after=3)
     told: list[str] = []
-    values: Any = {**FULL, "iban": "CANARYiban", "card": "CANARYcard", "story": "CANARYstory", "notes": {"k": "CANARYjson"}}
+    values: Any = {**FULL, "iban": "MAGPIEiban", "card": "MAGPIEcard", "story": "MAGPIEstory", "notes": {"k": "MAGPIEjson"}}
     with crm.session(admin, idempotency_key="once") as s:
         made = s.create(Patient(**values))
-        s.create_many([Patient(name=f"CONTROLname{n}", iban="CANARYiban", card=f"CANARYcard{n}") for n in range(20)])
-        s.create(Visit(patient=made.ref, words="CANARYwords"))
+        s.create_many([Patient(name=f"CONTROLname{n}", iban="MAGPIEiban", card=f"MAGPIEcard{n}") for n in range(20)])
+        s.create(Visit(patient=made.ref, words="MAGPIEwords"))
         told.append(repr(made))
     with crm.session(admin, idempotency_key="once") as s:
         s.create(Patient(**values))  # answered from the key
-        s.create_many([Patient(name=f"CONTROLname{n}", iban="CANARYiban", card=f"CANARYcard{n}") for n in range(20)])
-        s.create(Visit(patient=made.ref, words="CANARYwords"))
+        s.create_many([Patient(name=f"CONTROLname{n}", iban="MAGPIEiban", card=f"MAGPIEcard{n}") for n in range(20)])
+        s.create(Visit(patient=made.ref, words="MAGPIEwords"))
     with crm.session(admin) as s:
-        s.update(Patient, made.id, {"iban": "CANARYiban2", "notes": {"k": ["CANARYjson"]}})
+        s.update(Patient, made.id, {"iban": "MAGPIEiban2", "notes": {"k": ["MAGPIEjson"]}})
         record = s.get(Patient, made.id)
-        record.story = "CANARYstory2"
+        record.story = "MAGPIEstory2"
         s.save(record)
-        s.upsert(Patient(name="U", card="CANARYcard", iban="CANARYiban"), on="card")
-        assert s.query(Patient).where(Patient.iban == "CANARYiban").count() == 21
-        assert s.execute(select(Patient.iban).where(Patient.card.in_(["CANARYcard"]))).scalar_one() == "CANARYiban"
+        s.upsert(Patient(name="U", card="MAGPIEcard", iban="MAGPIEiban"), on="card")
+        assert s.query(Patient).where(Patient.iban == "MAGPIEiban").count() == 21
+        assert s.execute(select(Patient.iban).where(Patient.card.in_(["MAGPIEcard"]))).scalar_one() == "MAGPIEiban"
         told.append(repr(s.query(Patient).first()))
         assert s.view360(record, at=clock.now()).record is not None
         exported = tmp_path / "out.csv"
         assert export(s, s.query(Patient), exported).rows == 21
-    assert b"CANARYiban" in exported.read_bytes()  # an export is plain: it is what was asked for
+    assert b"MAGPIEiban" in exported.read_bytes()  # an export is plain: it is what was asked for
     table = tmp_path / "in.csv"
     with table.open("w", newline="") as file:
         csv.writer(file).writerows(
             [
                 ["name", "card", "iban"],
-                ["I1", "CANARYcard-i1", "CANARYiban"],
-                ["I2", "CANARYcard-i2", "CANARYiban" * 9],
-                ["I3", "CANARYcard", "CANARYiban3"],
+                ["I1", "MAGPIEcard-i1", "MAGPIEiban"],
+                ["I2", "MAGPIEcard-i2", "MAGPIEiban" * 9],
+                ["I3", "MAGPIEcard", "MAGPIEiban3"],
             ]
         )
     mapping = Mapping(entity="clinic.patient", fields={n: Source(n) for n in ("name", "card", "iban")}, match="card")
@@ -151,7 +152,7 @@ def test_no_canary_stays_behind(make_crm: Any, keys: Any, admin: Actor, tmp_path
         crm.run_pending()
         clock.advance(timedelta(days=1))
     told += [repr(line) for line in crm.delivery.parked()]
-    assert "CANARYiban" in seen
+    assert "MAGPIEiban" in seen
     assert crm.delivery.parked()
     with crm.session(admin) as s:
         s.delete(s.query(Visit).one())
