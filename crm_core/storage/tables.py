@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,7 @@ class Tables:
         lists: index table by (entity, column) of each embedded list: tenant, record, value, is_primary.
         links: table by link definition: tenant, a, b.
         sensitive: names of the fields whose reads are journalled, by entity.
+        sealed: names of the fields that are encrypted, by entity.
         system: the core's own tables.
         named: physical table by the entity's name.
         adopted: where the columns of an entity are, by the entities that the host's own tables stand for.
@@ -79,10 +80,8 @@ class Tables:
             table.info["plugin"] = ""
         self._extensions = extensions
         self._names = {entity: shortened(self.prefix + spec(entity).name.replace(".", "_")) for entity in entities}
-        named = ((e, f) for e in entities for _, f in self._fields(e) if f.options.sensitive)
-        self.sensitive: dict[type[Any], frozenset[str]] = {}
-        for entity, field in named:
-            self.sensitive[entity] = self.sensitive.get(entity, frozenset()) | {field.column if field.extension else field.name}
+        self.sensitive = self._marked(entities, lambda f: f.options.sensitive)
+        self.sealed = self._marked(entities, lambda f: f.options.sealed)
         lists = {(e, f.column): plugin for e in entities for plugin, f in self._fields(e) if f.kind == "list"}
         self._check(lists, links)
         self.adopted: Mapping[type[Any], Adoption] = self._adopt(adopt or {})
@@ -153,6 +152,11 @@ class Tables:
         yield from ((facts.plugin, f) for f in facts.fields.values())
         for extension in self._extensions.get(entity, ()):
             yield from ((extension.__crm_extends__[1], f) for f in extension_fields(extension).values())
+
+    def _marked(self, entities: Iterable[type[Any]], mark: Callable[[FieldSpec], bool]) -> dict[type[Any], frozenset[str]]:
+        """Return the names of the fields that have a mark, by the entities that have such."""
+        named = {e: frozenset(f.column if f.extension else f.name for _, f in self._fields(e) if mark(f)) for e in entities}
+        return {entity: names for entity, names in named.items() if names}
 
     def _qualified(self, name: str) -> str:
         return f"{self.schema}.{name}" if self.schema else name

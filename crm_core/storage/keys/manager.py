@@ -9,7 +9,7 @@ import attrs
 from sqlalchemy import func, select, update
 
 from ...arguments import check, check_text
-from ...entities.sealing import CELL, Unseal
+from ...entities.sealing import Unseal
 from ...errors import LoadError, Refused
 from .provider import KeyProvider
 from .states import CURRENT, OLD
@@ -160,7 +160,5 @@ class Keys:
 
 
 def _refuse_sealed(crm: CRM) -> None:
-    for entity, table in crm.tables.entities.items():
-        for column in table.c:
-            if CELL in column.info:
-                raise LoadError("sealed_needs_keys", entity=entity.__name__, field=column.info["field"].name)
+    for entity, names in crm.tables.sealed.items():
+        raise LoadError("sealed_needs_keys", entity=entity.__name__, field=min(names))
