@@ -105,7 +105,7 @@ def test_the_same_seed_gives_the_same_company_and_another_gives_another(database
         database = databases.create()
         company = Company(database.url, seed, tmp_path / str(number))
         company.crm.migrate()
-        play(company, [*STORY, *year(5)])
+        play(company, [*STORY, *year(2)])
         hashes.append((_without_transactions(company.crm), Counter(journal(company.crm))))
         company.close()
         databases.drop(database)

@@ -17,6 +17,7 @@ from crm_core import Account, Email, Entity, Extension, Field, ListField, Money,
 from crm_core.entities.codec import Codec
 from crm_core.entities.meta import bind_extension
 from crm_core.entities.validate import plain, problems
+from tests.figures import LONG
 
 
 class Size(Enum):
@@ -98,7 +99,7 @@ right = st.fixed_dictionaries({}, optional={name: st.just(values[0]) for name, v
 
 
 @given(values=st.one_of(right, records))
-@settings(max_examples=2000)
+@settings(max_examples=2000 if LONG else 400)
 def test_the_quick_check_finds_what_the_slow_one_finds(values: dict[str, Any]) -> None:
     codec = Codec(Parcel, [Stamp], "sqlite")
     record = parcel(**values)

@@ -24,6 +24,7 @@ from crm_core.testing.databases import Database
 from tests.events.boxes import Box, Effect
 from tests.events.raw import Handler, RawHost
 from tests.events.world import ADMIN, Opened, Opener, World, box_plugin, recorder
+from tests.figures import LONG
 
 SEED = 20261
 MakeWorld = Callable[..., World]
@@ -40,7 +41,7 @@ def effect_of(poison: set[str]) -> Handler:
     return handle
 
 
-@pytest.mark.parametrize(("count", "batch"), [(20_000, True), (1_000, False)])
+@pytest.mark.parametrize(("count", "batch"), [(20_000 if LONG else 4_000, True), (1_000, False)])
 def test_twenty_poison_records_hold_up_nobody_else(
     database: Database, new_host: MakeHost, count: int, batch: bool, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -14,9 +14,12 @@ from decimal import ROUND_HALF_UP, Decimal
 from itertools import islice
 from pathlib import Path
 
+import pytest
+
 from crm_core import CRM, Channel, Contact, Session
 from crm_core.rules import F, to_json
 from crm_marketing.api import Campaign, CampaignKind, CampaignMember, Marketing, MemberStatus
+from tests.figures import LONG
 from tests.marketing.conftest import MANAGER, campaign
 
 TestData = Callable[[str], Path]
@@ -64,6 +67,8 @@ def visited(row: Row) -> MemberStatus:
 
 
 def test_c25_hillstrom_visits_of_the_three_arms_are_those_published(crm: CRM, test_data: TestData) -> None:
+    if crm.bound.kind == "postgresql" and not LONG:
+        pytest.skip("64,000 rows on both databases, in the long form: CRM_TRUST_LONG=1")
     path = test_data("marketing/hillstrom_email/hillstrom.csv")
     plain: Counter[tuple[str, str]] = Counter()
     for row in hillstrom(path):

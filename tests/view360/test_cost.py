@@ -1,4 +1,4 @@
-"""[C02] What the customer view costs: a number of statements that does not grow, and milliseconds at 10,000 accounts."""
+"""[C02] What the customer view costs: a number of statements that does not grow, and milliseconds among thousands of accounts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from crm_core import CRM, Account, Actor, Contact, FixedClock, Interaction, Link
 from crm_core.permissions import prepared
 from crm_sales.api import Opportunity
 from crm_service.api import Ticket
+from tests.figures import LONG
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 LOOKS = 200
+ACCOUNTS = 10_000 if LONG else 2_000
 SETUP = Actor.system("setup", tenant="main")
 MANAGER = Actor("1", roles={"sales.manager", "service.manager"})
 
@@ -67,12 +69,12 @@ def test_c02_the_number_of_statements_does_not_grow(crm: CRM, monkeypatch: pytes
     assert 0 < counts[0] <= 40
 
 
-def test_c02_a_view_is_quick_among_ten_thousand_accounts(crm: CRM) -> None:
+def test_c02_a_view_is_quick_among_many_accounts(crm: CRM) -> None:
     if crm.bound.kind != "sqlite":
         pytest.skip("the figure is SQLite's; the number of statements is tested on both")
-    refs = fill(crm, 10_000, 1)
+    refs = fill(crm, ACCOUNTS, 1)
     with crm.session(SETUP) as s:  # one customer to whom much happened, and whom every page must not read whole
-        busy = refs[5_000]
+        busy = refs[ACCOUNTS // 2]
         s.create_many(Interaction(at=START - timedelta(hours=n), subject="I", links=[Link.to(busy)]) for n in range(2_000))
     taken, worked = [], []
     for n in range(LOOKS):
@@ -87,7 +89,7 @@ def test_c02_a_view_is_quick_among_ten_thousand_accounts(crm: CRM) -> None:
         assert len(s.view360(busy).timeline) == 20
     of_busy = (perf_counter() - begun) * 1000
     (p50, p95), (work50, work95) = ((each[LOOKS // 2], each[LOOKS * 95 // 100]) for each in (sorted(taken), sorted(worked)))
-    print(f"sqlite, 10,000 accounts with a contact, a deal, a ticket and an interaction each; {LOOKS} views, seed 1")
+    print(f"sqlite, {ACCOUNTS:,} accounts with a contact, a deal, a ticket and an interaction each; {LOOKS} views, seed 1")
     print(f"p50 {p50:.1f} ms, p95 {p95:.1f} ms; of the processor {work50:.1f} and {work95:.1f} ms")
     print(f"of a customer with 2,000 interactions: {of_busy:.1f} ms")
     assert work95 < 1000  # what reads the whole table takes longer; the figures are what is printed
