@@ -10,8 +10,13 @@ import attrs
 import pytest
 
 from crm_core import CRM, Account, Email, FixedClock, Runtime
+from crm_core.testing.databases import KINDS
 from tests.conftest import MakeCRM
+from tests.figures import LONG
 from tests.lifecycle.club import Member, club, system, visits
+
+one = pytest.mark.parametrize("databases", KINDS if LONG else ["sqlite"], indirect=True)
+"""For what no database does otherwise: on SQLite alone, and on both in the long form."""
 
 START = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
 

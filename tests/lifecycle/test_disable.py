@@ -7,11 +7,12 @@ import pytest
 from crm_core import Account, Actor, Conflict, Denied, Invalid, Refused, Unavailable
 from crm_core.inbound import Request
 from tests.lifecycle.club import Award, Cards, Member, Perks, club, kinds, later, system
-from tests.lifecycle.conftest import Open, World
+from tests.lifecycle.conftest import Open, World, one
 
 VISIT = Request("POST", "/club/visits", {})
 
 
+@one
 def test_a_plugin_runs_until_it_is_disabled(w: World) -> None:
     w.crm.start()
     acme = w.account("Acme")
@@ -118,6 +119,7 @@ def test_other_processes_follow_within_ten_seconds(w: World) -> None:
     assert done == ["heard Debtor"]
 
 
+@one
 def test_it_stays_disabled_over_restarts_and_new_versions(w: World) -> None:
     w.crm.plugins.disable("club", reason="double points")
     again = w.beside(club([], "2.0"))
@@ -128,6 +130,7 @@ def test_it_stays_disabled_over_restarts_and_new_versions(w: World) -> None:
     assert [j.state for j in again.jobs.list() if j.version] == ["resting"]
 
 
+@one
 def test_what_requires_it_is_named_and_goes_only_with_it(open_world: Open) -> None:
     w = open_world(beside=True)
     with pytest.raises(Conflict) as needed:
@@ -155,6 +158,7 @@ def test_each_tenants_journal_says_it_once(w: World) -> None:
     assert w.crm.audit.verify().ok
 
 
+@one
 def test_wrong_names_and_reasons_change_nothing(w: World) -> None:
     for name, code in (("clubb", "plugin_absent"), ("core", "plugin_core"), ("", "plugin_absent"), ("a" * 99, "plugin_absent")):
         for verb in (w.crm.plugins.disable, w.crm.plugins.enable, w.crm.plugins.removal):
@@ -170,10 +174,12 @@ def test_wrong_names_and_reasons_change_nothing(w: World) -> None:
     assert kinds(w.crm) == []
 
 
+@one
 def test_the_checks_that_end_are_named(w: World) -> None:
     assert w.crm.plugins.stops("club") == ["club.no_debts (check_write account)"]
 
 
+@one
 def test_its_screens_and_files_are_gone_and_the_rest_stays(w: World) -> None:
     w.crm.plugins.disable("club")
     assert w.crm.screens(system())["assets"] == []

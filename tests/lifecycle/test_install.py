@@ -9,9 +9,10 @@ import pytest
 from crm_core import Account, Conflict, CRMError, Invalid, LoadError, Plugin, Session
 from crm_core.testing.databases import Database
 from tests.lifecycle.club import Member, club, kinds, system, visits
-from tests.lifecycle.conftest import Open, World
+from tests.lifecycle.conftest import Open, World, one
 
 
+@one
 def test_a_plan_says_what_comes_and_does_nothing(w: World) -> None:
     plain = w.beside(club([], "2.0"), visits())
     before = plain.migrations.current()
@@ -41,6 +42,7 @@ def test_installing_makes_what_it_needs_once_and_says_so_in_the_journal(database
     crm.close()
 
 
+@one
 def test_what_a_migration_brought_is_installed_without_doing_it_again(w: World) -> None:
     assert w.crm.plugins.install("club")
     assert kinds(w.crm) == [("plugin_installed", {"plugin": "club", "version": "1.0", "before": None})]
@@ -60,6 +62,7 @@ def test_an_upgrade_runs_the_data_migrations_and_names_both_versions(w: World) -
     assert [s.version for s in newer.plugins.list() if s.name == "club"] == ["2.0"]
 
 
+@one
 def test_an_older_version_is_refused_and_leaves_what_the_newer_noted(w: World) -> None:
     newer = w.beside(club([], "2.0"))
     newer.plugins.upgrade("club")
@@ -71,6 +74,7 @@ def test_an_older_version_is_refused_and_leaves_what_the_newer_noted(w: World) -
     assert [s.version for s in w.crm.plugins.list() if s.name == "club"] == ["2.0"]
 
 
+@one
 def test_a_data_migration_that_failed_is_gone_on_with_by_the_next_call(w: World) -> None:
     plugin, moods = club([], "1.0"), [RuntimeError("not yet")]
     plugin.version = "2.0"
@@ -89,6 +93,7 @@ def test_a_data_migration_that_failed_is_gone_on_with_by_the_next_call(w: World)
     assert [k for k, _ in kinds(newer)] == ["plugin_installed"]
 
 
+@one
 @pytest.mark.parametrize("name", ["clubb", "", "core"])
 def test_names_that_are_not_here_are_refused(w: World, name: str) -> None:
     for verb in (w.crm.plugins.install, w.crm.plugins.upgrade, w.crm.plugins.plan, w.crm.plugins.stops):
@@ -96,6 +101,7 @@ def test_names_that_are_not_here_are_refused(w: World, name: str) -> None:
             verb(name)
 
 
+@one
 def test_what_was_never_installed_is_not_upgraded(w: World) -> None:
     other = w.beside(club([]), visits())
     with pytest.raises(Invalid) as absent:
@@ -104,6 +110,7 @@ def test_what_was_never_installed_is_not_upgraded(w: World) -> None:
     assert "visits" not in other.migrations.current()
 
 
+@one
 def test_a_version_that_does_not_go_with_the_others_is_refused_before_anything_is_done(w: World) -> None:
     picky = Plugin("picky", version="1.0", requires={"club": ">=3"})
     with pytest.raises(LoadError) as wrong:
@@ -135,6 +142,7 @@ def test_kept_data_is_found_again_and_missed_events_are_delivered(open_world: Op
     assert told == ["plugin_uninstalled", "plugin_installed"]
 
 
+@one
 def test_what_it_requires_must_be_there_first(open_world: Open) -> None:
     w = open_world(beside=True)
     w.crm.plugins.uninstall("visits", keep_data=True)

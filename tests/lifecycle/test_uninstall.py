@@ -14,7 +14,7 @@ from sqlalchemy import event, inspect, text
 from crm_core import CRM, Account, Conflict, CRMError, CustomField, CustomKind, Invalid
 from crm_core.doctor import examine
 from tests.lifecycle.club import Member, Perks, Settings, Visit, club, kinds, system
-from tests.lifecycle.conftest import Open, World
+from tests.lifecycle.conftest import Open, World, one
 
 
 def filled(w: World) -> World:
@@ -62,7 +62,7 @@ def test_what_it_has_is_counted(w: World) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("code_is_there", [True, False])
+@pytest.mark.parametrize("code_is_there", [True, False], ids=["code", "no code"])
 def test_dropped_nothing_of_it_is_left_but_its_history(w: World, code_is_there: bool) -> None:
     filled(w)
     crm = w.crm if code_is_there else w.beside()
@@ -88,6 +88,7 @@ def test_dropped_nothing_of_it_is_left_but_its_history(w: World, code_is_there: 
         assert connection.execute(journal.select().where(journal.c.entity == "club.member")).first() is not None
 
 
+@one
 def test_a_dropped_plugin_comes_back_empty(w: World) -> None:
     filled(w)
     w.crm.plugins.uninstall("club", keep_data=False)
@@ -119,6 +120,7 @@ def test_kept_data_is_marked_and_the_doctor_tells_of_it(w: World) -> None:
     assert residue(w.beside()) == []
 
 
+@one
 def test_it_is_refused_while_another_requires_it(open_world: Open) -> None:
     w = open_world(beside=True)
     for keep in (True, False):
@@ -218,6 +220,7 @@ def test_of_two_who_uninstall_at_once_one_does(w: World) -> None:
     assert sorted(ends) == ["done", "plugin_absent"]
 
 
+@one
 def test_what_becomes_of_the_data_must_be_said(w: World) -> None:
     with pytest.raises(TypeError):
         w.crm.plugins.uninstall("club")  # type: ignore[call-arg]  # on purpose
@@ -228,6 +231,7 @@ def test_what_becomes_of_the_data_must_be_said(w: World) -> None:
     assert [p.state for p in w.crm.plugins.list() if p.name == "club"] == ["enabled"]
 
 
+@one
 def test_names_that_begin_alike_are_left_alone(w: World) -> None:
     from crm_core import Plugin, Session
 
