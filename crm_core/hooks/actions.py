@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 from ..entities.meta import spec
-from ..errors import Denied, Invalid, LoadError, Unavailable
+from ..errors import Denied, Invalid, LoadError
 from ..messages import closest
 from .dispatch import run
 from .parts import Contribution
@@ -156,8 +156,6 @@ def perform(session: ActionSession, command: Any) -> Any:
     action = session.hooks.registry.actions.get(type(command))
     if action is None:
         raise _unknown(session, type(command).__name__)
-    if action.plugin in session.hooks.registry.health.disabled:
-        raise Unavailable("plugin_disabled", plugin=action.plugin)
     check(action.name, action.fields, command)
     record = session.get(action.on, getattr(command, action.record_field)) if action.on and action.record_field else None
     denied = session.check_action(action.permission, record)

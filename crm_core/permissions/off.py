@@ -28,11 +28,11 @@ class Off:
     def forbids(self, action: str, entity: str) -> bool:
         """Say whether an action on an entity's records is out of the question."""
         owner = entity.rpartition(".")[0]
-        return owner in self.gone or (owner in self.disabled and action not in _LOOKING) or self.has(action)
+        return owner in self.gone or (owner in self.disabled and action in _CHANGING) or self.has(action)
 
     def has(self, permission: str) -> bool:
-        """Say whether a permission is one that such a plugin asks for."""
-        return any(permission.startswith(f"{plugin}.") for plugin in (*self.gone, *self.disabled))
+        """Say whether a permission is one that a plugin asks for which is gone."""
+        return any(permission.startswith(f"{plugin}.") for plugin in self.gone)
 
     def level(self, plugin: str) -> FieldLevel:
         """Return the most that is allowed with fields of a plugin."""
@@ -43,7 +43,7 @@ Limits = Mapping[str, Mapping[str, FieldLevel]]
 """By entity and column, the most that is allowed with fields of plugins that are off."""
 
 NOTHING_OFF: Final = Off()
-_LOOKING = frozenset({"read", "export"})
+_CHANGING = frozenset({"create", "update", "delete", "assign"})
 
 
 def limited(levels: Mapping[str, FieldLevel], limits: Mapping[str, FieldLevel]) -> dict[str, FieldLevel]:

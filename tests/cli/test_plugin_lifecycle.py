@@ -72,10 +72,10 @@ def test_the_life_of_a_plugin_from_the_command_line(crm: Run, folder: Path, pack
     asked = crm("plugins", "uninstall", "club", "--drop-data")
     assert (asked.exit_code, "Add --yes" in asked.output) == (1, True)
     assert "crm_club_member: 1 rows" in crm("plugins", "uninstall", "club", "--plan").output
-    assert "Kept: 2 tables, 1 rows" in crm("plugins", "uninstall", "club", "--keep-data").output
+    assert "Kept: 3 tables, 1 rows" in crm("plugins", "uninstall", "club", "--keep-data").output
     assert "It is uninstalled since" in crm("--db", "crm.db", "plugins").output
     assert "Data of club without its code here" in crm("--db", "crm.db", "doctor").output
-    assert "Deleted: 2 tables, 1 rows" in crm("plugins", "uninstall", "club", "--drop-data", "--yes").output
+    assert "Deleted: 3 tables, 1 rows" in crm("plugins", "uninstall", "club", "--drop-data", "--yes").output
     gone = crm("plugins", "uninstall", "club", "--drop-data", "--yes")
     assert (gone.exit_code, "knows no plugin club" in gone.output) == (1, True)
 

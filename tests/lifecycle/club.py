@@ -13,6 +13,7 @@ from crm_core import (
     CRM,
     Account,
     Actor,
+    Contact,
     Created,
     Email,
     Entity,
@@ -38,6 +39,11 @@ class Member(Entity):
     account: Field[Ref[Account]]
     number: Field[str] = field(unique=True)
     mails: ListField[Email] = field(factory=list)
+
+
+class Guest(Entity):
+    contact: Field[Ref[Contact]]
+    note: Field[str] = field(default="", pii=True)
 
 
 class Perks(Extension):
@@ -83,7 +89,7 @@ ours = Role("club.ours").allow(Account, "read", "create", "update").restrict(Acc
 def club(done: list[str], version: str = "1.0") -> Plugin:
     """Return the plugin; what its functions do is told to *done*."""
     plugin = Plugin("club", version=version, settings=Settings, label="Club")
-    plugin.entities(Member)
+    plugin.entities(Member, Guest)
     plugin.extend(Account)(Perks)
     plugin.grants("account:read,update")
     plugin.service(Cards)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from crm_core import Account, Actor, Conflict, Denied, Invalid, Refused, Unavailable
+from crm_core import Account, Actor, Conflict, Contact, Denied, Invalid, Refused, Unavailable
 from crm_core.inbound import Request
-from tests.lifecycle.club import Award, Cards, Member, Perks, club, kinds, later, system
+from crm_core.privacy import erase
+from tests.lifecycle.club import Award, Cards, Guest, Member, Perks, club, kinds, later, system
 from tests.lifecycle.conftest import Open, World, one
 
 VISIT = Request("POST", "/club/visits", {})
@@ -75,6 +78,35 @@ def test_its_records_and_fields_are_read_and_nobody_changes_them(w: World) -> No
     with w.crm.session(system()) as s:
         s.update(Account, acme.id, {"name": "Acme AG"}, version=acme.version)
         assert s.get(Account, acme.id)[Perks].points == 0
+
+
+def test_a_person_is_erased_from_its_records_all_the_same(w: World) -> None:
+    with w.crm.session(system()) as s:
+        ada = s.create(Contact(name="Ada"))
+        guest = s.create(Guest(contact=ada.ref, note="likes tea"))
+    w.crm.plugins.disable("club")
+    with w.crm.session(system()) as s:
+        erase(s, ada, reason="asked")
+    with w.crm.session(system()) as s:
+        assert "tea" not in str([w.crm.to_json(g) for g in s.query(Guest).where(Guest.id == guest.id).all()])
+
+
+def test_what_was_written_while_it_was_switched_is_delivered_once(w: World) -> None:
+    writer, names = w.beside(club(w.done)), [f"A {n}" for n in range(12)]
+
+    def write() -> None:
+        for name in names:
+            w.account(name, crm=writer)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    w.crm.plugins.disable("club")
+    w.crm.run_pending()
+    w.crm.plugins.enable("club")
+    thread.join()
+    w.crm.run_pending()
+    assert w.done == [f"heard {name}" for name in names]
+    w.crm.migrations.check()
 
 
 def test_what_its_roles_restrict_stays_restricted(w: World) -> None:

@@ -55,7 +55,7 @@ def residue(crm: CRM) -> list[str]:
 def test_what_it_has_is_counted(w: World) -> None:
     filled(w)
     found = w.crm.plugins.removal("club")
-    assert found.rows == {"crm_club_member": 2, "crm_club_member_mails": 2}
+    assert found.rows == {"crm_club_guest": 0, "crm_club_member": 2, "crm_club_member_mails": 2}
     assert found.columns["crm_account.club_champion"] == 2
     assert {name: found.others[name] for name in ("setting", "custom_field", "subscription")} == {
         "setting": 2, "custom_field": 2, "subscription": 1,
@@ -108,7 +108,7 @@ def test_kept_data_is_marked_and_the_doctor_tells_of_it(w: World) -> None:
     plain = w.beside()
     assert places(plain) == before
     (told,) = (f for f in examine(plain) if f.code == "doctor_data_without_plugin")
-    assert (told.level, told.params["plugin"], told.params["tables"], told.params["rows"]) == ("ok", "club", 2, 4)
+    assert (told.level, told.params["plugin"], told.params["tables"], told.params["rows"]) == ("ok", "club", 3, 4)
     (told,) = (f for f in examine(w.crm) if f.code == "doctor_uninstalled")
     assert told.level == "warning"
     (status,) = (p for p in plain.plugins.list() if p.name == "club")
