@@ -17,6 +17,7 @@ from .versions import Version, VersionRange
 
 if TYPE_CHECKING:
     from .crm import CRM
+    from .lifecycle import PluginStatus
 
 Level = Literal["ok", "warning", "error"]
 
@@ -217,8 +218,10 @@ def _plugins(crm: CRM) -> Iterator[Finding]:
     if crm.safe_mode:
         yield Finding("plugins", "warning", "doctor_safe_mode")
     crm.quarantine.look()
-    sound = 0
-    for health in crm.plugins_health():
+    sound, kept = 0, crm.plugins.list()
+    yield from (found for status in kept if (found := _switched(crm, status)) is not None)
+    off = {status.name for status in kept if status.state != "enabled"}
+    for health in (h for h in crm.plugins_health() if h.plugin not in off):
         facts = {"plugin": health.plugin, "function": health.function, "count": health.failures, "reason": health.reason}
         if health.since is not None:
             told = {"since": health.since.isoformat(timespec="seconds"), "tenants": list(health.tenants)}
@@ -228,6 +231,22 @@ def _plugins(crm: CRM) -> Iterator[Finding]:
         else:
             sound += 1
     yield Finding("plugins", "ok", "doctor_plugins", {"count": sound})
+
+
+def _switched(crm: CRM, status: PluginStatus) -> Finding | None:
+    """Say that a plugin is off, or has data here and no code; None where it is as it should be."""
+    facts = {"plugin": status.name, "state": status.state}
+    if crm.safe_mode:
+        return None
+    if not status.loaded:
+        found = crm.plugins.removal(status.name)
+        return Finding(
+            "plugins", "ok", "doctor_data_without_plugin", {**facts, "tables": len(found.rows), "rows": sum(found.rows.values())}
+        )
+    if status.state == "disabled":
+        told = {"since": status.since.isoformat(timespec="seconds"), "reason": status.reason}
+        return Finding("plugins", "warning", "doctor_disabled", {**facts, **told})
+    return Finding("plugins", "warning", "doctor_uninstalled", facts) if status.state == "uninstalled" else None
 
 
 _CHECKS: Mapping[str, Callable[[CRM], Iterator[Finding]]] = {

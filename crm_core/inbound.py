@@ -91,6 +91,7 @@ def answer(crm: CRM, request: Request, tenant: str) -> Response:
     actor = Actor.service(route.plugin, tenant=tenant)
     try:
         with crm.session(actor, write=False) as session:
+            crm.tenants.check_on(actor, route.plugin)
             allowed = _allows(route, session, request)
         if not allowed:
             return _problem(crm, Invalid("bad_signature"), 401)

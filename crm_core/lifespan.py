@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -42,20 +42,39 @@ class Lifespans:
 
     def __init__(self, crm: CRM) -> None:
         self._crm = crm
-        self._open: ExitStack | None = None
+        self._open: dict[Lifespan, AbstractContextManager[None]] | None = None
 
     def start(self) -> None:
-        """Start those of all plugins; a second call does nothing.
+        """Start those of all plugins that are not disabled; a second call does nothing.
 
         Raises:
             PluginFailed: one did not start; those that had started are stopped again.
         """
         if self._open is not None:
             return
-        with ExitStack() as opening:
-            for part in self._crm.registry.lifespans:
-                opening.enter_context(_spanned(part, Running(self._crm, part.plugin)))
-            self._open = opening.pop_all()
+        self._crm.quarantine.look()
+        self._open = {}
+        try:
+            self.settle()
+        except BaseException:
+            self.stop()
+            raise
+
+    def settle(self) -> None:
+        """Once started: stop those of plugins that are disabled now, and start those of others that do not run.
+
+        Raises:
+            PluginFailed: one did not start, or did not stop.
+        """
+        if self._open is None:
+            return
+        off = self._crm.registry.health.disabled
+        self._close([part for part in self._open if part.plugin in off])
+        for part in self._crm.registry.lifespans:
+            if part.plugin not in off and part not in self._open:
+                span = _spanned(part, Running(self._crm, part.plugin))
+                span.__enter__()
+                self._open[part] = span
 
     def stop(self) -> None:
         """Stop them, the last first, each though another fails; a second call does nothing.
@@ -63,9 +82,15 @@ class Lifespans:
         Raises:
             PluginFailed: one did not stop.
         """
-        opened, self._open = self._open, None
-        if opened is not None:
-            opened.close()
+        try:
+            self._close(list(self._open or ()))
+        finally:
+            self._open = None
+
+    def _close(self, parts: Sequence[Lifespan]) -> None:
+        with ExitStack() as closing:
+            for part in parts:
+                closing.push((self._open or {}).pop(part))
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def opened(
 ) -> Iterator[Session]:
     """Open a session; the arguments are those of :meth:`CRM.session`."""
     check(actor, Actor, "an Actor")
-    _check_text(reason=reason, request=request)
+    check_reason(reason=reason, request=request)
     write = write and not crm.safe_mode
     if crm.watchdog is not None:
         crm.watchdog.watch()
@@ -147,8 +147,12 @@ def _finish(session: Session) -> None:
         session.crm.bound.committing(session.crm.run_pending)
 
 
-def _check_text(**texts: str | None) -> None:
-    """Check what goes into every row of the journal."""
+def check_reason(**texts: str | None) -> None:
+    """Check what goes into every row of the journal.
+
+    Raises:
+        Invalid: one is no printable text of at most 255 characters.
+    """
     wrong = [n for n, t in texts.items() if t is not None and not (isinstance(t, str) and len(t) <= LONGEST_REASON and t.isprintable())]
     if wrong:
         expected = f"a printable text of at most {LONGEST_REASON} characters"

@@ -68,6 +68,7 @@ class Quarantine:
 
     def _rows(self, connection: Connection) -> list[Rest]:
         self._crm.tenants.learn(connection)
+        self._crm.plugins.learn(connection)
         columns = [self._table.c[a.name] for a in attrs.fields(Rest)]
         return [Rest(*row) for row in connection.execute(select(*columns))]
 

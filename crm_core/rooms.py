@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from .crm import CRM
     from .events.delivery import Delivery
     from .jobs.engine import Jobs
+    from .lifecycle import Plugins
     from .permissions.members import Members
     from .scope import Scope
     from .storage.adopted import Adopted
@@ -216,6 +217,14 @@ class Rooms:
 
         return Jobs(cast("CRM", self))
 
+    @cached_property
+    def plugins(self) -> Plugins:
+        """The plugins in the database: install, upgrade, disable, enable and uninstall them."""
+        from .lifecycle import Plugins
+
+        return Plugins(cast("CRM", self))
+
     def _register(self, connection: Connection) -> None:
+        self.plugins.register(connection)
         self.delivery.register(connection)
         self.jobs.register(connection)

@@ -17,9 +17,14 @@ def screens(crm: CRM, actor: Actor) -> dict[str, Any]:
 
     A form is there for who may create or change its records, a list for who may read them; what they may not read is left out.
     """
+    health = crm.registry.health
     described = {screen.entity: crm.describe(screen.entity, actor) for screen in crm.registry.screens}
     shown = [found for screen in crm.registry.screens if (found := _shown(crm, screen, described[screen.entity], actor.locale)) is not None]
-    assets = [{"plugin": each.plugin, "package": each.package, "folder": each.folder} for each in crm.registry.assets]
+    assets = [
+        {"plugin": each.plugin, "package": each.package, "folder": each.folder}
+        for each in crm.registry.assets
+        if not health.is_off(each.plugin, actor.tenant)
+    ]
     return {"screens": shown, "assets": assets}
 
 

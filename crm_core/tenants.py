@@ -19,9 +19,9 @@ from .arguments import check_one_of, check_text
 from .errors import Conflict, Denied, Invalid, NotFound, TenantSuspended, Unavailable
 from .events.parking import wake
 from .events.sequencer import sequence
-from .hooks.companions import resolve
 from .messages import closest
 from .permissions.actor import Actor
+from .permissions.off import NOTHING_OFF, Off
 from .storage.backup.layout import Layout
 from .storage.backup.loading import clear, rows_of
 
@@ -66,8 +66,6 @@ class Tenants:
         self._declared: set[str] = set()
         self._since: dict[str, datetime] = {}
         plugins = [p for p in crm.registry.plugins if p.name != "core"]
-        found = {resolve(target) for p in plugins for target, beside in p.definitions.companions if beside in {q.name for q in plugins}}
-        self._companions = {p.name for p in plugins if p in found}
         self._requires = {p.name: set(p.requires) - {"core"} for p in plugins}
 
     # -- for operators ------------------------------------------------------------------------------------------------------------
@@ -203,31 +201,37 @@ class Tenants:
         Raises:
             TenantSuspended: the tenant is.
             Denied: ``module_off``.
-            Unavailable: ``plugin_resting``: the plugin is in quarantine.
+            Unavailable: ``plugin_disabled``; ``plugin_resting``: the plugin is in quarantine.
         """
         self._look()
         health = self._crm.registry.health
         if name in health.suspended:
             raise TenantSuspended(tenant=name)
+        if plugin in health.disabled:
+            raise Unavailable("plugin_disabled", plugin=plugin)
         if name in health.closed.get(plugin, ()):
             raise Denied("module_off", plugin=plugin, tenant=name)
         if health.rests(plugin, name):
             raise Unavailable("plugin_resting", plugin=plugin, tenant=name)
 
-    def without(self, actor: Actor) -> frozenset[str]:
-        """Return the plugins that do not exist for an actor, since they are off in its tenant."""
-        closed = self._crm.registry.health.closed
-        if not closed or actor.id in _UNBOUND:
-            return frozenset()
-        return frozenset(plugin for plugin, tenants in closed.items() if actor.tenant in tenants)
+    def without(self, actor: Actor) -> Off:
+        """Return the plugins that do not work for an actor, since they are off in its tenant, or disabled."""
+        health = self._crm.registry.health
+        if not (health.closed or health.disabled) or actor.id in _UNBOUND:
+            return NOTHING_OFF
+        return Off(frozenset(plugin for plugin, tenants in health.closed.items() if actor.tenant in tenants), health.disabled)
 
     def check_on(self, actor: Actor, plugin: str) -> None:
         """Check that a plugin is on for an actor.
 
         Raises:
             Denied: ``module_off``.
+            Unavailable: ``plugin_disabled``.
         """
-        if plugin in self.without(actor):
+        off = self.without(actor)
+        if plugin in off.disabled:
+            raise Unavailable("plugin_disabled", plugin=plugin)
+        if plugin in off.gone:
             raise Denied("module_off", plugin=plugin, tenant=actor.tenant)
 
     def names(self, connection: Connection) -> Sequence[str]:
@@ -277,6 +281,7 @@ class Tenants:
     def _look(self) -> None:
         with self._crm.bound.begin(write=False) as connection:
             self.learn(connection)
+            self._crm.plugins.learn(connection)
 
     def _names(self, connection: Connection) -> Sequence[str]:
         rows = connection.execute(select(self._table.c.tenant, self._table.c.state)).all()
@@ -305,7 +310,7 @@ class Tenants:
         for name in modules:
             if name not in self._requires:
                 raise Invalid("plugin_unknown", given=str(name)[:63], suggestion=closest(str(name), self._requires))
-            missing = sorted(self._requires[name] - set(modules) - self._companions)
+            missing = sorted(self._requires[name] - set(modules) - self._crm.registry.companions)
             if missing:
                 raise Invalid("module_needs", plugin=name, needs=missing)
         return sorted(set(modules))
@@ -314,8 +319,9 @@ class Tenants:
         """Return the plugins that are off; a companion is on where all that it requires are."""
         if modules is None:
             return set()
-        off = set(self._requires) - set(modules) - self._companions
-        return off | {c for c in self._companions if self._requires[c] & off}
+        companions = self._crm.registry.companions
+        off = set(self._requires) - set(modules) - companions
+        return off | {c for c in companions if self._requires[c] & off}
 
 
 _ACTOR = f"system:{OPERATOR}"

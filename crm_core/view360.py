@@ -128,9 +128,9 @@ def _as_of(session: Session, record: Entity, at: datetime) -> Entity:
 
 
 def _panels(session: Session, record: Entity) -> Iterator[PanelView]:
-    off = session.hooks.registry.health.closed
+    health = session.hooks.registry.health
     for panel in session.hooks.registry.panels(type(record)):
-        if session.actor.tenant in off.get(panel.plugin, ()):
+        if health.is_off(panel.plugin, session.actor.tenant):
             continue
         view = _run(session, panel, record)
         if view is not None:

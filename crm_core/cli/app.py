@@ -52,6 +52,7 @@ class Commands(click.Group):
             command = getattr(import_module(f".{module}", __package__), name)
         elif cmd_name in (added := _added()):
             command = added[cmd_name].load()
+            ctx.ensure_object(Shell).plugin = cmd_name
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -16,6 +16,7 @@ from ..entities.meta import spec as entity_spec
 from ..errors import CRMError, Invalid
 from ..hooks.registry import discover
 from ..messages import closest
+from . import lifecycle
 from .shell import Shell, connected
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ..hooks.health import PluginHealth
     from ..hooks.parts import Impl
     from ..hooks.plugin import Plugin
+    from ..lifecycle import PluginStatus
 
 
 @click.group(invoke_without_command=True)
@@ -41,6 +43,10 @@ def plugins(shell: Shell) -> None:
     for row in rows:
         table.add_row(*row)
     Console().print(table)
+
+
+for verb in (lifecycle.install, lifecycle.upgrade, lifecycle.disable, lifecycle.enable, lifecycle.uninstall):
+    plugins.add_command(verb)
 
 
 @plugins.command()
@@ -101,15 +107,27 @@ def _brought(document: Mapping[str, Any]) -> str:
 
 
 def _of(crm: CRM, shell: Shell) -> Iterable[list[str]]:
-    lines = []
+    lines, kept = [], {}
     if crm.migrations.current():
         lines = crm.delivery.parked()
         crm.quarantine.look()
+        kept = {status.name: status for status in crm.plugins.list()}
     owners = {s.name: s.plugin for s in crm.subscribers}
     parked = Counter(owners.get(line.subscription, "") for line in lines)
     for health in crm.plugins_health():
         waits = [shell.text("cli_plugin_parked", count=parked[health.plugin])] if parked[health.plugin] else []
-        yield [*_facts(crm.registry.plugin(health.plugin)), " ".join([_state(health, shell), *waits])]
+        state = _switched(kept.pop(health.plugin, None), shell) or _state(health, shell)
+        yield [*_facts(crm.registry.plugin(health.plugin)), " ".join([state, *waits])]
+    for status in kept.values():
+        yield [status.name, status.version, "", "", f"{_switched(status, shell)} {shell.text('cli_plugin_not_loaded')}".strip()]
+
+
+def _switched(status: PluginStatus | None, shell: Shell) -> str:
+    """Say that a plugin is off; nothing where it is not."""
+    codes = {"disabled": "cli_plugin_disabled", "uninstalled": "cli_plugin_gone"}
+    if status is None or status.state not in codes:
+        return ""
+    return shell.text(codes[status.state], since=status.since.isoformat(timespec="seconds"), reason=status.reason)
 
 
 def _facts(plugin: Plugin) -> list[str]:

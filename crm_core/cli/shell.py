@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import CRMError, Invalid
+from ..errors import CRMError, Invalid, Unavailable
 from ..messages import Messages
 from ..safe_mode import wanted
 
@@ -33,6 +33,7 @@ class Shell:
         self.app = ""
         self.lang = "en"
         self.slow = False
+        self.plugin = ""
         self._crm: CRM | None = None
         self._others: list[CRM] = []
         self._checked = False
@@ -108,13 +109,24 @@ class Shell:
             self._crm.close()
 
     def unchecked(self) -> CRM:
-        """Open the CRM whatever its schema."""
+        """Open the CRM whatever its schema.
+
+        Raises:
+            Unavailable: ``plugin_disabled``: the command is one of a plugin that is off in this database.
+        """
         if self._crm is None:
             self._crm = _app(self.app) if self.app else self._own()
             if self.slow:
                 meter = self._measuring.enter_context(self._crm.measured())
                 self._measuring.callback(lambda: _print(meter.report()))
+            self._refuse_disabled(self._crm)
         return self._crm
+
+    def _refuse_disabled(self, crm: CRM) -> None:
+        if self.plugin:
+            crm.quarantine.look()
+            if self.plugin in crm.registry.health.disabled:
+                raise Unavailable("plugin_disabled", plugin=self.plugin)
 
     def _own(self) -> CRM:
         from ..crm import CRM

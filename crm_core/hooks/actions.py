@@ -148,6 +148,7 @@ def perform(session: ActionSession, command: Any) -> Any:
         Invalid: no action takes it, or its values are wrong.
         NotFound: the record it acts on does not exist for this actor.
         Denied: the actor may not.
+        Unavailable: ``plugin_disabled``.
         PluginFailed: the action's function raised something that is not a CRMError.
     """
     from .commands import check
@@ -165,10 +166,9 @@ def perform(session: ActionSession, command: Any) -> Any:
 
 def list_for(session: ActionSession, record: Entity) -> list[ActionInfo]:
     """List the actions on a record, the forbidden ones too, with the reason; on one that is not there for the actor, all are."""
-    off = session.hooks.registry.health.closed
-    actions = [
-        a for a in session.hooks.registry.actions.values() if a.on is type(record) and session.hooks.tenant not in off.get(a.plugin, ())
-    ]
+    registry = session.hooks.registry
+    mine = (a for a in registry.actions.values() if a.on is type(record))
+    actions = [a for a in mine if not registry.health.is_off(a.plugin, session.hooks.tenant)]
     seen = bool(actions) and session.permitted_stored("read", record)
     return [_info(session, action, _denied(session, action, record, seen)) for action in actions]
 

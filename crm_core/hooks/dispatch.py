@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from ..errors import CRMError, LoopDetected, PluginFailed
+from ..errors import CRMError, LoopDetected, PluginFailed, Unavailable
 from .stops import is_the_hosts
 
 if TYPE_CHECKING:
@@ -68,9 +68,12 @@ def run(state: HookState, part: Contribution, *args: Any) -> Any:
     """Run one plugin function that is not a hook's: an action, a subscriber, a job, a panel.
 
     Raises:
+        Unavailable: ``plugin_disabled``.
         PluginFailed: it raised something that is not a CRMError.
         LoopDetected: too many plugin functions call each other.
     """
+    if part.plugin in state.registry.health.disabled:
+        raise Unavailable("plugin_disabled", plugin=part.plugin)
     depth = state.depth
     try:
         if depth == MAX_DEPTH:

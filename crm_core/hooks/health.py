@@ -90,6 +90,7 @@ class Health:
         words: whether the log may have what an error says; not where the CRM has sealed values.
         suspended: tenants in which everything rests.
         closed: the tenants in which a plugin is off, by plugin.
+        disabled: plugins that somebody switched off everywhere.
     """
 
     def __init__(self, versions: Mapping[str, str], clock: Clock, after: int | None, changed: Callable[[], None]) -> None:
@@ -98,6 +99,7 @@ class Health:
         self.words = True
         self.suspended: frozenset[str] = frozenset()
         self.closed: Mapping[str, frozenset[str]] = {}
+        self.disabled: frozenset[str] = frozenset()
         self._versions = versions
         self._clock = clock
         self._after = after
@@ -109,12 +111,16 @@ class Health:
     def rests(self, plugin: str, tenant: str = EVERYWHERE) -> bool:
         """Say whether a plugin does not work in a tenant, or in any: it is in quarantine or off, or the tenant is suspended."""
         quarantined = (plugin, EVERYWHERE) in self._resting or (plugin, tenant) in self._resting
-        return quarantined or tenant in self.suspended or tenant in self.closed.get(plugin, ())
+        return quarantined or tenant in self.suspended or self.is_off(plugin, tenant)
+
+    def is_off(self, plugin: str, tenant: str) -> bool:
+        """Say whether somebody switched a plugin off, in a tenant or everywhere."""
+        return plugin in self.disabled or tenant in self.closed.get(plugin, ())
 
     @property
     def any_rests(self) -> bool:
         """Whether any plugin does not work somewhere."""
-        return bool(self._resting or self.suspended or self.closed)
+        return bool(self._resting or self.suspended or self.closed or self.disabled)
 
     def close(self, suspended: frozenset[str], closed: Mapping[str, frozenset[str]]) -> None:
         """Say which tenants are suspended, and which plugins are off where."""
@@ -122,6 +128,13 @@ class Health:
             self.suspended = suspended
             if closed != self.closed:
                 self.closed = closed
+                self._changed()
+
+    def disable(self, plugins: frozenset[str]) -> None:
+        """Say which plugins are switched off everywhere."""
+        with self.lock:
+            if plugins != self.disabled:
+                self.disabled = plugins
                 self._changed()
 
     def report(self) -> list[PluginHealth]:
@@ -216,7 +229,7 @@ class Health:
         some tenants, *fn* where it may run, and a look at how it went."""
         resting = frozenset(t for p, t in self._resting if p == impl.plugin) if impl.can_rest else frozenset()
         tenants = resting | self.closed.get(impl.plugin, frozenset())
-        if EVERYWHERE in tenants:
+        if EVERYWHERE in tenants or impl.plugin in self.disabled:
             return ()
         if impl not in self._failing and not tenants:
             return ((fn, impl),)

@@ -18,7 +18,7 @@ from ..messages import closest
 from ..runtime import Clock, SystemClock
 from . import checks
 from .actions import ActionDef
-from .companions import imported, with_companions
+from .companions import imported, resolve, with_companions
 from .core_specs import CORE
 from .definitions import Definitions
 from .dispatch import Plan
@@ -79,6 +79,7 @@ class Registry:
 
     Attributes:
         plugins: the plugins.
+        companions: the names of those that join two others.
         entities: every entity, the core's first.
         links: relations between entities of different modules.
         events: event class by name.
@@ -99,6 +100,9 @@ class Registry:
     def __init__(self, plugins: Iterable[Plugin], *, clock: Clock | None = None, quarantine_after: int | None = QUARANTINE_AFTER) -> None:
         self.plugins = checks.load_order([CORE, *with_companions(plugins)])
         self._by_name = {p.name: p for p in self.plugins}
+        targets = {t: beside for p in self.plugins for t, beside in p.definitions.companions}
+        beside = {resolve(target) for target, other in targets.items() if other in self._by_name}
+        self.companions = frozenset(p.name for p in self.plugins if p in beside)
         self.entities: tuple[type[Entity], ...] = self._all(lambda d: d.entities)
         self.links: tuple[Link, ...] = self._all(lambda d: d.links)
         self.subscriptions: tuple[Subscription, ...] = self._all(lambda d: d.subscriptions)

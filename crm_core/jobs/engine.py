@@ -146,7 +146,7 @@ class Jobs:
         return sum(self._take(each) for each in due)
 
     def migrate(self, *, told: Callable[[JobStatus, int, int | None], None] | None = None) -> int:
-        """Run the data migrations that wait, in the order of their versions, and return how many were done.
+        """Run the data migrations that wait, in the order of their versions, and return how many were done; disabled plugins' wait on.
 
         Args:
             told: called with the migration, what is done, and of how much, whenever it says so.
@@ -157,8 +157,10 @@ class Jobs:
         if not any(job.once for job in self._jobs.values()):
             return 0
         with self._crm.bound.begin(unlimited=True) as connection:
+            self._crm.plugins.learn(connection)
             self.register(connection)
-        waiting = self.waiting()
+        disabled = self._crm.registry.health.disabled
+        waiting = [each for each in self.waiting() if self._jobs[each.name].plugin not in disabled]
         for each in waiting:
             run = self._run_when_free(each, None if told is None else partial(told, each))
             if run is not None and run.state != "done":

@@ -52,7 +52,9 @@ class Explanation:
 
 def explain(policy: Policy, facts: Facts, action: str, entity: str, values: Values) -> Explanation:
     """Tell how the policy comes to its answer for one record's values."""
-    if policy.sees_all and not policy.without:
+    if policy.off and policy.off.forbids(action, entity):
+        return Explanation(False, "", ["the plugin that this belongs to is off, so nobody may"])
+    if policy.sees_all:
         return Explanation(True, "system", ["a system actor may do everything in its tenant"])
     widening, chain = _widening(policy, facts, action, entity, values)
     if not widening:

@@ -14,12 +14,13 @@ from typing import Any, Final, Protocol
 import attrs
 
 from ..entities.custom import PREFIX
-from ..entities.meta import EntitySpec, spec
+from ..entities.meta import EntitySpec, extension_fields, spec
 from ..errors import CRMError, Invalid, LoadError
 from ..messages import closest
 from .actor import Actor
 from .binding import bind
 from .extends import check_extends, extended
+from .off import NOTHING_OFF, Limits, Off, limited
 from .predicates import Rule, Shared, all_of, any_of, everything, nothing
 from .roles import ACTIONS, LEVELS, FieldLevel, Role, entity_name
 from .safe import fitting
@@ -97,12 +98,14 @@ class Policy:
     Attributes:
         roles: the roles, those they extend included.
         sees_all: the policy of a system actor: everything.
-        without: plugins that are off in the tenant: nothing of theirs exists here, whatever the roles say.
+        off: plugins that do not work for the actor, whatever the roles say.
+        limits: the most that is allowed with what those add to others' records.
     """
 
     roles: tuple[BoundRole, ...]
     sees_all: bool = False
-    without: frozenset[str] = frozenset()
+    off: Off = NOTHING_OFF
+    limits: Limits = attrs.field(factory=dict)
     _rules: dict[tuple[str, type[Any] | str], Rule] = attrs.field(factory=dict, init=False, repr=False)
     _levels: dict[type[Any] | str, dict[str, FieldLevel]] = attrs.field(factory=dict, init=False, repr=False)
 
@@ -114,7 +117,7 @@ class Policy:
         return found
 
     def _rule(self, action: str, entity: str) -> Rule:
-        if entity.rpartition(".")[0] in self.without or self._is_off(action):
+        if self.off and self.off.forbids(action, entity):
             return nothing
         if self.sees_all:
             return everything
@@ -146,6 +149,7 @@ class Policy:
             writing = [self._widest(a, name) for a in ("create", "update") if any(r.allows(a, name) for r in self.roles)]
             listed = sorted({c for role in self.roles for c in role.levels.get(name, ()) if not c.startswith(PREFIX)})
             levels = {c: _narrowed(reading.get(c, "write"), [w.get(c, "write") for w in writing]) for c in listed}
+            levels = limited(levels, self.limits.get(name, {}))
             found = self._levels[entity] = {c: level for c, level in levels.items() if level != "write"}
         return found
 
@@ -170,7 +174,7 @@ class Policy:
         return not self._is_off(permission) and (self.sees_all or any(role.permits_alone(permission) for role in self.roles))
 
     def _is_off(self, permission: str) -> bool:
-        return bool(self.without) and any(permission.startswith(f"{plugin}.") for plugin in self.without)
+        return bool(self.off) and self.off.has(permission)
 
 
 def _narrowed(reading: FieldLevel, writing: Iterable[FieldLevel]) -> FieldLevel:
@@ -200,25 +204,35 @@ class Policies:
         self._tenants: dict[str, dict[str, BoundRole]] = {}
         self._cache: dict[tuple[str, frozenset[str]], Policy] = {}
         self._resolved: dict[tuple[str, frozenset[str]], Policy] = {}
-        self._less: dict[tuple[Policy, frozenset[str]], Policy] = {}
+        self._less: dict[tuple[Policy, Off], Policy] = {}
         self._system = Policy((), sees_all=True)
         self._warned: set[str] = set()
 
-    def resolve(self, actor: Actor, without: frozenset[str] = frozenset()) -> Policy:
+    def resolve(self, actor: Actor, off: Off = NOTHING_OFF) -> Policy:
         """Return what an actor may do. Role names this CRM does not know give no rights, and are logged once.
 
         In safe mode who has a role that may be an absent plugin's has no rights at all: it may have narrowed the others.
 
         Args:
-            without: the plugins that are off in the actor's tenant.
+            off: the plugins that do not work for the actor.
         """
         policy = self._resolve(actor)
-        if not without:
+        if not off:
             return policy
-        found = self._less.get((policy, without))
+        found = self._less.get((policy, off))
         if found is None:
             _make_room(self._less)
-            found = self._less[policy, without] = Policy(policy.roles, policy.sees_all, without)
+            found = self._less[policy, off] = Policy(policy.roles, policy.sees_all, off, self._limits(off))
+        return found
+
+    def _limits(self, off: Off) -> Limits:
+        """Return the levels of the fields that plugins which are off add to others' records."""
+        found: dict[str, dict[str, FieldLevel]] = {}
+        for name, facts in self._specs.items():
+            for extension in self._declared.extensions(facts.entity):
+                level = off.level(extension.__crm_extends__[1])
+                if level != "write":
+                    found.setdefault(name, {}).update({f.column: level for f in extension_fields(extension).values()})
         return found
 
     def _resolve(self, actor: Actor) -> Policy:

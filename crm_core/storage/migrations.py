@@ -20,7 +20,7 @@ from .join import begin_on
 from .revisions.adopting import AdoptedPlace
 from .revisions.history import Revision, frozen, names, order
 from .revisions.place import Place
-from .revisions.steps import AddColumn, CreateTable, Step, declared, digest
+from .revisions.steps import AddColumn, CreateIndex, CreateTable, Step, declared, digest
 from .tables import Tables
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class Migrations:
             Conflict: ``column_needs_default``: a new column is never NULL, has no default, and its table has rows.
             Invalid: ``unknown_revision``.
         """
-        with self._writing(connection) as on:
+        with self.alone(connection) as on:
             if not self._has_schema(on):
                 on.execute(CreateSchema(str(self._tables.schema), if_not_exists=True))
             pending = list(self._pending(on, to))
@@ -234,7 +234,7 @@ class Migrations:
         branch = next((b for b in self._branches if b.name == plugin), None)
         if branch is None:
             raise Invalid("unknown_plugin", given=plugin, known=[b.name for b in self._branches])
-        with self._writing(connection) as on:
+        with self.alone(connection) as on:
             current = self._current(on)
             position = self._position(branch, current)
             target = 0 if to == BASE else self._known(to) and branch.target(to)
@@ -246,13 +246,48 @@ class Migrations:
             if not self._current(on):
                 self._version.drop(on, checkfirst=True)
 
-    # -- inside -------------------------------------------------------------------------------------------------------------------
+    def remove(self, connection: Connection, plugin: str, steps: Sequence[Step]) -> None:
+        """Take out what *steps* made, in a transaction that :meth:`alone` began, whether the plugin's code is there or not."""
+        found: Inspector = inspect(connection)
+        there = [s for s in steps if self._place.is_there(s, found)]
+        gone = {s.table for s in there if isinstance(s, CreateTable)}
+        # What it added to others goes first: it may point at its tables, and nothing else may.
+        kinds: tuple[type[Step], ...] = (CreateTable, AddColumn, CreateIndex)
+        ordered = [s for kind in kinds for s in there if isinstance(s, kind) and (kind is CreateTable or s.table not in gone)]
+        if self._bound.kind == "sqlite":
+            self._let_go(connection, ordered)
+        self._run(connection, [operation.reverse() for operation in reversed(self._place.operations(ordered))])
+        self._note(connection, plugin, None)
+
+    def steps(self, plugin: str) -> list[Step]:
+        """Return what a loaded plugin's revisions consist of, the oldest first."""
+        return [s for b in self._branches if b.name == plugin for r in b.revisions for s in r.steps]
+
+    def pending(self, connection: Connection) -> list[str]:
+        """Name the plugins whose revisions are behind."""
+        return sorted({branch.name for branch, *_ in self._pending(connection, HEADS)})
+
+    def has(self, connection: Connection, table: Table) -> bool:
+        """Say whether one of our tables is there."""
+        return inspect(connection).has_table(table.name, table.schema)
+
+    def made(self, step: Step) -> tuple[str, str | None, str]:
+        """Return the table of a step, its schema, and, where it adds a column, that one's name here."""
+        hosts = self._place.adopted.get(step.table)
+        column = step.column.name if isinstance(step, AddColumn) else ""
+        if hosts is None:
+            return self._place.name(step.table), self._tables.schema, column
+        return hosts.name, hosts.schema, f"{self._tables.prefix}{column}" if column else ""
 
     @contextmanager
-    def _writing(self, connection: Connection | None) -> Iterator[Connection]:
-        """Let one process migrate at a time: SQLite's BEGIN IMMEDIATE does, PostgreSQL is asked to."""
+    def alone(self, connection: Connection | None = None) -> Iterator[Connection]:
+        """Begin a transaction in which nobody else migrates: SQLite's BEGIN IMMEDIATE is one, PostgreSQL is asked for a lock.
+
+        Args:
+            connection: the host's, on which nothing is committed; else one of its own.
+        """
         if connection is None:
-            with self._bound.begin(unlimited=True) as own, self._writing(own) as on:
+            with self._bound.begin(unlimited=True) as own, self.alone(own) as on:
                 yield on
             return
         begin_on(connection)
@@ -260,6 +295,8 @@ class Migrations:
             key = hashlib.sha256(self._version.fullname.encode()).digest()[:8]
             connection.execute(select(func.pg_advisory_xact_lock(int.from_bytes(key, "big", signed=True))))
         yield connection
+
+    # -- inside -------------------------------------------------------------------------------------------------------------------
 
     def _pending(self, connection: Connection, to: str) -> Iterator[tuple[Branch, Revision, Sequence[Step]]]:
         self._known(to)

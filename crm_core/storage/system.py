@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, Integer, MetaData, Table, Text, text
 from sqlalchemy.types import UserDefinedType
 
 from ..entities.sqltypes import PLAIN_JSON, DecimalType, IdType, InstantType, text_type
@@ -46,6 +46,7 @@ class SystemTables:
     job: Table
     job_run: Table
     tenant: Table
+    plugin: Table
     custom_value: Table
 
 
@@ -282,7 +283,7 @@ def _private(metadata: MetaData, prefix: str) -> tuple[Table, ...]:
 
 
 def _at_work(metadata: MetaData, prefix: str) -> tuple[Table, ...]:
-    """Declare the jobs, their runs, and the tenants."""
+    """Declare the jobs, their runs, the tenants, and which plugins left what here."""
     job = Table(
         f"{prefix}job",
         metadata,
@@ -324,7 +325,22 @@ def _at_work(metadata: MetaData, prefix: str) -> tuple[Table, ...]:
         Column("at", InstantType(), nullable=False),
         Column("actor", text_type(255), nullable=False),
     )
-    return job, job_run, tenant
+    plugin = Table(
+        f"{prefix}plugin",
+        metadata,
+        Column("plugin", text_type(63), primary_key=True),
+        Column("version", text_type(63), nullable=False),
+        Column("state", text_type(15), nullable=False),
+        Column("requires", PLAIN_JSON, nullable=False),
+        Column("companion", Boolean(), nullable=False),
+        Column("revision", text_type(63), nullable=False),
+        Column("steps", PLAIN_JSON, nullable=False),
+        Column("since", InstantType(), nullable=False),
+        Column("reason", text_type(255)),
+        Column("actor", text_type(255), nullable=False),
+        Column("told", text_type(63)),
+    )
+    return job, job_run, tenant, plugin
 
 
 def _custom(metadata: MetaData, prefix: str) -> tuple[Table, ...]:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 MADE_ANEW = frozenset({"journal_position", "sequencer", "member", "team_member", "directory_state"})
 # The journal, and what seals it where it is sealed: the one thing that a dropped tenant leaves. By table, its column of journal numbers.
 OF_THE_JOURNAL: Mapping[str, str | None] = {"journal": "id", "seal": "position", "checkpoint": None}
-# That there is a job or a tenant says nothing of records.
-MADE_BY_ITSELF = frozenset({"job", "job_run", "tenant"})
-# Where delivery stands is the whole installation's.
-OF_ALL_TENANTS = frozenset({"subscription", "parking"})
+# That there is a job, a tenant or a plugin says nothing of records.
+MADE_BY_ITSELF = frozenset({"job", "job_run", "tenant", "plugin"})
+# Where delivery stands, and which plugins are on, is the whole installation's.
+OF_ALL_TENANTS = frozenset({"subscription", "parking", "plugin"})
 
 
 @attrs.frozen(eq=False)

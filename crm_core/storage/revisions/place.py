@@ -53,8 +53,6 @@ class Place:
                     made.append(
                         ops.AddColumnOp(self.name(name), self._column(self._filled(column)), schema=self.schema, inline_references=inline)
                     )
-                    if column.fill is not None and not inline:
-                        made.append(self._without_default(step.table, column))
                 case CreateIndex():
                     made.append(self._index(step))
             if self.kind == "postgresql":
@@ -92,7 +90,7 @@ class Place:
                 return f"create {'unique ' * step.unique}index {self.name(step.name)} on {table} ({', '.join(step.columns)})"
 
     def _filled(self, step: ColumnStep) -> ColumnStep:
-        """Let the rows that are there have the value of ``fill``: SQLite adds a column that is never NULL only with a default."""
+        """Let the rows that are there have the value of ``fill``, and those that are written without the column's plugin."""
         if step.fill is None:
             return step
         scale = re.fullmatch(r"decimal\((\d+)\)", step.type)
@@ -116,12 +114,6 @@ class Place:
             autoincrement=step.identity,
             server_default=step.default if step.expression is None else text(step.expression),
         )
-
-    def _without_default(self, table: str, step: ColumnStep) -> ops.AlterColumnOp:
-        from alembic.operations import ops
-
-        name = self.name(table)
-        return ops.AlterColumnOp(name, step.name, schema=self.schema, modify_server_default=None, existing_server_default=step.fill)
 
     def _foreign_key(self, table: str, step: ColumnStep) -> ops.CreateForeignKeyOp:
         from alembic.operations import ops

@@ -42,7 +42,7 @@ from ..tables import Tables
 class ColumnStep:
     """A column. ``type`` is a word of :func:`type_of`; ``references`` a table whose id it holds; ``default`` is the database's.
 
-    ``fill`` is what rows get that are there when the column is added; it is no part of the schema.
+    ``fill`` is what rows get that are there when the column is added, or come without it; no later step may depend on it.
     """
 
     name: str
