@@ -91,6 +91,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_restored": "{rows} rows restored. The journal goes on behind {position}.",
     "cli_retained": "{count} of {entity}: {action} ({rule}, before {before}); {held} are held[, kept: {refused}].",
     "cli_settings_changed": "The settings of {plugin} in {tenant} are changed.",
+    "cli_suggested": "Suggested, not in force: {rule}: {entity} {action} after {keep}; {count} would be due.",
     "cli_suppressed": "{count} addresses are suppressed.",
     "cli_tenant_created": "The tenant {tenant} is declared.",
     "cli_tenant_modules": "The modules of {tenant} are switched[: {modules}].",

@@ -91,6 +91,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_restored": "已恢复 {rows} 行。日志从 {position} 之后继续。",
     "cli_retained": "{entity} {count} 条：{action}（{rule}，早于 {before}）；{held} 条被保留[，未处理：{refused}]。",
     "cli_settings_changed": "{plugin} 在 {tenant} 中的设置已更改。",
+    "cli_suggested": "建议，尚未生效：{rule}：{entity} 在 {keep} 后 {action}；{count} 条将到期。",
     "cli_suppressed": "已屏蔽 {count} 个地址。",
     "cli_tenant_created": "租户 {tenant} 已声明。",
     "cli_tenant_modules": "{tenant} 的模块已切换[：{modules}]。",
