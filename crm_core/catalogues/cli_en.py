@@ -108,6 +108,8 @@ TEMPLATES: Mapping[str, str] = {
     "doctor_events": "{count} subscriptions are up to date.",
     "doctor_failing": "{function} of {plugin} failed {count} times in a row: {reason}.",
     "doctor_keys": "The keys of {tenants} tenants are in use.",
+    "doctor_log": "SQLAlchemy's log has no values of statements.",
+    "doctor_log_values": "SQLAlchemy logs the values of statements, personal ones too: create_engine(..., hide_parameters=True), or turn echo and the logger sqlalchemy.engine down.",
     "doctor_no_keys": "No keys are in use.",
     "doctor_no_wal": "The journal mode of the SQLite file is {value}: readers and writers wait for each other. Set PRAGMA journal_mode=WAL once, or give the CRM a URL.",
     "doctor_open": "The process {pid}[ ({application})] has written to the journal and not committed for {seconds} s; it is {state}.",

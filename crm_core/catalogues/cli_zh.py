@@ -108,6 +108,8 @@ TEMPLATES: Mapping[str, str] = {
     "doctor_events": "{count} 个订阅均已处理完毕。",
     "doctor_failing": "{plugin} 的 {function} 连续失败 {count} 次：{reason}。",
     "doctor_keys": "{tenants} 个租户的密钥在使用中。",
+    "doctor_log": "SQLAlchemy 的日志中没有语句的值。",
+    "doctor_log_values": "SQLAlchemy 把语句的值写入日志，包括个人数据：请用 create_engine(..., hide_parameters=True)，或关闭 echo 并调高日志器 sqlalchemy.engine 的级别。",
     "doctor_no_keys": "没有使用密钥。",
     "doctor_no_wal": "该 SQLite 文件的日志模式是 {value}：读写操作会相互等待。请执行一次 PRAGMA journal_mode=WAL，或给 CRM 一个 URL。",
     "doctor_open": "进程 {pid}[（{application}）] 写入日志后已有 {seconds} 秒未提交；其状态为 {state}。",
