@@ -16,6 +16,7 @@ from .events.delivery import Delivery
 from .events.event import Event, EventCodec
 from .events.wake import Worker, notify
 from .logs import facts
+from .masking import masked
 from .messages import wordless
 from .permissions.actor import Actor
 from .session import Session
@@ -76,7 +77,7 @@ class Host:
                     words = self._crm.registry.health.words
                     told = "" if words else f": {wordless(e)}"
                     extra = facts("rule_failed", tenant=slot.tenant, rule=slot.rule, at=slot.at.isoformat(), error=type(e).__name__)
-                    _log.warning("rule %s failed at %s%s", slot.rule, slot.at, told, exc_info=e if words else None, extra=extra)
+                    _log.warning("rule %s failed at %s%s", slot.rule, slot.at, told, exc_info=e if words else masked(e, None), extra=extra)
         return len(slots) + (self._crm.jobs.run_due() if self._jobs else 0)
 
     def seal(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -42,8 +43,8 @@ class Finding:
     """What a look at one thing found.
 
     Attributes:
-        check: what was looked at: ``database``, ``schema``, ``events``, ``sequencer``, ``parked``, ``keys``, ``clock``, ``plugins``,
-            ``upgrade``.
+        check: what was looked at: ``database``, ``log``, ``schema``, ``events``, ``sequencer``, ``parked``, ``keys``, ``clock``,
+            ``plugins``, ``upgrade``.
         level: ``ok``; ``warning``: somebody should look at it; ``error``: something does not work or may be lost.
         code, params: the message, for the catalogues.
     """
@@ -249,8 +250,17 @@ def _switched(crm: CRM, status: PluginStatus) -> Finding | None:
     return Finding("plugins", "warning", "doctor_uninstalled", facts) if status.state == "uninstalled" else None
 
 
+def _log(crm: CRM) -> Iterator[Finding]:
+    engine = getattr(crm.bound.engine, "sync_engine", crm.bound.engine)
+    if engine.logger.isEnabledFor(logging.INFO) and not engine.hide_parameters:
+        yield Finding("log", "warning", "doctor_log_values")
+    else:
+        yield Finding("log", "ok", "doctor_log")
+
+
 _CHECKS: Mapping[str, Callable[[CRM], Iterator[Finding]]] = {
     "database": _database,
+    "log": _log,
     "schema": _schema,
     "events": _events,
     "sequencer": _sequencer,

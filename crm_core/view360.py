@@ -23,6 +23,7 @@ from .errors import CRMError, Denied, Invalid, NotFound, NotReadable
 from .events.journal import history, reconstruct
 from .hooks.dispatch import run
 from .logs import facts
+from .masking import masked
 from .messages import wordless
 from .storage.failures import retryable
 from .timeline import Timeline, timeline
@@ -154,7 +155,9 @@ def _run(session: Session, panel: Panel, record: Entity) -> PanelView | None:
             raise
         words = session.crm.registry.health.words
         extra = facts("panel_failed", plugin=panel.plugin, function=panel.name, error=type(e).__name__)
-        _log.warning("the panel %s failed%s", panel.name, "" if words else f": {wordless(e)}", exc_info=e if words else None, extra=extra)
+        _log.warning(
+            "the panel %s failed%s", panel.name, "" if words else f": {wordless(e)}", exc_info=e if words else masked(e, None), extra=extra
+        )
         return PanelView(panel.name, panel.plugin, label, None, _said(session, panel, e))
 
 
@@ -170,7 +173,7 @@ def _apart(session: Session) -> Iterator[None]:
 
 
 def _said(session: Session, panel: Panel, error: Exception) -> str:
-    reason = error.params.get("reason", error.code) if isinstance(error, CRMError) else str(error)
+    reason = error.params.get("reason", error.code) if isinstance(error, CRMError) else type(error).__name__
     given = {"plugin": panel.plugin, "function": panel.name, "reason": reason}
     return session.messages.text("panel_failed", given, session.actor.locale)
 

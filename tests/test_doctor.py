@@ -176,3 +176,24 @@ def test_a_host_s_file_without_a_wal_is_told(tmp_path: Path) -> None:
 def test_the_worst_level_counts() -> None:
     ok, warning, error = (Finding("x", level, "y") for level in ("ok", "warning", "error"))
     assert [worst([ok]), worst([ok, warning]), worst([warning, error, ok])] == ["ok", "warning", "error"]
+
+
+def test_an_engine_of_the_host_s_that_logs_what_is_written_is_told(database: Database) -> None:
+    first = CRM(database.url)
+    first.migrate()
+    first.close()
+
+    def level(**options: Any) -> tuple[str, str]:
+        engine = create_engine(database.url, **options)
+        crm = CRM(engine)
+        (found,) = of(crm, "log")
+        engine.dispose()
+        return found.level, found.code
+
+    assert level() == ("ok", "doctor_log")
+    assert level(echo=True, hide_parameters=True) == ("ok", "doctor_log")
+    assert level(echo=True) == ("warning", "doctor_log_values")
+    own = CRM(database.url)
+    own.bound.engine.echo = True
+    assert [f.level for f in of(own, "log")] == ["ok"], "our own engine hides them"
+    own.close()

@@ -397,6 +397,7 @@ TEMPLATES: Mapping[str, str] = {
     "statement_not_understood": "The statement cannot be compiled: {reason}.",
     "statement_options": "A statement may not carry the execution options {options}.",
     "statement_timeout": "The statement took longer than is allowed here and was ended. Nothing was changed; ask for less at once.",
+    "still_open": "{field} is being encrypted: until no value stands open, it cannot be searched, and no record can be given one where it is unique. Try again later.",
     "subscription_taken": "{plugin} has two functions called {subscription}, or one that listens in two ways. Rename one.",
     "system_field_changed": "A hook[ of {plugin}] changed {entity}.{field}, which only the system sets.",
     "table_collision": "Two entities would share the table {table}; the second is of {plugin}. Rename one.",

@@ -397,6 +397,7 @@ TEMPLATES: Mapping[str, str] = {
     "statement_not_understood": "无法编译该语句：{reason}。",
     "statement_options": "语句不能带有执行选项 {options}。",
     "statement_timeout": "该语句超过了允许的时间，已被终止。没有任何更改；请缩小一次查询的范围。",
+    "still_open": "{field} 正在加密：在没有未加密的值之前，不能按它查询；若它是唯一字段，也不能写入。请稍后重试。",
     "subscription_taken": "{plugin} 有两个名为 {subscription} 的函数，或同一函数以两种方式订阅。请改名其一。",
     "system_field_changed": "[插件 {plugin} 的]钩子更改了只能由系统设置的 {entity}.{field}。",
     "table_collision": "两个实体会共用表 {table}；第二个属于 {plugin}。请改名。",

@@ -40,7 +40,7 @@ def rotate(shell: Shell, tenant: str | None, root: bool) -> None:
 @click.option("--tenant", metavar="TENANT", help="Only this tenant's rows [default: all tenants'].")
 @connected
 def encrypt(shell: Shell, tenant: str | None) -> None:
-    """Seal what stands open in fields that were declared sealed later. One that was stopped goes on."""
+    """Seal what stands open in fields that were declared sealed later, while others work. One that was stopped goes on."""
     from ..privacy import scrub
 
     crm = shell.existing()

@@ -153,19 +153,27 @@ def _marked(shell: Shell, lift: bool, count: int) -> None:
 @of_tenant
 @connected
 def retain(shell: Shell, apply: bool, tenant: str) -> None:
-    """Empty or delete what is older than its rule allows. One that was stopped goes on."""
-    from ..privacy import due, retain, scrub
+    """Empty or delete what is older than its rule allows. One that was stopped goes on.
 
+    Without --apply it also tells of the rules that modules suggest: they are in force where a tenant sets a period for them,
+    crm settings set core keep='{"sales.leads": "3 years"}'.
+    """
+    from ..privacy import due, retain, scrub, suggested
+
+    offered = []
     if apply:
         crm = shell.existing()
         found, code = retain(crm, _officer(tenant)), "cli_retained"
         scrub(crm)
     else:
         with _session(shell, tenant) as session:
-            found, code = due(session), "cli_due"
+            found, code, offered = due(session), "cli_due", suggested(session)
     for each in found:
         day, refused = each.before.date(), [f"{count} {why}" for why, count in sorted(each.refused.items())]
         said = {"count": each.count, "entity": each.entity, "action": each.action, "rule": each.rule, "held": each.held}
         click.echo(shell.text(code, **said, before=day.isoformat(), refused=refused))
     if not found:
         click.echo(shell.text("cli_nothing_due"))
+    for each in offered:
+        said = {"count": each.count, "entity": each.entity, "action": each.action, "rule": each.rule, "keep": each.suggested}
+        click.echo(shell.text("cli_suggested", **said))

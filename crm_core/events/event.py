@@ -197,6 +197,15 @@ def event_name(event: Any) -> str:
     raise LoadError("not_an_event", given=getattr(event, "__name__", repr(event)))
 
 
+def unmarked(event: type[Event[Any]]) -> list[str]:
+    """Return the fields of an event that are personal in its record, by the same name, and that it does not mark ``personal=``."""
+    bases: tuple[Any, ...] = getattr(event, "__orig_bases__", ())
+    entity = next((get_args(base)[0] for base in bases if get_args(base)), None)
+    fields = spec(entity).fields if isinstance(entity, type) else {}
+    own = _attributes(event) - _STAMPED - event.__event_personal__
+    return sorted(name for name in own if name in fields and fields[name].apart)
+
+
 def event_kind(event: Any) -> str:
     """Return the name with the version, as the journal keeps it: ``sales.opportunity_won.v1``."""
     return f"{event_name(event)}.v{(get_origin(event) or event).__event_version__}"

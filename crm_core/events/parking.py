@@ -76,7 +76,7 @@ class Parking:
     """The lines of one subscription, in one transaction."""
 
     def __init__(self, connection: Connection, tables: Tables, subscription: str) -> None:
-        self._connection = connection
+        self.connection = connection
         self._table = tables.system.parking
         self._words = tables.sealer is None
         self._subscription = subscription
@@ -90,44 +90,44 @@ class Parking:
             return set()
         table = self._table
         statement = select(table.c.record).where(table.c.subscription == self._subscription, table.c.record.in_(sorted(records))).distinct()
-        return set(self._connection.execute(statement).scalars())
+        return set(self.connection.execute(statement).scalars())
 
     def is_due(self, record: str, now: datetime) -> bool:
         """Say whether the head of a line may be tried."""
         table = self._table
         statement = select(table.c.position).where(self._mine(record), table.c.state == "waiting", table.c.next_try <= now)
-        return self._connection.execute(statement.limit(1)).scalar() is not None
+        return self.connection.execute(statement.limit(1)).scalar() is not None
 
     def line(self, record: str, limit: int) -> list[tuple[int, int]]:
         """Return position and attempts of the first *limit* events of a line."""
         table = self._table
         statement = select(table.c.position, table.c.attempts).where(self._mine(record)).order_by(table.c.position).limit(limit)
-        return [(row.position, row.attempts) for row in self._connection.execute(statement)]
+        return [(row.position, row.attempts) for row in self.connection.execute(statement)]
 
     def follow(self, entries: Sequence[Entry]) -> None:
         """Put events behind the heads of their lines."""
         rows = [self._row(e.record, e.position, 0, None, None, "behind") for e in entries]
         if rows:
-            self._connection.execute(insert(self._table), rows)
+            self.connection.execute(insert(self._table), rows)
 
     def start(self, entry: Entry, attempts: int, next_try: datetime | None, error: BaseException) -> None:
         """Begin a line with an event that failed; without a next try the line is held."""
         state = "held" if next_try is None else "waiting"
         told = describe(error, words=self._words)
-        self._connection.execute(insert(self._table), [self._row(entry.record, entry.position, attempts, next_try, told, state)])
+        self.connection.execute(insert(self._table), [self._row(entry.record, entry.position, attempts, next_try, told, state)])
 
     def set_aside(self, entry: Entry, parked: set[str]) -> None:
         """Park an event that is not tried, since its plugin rests in its tenant; *parked* are the records that have a line."""
         if entry.record in parked:
             self.follow([entry])
             return
-        self._connection.execute(insert(self._table), [self._row(entry.record, entry.position, 0, None, None, "resting")])
+        self.connection.execute(insert(self._table), [self._row(entry.record, entry.position, 0, None, None, "resting")])
         parked.add(entry.record)
 
     def rest(self, record: str) -> None:
         """Let the head of a line rest, with the tries that it had."""
         statement = update(self._table).where(self._mine(record), self._table.c.state == "waiting")
-        self._connection.execute(statement.values(next_try=None, state="resting"))
+        self.connection.execute(statement.values(next_try=None, state="resting"))
 
     def _row(
         self, record: str, position: int | None, attempts: int, next_try: datetime | None, error: str | None, state: str
@@ -141,18 +141,18 @@ class Parking:
         """Say that an event of a line failed again; without a next try the line is held."""
         state = "held" if next_try is None else "waiting"
         values = {"attempts": attempts, "next_try": next_try, "error": describe(error, words=self._words), "state": state}
-        self._connection.execute(update(self._table).where(self._mine(record), self._table.c.position == position).values(values))
+        self.connection.execute(update(self._table).where(self._mine(record), self._table.c.position == position).values(values))
 
     def remove(self, record: str, upto: int | None = None) -> None:
         """Take the events up to a position, or all, out of a line."""
         statement = delete(self._table).where(self._mine(record))
-        self._connection.execute(statement if upto is None else statement.where(self._table.c.position <= upto))
+        self.connection.execute(statement if upto is None else statement.where(self._table.c.position <= upto))
 
     def promote(self, record: str, now: datetime) -> None:
         """Let the first event of a line be tried at once, as if it had never failed."""
         first = select(func.min(self._table.c.position)).where(self._mine(record)).scalar_subquery()
         values = {"attempts": 0, "next_try": now, "error": None, "state": "waiting"}
-        self._connection.execute(update(self._table).where(self._mine(record), self._table.c.position == first).values(values))
+        self.connection.execute(update(self._table).where(self._mine(record), self._table.c.position == first).values(values))
 
 
 def due(connection: Connection, tables: Tables, subscriptions: Collection[str], now: datetime, limit: int = 1_000) -> list[tuple[str, str]]:

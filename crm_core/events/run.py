@@ -380,10 +380,11 @@ class Run:
     def _failed(self, parking: Parking, s: Subscriber, entry: Entry, error: BaseException, tries: int | None = None) -> bool:
         """Park an event that failed, for the first time or (after so many *tries*) again; say whether its line stands."""
         if not s.external and not s.raw:  # outside it is mostly the other side that fails, and the core does not rest
-            self._host.health.failed(s, error, type(error).__name__, entry.tenant)
+            self._host.health.failed(s, error, type(error).__name__, entry.tenant, self._decoded.get(entry.position or 0))
         attempts = (tries or 0) + 1
-        told.failed(s, entry, error, attempts, words=self._tables.sealer is None)
         last = attempts >= self._retry.tries or isinstance(error, LoopDetected)
+        error = told.fit(parking.connection, self._tables, self._decoded.get(entry.position or 0), error)
+        told.failed(s, entry, error, attempts, words=self._tables.sealer is None)
         if last and s.on_failure == "skip":
             if tries is not None:
                 parking.remove(entry.record, entry.position)

@@ -13,7 +13,8 @@ from ..entities.automation import AutomationRule, AutomationRun
 from ..entities.custom_field import CustomField
 from ..entities.customer import Account, Affiliation, Contact, ExchangeRate
 from ..entities.entity import Entity
-from ..entities.imports import ImportRun
+from ..entities.imports import ImportRun, ImportState
+from ..permissions.predicates import F
 from .core_panels import contacts, tags
 from .plugin import Plugin
 from .spec import CollectHook, Ctx, FilterHook, VetoHook
@@ -60,6 +61,10 @@ CORE = Plugin("core", version="0.1.0", label="Core", package="crm_core.storage",
 CORE.entities(Account, Contact, Affiliation, ExchangeRate, Interaction, Note, Tag, Tagging, AutomationRule, AutomationRun, ImportRun)
 CORE.entities(CustomField)
 CORE.hooks(before_write, check_write, after_write)
+CORE.retention(
+    "imports", ImportRun, keep="1 year", since="updated_at", action="empty", where=F("state") != ImportState.RUNNING, suggested=True
+)
+CORE.retention("rule_runs", AutomationRun, keep="90 days", since="at", action="empty", suggested=True)
 CORE.grants("automation_rule:read", "automation_run:read,create")
 
 

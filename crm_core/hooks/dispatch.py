@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from ..errors import CRMError, LoopDetected, PluginFailed, Unavailable
+from ..masking import masked, personal
 from .stops import is_the_hosts
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def run(state: HookState, part: Contribution, *args: Any) -> Any:
     except CRMError:
         raise
     except BaseException as cause:
-        raise _failed(state, part, cause) from cause
+        raise _failed(state, part, cause, args) from masked(cause, personal(args))
     finally:
         state.depth = depth
 
@@ -111,7 +112,7 @@ def filter_(plan: Plan, ctx: Ctx, value: Any, *, batch: bool = True) -> Any:
     except CRMError:
         raise
     except BaseException as cause:
-        raise _failed(state, state.frames[depth], cause) from cause
+        raise _failed(state, state.frames[depth], cause, value) from masked(cause, personal(value))
     finally:
         state.depth = depth
 
@@ -134,7 +135,7 @@ def first(plan: Plan, ctx: Ctx, value: Any) -> Any:
     except CRMError:
         raise
     except BaseException as cause:
-        raise _failed(state, state.frames[depth], cause) from cause
+        raise _failed(state, state.frames[depth], cause, value) from masked(cause, personal(value))
     finally:
         state.depth = depth
 
@@ -158,7 +159,7 @@ def collect(plan: Plan, ctx: Ctx, value: Any) -> list[Any]:
     except CRMError:
         raise
     except BaseException as cause:
-        raise _failed(state, state.frames[depth], cause) from cause
+        raise _failed(state, state.frames[depth], cause, value) from masked(cause, personal(value))
     finally:
         state.depth = depth
 
@@ -182,7 +183,7 @@ def veto(plan: Plan, ctx: Ctx, value: Any) -> list[Refusal]:
     except CRMError:
         raise
     except BaseException as cause:
-        raise _failed(state, state.frames[depth], cause) from cause
+        raise _failed(state, state.frames[depth], cause, value) from masked(cause, personal(value))
     finally:
         state.depth = depth
         ctx._refusals = outer
@@ -196,12 +197,12 @@ def _loop(state: HookState) -> LoopDetected:
     return LoopDetected(chain=" → ".join(f"{part.name} ({part.task})" for part in state.frames if part))
 
 
-def _failed(state: HookState, part: Contribution | None, cause: BaseException) -> PluginFailed:
+def _failed(state: HookState, part: Contribution | None, cause: BaseException, at_hand: Any) -> PluginFailed:
     assert part is not None
     if is_the_hosts(cause, part.fn):
         raise cause
     if part.can_rest:
-        state.registry.health.failed(part, cause, _reason(cause), state.tenant)
+        state.registry.health.failed(part, cause, _reason(cause), state.tenant, at_hand)
     return PluginFailed(plugin=part.plugin, hook=part.task, function=part.name, where=part.where, reason=_reason(cause))
 
 

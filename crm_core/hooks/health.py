@@ -16,6 +16,7 @@ import attrs
 
 from ..errors import CRMError
 from ..logs import facts
+from ..masking import masked, personal
 from ..messages import wordless
 from ..runtime import Clock
 
@@ -147,8 +148,11 @@ class Health:
                 known[rest.plugin] = PluginHealth(rest.plugin, rest.version, rest.since, rest.function, rest.failures, rest.reason, tenants)
         return [known.get(plugin) or PluginHealth(plugin, version) for plugin, version in self._versions.items()]
 
-    def failed(self, part: Resting, error: BaseException, reason: str, tenant: str) -> None:
-        """Count a failure. An error that a plugin raises on purpose (a CRMError) is none, and neither is one of the database."""
+    def failed(self, part: Resting, error: BaseException, reason: str, tenant: str, at_hand: Any = None) -> None:
+        """Count a failure. An error that a plugin raises on purpose (a CRMError) is none, and neither is one of the database.
+
+        Of the records and events *at_hand* the log tells nothing personal.
+        """
         if self._after is None or isinstance(error, CRMError) or _is_of_database(error):
             return
         with self.lock:
@@ -158,7 +162,7 @@ class Health:
             if failures >= self._after and not self.rests(part.plugin, tenant):
                 spread = self._spread.setdefault(part, set())
                 spread.add(tenant)
-                self._rest(found, EVERYWHERE if len(spread) >= SPREAD else tenant, error)
+                self._rest(found, EVERYWHERE if len(spread) >= SPREAD else tenant, masked(error, personal(at_hand) if self.words else None))
             self._changed()
 
     def _rest(self, found: PluginHealth, tenant: str, error: BaseException) -> None:
@@ -168,7 +172,7 @@ class Health:
         where = f"in tenant {tenant!r}" if tenant else "in all tenants"
         told = (rest.plugin, where, rest.function, rest.failures, "" if self.words else f": {wordless(error)}")
         extra = facts("plugin_quarantined", plugin=rest.plugin, tenant=tenant, function=rest.function, failures=rest.failures)
-        _log.error("%s is quarantined %s: %s failed %d times in a row%s", *told, exc_info=error if self.words else None, extra=extra)
+        _log.error("%s is quarantined %s: %s failed %d times in a row%s", *told, exc_info=error, extra=extra)
 
     def succeeded(self, part: Resting, tenant: str) -> None:
         """Forget the failures in a tenant of a function that works there again."""

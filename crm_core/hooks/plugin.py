@@ -142,13 +142,21 @@ class Plugin(Marking):
         self.definitions.catalogues.append(Catalogue(locale, dict(templates)))
 
     def retention(
-        self, key: str, entity: type[Entity], *, keep: str, since: str, action: RetentionAction, where: Rule = everything
+        self,
+        key: str,
+        entity: type[Entity],
+        *,
+        keep: str,
+        since: str,
+        action: RetentionAction,
+        where: Rule = everything,
+        suggested: bool = False,
     ) -> Retention:
         """Say how long records are needed, and what is done with them then; the arguments are those of :class:`Retention`.
 
         Nothing is done before somebody runs :func:`crm_core.privacy.retain`.
         """
-        found = Retention(self.name, key, entity, keep, since, action, where)
+        found = Retention(self.name, key, entity, keep, since, action, where, suggested)
         self.definitions.retentions.append(found)
         return found
 

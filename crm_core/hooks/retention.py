@@ -29,6 +29,7 @@ class Retention:
         since: the date or datetime field that it counts from; a record without a value is kept.
         action: ``empty`` their personal fields and keep the records, or ``delete`` them too.
         where: which records.
+        suggested: it is in force only in tenants that set a period for it.
     """
 
     plugin: str
@@ -38,6 +39,7 @@ class Retention:
     since: str
     action: RetentionAction
     where: Rule = everything
+    suggested: bool = False
 
     @property
     def name(self) -> str:

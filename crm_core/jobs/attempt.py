@@ -13,6 +13,7 @@ from ..events.subscription import Fenced
 from ..events.wake import notify
 from ..hooks.nesting import handle
 from ..hooks.stops import is_the_hosts
+from ..masking import masked
 from ..messages import wordless
 from ..permissions.actor import Actor
 from ..session import Session
@@ -71,7 +72,7 @@ class Attempt:
             self._crm.registry.health.failed(self._job, error, type(error).__name__, self._claim.tenant)
         sealed = self._crm.tables.sealer is not None
         told = (self._job.name, self._claim.tenant, self._claim.attempt, f": {wordless(error)}" if sealed else "")
-        _log.warning("%s in %r failed, try %d%s", *told, exc_info=None if sealed else error)
+        _log.warning("%s in %r failed, try %d%s", *told, exc_info=masked(error, None) if sealed else error)
         self._note(lambda connection, claim, once: self._store.fail(connection, claim, error, once=once))
 
     def _note(self, work: Callable[..., None]) -> None:

@@ -5,7 +5,7 @@ from .erasing import certificates, erase, reapply, scrub
 from .exporting import export
 from .marks import hold, release, restrict, unrestrict
 from .planning import Plan, Step, plan
-from .retention import Due, due, retain
+from .retention import Due, due, retain, suggested
 from .suppression import allow, suppress
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "restrict",
     "retain",
     "scrub",
+    "suggested",
     "suppress",
     "unrestrict",
     "write_certificate",

@@ -44,6 +44,7 @@ class Due:
         count: records that are due, or were done; those held and refused are not among them.
         held: records that a hold or a restriction keeps.
         refused: records that were kept, by the code of the error.
+        suggested: the period, where the rule is only suggested and the tenant has set none: nothing is done by it.
     """
 
     rule: str
@@ -53,6 +54,7 @@ class Due:
     count: int = 0
     held: int = 0
     refused: Counter[str] = attrs.field(factory=Counter)
+    suggested: str = ""
 
 
 def due(session: Session) -> list[Due]:
@@ -66,6 +68,20 @@ def due(session: Session) -> list[Due]:
         holds = Holds()
         found = [_Rule(core, rule, at, holds).counted() for rule, at in _rules(core)]
     return [each for each in found if each.count or each.held]
+
+
+def suggested(session: Session) -> list[Due]:
+    """Say what the rules that are only suggested would ask for in a session's tenant, those too of which nothing is due.
+
+    A tenant takes one by setting its period: ``session.change_settings(CoreSettings, {"keep": {"sales.leads": "3 years"}})``.
+
+    Raises:
+        Denied: the actor lacks the permission ``core.privacy``.
+    """
+    with as_officer(session, "retention") as core:
+        holds, own, now = Holds(), core.settings(CoreSettings).keep, core.crm.runtime.clock.now().astimezone(UTC)
+        found = [r for r in core.crm.registry.retentions if r.suggested and r.name not in own]
+        return [attrs.evolve(_Rule(core, r, before(now, r.keep), holds).counted(), suggested=r.keep) for r in found]
 
 
 def retain(crm: CRM, actor: Actor) -> list[Due]:
@@ -93,7 +109,7 @@ def _rules(session: Session) -> list[tuple[Retention, datetime]]:
         if name not in known:
             raise Invalid("retention_unknown", given=name[:60], suggestion=closest(name, known))
     now = session.crm.runtime.clock.now().astimezone(UTC)
-    return [(rule, before(now, keep)) for name, rule in known.items() if (keep := own.get(name, rule.keep))]
+    return [(rule, before(now, keep)) for name, rule in known.items() if (keep := own.get(name, "" if rule.suggested else rule.keep))]
 
 
 def _run(crm: CRM, actor: Actor, rule: Retention, at: datetime) -> Due:

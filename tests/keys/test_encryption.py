@@ -97,7 +97,7 @@ def test_one_that_was_stopped_goes_on_and_tenants_are_apart(sealed: Any, admin: 
     monkeypatch.setattr(encryption, "BATCH", 3)
     real, calls = encryption.Encryption._batch, []
 
-    def dying(*given: Any) -> int:
+    def dying(*given: Any) -> Any:
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt

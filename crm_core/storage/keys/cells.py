@@ -1,6 +1,7 @@
 """The cell of a sealed value: what a select gives for it, so that it can be opened wherever it comes out.
 
-``<entity>.<field>:<record id>:<tenant key>:<subject's key>:<envelope>:<tenant>``, where both keys are wrapped. The database puts it
+``<entity>.<field>:<record id>:<tenant key>:<subject's key>:<envelope>:<tenant>``, where both keys are wrapped. Without such a key,
+``+<length of the tenant>`` and nothing stand for the two: what follows may be a plain value, with colons of its own. The database puts it
 together in the statement that reads the value, so a key that was destroyed or replaced a moment ago counts at once, in every process.
 """
 
@@ -14,6 +15,7 @@ from ...errors import Unreadable
 
 _ID = 36
 _DESTROYED = "-"
+_UNKNOWN = "+"
 
 
 def cell(name: str, table: Table, column: Column[Any], keys: Table) -> ColumnElement[str]:
@@ -27,7 +29,8 @@ def cell(name: str, table: Table, column: Column[Any], keys: Table) -> ColumnEle
         .correlate(table)
         .scalar_subquery()
     )
-    head = literal(f"{name}:", Text()).concat(cast(table.c.id, Text())).concat(":").concat(func.coalesce(found, ":")).concat(":")
+    unknown = literal(_UNKNOWN, Text()).concat(cast(func.length(table.c.tenant), Text())).concat(":")
+    head = literal(f"{name}:", Text()).concat(cast(table.c.id, Text())).concat(":").concat(func.coalesce(found, unknown)).concat(":")
     return head.concat(column).concat(":").concat(table.c.tenant).label(column.name)
 
 
@@ -40,6 +43,15 @@ class Cell(NamedTuple):
     key: str | None
     envelope: str
     tenant: str
+
+
+def plain(text: str) -> tuple[str, str] | None:
+    """Return field and value of a cell whose value names no key of its tenant; None where it does."""
+    name, _, rest = text.partition(":")
+    head, _, value = rest[_ID + 1 :].partition("::")
+    if not head.startswith(_UNKNOWN) or not head[1:].isdecimal():
+        return None
+    return name, value[: len(value) - int(head[1:]) - 1]
 
 
 def parse(text: str) -> Cell:

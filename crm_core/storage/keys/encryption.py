@@ -1,13 +1,14 @@
 """Encryption of what is there already: a field was declared sealed after rows had it open.
 
-Rows are sealed a batch at a time, each compared with what was read. What is left to do stands in the rows themselves, so whatever stops
-it, the next call goes on. The journal never changes: what it has of the field from before stays as it was.
+Rows are sealed a batch a transaction, each compared with what was read, while others work. What is left to do stands in the rows
+themselves, so whatever stops it, the next call goes on. The journal never changes: what it has of the field from before stays as it was.
 """
 
 from __future__ import annotations
 
-import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -15,32 +16,32 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Table,
-    and_,
     bindparam,
     case,
     cast,
-    exists,
-    func,
     inspect,
     or_,
     select,
     type_coerce,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 
 from ...entities.meta import spec
 from ...entities.sealed import place_name, sealed_text
 from ...entities.sqltypes import type_of
+from .standing import ENVELOPE, is_open
 
 if TYPE_CHECKING:
     from ...entities.codec import Codec
-    from ...entities.fields import FieldSpec
     from ..engine import Bound
     from ..tables import Tables
+    from .envelope import Key
+    from .keyring import IndexKey
     from .sealer import Sealer
 
 BATCH = 200
-_ENVELOPE = re.compile(r"1A[0-9a-f]{16}[A-Za-z0-9+/]{38,}={0,2}")
+PAUSE = 0.05
 
 
 @attrs.define
@@ -49,7 +50,8 @@ class Encrypted:
 
     Attributes:
         rows: whose values were sealed.
-        left: rows that stay as they are: what they hold is an envelope of a key that is not here, or about somebody who was erased.
+        left: rows that stay as they are: what they hold is an envelope of a key that is not here, about somebody who was erased, or to be
+            unique and another record's too.
     """
 
     tenant: str
@@ -100,45 +102,76 @@ class Encryption:
                 change = f'TYPE text COLLATE "C" USING {name}::text'
                 connection.exec_driver_sql(f"ALTER TABLE {quote.format_table(table)} ALTER COLUMN {name} {change}")
 
-    def _is_open(self, table: Table, field: FieldSpec) -> ColumnElement[bool]:
-        keys, column = self._tables.system.key.alias("crm_known"), table.c[field.column]
-        known = exists().where(keys.c.id == func.substr(column, 3, 16), keys.c.tenant == table.c.tenant)
-        return and_(column.is_not(None), ~known)
-
     def _open(self, codec: Codec, table: Table) -> ColumnElement[bool]:
-        return or_(*(self._is_open(table, field) for _, field in codec.sealed))
+        return or_(*(is_open(self._tables, table, field) for _, field in codec.sealed))
 
     def _rows(self, codec: Codec, table: Table, tenant: str) -> None:
-        report, after, more = self._done.setdefault(tenant, Encrypted(tenant)), "", True
-        while more:
-            with self._bound.begin(unlimited=True) as connection:
-                wanted = select(table.c.id).where(table.c.tenant == tenant, self._open(codec, table)).order_by(table.c.id).limit(BATCH)
-                wanted = wanted.where(table.c.id > after) if after else wanted
-                ids = [str(i) for i in connection.execute(wanted.with_for_update(of=table)).scalars()]
-                changed = self._batch(connection, codec, table, tenant, ids)
-            report.rows, report.left = report.rows + changed, report.left + len(ids) - changed
-            more, after = len(ids) == BATCH, ids[-1] if ids else ""
+        """Seal the open rows of a tenant, pass after pass until none is left; what somebody works on now waits for the next one."""
+        report, kept = self._done.setdefault(tenant, Encrypted(tenant)), set[str]()
+        while self._left(codec, table, tenant, kept):
+            after, more = "", True
+            while more:
+                with self._bound.begin(unlimited=True) as connection:
+                    ids, changed = self._batch(connection, codec, table, tenant, after, kept)
+                report.rows, more, after = report.rows + changed, len(ids) == BATCH, ids[-1] if ids else ""
+            time.sleep(PAUSE)
+        report.left += len(kept)
 
-    def _batch(self, connection: Connection, codec: Codec, table: Table, tenant: str, ids: Sequence[str]) -> int:
-        rows = list(self._read(connection, codec, table, ids))
-        held = self._sealer.keyring.hold(connection, tenant, {subject for _, subject, _, _ in rows}) if rows else {}
+    def _left(self, codec: Codec, table: Table, tenant: str, kept: set[str]) -> bool:
+        wanted = select(table.c.id).where(table.c.tenant == tenant, self._open(codec, table)).limit(len(kept) + 1)
+        with self._bound.begin(write=False, unlimited=True) as connection:
+            return not kept.issuperset(map(str, connection.execute(wanted).scalars()))
+
+    def _batch(self, connection: Connection, codec: Codec, table: Table, tenant: str, after: str, kept: set[str]) -> tuple[list[str], int]:
+        """Seal up to a batch of rows; return the ids looked at, and how many were changed. What cannot be sealed goes into *kept*."""
+        wanted = select(table.c.id).where(table.c.tenant == tenant, self._open(codec, table)).order_by(table.c.id).limit(BATCH)
+        ids = [str(i) for i in connection.execute(wanted.where(table.c.id > after) if after else wanted).scalars()]
+        # Keys before rows, as writers take them, so that none waits for the other.
+        subjects = {subject for _, subject, _, _ in self._read(connection, codec, table, ids)}
+        held = self._sealer.keyring.hold(connection, tenant, subjects) if subjects else {}
         searched = any(field.blind_column for _, field in codec.sealed)
-        index = self._sealer.keyring.index_keys(connection, tenant, hold=True)[0] if rows and searched else None
+        index = self._sealer.keyring.index_keys(connection, tenant, hold=True)[0] if subjects and searched else None
+        free = select(table.c.id).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update(of=table, skip_locked=True)
+        mine = [str(i) for i in connection.execute(free).scalars()]
         changed = 0
-        for id_, subject, olds, texts in rows:
-            key, values, same = held[subject], dict[str, Any](), [table.c.id == id_]
-            if key is None or any(text is not None and _ENVELOPE.fullmatch(text) for text in texts.values()):
+        for id_, subject, olds, texts in self._read(connection, codec, table, mine):
+            if not texts or subject not in held:
+                continue  # somebody wrote it meanwhile
+            key = held[subject]
+            if key is None or any(ENVELOPE.fullmatch(text) for text in texts.values()):
+                kept.add(id_)
                 continue
-            for _, field in codec.sealed:
-                text, name = texts.get(field.column), place_name(codec.entity, field)
-                if text is None:
-                    continue
-                values[field.column] = self._sealer.vault.seal(key, tenant, name, id_, field.kind, text)
-                same.append(table.c[field.column].is_not_distinct_from(bindparam(None, olds[field.column], table.c[field.column].type)))
-                if field.blind_column is not None and index is not None:
-                    values[field.blind_column] = self._sealer.vault.blind(index.material, index.version, name, text)
-            changed += int(connection.execute(update(table).where(*same).values(values)).rowcount)
-        return changed
+            done = self._replace(connection, codec, table, (id_, tenant, olds, texts), key, index)
+            changed += done or 0
+            if done is None:
+                kept.add(id_)
+        return ids, changed
+
+    def _replace(
+        self,
+        connection: Connection,
+        codec: Codec,
+        table: Table,
+        row: tuple[str, str, Any, Mapping[str, str]],
+        key: Key,
+        index: IndexKey | None,
+    ) -> int | None:
+        """Seal a row's open values, if they still are what was read; None where another record has one that is to be unique."""
+        (id_, tenant, olds, texts), values, vault = row, dict[str, Any](), self._sealer.vault
+        same = [table.c.id == id_]
+        for _, field in codec.sealed:
+            text, name = texts.get(field.column), place_name(codec.entity, field)
+            if text is None:
+                continue
+            values[field.column] = vault.seal(key, tenant, name, id_, field.kind, text)
+            same.append(table.c[field.column].is_not_distinct_from(bindparam(None, olds[field.column], table.c[field.column].type)))
+            if field.blind_column is not None and index is not None:
+                values[field.blind_column] = vault.blind(index.material, index.version, name, text)
+        try:
+            with connection.begin_nested() if any(f.options.unique for _, f in codec.sealed) else nullcontext():
+                return int(connection.execute(update(table).where(*same).values(values)).rowcount)
+        except IntegrityError:
+            return None
 
     def _read(
         self, connection: Connection, codec: Codec, table: Table, ids: Sequence[str]
@@ -147,7 +180,7 @@ class Encryption:
         fields = [field for _, field in codec.sealed]
         subject, columns = codec.subject_field, list[ColumnElement[Any]]()
         for field in fields:
-            column: ColumnElement[Any] = case((self._is_open(table, field), table.c[field.column]))
+            column: ColumnElement[Any] = case((is_open(self._tables, table, field), table.c[field.column]))
             read = type_coerce if connection.dialect.name == "sqlite" else cast
             columns += [column, read(column, type_of(field))]
         point = table.c.id if subject is None else table.c[subject.column]

@@ -128,7 +128,7 @@ class Keys:
     def encrypt(self, tenant: str | None = None) -> list[Encrypted]:
         """Seal what stands open in fields that were declared ``sealed`` after rows had them; one that was stopped goes on.
 
-        Run it after the migration and before the records are used: until then, those that have such a value are ``Unreadable``.
+        Others may work meanwhile: with :meth:`allow_open` they read all, else values that it has not come to are ``Unreadable``.
 
         Args:
             tenant: one tenant; None: all.
@@ -142,6 +142,21 @@ class Keys:
         if tenant is not None:
             check_text(tenant)
         return Encryption(crm.bound, crm.tables, sealer, self._codecs()).run(tenant)
+
+    def allow_open(self) -> None:
+        """Let this process read values that stand open still, while :meth:`encrypt` runs beside it: then nobody has to wait for that.
+
+        Call it where the CRM is made, in the release that seals a field, and take it out in the next: without it, a value that somebody
+        put there past the CRM is refused. A search by such a field, and writing one that is unique, raise ``Unavailable``
+        (``still_open``) in a tenant until no value of it is open there, for they would miss some.
+
+        Raises:
+            Refused: ``no_keys``.
+        """
+        from .standing import Standing
+
+        crm = self._crm
+        self._sealer.vault.standing = Standing(crm.tables, self._codecs(), sqlite=crm.bound.kind == "sqlite")
 
     def _codecs(self) -> list[Codec]:
         return [codec for e in self._crm.registry.entities if (codec := self._crm.codec(e)).sealed]

@@ -111,6 +111,8 @@ class Sealer:
         While the index key is replaced, who has a unique value under the key before is moved to the new one first, so that the database
         itself sees that the value is taken.
         """
+        if field.options.unique and self.vault.standing is not None:
+            self.vault.standing.none_left(connection, tenant, name)
         blind, *before = (self.vault.blind(key.material, key.version, name, text) for key in index)
         if field.options.unique and before and field.blind_column is not None:
             column = table.c[field.blind_column]
@@ -145,6 +147,8 @@ class Sealer:
 
     def blinds(self, connection: Connection, tenant: str, name: str, text: str) -> list[str]:
         """Return under which blind indexes a value may stand."""
+        if self.vault.standing is not None:
+            self.vault.standing.none_left(connection, tenant, name)
         return [self.vault.blind(k.material, k.version, name, text) for k in self.keyring.index_keys(connection, tenant)]
 
     def finder(self, connection: Connection, tenant: str) -> Finder:
@@ -167,6 +171,8 @@ class Finder:
 
     def blind(self, where: str, text: str, *, old: bool) -> str:
         """See :class:`crm_core.entities.sealed.Opener`."""
+        if self._sealer.vault.standing is not None:
+            self._sealer.vault.standing.none_left(self._connection, self._tenant, where)
         if self._keys is None:
             self._keys = self._sealer.keyring.index_keys(self._connection, self._tenant)
         if not self._keys:

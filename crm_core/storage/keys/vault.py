@@ -17,9 +17,10 @@ from typing import Any
 
 from ...entities.sealing import MASK
 from ...errors import CRMError, Unavailable, Unreadable
-from .cells import parse
+from .cells import parse, plain
 from .envelope import KEY_BYTES, Key, fresh_bytes, key_id, key_of, place, seal, unseal
 from .provider import KeyProvider
+from .standing import Standing
 
 CACHED_KEYS = 10_000
 BLIND_BYTES = 16
@@ -30,10 +31,14 @@ class Vault:
 
     Args:
         provider: has the root keys.
+
+    Attributes:
+        standing: reads what stands open still; None where that is refused.
     """
 
     def __init__(self, provider: KeyProvider) -> None:
         self.provider = provider
+        self.standing: Standing | None = None
         self.tenant_key = lru_cache(1_000)(self._tenant_key)
         self.subject_key = lru_cache(CACHED_KEYS)(self._subject_key)
         self.index_key = lru_cache(1_000)(self._index_key)
@@ -110,6 +115,8 @@ class Vault:
         """
         if cell is None or cell == MASK:
             return cell  # type: ignore[no-any-return]  # None or a text
+        if self.standing is not None and (found := plain(cell)) is not None:
+            return self.standing.text(*found)
         name, record, tenant_key, wrapped, envelope, tenant = parse(cell)
         if wrapped is None:
             return None

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, entry_points, packages_distributions, requires
 
 from ...entities.meta import extension_fields, spec
-from ...events.event import event_name
+from ...events.event import event_name, unmarked
 from .exercise import Exercise
 from .loading import RULE_OF_CODE
 from .rule import rule
@@ -130,7 +130,7 @@ _PERSONAL = re.compile(
 
 @rule("CK14", "personal-data")
 def personal_data(subject: Subject) -> Iterator[str]:
-    """A field that is called or typed like something about a person says how it is classified."""
+    """A field that is called or typed like something about a person says how it is classified. An event marks what its record does."""
     d = subject.plugin.definitions
     fields = [(e.__name__, f) for e in d.entities for f in spec(e).fields.values()]
     fields += [(x.__name__, f) for _, x in d.extensions for f in extension_fields(x).values()]
@@ -139,6 +139,9 @@ def personal_data(subject: Subject) -> Iterator[str]:
         looks = looks or (field.kind in ("str", "text", "date", "json") and _PERSONAL.search(field.name) is not None)
         if looks and not field.system and not field.options.classification_said:
             yield f'{owner}.{field.name} looks like personal data: say field(classified="personal"), or "internal" if it is about nobody'
+    for event in d.events:
+        for name in unmarked(event):
+            yield f'{event.__name__}.{name} is a personal field of its record: say class {event.__name__}(..., personal=("{name}",))'
 
 
 # -- what it is built upon --------------------------------------------------------------------------------------------------------

@@ -60,8 +60,8 @@ class Opportunity(Entity):
     expected_close: Field[date | None] = field(default=None)
     opened_on: Field[date | None] = field(default=None)
     source: Field[str | None] = field(default=None, length=100)
-    won_reason: Field[str | None] = field(default=None)
-    lost_reason: Field[str | None] = field(default=None)
+    won_reason: Field[str | None] = field(default=None, pii=True)
+    lost_reason: Field[str | None] = field(default=None, pii=True)
     closed_at: Field[datetime | None] = field(default=None)
     status: Field[Status] = field(default=Status.OPEN, read_only=True)
     closed_on: Field[date | None] = field(default=None, read_only=True)
@@ -85,7 +85,7 @@ class StageHistory(Entity):
     by: Field[str] = field(read_only=True)
     amount: MoneyField = field(read_only=True)
     probability: Field[int | None] = field(read_only=True)
-    reason: Field[str | None] = field(read_only=True)
+    reason: Field[str | None] = field(read_only=True, pii=True)
 
 
 class OpportunityMoved(Event[Opportunity], name="sales.opportunity_moved", version=1):
@@ -95,7 +95,7 @@ class OpportunityMoved(Event[Opportunity], name="sales.opportunity_moved", versi
     new: str
 
 
-class OpportunityWon(Event[Opportunity], name="sales.opportunity_won", version=1):
+class OpportunityWon(Event[Opportunity], name="sales.opportunity_won", version=1, personal=("reason",)):
     """A deal was won, whichever way it got there."""
 
     amount: Money
@@ -104,7 +104,7 @@ class OpportunityWon(Event[Opportunity], name="sales.opportunity_won", version=1
     reason: str
 
 
-class OpportunityLost(Event[Opportunity], name="sales.opportunity_lost", version=1):
+class OpportunityLost(Event[Opportunity], name="sales.opportunity_lost", version=1, personal=("reason",)):
     """A deal was lost."""
 
     amount: Money
