@@ -16,6 +16,8 @@ def test_a_field_is_added_listed_retired_restored_and_deleted(crm: Run) -> None:
     assert crm("fields", "list", "--retired").output.splitlines()[2].split() == ["account", "tier", "choice", "retired"]
     assert crm("fields", "restore", "account", "tier").exit_code == 0
     assert crm("fields", "delete", "account", "tier").output.startswith("The field account.tier is deleted")
+    assert crm("fields", "add", "account", "broker", "--kind", "reference", "--target", "contact", "--required").exit_code == 0
+    assert crm("fields", "delete", "account", "broker", "--with-data").exit_code == 0
     assert crm("fields", "list", "--tenant", "other").output.split() == ["entity", "field", "kind", "label", "rules"]
 
 
