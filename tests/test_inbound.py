@@ -64,24 +64,27 @@ def test_a_call_that_is_signed_is_answered_as_the_plugin(make_crm: Callable[...,
 
 
 @pytest.mark.parametrize(
-    ("asked", "status"),
+    ("asked", "status", "code"),
     [
-        ({"caller": "Acme", "key": "guess"}, 401),
-        ({"caller": "Bug"}, 500),
-        ({"caller": "Delete"}, 403),
-        ({"caller": b"no json"}, 422),
-        ({"caller": 5}, 422),
-        ({"caller": "Acme", "method": "GET"}, 405),
-        ({"caller": "Acme", "path": "/acme.calls/others"}, 404),
-        ({"caller": "Acme", "path": "/other/calls"}, 404),
+        ({"caller": "Acme", "key": "guess"}, 401, "bad_signature"),
+        ({"caller": "Bug"}, 500, "plugin_failed"),
+        ({"caller": "Delete"}, 403, "denied"),
+        ({"caller": b"no json"}, 422, "bad_body"),
+        ({"caller": 5}, 422, "invalid"),
+        ({"caller": "Acme", "method": "GET"}, 405, "no_route"),
+        ({"caller": "Acme", "path": "/acme.calls/others"}, 404, "no_route"),
+        ({"caller": "Acme", "path": "/other/calls"}, 404, "no_route"),
     ],
 )
-def test_what_fails_is_a_problem_document_and_leaves_nothing(make_crm: Callable[..., Any], asked: dict[str, Any], status: int) -> None:
+def test_what_fails_is_a_problem_document_and_leaves_nothing(
+    make_crm: Callable[..., Any], asked: dict[str, Any], status: int, code: str
+) -> None:
     crm = make_crm(plugins=[calls().configured(secret=SECRET)])
     before = state_hash(crm)
     answer = ask(crm, **asked)
     assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
-    assert json.loads(answer.body)["status"] == status
+    said = json.loads(answer.body)
+    assert (said["status"], said["code"]) == (status, code)
     assert SECRET not in answer.body.decode()
     assert before == state_hash(crm) or status == 403  # a denial may be journalled
 

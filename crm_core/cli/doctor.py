@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import click
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from ..doctor import Finding, examine, worst
 from ..errors import Invalid
 from .shell import Shell, connected
+from .table import echo_table
 
 WARNING, ERROR = 4, 5
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "bold red"}
@@ -36,10 +36,7 @@ def doctor(shell: Shell, as_json: bool, against: tuple[str, ...]) -> None:
         findings = [{**finding.to_json(), "says": _says(shell, finding)} for finding in found]
         click.echo(json.dumps({"level": level, "findings": findings}, ensure_ascii=False, indent=2, default=str))
     else:
-        table = Table(box=None, pad_edge=False, show_header=False)
-        for finding in found:
-            table.add_row(f"[{_COLOURS[finding.level]}]{finding.level}[/]", finding.check, _says(shell, finding))
-        Console().print(table)
+        echo_table(("", "", ""), [(Text(f.level, style=_COLOURS[f.level]), f.check, _says(shell, f)) for f in found])
     if level != "ok":
         raise click.exceptions.Exit(WARNING if level == "warning" else ERROR)
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from ..entities.custom import CustomKind
 from ..io.plan import find_entity
 from ..permissions.actor import Actor
 from .shell import Shell, connected
+from .table import echo_table
+
+if TYPE_CHECKING:
+    from ..custom_fields.service import CustomFieldAdmin
+    from ..entities.custom_field import CustomField
+    from ..entities.entity import Entity
 
 _tenant = click.option("--tenant", default="main", show_default=True, help="The tenant whose field it is.")
 
@@ -31,9 +41,13 @@ def list_(shell: Shell, entity: str, retired: bool, tenant: str) -> None:
     crm = shell.existing()
     of = find_entity(crm.tables.entities, entity) if entity else None
     with crm.session(_actor(tenant), write=False) as session:
-        for field in session.custom_fields.list(of, retired=retired):
-            said = [w for w, is_so in (("required", field.required), ("unique", field.unique), ("retired", field.retired)) if is_so]
-            click.echo("\t".join([field.entity, field.name, field.kind.value, field.label.get(shell.lang, ""), ", ".join(said)]).rstrip())
+        rows = [_row(field, shell.lang) for field in session.custom_fields.list(of, retired=retired)]
+    echo_table(("entity", "field", "kind", "label", "rules"), rows)
+
+
+def _row(field: CustomField, lang: str) -> list[str]:
+    said = [word for word in ("required", "unique", "retired") if getattr(field, word)]
+    return [field.entity, field.name, field.kind.value, field.label.get(lang, ""), ", ".join(said)]
 
 
 @fields.command("add")
@@ -60,51 +74,44 @@ def add(
     tenant: str,
 ) -> None:
     """Add the field NAME to ENTITY, like accounts or sales.opportunity."""
-    crm = shell.existing()
-    known = crm.tables.entities
-    pointed = find_entity(known, target) if target else None
-    with crm.session(_actor(tenant)) as session:
-        made = session.custom_fields.add(
-            find_entity(known, entity), name, kind=kind, label=label, options=options, target=pointed, required=required, unique=unique
-        )
+    pointed = find_entity(shell.existing().tables.entities, target) if target else None
+    with _opened(shell, entity, tenant) as (known, of):
+        made = known.add(of, name, kind=kind, label=label, options=options, target=pointed, required=required, unique=unique)
     click.echo(shell.text("cli_field_added", field=made.key))
 
 
-@fields.command("retire")
-@click.argument("entity")
-@click.argument("name")
-@_tenant
-@connected
+def _on_field(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a command of a function that takes a field: its entity, its name, its tenant."""
+    return fields.command()(click.argument("entity")(click.argument("name")(_tenant(connected(command)))))
+
+
+@_on_field
 def retire(shell: Shell, entity: str, name: str, tenant: str) -> None:
     """Take the field NAME of ENTITY out of use; its values are kept."""
-    crm = shell.existing()
-    with crm.session(_actor(tenant)) as session:
-        done = session.custom_fields.retire(find_entity(crm.tables.entities, entity), name)
+    with _opened(shell, entity, tenant) as (known, kind):
+        done = known.retire(kind, name)
     click.echo(shell.text("cli_field_retired", field=done.key))
 
 
-@fields.command("restore")
-@click.argument("entity")
-@click.argument("name")
-@_tenant
-@connected
+@_on_field
 def restore(shell: Shell, entity: str, name: str, tenant: str) -> None:
     """Put the retired field NAME of ENTITY back, with its values."""
-    crm = shell.existing()
-    with crm.session(_actor(tenant)) as session:
-        done = session.custom_fields.restore(find_entity(crm.tables.entities, entity), name)
+    with _opened(shell, entity, tenant) as (known, kind):
+        done = known.restore(kind, name)
     click.echo(shell.text("cli_field_added", field=done.key))
 
 
-@fields.command("delete")
-@click.argument("entity")
-@click.argument("name")
+@_on_field
 @click.option("--with-data", is_flag=True, help="On purpose: also where records have a value, which they lose.")
-@_tenant
-@connected
 def delete(shell: Shell, entity: str, name: str, with_data: bool, tenant: str) -> None:
     """Delete the field NAME of ENTITY for good."""
+    with _opened(shell, entity, tenant) as (known, kind):
+        count = known.delete(kind, name, with_data=with_data)
+    click.echo(shell.text("cli_field_deleted", field=f"{entity}.{name}", count=count))
+
+
+@contextmanager
+def _opened(shell: Shell, entity: str, tenant: str) -> Iterator[tuple[CustomFieldAdmin, type[Entity]]]:
     crm = shell.existing()
     with crm.session(_actor(tenant)) as session:
-        count = session.custom_fields.delete(find_entity(crm.tables.entities, entity), name, with_data=with_data)
-    click.echo(shell.text("cli_field_deleted", field=f"{entity}.{name}", count=count))
+        yield session.custom_fields, find_entity(crm.tables.entities, entity)

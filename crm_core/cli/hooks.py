@@ -11,6 +11,7 @@ from ..errors import Invalid
 from ..events.event import event_kind
 from ..messages import closest
 from .shell import Shell, connected
+from .table import echo_table
 
 if TYPE_CHECKING:
     from ..crm import CRM
@@ -35,8 +36,7 @@ def hooks(shell: Shell, name: str) -> None:
 @connected
 def events(shell: Shell) -> None:
     """List the events with their versions, and who hears each."""
-    for line in _events(shell.looked_at()):
-        click.echo(line)
+    echo_table(("event", "heard by"), _events(shell.looked_at()))
 
 
 def _hook(hook: Hook[Any, Any], impls: list[Impl]) -> Iterator[str]:
@@ -47,11 +47,11 @@ def _hook(hook: Hook[Any, Any], impls: list[Impl]) -> Iterator[str]:
         yield f"  {'  '.join(told)}"
 
 
-def _events(crm: CRM) -> Iterator[str]:
+def _events(crm: CRM) -> Iterator[tuple[str, str]]:
     heard: dict[str, list[str]] = {}
     for subscriber in crm.subscribers:
         for name in subscriber.events:
             heard.setdefault(name, []).append(subscriber.name)
     named = {name: event_kind(cls) for name, cls in crm.registry.events.items()}
     for name in sorted({*named, *heard}):
-        yield "  ".join([named.get(name, name), *sorted(heard.get(name, ()))])
+        yield named.get(name, name), ", ".join(sorted(heard.get(name, ())))

@@ -2,46 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import attrs
 import click
-from rich.console import Console
-from rich.table import Table
 
 from .shell import Shell, connected
+from .table import echo_table
 
 if TYPE_CHECKING:
-    from ..jobs import JobRun
+    from ..jobs import JobRun, JobStatus
 
 FAILED = 1
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 
 
 @click.group(invoke_without_command=True)
 @click.option("--tenant", metavar="TENANT", help="Only this tenant's.")
+@_as_json
 @connected
-def jobs(shell: Shell, tenant: str | None) -> None:
+def jobs(shell: Shell, tenant: str | None, as_json: bool) -> None:
     """List the jobs: when each ran last, when it is due, and how it is."""
     if click.get_current_context().invoked_subcommand is not None:
         return
     found = shell.existing().jobs.list(tenant=tenant)
+    if as_json:
+        _dump(found)
+        return
     rows = [[j.name, j.tenant, j.every or f"-> {j.version}", j.state, _at(j.last), _at(j.next), j.run or ""] for j in found]
-    _table(("job", "tenant", "every", "state", "last", "next", "run"), rows)
+    echo_table(("job", "tenant", "every", "state", "last", "next", "run"), rows)
 
 
 @jobs.command()
 @click.argument("name", required=False)
 @click.option("--tenant", metavar="TENANT", help="Only this tenant's.")
 @click.option("--limit", default=20, show_default=True, help="How many.")
+@_as_json
 @connected
-def runs(shell: Shell, name: str | None, tenant: str | None, limit: int) -> None:
+def runs(shell: Shell, name: str | None, tenant: str | None, limit: int, as_json: bool) -> None:
     """Show what came of the runs, of the job NAME alone or of all, the newest first."""
+    found = shell.existing().jobs.runs(name, tenant=tenant, limit=limit)
+    if as_json:
+        _dump(found)
+        return
     rows = [
-        [r.id, r.job, r.tenant, r.state, str(r.attempt), _at(r.started_at), str(r.duration or ""), _far(r), r.error or ""]
-        for r in shell.existing().jobs.runs(name, tenant=tenant, limit=limit)
+        [r.id, r.job, r.tenant, r.state, str(r.attempt), _at(r.started_at), str(r.duration or ""), _far(r), r.error or ""] for r in found
     ]
-    _table(("run", "job", "tenant", "state", "try", "began", "took", "done", "error"), rows)
+    echo_table(("run", "job", "tenant", "state", "try", "began", "took", "done", "error"), rows)
 
 
 @jobs.command()
@@ -65,18 +75,13 @@ def cancel(shell: Shell, run_id: str) -> None:
     click.echo(shell.text("cli_job_cancelled", run=run_id))
 
 
+def _dump(found: Sequence[JobStatus] | Sequence[JobRun]) -> None:
+    click.echo(json.dumps([attrs.asdict(each) for each in found], default=datetime.isoformat, ensure_ascii=False, indent=2))
+
+
 def _at(instant: datetime | None) -> str:
     return "" if instant is None else instant.isoformat(timespec="seconds")
 
 
 def _far(run: JobRun) -> str:
     return "" if run.done is None else f"{run.done}/{run.total}" if run.total is not None else str(run.done)
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from .shell import Shell, connected
+from .table import echo_table
 
 
 @click.group()
@@ -59,11 +58,9 @@ def status(shell: Shell) -> None:
     crm = shell.existing()
     root = crm.keys.root()
     click.echo(shell.text("cli_keys_root", kind=root["kind"], current=root["current"]))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("tenant", "version", "root key", "state", "subjects"):
-        table.add_column(heading, overflow="fold")
+    rows = []
     for state in crm.keys.status():
         subjects = ", ".join(f"{count} {name}" for name, count in sorted(state.subjects.items()))
         word = shell.text("cli_keys_rotating" if state.rotating else "cli_keys_steady")
-        table.add_row(state.tenant, str(state.version), state.root, word, subjects)
-    Console().print(table)
+        rows.append((state.tenant, str(state.version), state.root, word, subjects))
+    echo_table(("tenant", "version", "root key", "state", "subjects"), rows)

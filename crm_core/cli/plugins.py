@@ -8,8 +8,6 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from ..contracts.document import read
 from ..entities.meta import spec as entity_spec
@@ -18,6 +16,7 @@ from ..hooks.registry import discover
 from ..messages import closest
 from . import lifecycle
 from .shell import Shell, connected
+from .table import echo_table
 
 if TYPE_CHECKING:
     from ..crm import CRM
@@ -36,13 +35,9 @@ def plugins(shell: Shell) -> None:
     """
     if click.get_current_context().invoked_subcommand is not None:
         return
-    rows = _of(shell.unchecked(), shell) if shell.app or shell.db else _installed(shell)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("plugin", "version", "label", "requires", "state" if shell.app or shell.db else "brings"):
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    loaded = bool(shell.app or shell.db)
+    rows = _of(shell.unchecked(), shell) if loaded else _installed(shell)
+    echo_table(("plugin", "version", "label", "requires", "state" if loaded else "brings"), rows)
 
 
 for verb in (lifecycle.install, lifecycle.upgrade, lifecycle.disable, lifecycle.enable, lifecycle.uninstall):
@@ -67,13 +62,11 @@ def order(shell: Shell, hook: str) -> None:
     if hook not in registry.hooks:
         raise Invalid("cli_no_hook", given=hook[:60], suggestion=closest(hook, registry.hooks))
     loaded = {plugin.name for plugin in registry.plugins}
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("", "implementation", "of", "why here", "written in"):
-        table.add_column(heading, overflow="fold")
+    rows = []
     for number, impl in enumerate(registry.implementations(registry.hooks[hook]), 1):
         on = entity_spec(impl.on).name if impl.on is not None else ""
-        table.add_row(str(number), impl.name, on, _why(impl, loaded, shell), impl.where)
-    Console().print(table)
+        rows.append((str(number), impl.name, on, _why(impl, loaded, shell), impl.where))
+    echo_table(("", "implementation", "of", "why here", "written in"), rows)
 
 
 def _why(impl: Impl, loaded: Collection[str], shell: Shell) -> str:

@@ -167,17 +167,15 @@ def _app(path: str) -> CRM:
 
 
 def _print(costs: list[Cost]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from .table import echo_table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("function", "for", "calls", "errors", "total ms", "mean ms", "longest ms"):
-        table.add_column(heading, justify="left" if heading in ("function", "for") else "right", overflow="fold")
+    numbers = ("calls", "errors", "total ms", "mean ms", "longest ms")
+    rows = []
     for cost in costs:
         times = (cost.seconds, cost.seconds / cost.calls, cost.longest)
-        table.add_row(cost.name, cost.task, str(cost.calls), str(cost.errors), *(f"{1_000 * each:.3f}" for each in times))
-    if costs:
-        Console().print(table)
+        rows.append([cost.name, cost.task, str(cost.calls), str(cost.errors), *(f"{1_000 * each:.3f}" for each in times)])
+    if rows:
+        echo_table(("function", "for", *numbers), rows, right=numbers)
 
 
 def _makes(found: Any) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from ..errors import Invalid
 from .shell import Shell, connected
+from .table import echo_table
 
 
 @click.group("tenant")
@@ -21,12 +21,8 @@ def tenant_() -> None:
 @connected
 def list_(shell: Shell) -> None:
     """List the tenants, those too that nobody declared."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("tenant", "label", "state", "modules"):
-        table.add_column(heading, overflow="fold")
-    for tenant in shell.existing().tenants.list():
-        table.add_row(tenant.name, tenant.label, tenant.state, "" if tenant.modules is None else ", ".join(tenant.modules))
-    Console().print(table)
+    rows = [(each.name, each.label, each.state, ", ".join(each.modules or ())) for each in shell.existing().tenants.list()]
+    echo_table(("tenant", "label", "state", "modules"), rows)
 
 
 @tenant_.command()
@@ -40,20 +36,20 @@ def create(shell: Shell, tenant: str, label: str, modules: Sequence[str]) -> Non
     click.echo(shell.text("cli_tenant_created", tenant=tenant))
 
 
-@tenant_.command()
-@click.argument("tenant")
-@click.option("--reason", help="For the journal.")
-@connected
+def _with_reason(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a command of a function that takes a tenant, and why it is done."""
+    reason = click.option("--reason", help="For the journal.")
+    return tenant_.command()(click.argument("tenant")(reason(connected(command))))
+
+
+@_with_reason
 def suspend(shell: Shell, tenant: str, reason: str | None) -> None:
     """Refuse the sessions of TENANT, and let its subscribers and jobs rest."""
     shell.existing().tenants.suspend(tenant, reason=reason)
     click.echo(shell.text("cli_tenant_suspended", tenant=tenant))
 
 
-@tenant_.command()
-@click.argument("tenant")
-@click.option("--reason", help="For the journal.")
-@connected
+@_with_reason
 def resume(shell: Shell, tenant: str, reason: str | None) -> None:
     """Let TENANT work again."""
     shell.existing().tenants.resume(tenant, reason=reason)

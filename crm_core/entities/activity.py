@@ -67,7 +67,12 @@ class Participant:
 
 
 class Interaction(Entity):
-    """One entry of the timeline: a call, mail, meeting, chat, visit. What was said stays as it was; links may be added."""
+    """One entry of the timeline: a call, mail, meeting, chat, visit. What was said stays as it was; links may be added.
+
+    Attributes:
+        direction: whether it came in or went out.
+        participants: who took part.
+    """
 
     __append_only__: ClassVar[bool] = True
     __amendable__: ClassVar[frozenset[str]] = frozenset({"links", "owner"})
@@ -92,14 +97,22 @@ class Note(Entity):
 
 
 class Tag(Entity):
-    """A label people put on records."""
+    """A label people put on records.
+
+    Attributes:
+        color: how it is shown, such as ``#0a7``.
+    """
 
     name: Field[str] = field(length=100, unique=True)
     color: Field[str | None] = field(default=None, length=20)
 
 
 class Tagging(Entity):
-    """A tag on a record."""
+    """A tag on a record.
+
+    Attributes:
+        tag: the label.
+    """
 
     __erased__: ClassVar[str] = "delete"
     __points__: ClassVar[Mapping[str, str]] = {"record": "entity"}

@@ -34,6 +34,11 @@ class AutomationRule(Entity):
 
     ``changed`` says for an update which fields must have changed, each with an optional ``from`` and ``to``; ``schedule`` when a rule
     runs by the clock; ``condition`` is a rule as JSON, in which ``old.stage`` is the value before; ``actions`` is what is done.
+
+    Attributes:
+        entity: the entity whose records it is about.
+        runs_on: what wakes it.
+        runs_as: the rights of who wrote it, as they were then; it has those of them that they still have.
     """
 
     name: Field[str] = field(label="Name")
@@ -50,7 +55,13 @@ class AutomationRule(Entity):
 
 
 class AutomationRun(Entity):
-    """That a rule ran for a record, or why it did not. ``reason`` is a message's id, ``params`` its values."""
+    """That a rule ran for a record, or why it did not. ``reason`` is a message's id, ``params`` its values.
+
+    Attributes:
+        rule: the rule that ran.
+        event: what woke it.
+        outcome: what came of it.
+    """
 
     __append_only__: ClassVar[bool] = True
 

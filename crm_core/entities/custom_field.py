@@ -15,6 +15,20 @@ class CustomField(Entity):
     ``label`` is what it is called by locale, ``options`` a list of ``{"value": ..., "label": {...}}`` of a choice. ``least`` and ``most``
     are inclusive bounds, as text. ``readers`` and ``writers`` are names of roles; where they are empty, who may read (write) the record
     may read (write) the field. A retired field keeps its values and is as unknown as one that was never there.
+
+    Attributes:
+        entity: the entity that has it.
+        name: its key in ``record.custom``.
+        kind: the type of its values.
+        target: the entity that a reference points at.
+        required: whether new records need a value.
+        unique: whether no two records share a value.
+        pattern: the regular expression that a text fits.
+        length: how many characters a text may have.
+        scale: how many decimal places a decimal keeps.
+        position: its place in forms.
+        classified: whether its values are personal.
+        retired: whether it is out of use; its values are kept.
     """
 
     entity: Field[str] = field(length=127)

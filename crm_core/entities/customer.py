@@ -20,7 +20,13 @@ class AccountKind(Enum):
 
 
 class Account(Entity):
-    """A customer or prospect: a company, or a person who buys for themselves (``kind=PERSON``)."""
+    """A customer or prospect: a company, or a person who buys for themselves (``kind=PERSON``).
+
+    Attributes:
+        parent: the company it belongs to, in a tree without circles.
+        industry: the trade it is in.
+        website: its address on the web.
+    """
 
     name: Field[str] = field(label="Name", pii=True)
     kind: Field[AccountKind] = field(default=AccountKind.COMPANY)
@@ -35,7 +41,16 @@ class Account(Entity):
 
 
 class Contact(Entity):
-    """A person: at a company, or a customer in their own right."""
+    """A person: at a company, or a customer in their own right.
+
+    Attributes:
+        first_name: the given name.
+        last_name: the family name.
+        title: the position at the company.
+        account: the company; empty for a customer in their own right.
+        language: the tongue to write in, such as ``en`` or ``zh_CN``.
+        customer: whether it is a customer in its own right.
+    """
 
     name: Field[str] = field(pii=True)
     first_name: Field[str | None] = field(default=None, pii=True)
@@ -52,7 +67,13 @@ class Contact(Entity):
 
 
 class Affiliation(Entity):
-    """What a person is to a company, and from when to when (both days inclusive)."""
+    """What a person is to a company, and from when to when (both days inclusive).
+
+    Attributes:
+        contact: the person.
+        account: the company.
+        role: what the one is to the other, such as employee or adviser.
+    """
 
     contact: Field[Ref[Contact]] = field(on_delete="cascade")
     account: Field[Ref[Account]] = field(on_delete="cascade")
@@ -63,7 +84,12 @@ class Affiliation(Entity):
 
 
 class ExchangeRate(Entity):
-    """How much of ``quote`` one unit of ``base`` is worth from a day on, and who says so."""
+    """How much of ``quote`` one unit of ``base`` is worth from a day on, and who says so.
+
+    Attributes:
+        rate: the value of one ``base``, in ``quote``.
+        source: who says so, such as the ECB.
+    """
 
     base: Field[str] = field(length=3, format="currency")
     quote: Field[str] = field(length=3, format="currency")

@@ -22,6 +22,10 @@ class ImportRun(Entity):
 
     ``checksum`` is the file's SHA-256 and ``mapping`` the mapping's; ``position`` is the last line that was dealt with, ``waiting`` the
     lines before it that name records still to come, ``errors`` the size of the error file, ``report`` the counts until then.
+
+    Attributes:
+        file: the file's name.
+        actor: who imported it: the id of a user.
     """
 
     file: Field[str] = field(read_only=True)

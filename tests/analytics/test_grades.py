@@ -93,6 +93,10 @@ def test_c05_an_override_has_an_owner_a_reason_and_an_end_after_which_the_grade_
     with world.crm.session(ANALYST) as s:
         s.perform(OverrideGrade(account, "A", DAY + timedelta(days=1), "reference customer"))
     assert world.say(account) == ("A", "A: set by 1 until 2026-03-03: reference customer (C: R=1 F=1 M=1)")
+    with world.crm.session(VIEWER, write=False) as s:
+        kept = s.query(AccountGrade).one()
+        assert (kept.override, kept.override_by, kept.override_reason) == ("A", "1", "reference customer")
+        assert kept.override_until == DAY + timedelta(days=1)
     assert world.regrade() == 0
     world.clock.advance(timedelta(days=2))
     assert world.say(account) == ("C", "C: R=1 F=1 M=1")
@@ -110,9 +114,9 @@ def test_c05_an_override_that_is_incomplete_or_of_no_grade_is_refused(world: Wor
     account = world.buy("a", 10)
     world.regrade()
     with world.crm.session(ANALYST) as s:
-        for command in (OverrideGrade(account, "A", DAY, ""), OverrideGrade(account, "Z", DAY, "why not")):
-            with pytest.raises(Refused):
-                s.perform(command)
+        for grade, reason, code in (("A", "", "analytics.override_incomplete"), ("Z", "why not", "analytics.unknown_grade")):
+            with pytest.raises(Refused, match=code):
+                s.perform(OverrideGrade(account, grade, DAY, reason))
     assert world.say(account)[0] == "C"
 
 

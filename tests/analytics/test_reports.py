@@ -105,8 +105,9 @@ def test_c55_unlike_currencies_are_split_converted_or_refused(crm: CRM) -> None:
         run = s.use(Analytics).run
         split = run(report)
         assert [(r.currency, *r.figures.values()) for r in split.totals] == [("EUR", Money(100, "EUR"), 1), ("USD", Money(100, "USD"), 1)]
-        with pytest.raises(MixedCurrency):
+        with pytest.raises(MixedCurrency) as several:
             _ = split.total
+        assert several.value.code == "analytics.several_totals"
         with pytest.raises(MixedCurrency):
             run(Report(metrics=["sales.won_value"], mixed="refuse"))
         (row,) = run(Report(metrics=["sales.won_value", "sales.won_deals", "sales.deal_size"], currency="EUR")).rows

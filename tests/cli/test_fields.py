@@ -9,13 +9,16 @@ def test_a_field_is_added_listed_retired_restored_and_deleted(crm: Run) -> None:
     assert crm("migrate").exit_code == 0
     assert crm("fields", "add", "account", "region", "--label", "Region", "--unique").output == "The field account.region is there.\n"
     assert crm("fields", "add", "accounts", "tier", "--kind", "choice", "--option", "gold", "--option", "tin").exit_code == 0
-    assert crm("fields", "list").output == "account\tregion\ttext\tRegion\tunique\naccount\ttier\tchoice\n"
+    listed = [line.split() for line in crm("fields", "list").output.splitlines()]
+    assert listed[1:] == [["account", "region", "text", "Region", "unique"], ["account", "tier", "choice"]]
     assert crm("fields", "retire", "account", "tier").exit_code == 0
-    assert crm("fields", "list", "account").output == "account\tregion\ttext\tRegion\tunique\n"
-    assert "tier\tchoice\t\tretired" in crm("fields", "list", "--retired").output
+    assert "tier" not in crm("fields", "list", "account").output
+    assert crm("fields", "list", "--retired").output.splitlines()[2].split() == ["account", "tier", "choice", "retired"]
     assert crm("fields", "restore", "account", "tier").exit_code == 0
     assert crm("fields", "delete", "account", "tier").output.startswith("The field account.tier is deleted")
-    assert crm("fields", "list", "--tenant", "other").output == ""
+    assert crm("fields", "add", "account", "broker", "--kind", "reference", "--target", "contact", "--required").exit_code == 0
+    assert crm("fields", "delete", "account", "broker", "--with-data").exit_code == 0
+    assert crm("fields", "list", "--tenant", "other").output.split() == ["entity", "field", "kind", "label", "rules"]
 
 
 def test_what_is_wrong_is_said_in_words(crm: Run) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
+
 import pytest
 
 from tests.cli.conftest import Run
@@ -28,8 +31,8 @@ def test_a_tenant_is_made_suspended_resumed_and_dropped(crm: Run) -> None:
 
 
 def test_jobs_are_listed_run_and_shown(crm: Run) -> None:
-    listed = crm("jobs").output
-    assert "service.check_slas  main    */5 * * * *  idle" in listed
+    (listed,) = (line for line in crm("jobs").output.splitlines() if line.startswith("service.check_slas "))
+    assert listed.split()[:8] == ["service.check_slas", "main", "*/5", "*", "*", "*", "*", "idle"]
     ran = crm("jobs", "run", "service.check_slas", "--tenant", "acme")
     assert (ran.exit_code, ran.output) == (0, "The run of service.check_slas in acme ended: done.\n")
     shown = crm("jobs", "runs", "service.check_slas").output
@@ -38,6 +41,14 @@ def test_jobs_are_listed_run_and_shown(crm: Run) -> None:
     assert crm("jobs", "cancel", "nonsense").exit_code == 1
     wrong = crm("jobs", "run", "service.check")
     assert (wrong.exit_code, "service.check_slas" in wrong.output) == (1, True)
+
+
+def test_jobs_and_their_runs_are_data_for_programs(crm: Run) -> None:
+    crm("jobs", "run", "service.check_slas")
+    listed = {job["name"]: job for job in json.loads(crm("jobs", "--json").output)}
+    (run,) = json.loads(crm("jobs", "runs", "--json").output)
+    assert (run["job"], run["tenant"], run["state"], run["attempt"]) == ("service.check_slas", "main", "done", 1)
+    assert (listed["service.check_slas"]["run"], datetime.fromisoformat(run["started_at"]).tzinfo is not None) == (run["id"], True)
 
 
 def test_settings_are_read_changed_and_reset_by_tenant(crm: Run) -> None:

@@ -40,7 +40,10 @@ def test_crm_plugin_check_says_what_is_wrong_and_ends_with_1(
 ) -> None:
     monkeypatch.setenv("CRM_TEST_POSTGRES", str(postgres_databases._server.render_as_string(hide_password=False)))  # type: ignore[attr-defined]
     quality = str(tmp_path / "quality.json")
-    run = CliRunner().invoke(app, ["plugin", "check", "tests.conformance.faulty.silent:plugin", "--quality", quality])
+    examples = tmp_path / "none.py"
+    examples.touch()
+    named = ["tests.conformance.faulty.silent:plugin", "--quality", quality, "--examples", str(examples)]
+    run = CliRunner().invoke(app, ["plugin", "check", *named])
     assert run.exit_code == 1, run.output
     assert "failed  CK18 documented" in run.output
     assert "- the action acme.silent.close (silent.py:" in run.output

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from crm_core import Account, Money, Ref
+import pytest
+
+from crm_core import Account, Invalid, Money, Ref
 from crm_erp_bridge.api import ErpBridge, OpState, Outbound
 from crm_sales.api import Opportunity, Sales
 from tests.erp_bridge.conftest import OPERATOR, SYSTEM, Desk, MakeDesk, customer
@@ -90,6 +92,8 @@ def test_c63_a_reconciliation_with_a_dead_letter_is_not_clean_and_counts_what_is
     assert (found.clean, found.exit_code, customers.dead, customers.queued) == (False, 1, 1, 0)
     with desk.crm.session(OPERATOR) as s:
         (letter,) = s.use(ErpBridge).dead_letters()
+        with pytest.raises(Invalid, match=r"erp_bridge\.reason_missing"):
+            s.use(ErpBridge).discard(letter, reason=" ")
         s.use(ErpBridge).discard(letter, reason="taken back")
     rename(desk, account, "Next")
     customers = desk.sync.reconcile().streams[0]

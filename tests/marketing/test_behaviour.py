@@ -127,6 +127,12 @@ def test_c27_behaviour_that_cannot_be_asked_is_refused_and_nothing_is_kept(crm: 
         assert s.query(Segment).count() == 0
 
 
+def test_c27_behaviour_says_of_what_it_is_made(crm: CRM) -> None:
+    with crm.session(MANAGER) as s, pytest.raises(Invalid) as asked:
+        s.use(Marketing).preview("contact", ALL, [{"days": 3}])
+    assert asked.value.code == "marketing.bad_behaviour"
+
+
 def test_behaviour_is_the_same_after_json() -> None:
     for behaviour in (OPENED, Behaviour("touch", 7, least=3, never=True)):
         assert Behaviour.from_json(behaviour.to_json()) == behaviour

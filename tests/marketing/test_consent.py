@@ -126,6 +126,7 @@ def test_what_was_agreed_to_never_changes(crm: CRM, clock: FixedClock) -> None:
     with crm.session(MEMBER) as s:
         (anna,) = people(s, "Anna")
         given = s.use(Marketing).give_consent(anna, "news", **PROOF)
+        assert given.living
         for changes in ({"text": "other"}, {"purpose": "x"}, {"evidence": {"a": 1}}, {"given_at": MONDAY - timedelta(days=1)}):
             with pytest.raises(Refused) as e, s.savepoint():
                 s.update(Consent, given.id, changes)

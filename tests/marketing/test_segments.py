@@ -59,6 +59,7 @@ def test_c27_a_segment_follows_its_rule_and_tells_who_entered_and_left(crm: CRM,
         people(s, "Dora", title="CEO")
         second = s.perform(RefreshSegment(segment=chiefs.ref))
         assert (second.entered, second.left) == (1, 1)
+        assert [m.record for m in s.query(SegmentMember).all() if m.left_at == clock.now()] == [anna.id]
         assert names(marketing.inside(chiefs)) == ["Ben", "Dora"]
         s.update(Contact, anna.id, {"title": "CEO"})
         s.update(Contact, ben.id, {"title": None})

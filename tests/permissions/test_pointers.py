@@ -77,7 +77,7 @@ def test_a01_who_points_at_a_hidden_record_hears_what_they_hear_of_one_that_is_n
         mine, hidden, gone = accounts(s, "1", "2", "1")
         s.delete(gone)
         person = s.create(Contact(name="Ann", owner="1"))
-        tag = s.create(Tag(name="VIP"))
+        tag = s.create(Tag(name="VIP", color="#0a7"))
         s.create(Note(body="n", links=[Link.to(mine)]))
         s.create(Tagging(tag=tag.ref, entity="account", record=mine.id))
     unseen = [Link("account", i) for i in (hidden.id, abroad.id, gone.id, GHOST, "nonsense", person.id)]

@@ -50,6 +50,10 @@ def test_a_lead_becomes_account_contact_and_deal(crm: CRM) -> None:
     with crm.session(rep("A")) as s:
         made = s.use(Sales).convert(lead(s, amount=Money("500", "EUR")))
         account, contact, deal = s.get(Account, made.account), s.get(Contact, made.contact), s.get(Opportunity, made.opportunity)
+        was = s.query(Lead).one()
+    became = (was.converted_account, was.converted_contact, was.converted_opportunity, was.converted_at)
+    assert became == (account.ref, contact.ref, deal.ref, START)
+    assert was.identity is None, "the address is free for another lead"
     assert (account.name, account.kind, account.owner) == ("Foo", AccountKind.COMPANY, "A")
     assert (contact.name, contact.account, contact.emails[0].address) == ("Anna", account.ref, "anna@foo.io")
     assert (deal.account, deal.contact, deal.amount, deal.source, deal.owner) == (account.ref, contact.ref, Money("500", "EUR"), "web", "A")

@@ -203,6 +203,9 @@ def test_a_tenant_has_pipelines_of_its_own(crm: CRM) -> None:
             deal(s, "other", pipeline="nowhere")
         with pytest.raises(Refused, match=r"sales\.pipeline_in_use"):
             s.update(Pipeline, renewals, {"key": "again"})
+        sales.make_pipeline("endless", "Endless", drafts[:1])
+        with pytest.raises(Refused, match=r"sales\.no_such_stage"):
+            sales.win(deal(s, "third", pipeline="endless", stage="offer"), reason="habit")
 
 
 def test_open_deals_follow_their_stage_and_closed_ones_do_not(crm: CRM) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from crm_core import CRM, CRMError, Money, Refused, Session
 from crm_sales.api import ConfirmOrder, LineDraft, Order, OrderLine, OrderStatus, PlaceOrder, Quote, QuoteLine, Sales
-from tests.sales.desk import BOSS, at_once, deal, journal, rep
+from tests.sales.desk import BOSS, START, at_once, deal, journal, rep
 
 
 def accepted(s: Session) -> Quote:
@@ -42,6 +42,10 @@ def test_confirming_is_done_once(crm: CRM) -> None:
         order = s.use(Sales).order(accepted(s))
     at_once(crm, lambda s: s.use(Sales).confirm(order.ref).status, times=6)
     assert journal(crm, "sales.order_confirmed.v1") == 1
+    with crm.session(rep("A")) as s:
+        quote = s.get(Quote, order.quote.id)
+        assert s.get(Order, order.id).confirmed_at == quote.sent_at == quote.accepted_at == START
+        assert {line.tax_amount for line in s.query(OrderLine).all()} == {line.tax_amount for line in s.query(QuoteLine).all()}
 
 
 def test_only_an_accepted_quote_becomes_an_order(crm: CRM) -> None:

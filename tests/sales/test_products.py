@@ -17,7 +17,7 @@ def eur(amount: Any) -> Money:
 
 def shelf(s: Session) -> tuple[Product, PriceBook]:
     """A product of 10 on the list; 9 in the standard book, 8 from 100; 7 in the partners' book in the summer of 2026."""
-    bolt = s.create(Product(name="Bolt", code="B1", list_price=eur(10), tax=Decimal(15)))
+    bolt = s.create(Product(name="Bolt", code="B1", family="fasteners", list_price=eur(10), tax=Decimal(15)))
     standard, partners = s.create(PriceBook(name="Standard", standard=True)), s.create(PriceBook(name="Partners"))
     june, august = date(2026, 6, 1), date(2026, 8, 31)
     s.create(PriceBookEntry(book=standard.ref, product=bolt.ref, price=eur(9)))

@@ -19,6 +19,7 @@ from crm_core.hooks.spec import Hook
 from crm_core.permissions.predicates import everything
 from crm_core.permissions.roles import ACTIONS, Role, entity_name
 
+from .fields import meaning
 from .markdown import code, prose, section, table
 from .source import assigned
 from .types import default, hint, kind, notes
@@ -66,16 +67,19 @@ def _every_record() -> list[str]:
 
 def _entity(entity: Any) -> list[str]:
     facts = spec(entity)
-    rows = [(code(f.name), f.options.label, kind(f), ", ".join(notes(f))) for f in facts.fields.values() if not f.system]
+    known = [f for f in facts.fields.values() if not f.system]
+    rows = [(code(f.name), f.options.label, kind(f), meaning(entity, f.name), ", ".join(notes(f))) for f in known]
     lines = ["", f"### {code(facts.name)}", "", f"{code(entity.__name__)}: {prose(entity.__doc__)}"]
     if facts.append_only:
         lines += ["", "Never changed or deleted once it is written."]
-    return lines + table(("field", "label", "takes", "remarks"), rows)
+    return lines + table(("field", "label", "takes", "meaning", "remarks"), rows)
 
 
 def _extension(extension: Any) -> list[str]:
-    rows = [(code(f.name), code(f.column), kind(f), ", ".join(notes(f))) for f in extension_fields(extension).values()]
-    return ["", f"### {code(extension.__name__)}", "", prose(extension.__doc__), *table(("field", "column", "takes", "remarks"), rows)]
+    known = extension_fields(extension).values()
+    rows = [(code(f.name), code(f.column), kind(f), meaning(extension, f.name), ", ".join(notes(f))) for f in known]
+    lines = ["", f"### {code(extension.__name__)}", "", prose(extension.__doc__)]
+    return lines + table(("field", "column", "takes", "meaning", "remarks"), rows)
 
 
 def _event(event: Any) -> list[str]:
@@ -92,6 +96,11 @@ def _hook(hook: Hook[Any, Any], package: str) -> list[str]:
     lines = ["", f"### {code(hook.name)}", "", f"A {code(hook.kind)} hook ({_KINDS[hook.kind]}), called {per}{entity}."]
     annotation, said = assigned(hook, _modules(package))
     return [*lines, "", said, "", f"Its type is {code(annotation)}: what an implementation gets, and what it works on."]
+
+
+def hook_said(hook: Hook[Any, Any], package: str) -> str:
+    """Return what the docstring under a hook's assignment says of it."""
+    return assigned(hook, _modules(package))[1]
 
 
 def _modules(package: str) -> Iterator[ModuleType]:

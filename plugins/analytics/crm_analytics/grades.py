@@ -17,6 +17,12 @@ class AccountGrade(Entity):
 
     ``recency``, ``frequency`` and ``monetary`` are scores from 1 (worst) to 5; ``last_on``, ``purchases`` and ``spent`` what they were
     given for, on ``as_of``. A customer without purchases has no grade.
+
+    Attributes:
+        account: the customer.
+        grade: the grade of the figures.
+        override_by: who set the override.
+        override_reason: why it was set.
     """
 
     account: Field[Ref[Account]] = field(unique=True, on_delete="cascade")
@@ -35,7 +41,14 @@ class AccountGrade(Entity):
 
 
 class GradeChange(Entity):
-    """One change of a customer's grade: from what to what, when, by whom and why. Written by the module alone."""
+    """One change of a customer's grade: from what to what, when, by whom and why. Written by the module alone.
+
+    Attributes:
+        account: the customer.
+        before: the grade until then.
+        after: the grade from then on.
+        why: what changed it: the figures, or somebody.
+    """
 
     __append_only__: ClassVar[bool] = True
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "at"),)

@@ -36,7 +36,11 @@ class InvoiceKind(Enum):
 
 
 class Order(Entity):
-    """An order as the ERP has it. ``base_total`` is its total in the ERP's base currency, at the ERP's rate."""
+    """An order as the ERP has it. ``base_total`` is its total in the ERP's base currency, at the ERP's rate.
+
+    Attributes:
+        ordered_on: the day of the order.
+    """
 
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "ordered_on"),)
 
@@ -64,7 +68,14 @@ class OrderLine(Entity):
 
 
 class Invoice(Entity):
-    """An invoice or credit note as the ERP has it; ``open_amount`` is what is still to be paid of it."""
+    """An invoice or credit note as the ERP has it; ``open_amount`` is what is still to be paid of it.
+
+    Attributes:
+        invoiced_on: the day on it.
+        due_on: the day it is to be paid by.
+        base_total: the total in the ERP's base currency.
+        order: the order it is for.
+    """
 
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "invoiced_on"),)
 
@@ -82,7 +93,14 @@ class Invoice(Entity):
 
 
 class Payment(Entity):
-    """Money that came in (or, below zero, went back) as the ERP has it."""
+    """Money that came in (or, below zero, went back) as the ERP has it.
+
+    Attributes:
+        invoice: the invoice it pays.
+        paid_on: the day it came in.
+        amount: how much, below zero where it went back.
+        base_amount: the amount in the ERP's base currency.
+    """
 
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "paid_on"),)
 

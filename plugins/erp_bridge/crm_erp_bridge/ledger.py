@@ -65,6 +65,15 @@ class Binding(Entity):
         sent_hash: of what was last written there, so that it is known when it comes back, and not written twice.
         missing: in how many scans running the ERP did not have it.
         gone_at: since when it is deleted there.
+        bridge: the connector.
+        stream: the kind of records.
+        scope: the part of the ERP, such as a company.
+        remote_id: the ERP's id of the record.
+        local_id: our id of it.
+        remote_key: what makes the ERP's side one of a kind.
+        local_key: what makes our side one of a kind.
+        synced_at: when the two were the same last.
+        record: the name of our entity.
     """
 
     __erased__: ClassVar[str] = "delete"
@@ -86,7 +95,24 @@ class Binding(Entity):
 
 
 class Outbound(Entity):
-    """A write on its way to the ERP; one record's go in order, and its parents' before it. ``key`` is the idempotency key."""
+    """A write on its way to the ERP; one record's go in order, and its parents' before it. ``key`` is the idempotency key.
+
+    Attributes:
+        bridge: the connector.
+        stream: the kind of records.
+        scope: the part of the ERP, such as a company.
+        local_key: which record of ours.
+        local_id: its id.
+        sequence: the place among the writes of its record.
+        source: what asked for it, so that nothing asks twice.
+        kind: whether it creates, updates or deletes.
+        values: what is written.
+        state: how far it is.
+        next_try: when it is tried again.
+        remote_id: the ERP's id, once it is known.
+        waits_for: the write that must be done first.
+        reason: why it was discarded.
+    """
 
     __erased__: ClassVar[str] = "delete"
 
@@ -110,7 +136,16 @@ class Outbound(Entity):
 
 
 class Parked(Entity):
-    """A record of the ERP that could not be taken in, with what is wrong; newer versions of it replace it here."""
+    """A record of the ERP that could not be taken in, with what is wrong; newer versions of it replace it here.
+
+    Attributes:
+        bridge: the connector.
+        stream: the kind of records.
+        remote_key: which record of the ERP.
+        remote: the record as it came.
+        state: how far it is.
+        reason: why it was discarded.
+    """
 
     bridge: Field[str] = field(length=60)
     stream: Field[str] = field(length=60)
@@ -122,7 +157,13 @@ class Parked(Entity):
 
 
 class Cursor(Entity):
-    """How far a stream of a scope is read. It moves in the transaction that keeps what was read."""
+    """How far a stream of a scope is read. It moves in the transaction that keeps what was read.
+
+    Attributes:
+        key: the bridge, stream and scope.
+        cursor: the ERP's word for how far.
+        at: when it moved last.
+    """
 
     key: Field[str] = field(length=200, unique=True)
     cursor: Field[str | None] = field(default=None, text=True)
@@ -130,14 +171,27 @@ class Cursor(Entity):
 
 
 class SeenFile(Entity):
-    """A file that is used up, whatever its name is next time."""
+    """A file that is used up, whatever its name is next time.
+
+    Attributes:
+        key: the bridge, and what the file is known by.
+        name: the file's name when it was read.
+    """
 
     key: Field[str] = field(length=200, unique=True)
     name: Field[str] = field(default="", text=True, classified="internal")
 
 
 class Run(Entity):
-    """What one run did, and how it ended."""
+    """What one run did, and how it ended.
+
+    Attributes:
+        bridge: the connector.
+        kind: whether it pulled, pushed or compared.
+        ended_at: when it ended.
+        ok: whether all went well.
+        counts: how many records it read, wrote and parked.
+    """
 
     bridge: Field[str] = field(length=60, index=True)
     kind: Field[RunKind]
@@ -148,7 +202,13 @@ class Run(Entity):
 
 
 class Lease(Entity):
-    """Who works on a bridge now: pulls and pushes of one bridge and tenant do not overlap."""
+    """Who works on a bridge now: pulls and pushes of one bridge and tenant do not overlap.
+
+    Attributes:
+        bridge: the connector.
+        holder: the run that has it; empty where none has.
+        until: when it falls to others.
+    """
 
     bridge: Field[str] = field(length=60, unique=True)
     holder: Field[str] = field(default="", length=36)

@@ -53,6 +53,13 @@ class Campaign(Entity):
     """Something we do to be heard. ``code`` is what links carry as ``utm_campaign``.
 
     All money of a campaign and of those below it is in one ``currency``: the parent's, else the budget's, else that of the settings.
+
+    Attributes:
+        starts_on: its first day.
+        ends_on: its last day.
+        budget: what it may cost.
+        expected_revenue: what it is hoped to bring in.
+        parent: the campaign it is a part of.
     """
 
     name: Field[str] = field(classified="internal")
@@ -70,7 +77,13 @@ class Campaign(Entity):
 
 
 class CampaignCost(Entity):
-    """What a campaign did cost: how much, when, what for. A credit note is negative."""
+    """What a campaign did cost: how much, when, what for. A credit note is negative.
+
+    Attributes:
+        day: when it fell due.
+        amount: how much.
+        what: what it was for.
+    """
 
     campaign: Field[Ref[Campaign]] = field(on_delete="cascade", index=True)
     day: Field[date]

@@ -41,6 +41,13 @@ class Consent(Entity):
     What was given never changes; it can only be withdrawn. A converted lead's consents become its contact's.
     ``text`` is what they were shown, ``evidence`` the proof (form, address, time as the form knew it), ``source`` where it was given.
     ``living`` is the key that no two consents in force share.
+
+    Attributes:
+        contact: who agreed.
+        lead: the id of the lead who agreed.
+        purpose: what they agreed to, such as news.
+        given_at: when they agreed.
+        withdrawn_at: when they took it back; empty while it holds.
     """
 
     __erased__: ClassVar[str] = "delete"

@@ -34,7 +34,12 @@ class MemberStatus(Enum):
 
 
 class CampaignMember(Entity):
-    """Somebody in a campaign: a contact, or a lead of sales by its id; each once. ``status_at`` and ``key`` are kept by the module."""
+    """Somebody in a campaign: a contact, or a lead of sales by its id; each once. ``status_at`` and ``key`` are kept by the module.
+
+    Attributes:
+        contact: the person, where it is one.
+        lead: the id of a lead, where it is one.
+    """
 
     __erased__: ClassVar[str] = "delete"
 

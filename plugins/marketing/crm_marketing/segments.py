@@ -31,6 +31,9 @@ class Segment(Entity):
     ``rule`` is a rule as JSON (``crm_core.rules.to_json``) that means the same for everybody: it may not speak of the actor.
     ``behaviour`` says what its people did in the last days, as JSON of :class:`Behaviour`; rule and each behaviour must hold.
     ``refreshed_at`` is kept by the module.
+
+    Attributes:
+        kind: whether its records are chosen by hand or by a rule.
     """
 
     name: Field[str] = field(length=100, unique=True, classified="internal")
@@ -44,7 +47,13 @@ class Segment(Entity):
 
 
 class SegmentMember(Entity):
-    """That a record is, or was, in a segment. ``key`` is unique: a record that comes back is the same member. Kept by the module."""
+    """That a record is, or was, in a segment. ``key`` is unique: a record that comes back is the same member. Kept by the module.
+
+    Attributes:
+        segment: the segment.
+        entered_at: when it came in last.
+        left_at: when it left; empty while it is in.
+    """
 
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("segment", "record"),)
 

@@ -35,6 +35,12 @@ class Touch(Entity):
 
     ``source``, ``medium``, ``term`` and ``content`` are the link's UTM parameters, ``click_id`` the advertiser's. ``first_of`` is the
     person whose first touch it is, and unique; the module keeps it.
+
+    Attributes:
+        contact: who came.
+        lead: the id of the lead who came.
+        channel: by which way they came.
+        campaign: the campaign that brought them, where the link names one.
     """
 
     __append_only__: ClassVar[bool] = True

@@ -62,6 +62,15 @@ class Lead(Entity):
 
     ``source`` and ``utm`` say where the first touch came from and never change. ``identity`` is the address or number that no two live
     leads share; the intake keeps it.
+
+    Attributes:
+        company: where the person works.
+        title: the position there.
+        converted_at: when it became a customer.
+        converted_account: the account it became.
+        converted_contact: the contact it became.
+        converted_opportunity: the deal it became.
+        amount: what a deal may be worth.
     """
 
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("status", "id"),)

@@ -10,14 +10,24 @@ from .plugin import plugin
 
 
 class NumberSeries(Entity):
-    """The last number that a kind of document got."""
+    """The last number that a kind of document got.
+
+    Attributes:
+        name: what the numbers begin with, such as ``Q``.
+        last: the number given out last.
+    """
 
     name: Field[str] = field(unique=True, length=60, classified="internal")
     last: Field[int] = field(default=0)
 
 
 class Rotation(Entity):
-    """Who had the last turn in a pool."""
+    """Who had the last turn in a pool.
+
+    Attributes:
+        pool: the name of the pool.
+        last: who had the last turn: the id of a user.
+    """
 
     pool: Field[str] = field(unique=True, length=60)
     last: Field[str | None] = field(default=None)

@@ -41,6 +41,20 @@ class Opportunity(Entity):
     ``pipeline`` (the main one where it is empty) and ``stage`` are keys. Whoever changes the stage, by whichever way, sets off the rest:
     status, probability (percent), forecast, day of closing, history and events. ``account`` may be unknown for a while. ``amount_base``
     is the amount in the tenant's base currency, frozen at the rate of the day the deal was closed; later rates do not move it [C78].
+
+    Attributes:
+        product: what it is mainly about.
+        expected_close: the day it is hoped to be decided.
+        opened_on: the day it was opened.
+        won_reason: why it was won.
+        lost_reason: why it was lost.
+        closed_at: when it was decided.
+        closed_on: the day it was decided, in the tenant's zone.
+        base_rate: the exchange rate to the base currency, frozen when it was decided.
+        base_day: the day of that rate.
+        forecast: how it counts in the forecast.
+        probability: the chance to win it, in percent.
+        amount: what it is worth.
     """
 
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("stage", "id"), ("status", "closed_on"), ("expected_close",))
@@ -72,7 +86,15 @@ class Opportunity(Entity):
 
 
 class StageHistory(Entity):
-    """One move of a deal: from where to where, by whom and when, and what the deal was worth then. Written by the pipeline alone."""
+    """One move of a deal: from where to where, by whom and when, and what the deal was worth then. Written by the pipeline alone.
+
+    Attributes:
+        from_stage: the stage it left; empty for the first.
+        to_stage: the stage it came to.
+        amount: what the deal was worth then.
+        probability: the chance in percent then.
+        status: open, won or lost from then on.
+    """
 
     __append_only__: ClassVar[bool] = True
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("opportunity", "at"),)

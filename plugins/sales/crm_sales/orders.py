@@ -56,7 +56,13 @@ _NEXT: Mapping[OrderStatus, frozenset[OrderStatus]] = {
 
 
 class Order(Entity):
-    """What a customer ordered. Its figures are those of its quote; only status and owner change."""
+    """What a customer ordered. Its figures are those of its quote; only status and owner change.
+
+    Attributes:
+        rounding: whether tax is rounded by line or on the whole.
+        confirmed_at: when it was confirmed.
+        quote: the quote it came from.
+    """
 
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("status", "id"),)
 
@@ -74,7 +80,16 @@ class Order(Entity):
 
 
 class OrderLine(Entity):
-    """A line of an order, as it stood on the quote."""
+    """A line of an order, as it stood on the quote.
+
+    Attributes:
+        order: the order it stands on.
+        discount: in percent.
+        tax: in percent.
+        unit_price: the price after the discount.
+        tax_amount: the tax on the line.
+        net: the amount without tax.
+    """
 
     order: Field[Ref[Order]] = field(on_delete="cascade", read_only=True)
     position: Field[int] = field(read_only=True)

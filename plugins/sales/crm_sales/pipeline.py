@@ -33,7 +33,11 @@ class Forecast(Enum):
 
 
 class Pipeline(Entity):
-    """A way of selling; ``key`` is what ``Opportunity.pipeline`` holds. Deals that name none go through the main one."""
+    """A way of selling; ``key`` is what ``Opportunity.pipeline`` holds. Deals that name none go through the main one.
+
+    Attributes:
+        main: whether it is the one for deals that name none.
+    """
 
     key: Field[str] = field(unique=True, length=60)
     name: Field[str] = field(label="Name", classified="internal")
@@ -45,6 +49,13 @@ class Stage(Entity):
 
     ``key`` is what ``Opportunity.stage`` holds; ``probability`` is in percent. A deal takes probability and forecast over when it
     enters the stage, and open deals follow when the stage changes.
+
+    Attributes:
+        pipeline: the pipeline it is a step of.
+        label: what people call it.
+        position: its place in the pipeline; the lowest comes first.
+        status: whether a deal in it is open, won or lost.
+        forecast: how a deal in it counts in the forecast.
     """
 
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("pipeline", "position"),)

@@ -16,7 +16,13 @@ from .plugin import plugin
 
 
 class Product(Entity):
-    """Something we sell. ``tax`` is the usual tax in percent."""
+    """Something we sell. ``tax`` is the usual tax in percent.
+
+    Attributes:
+        code: the article number.
+        family: the group it belongs to.
+        list_price: what it costs where no book says otherwise.
+    """
 
     name: Field[str] = field(unique=True, label="Name", classified="internal")
     code: Field[str | None] = field(default=None, unique=True, length=60)
@@ -28,14 +34,23 @@ class Product(Entity):
 
 
 class PriceBook(Entity):
-    """A list of prices for some customers. The standard one is asked where the chosen one is silent."""
+    """A list of prices for some customers. The standard one is asked where the chosen one is silent.
+
+    Attributes:
+        standard: whether it is asked where the chosen one is silent.
+    """
 
     name: Field[str] = field(unique=True, classified="internal")
     standard: Field[bool] = field(default=False)
 
 
 class PriceBookEntry(Entity):
-    """A price of a product from a quantity on, from day to day (both inclusive)."""
+    """A price of a product from a quantity on, from day to day (both inclusive).
+
+    Attributes:
+        book: the list it stands in.
+        min_quantity: from how many on it holds.
+    """
 
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("product", "book"),)
 

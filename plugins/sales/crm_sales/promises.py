@@ -12,7 +12,12 @@ from .plugin import plugin
 
 
 class Commitment(Entity):
-    """A promise on a deal: what, who keeps it (a user id), by which day, and whether it was kept."""
+    """A promise on a deal: what, who keeps it (a user id), by which day, and whether it was kept.
+
+    Attributes:
+        fulfilled: whether it was kept.
+        fulfilled_at: when it was kept.
+    """
 
     opportunity: Field[Ref[Opportunity]] = field(on_delete="cascade")
     what: Field[str] = field(text=True, length=4000, pii=True)

@@ -59,6 +59,14 @@ class Quote(Entity):
     """An offer to an account. Its totals follow its lines while it is a draft; once sent, only its status changes.
 
     ``rounding`` is the one policy of the document: see :mod:`crm_sales.pricing`. ``revision`` counts the versions of one number.
+
+    Attributes:
+        book: the price book it is priced by.
+        valid_until: the last day it can be accepted.
+        terms: the terms of business, in words.
+        previous: the quote that it replaces.
+        sent_at: when it was sent.
+        accepted_at: when it was accepted.
     """
 
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("number", "revision"),)
@@ -88,6 +96,9 @@ class QuoteLine(Entity):
 
     ``unit_price`` is what the hooks of ``sales.price_lines`` make of the price, the discount included; ``net`` is ``unit_price`` times
     ``quantity``; ``tax_amount`` is the line's tax where the quote rounds by line.
+
+    Attributes:
+        quote: the quote it stands on.
     """
 
     quote: Field[Ref[Quote]] = field(on_delete="cascade")

@@ -23,14 +23,14 @@ MOST = 20
 
 @plugin.extend(Account)
 class ServiceTier(Extension):
-    """How a customer is served; the words are yours (``gold``)."""
+    """How a customer is served: in ``tier``; the words are yours (``gold``)."""
 
     tier: Field[str | None] = field(default=None, length=60)
 
 
 @plugin.extend(Contact)
 class PreferredChannel(Extension):
-    """By which way a person likes to be answered."""
+    """By which ``channel`` a person likes to be answered."""
 
     channel: Field[Channel | None] = field(default=None)
 

@@ -23,6 +23,9 @@ class BusinessCalendar(Entity):
     ``hours`` are intervals of wall-clock time for each weekday, ``{"mon": [["09:00", "12:00"], ["13:00", "17:00"]]}``; a shift over
     midnight is two intervals (``["22:00", "24:00"]`` and the next day's ``["00:00", "06:00"]``), and a weekday that is not there is
     free. ``holidays`` are days off (ISO dates); ``country`` (ISO 3166), with ``region`` of it, adds its public holidays.
+
+    Attributes:
+        zone: the time zone of its hours, such as ``Europe/Berlin``.
     """
 
     name: Field[str] = field(length=100, unique=True, classified="internal")

@@ -14,7 +14,11 @@ from .tickets import Ticket, may_reopen
 
 
 class TicketComment(Entity):
-    """Something said on a ticket. ``internal`` ones are for us alone; ``inbound`` ones come from the customer, by ``contact``."""
+    """Something said on a ticket. ``internal`` ones are for us alone; ``inbound`` ones come from the customer, by ``contact``.
+
+    Attributes:
+        owner: who wrote it: the id of a user.
+    """
 
     __append_only__: ClassVar[bool] = True
 

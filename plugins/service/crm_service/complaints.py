@@ -69,6 +69,8 @@ class Complaint(Entity):
         account, acknowledge_by, answer_by, acknowledged_at, ended_at: kept by the module.
         status: accepted means that the customer agrees; closed, that the final answer stands without it.
         resolution, root_cause: needed before it is offered; ``compensation`` is what we pay, where we do.
+        ticket: the ticket it belongs to.
+        severity: how bad it is.
     """
 
     ticket: Field[Ref[Ticket]] = field(on_delete="cascade", unique=True)

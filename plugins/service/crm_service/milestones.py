@@ -13,7 +13,11 @@ from .tickets import Ticket, now
 
 
 class TicketMilestone(Entity):
-    """A milestone that a ticket has reached, and when; each is reached once. ``at`` and ``key`` are kept by the module."""
+    """A milestone that a ticket has reached, and when; each is reached once. ``at`` and ``key`` are kept by the module.
+
+    Attributes:
+        name: which milestone of the policy.
+    """
 
     __append_only__: ClassVar[bool] = True
 

@@ -26,7 +26,13 @@ class NoticeKind(Enum):
 
 
 class SlaNotice(Entity):
-    """A warning or breach of one clock of a ticket. ``key`` is unique, so that no two jobs notice the same twice."""
+    """A warning or breach of one clock of a ticket. ``key`` is unique, so that no two jobs notice the same twice.
+
+    Attributes:
+        kind: a warning or a breach.
+        metric: which clock: the target's name.
+        due: when the clock runs out.
+    """
 
     __append_only__: ClassVar[bool] = True
 

@@ -25,6 +25,9 @@ class SlaPolicy(Entity):
     ``match`` is a rule over tickets as JSON (``crm_core.rules.to_json``); of the active policies that match, the one with the lowest
     ``position`` counts. ``targets`` are minutes of working time: ``{"urgent": {"first_response": 30, "resolution": 480}}``;
     ``recurrence`` is about ``next_response``. ``milestones`` are names of steps of your own, which targets may then name as well.
+
+    Attributes:
+        calendar: the hours it counts in.
     """
 
     name: Field[str] = field(length=100, unique=True, classified="internal")

@@ -32,7 +32,11 @@ class RequestStatus(Enum):
 
 
 class ServiceRequest(Entity):
-    """Work owed to a customer. ``source`` says what it came from (``sales.opportunity:<id>``) and is unique: nothing opens it twice."""
+    """Work owed to a customer. ``source`` says what it came from (``sales.opportunity:<id>``) and is unique: nothing opens it twice.
+
+    Attributes:
+        kind: whether it is an onboarding or any other service.
+    """
 
     __subject__: ClassVar[str] = "account"
 
@@ -46,7 +50,12 @@ class ServiceRequest(Entity):
 
 
 class ChecklistItem(Entity):
-    """A step of a request; ``done_at`` and ``done_by`` are kept by the module."""
+    """A step of a request; ``done_at`` and ``done_by`` are kept by the module.
+
+    Attributes:
+        request: the request it is a step of.
+        done: whether it is done.
+    """
 
     request: Field[Ref[ServiceRequest]] = field(on_delete="cascade", index=True)
     position: Field[int]
@@ -57,7 +66,12 @@ class ChecklistItem(Entity):
 
 
 class Promise(Entity):
-    """What a customer was promised: what, by whom, until when, and whether it was kept. ``source`` is where it was made, and unique."""
+    """What a customer was promised: what, by whom, until when, and whether it was kept. ``source`` is where it was made, and unique.
+
+    Attributes:
+        request: the request that keeps it, where there is one.
+        fulfilled: whether it was kept.
+    """
 
     request: Field[Ref[ServiceRequest]] = field(on_delete="cascade", index=True)
     account: Field[Ref[Account] | None] = field(default=None)

@@ -46,6 +46,10 @@ class Survey(Entity):
         quiet_days: who was asked anything so few days (of 24 hours) ago is left in peace.
         valid_days: how long an invitation can be answered.
         sample_percent: how many of the invited are really asked, chosen by chance.
+        name: what we call it.
+        kind: which measure: NPS, CSAT or CES.
+        question: what is asked.
+        active: whether it is sent.
     """
 
     name: Field[str] = field(length=100, unique=True, classified="internal")
@@ -61,7 +65,17 @@ class Survey(Entity):
 
 
 class SurveyInvitation(Entity):
-    """A person who was asked, once. Of the token that answers it, only the SHA-256 is kept."""
+    """A person who was asked, once. Of the token that answers it, only the SHA-256 is kept.
+
+    Attributes:
+        survey: what is asked.
+        contact: who was asked.
+        about_entity: the entity of the record it is about.
+        about_record: the id of that record.
+        token_hash: the SHA-256 of the token that answers it.
+        expires_at: until when it can be answered.
+        answered_at: when it was answered.
+    """
 
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("contact", "created_at"),)
 
@@ -76,7 +90,15 @@ class SurveyInvitation(Entity):
 
 
 class SurveyResponse(Entity):
-    """An answer; it stays as it was given. ``ticket`` is the one that a low score opened."""
+    """An answer; it stays as it was given. ``ticket`` is the one that a low score opened.
+
+    Attributes:
+        survey: what was asked.
+        invitation: the invitation it answers.
+        contact: who answered.
+        score: the answer, within the survey's bounds.
+        comment: what they said to it.
+    """
 
     __append_only__: ClassVar[bool] = True
     __amendable__: ClassVar[frozenset[str]] = frozenset({"ticket"})

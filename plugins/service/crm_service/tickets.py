@@ -33,6 +33,9 @@ class Ticket(Entity):
 
     ``sla``, ``opened_at`` and ``solved_at`` are kept by the module. ``rebuilt`` says that the ticket was taken in with its past: its log
     up to then came along with it.
+
+    Attributes:
+        type: what kind of trouble it is.
     """
 
     __subject__: ClassVar[str] = "contact"
@@ -54,7 +57,14 @@ class Ticket(Entity):
 
 
 class TicketChange(Entity):
-    """One step of a ticket's log: its status and priority from an instant on, and by whom. The SLA is computed from these."""
+    """One step of a ticket's log: its status and priority from an instant on, and by whom. The SLA is computed from these.
+
+    Attributes:
+        status_before: the status until then.
+        priority_before: the priority until then.
+        status: the status from then on.
+        priority: the priority from then on.
+    """
 
     __append_only__: ClassVar[bool] = True
 
