@@ -106,9 +106,9 @@ class Rooms:
         self.registry = Registry([] if self.safe_mode else plugins, clock=self.runtime.clock, quarantine_after=quarantine_after)
         entities = self.registry.entities
         self._entities = {spec(e).name: e for e in entities}
-        self.tables = Tables(
-            entities, {e: self.registry.extensions(e) for e in entities}, self.registry.links, prefix=prefix, schema=schema, adopt=adopt
-        )
+        extensions = {e: self.registry.extensions(e) for e in entities}
+        schema = schema if self.bound.kind == "postgresql" else None
+        self.tables = Tables(entities, extensions, self.registry.links, prefix=prefix, schema=schema, adopt=adopt)
         self.adoption = AdoptedTables(crm)
         self.keys = Keys(crm, keys)
         self.messages = Messages(self.registry.catalogues)
