@@ -22,8 +22,6 @@ from .events.sequencer import sequence
 from .hooks.companions import resolve
 from .messages import closest
 from .permissions.actor import Actor
-from .storage.backup.layout import Layout
-from .storage.backup.loading import clear, rows_of
 
 if TYPE_CHECKING:
     from .crm import CRM
@@ -343,6 +341,9 @@ _UNBOUND = _OPERATORS | {"system:core"}
 
 def dropped(crm: CRM, connection: Connection, tenant: str) -> Mapping[str, int]:
     """Delete a tenant's rows in a transaction that is open."""
+    from .storage.backup.layout import Layout
+    from .storage.backup.loading import clear, rows_of
+
     layout, journal = Layout.of(crm.tables), crm.tables.system.journal
     found = rows_of(connection, layout, tenant)
     if not found:

@@ -21,6 +21,7 @@ from crm_core.ext import django as crm_django
 from crm_core.ext.django.apps import migrated
 from crm_core.ext.django.management.commands.crm import Command
 from crm_sales.api import Opportunity, Sales
+from tests.web.openapi_form import faults
 
 BOB = Actor(2, roles={"seller"})
 SYSTEM = Actor.system("test", tenant="main")
@@ -106,6 +107,15 @@ def failing(request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [path("failing", failing), path("accounts/", include(crm_django.urls(crm, Account, session=session)))]
+
+
+class Documented(TestCase):
+    def test_the_document_has_each_resource_where_the_urls_have_it(self) -> None:
+        document = crm_django.openapi(title="Shop", locale="zh")
+        self.assertEqual(faults(document), [])
+        self.assertEqual({path for path in document["paths"] if "notes" in path}, {"/notes/", "/notes/{id}"})
+        posted = document["paths"]["/accounts/"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        self.assertEqual(posted["properties"]["name"]["title"], "名称")
 
 
 class Committed(TransactionTestCase):
