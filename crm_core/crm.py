@@ -38,7 +38,7 @@ class CRM(Rooms):
         roles: the host's roles, beside those that plugins bring.
         directory: tells of other users; without one, only ownership works in rules.
         prefix: of all tables' names.
-        schema: the PostgreSQL schema of all tables.
+        schema: the PostgreSQL schema of all tables; SQLite has none, and there it says nothing.
         runtime: clock, ids and randomness; ``Runtime.seeded(...)`` makes a run repeatable.
         region: the country (ISO 3166) that phone numbers without a country code belong to.
         quarantine_after: how many failures in a row of one of its functions put a plugin into quarantine (see :meth:`plugins_health`);

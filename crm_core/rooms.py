@@ -12,9 +12,6 @@ from sqlalchemy import Connection, Engine, Table
 from .adoption import AdoptedTables
 from .arguments import check, check_entity, check_many, check_text
 from .asession import synchronous
-from .audit.checkpoints import Audit
-from .audit.trail import Trail
-from .automation.engine import Automation
 from .custom_fields.defined import CustomFields
 from .entities.codec import Codec
 from .entities.entity import Entity
@@ -56,6 +53,9 @@ from .tenants import Declaring, Tenants
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from .audit.checkpoints import Audit
+    from .audit.trail import Trail
+    from .automation.engine import Automation
     from .crm import CRM
     from .events.delivery import Delivery
     from .jobs.engine import Jobs
@@ -107,9 +107,9 @@ class Rooms:
         self.registry = Registry([] if self.safe_mode else plugins, clock=self.runtime.clock, quarantine_after=quarantine_after)
         entities = self.registry.entities
         self._entities = {spec(e).name: e for e in entities}
-        self.tables = Tables(
-            entities, {e: self.registry.extensions(e) for e in entities}, self.registry.links, prefix=prefix, schema=schema, adopt=adopt
-        )
+        extensions = {e: self.registry.extensions(e) for e in entities}
+        schema = schema if self.bound.kind == "postgresql" else None
+        self.tables = Tables(entities, extensions, self.registry.links, prefix=prefix, schema=schema, adopt=adopt)
         self.adoption = AdoptedTables(crm)
         self.keys = Keys(crm, keys)
         self.messages = Messages(self.registry.catalogues)
@@ -123,7 +123,7 @@ class Rooms:
         self.secrets = secrets
         self.quarantine = Quarantine(crm)
         self.watchdog = None if stuck_after is None else Watchdog(self.registry.contributions(), stuck_after)
-        self.audit = Trail(crm, audit or Audit())
+        self._audit = audit
         self.sessions = Sessions()
         self.links = Links()
         self.shares = Shares()
@@ -133,7 +133,6 @@ class Rooms:
         self.custom_fields = CustomFields(crm)
         self.directory = directory
         self._mirror = Mirror(crm, directory)
-        self.automation = Automation(crm)
         self.ports = Ports(self.registry, ports)
         self.lifespans = Lifespans(crm)
         self._codecs = OnDemand(entities, lambda e: Codec(e, self.registry.extensions(e), self.bound.kind, self.keys.unseal))
@@ -209,6 +208,21 @@ class Rooms:
         from .events.delivery import Delivery
 
         return Delivery(Host(cast("CRM", self)))
+
+    @cached_property
+    def automation(self) -> Automation:
+        """The tenants' rules: what runs them, and tries them on the past."""
+        from .automation.engine import Automation
+
+        return Automation(cast("CRM", self))
+
+    @cached_property
+    def audit(self) -> Trail:
+        """The seals of the journal: made, checkpointed and verified."""
+        from .audit.checkpoints import Audit
+        from .audit.trail import Trail
+
+        return Trail(cast("CRM", self), self._audit or Audit())
 
     @cached_property
     def jobs(self) -> Jobs:

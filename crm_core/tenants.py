@@ -22,8 +22,6 @@ from .events.sequencer import sequence
 from .messages import closest
 from .permissions.actor import Actor
 from .permissions.off import NOTHING_OFF, Off
-from .storage.backup.layout import Layout
-from .storage.backup.loading import clear, rows_of
 
 if TYPE_CHECKING:
     from .crm import CRM
@@ -142,6 +140,16 @@ class Tenants:
         """
         self._require(name)
         self._change(name, "core.modules_switched.v1", None, modules=self._checked(modules))
+
+    def enable(self, name: str, *modules: str) -> None:
+        """Switch plugins on in a tenant, beside those that are; it fails as :meth:`switch` does."""
+        on = self._on(name, modules)
+        if not on.issuperset(modules):
+            self.switch(name, sorted(on.union(modules)))
+
+    def disable(self, name: str, *modules: str) -> None:
+        """Switch plugins off in a tenant; the others stay. It fails as :meth:`switch` does."""
+        self.switch(name, sorted(self._on(name, modules).difference(modules)))
 
     def drop(self, name: str) -> Mapping[str, int]:
         """Delete all rows of a tenant, its journal included, in one transaction, and return how many of each table.
@@ -315,6 +323,14 @@ class Tenants:
                 raise Invalid("module_needs", plugin=name, needs=missing)
         return sorted(set(modules))
 
+    def _on(self, name: str, modules: Sequence[str]) -> set[str]:
+        """Return what is on in a tenant; none of *modules* is a mistyped name."""
+        self._require(name)
+        every = set(self._requires) - self._companions
+        self._checked(every.union(modules))
+        found = next((tenant.modules for tenant in self.list() if tenant.name == name), None)
+        return every if found is None else set(found)
+
     def _off(self, modules: Collection[str] | None) -> set[str]:
         """Return the plugins that are off; a companion is on where all that it requires are."""
         if modules is None:
@@ -331,6 +347,9 @@ _UNBOUND = _OPERATORS | {"system:core"}
 
 def dropped(crm: CRM, connection: Connection, tenant: str) -> Mapping[str, int]:
     """Delete a tenant's rows in a transaction that is open."""
+    from .storage.backup.layout import Layout
+    from .storage.backup.loading import clear, rows_of
+
     layout, journal = Layout.of(crm.tables), crm.tables.system.journal
     found = rows_of(connection, layout, tenant)
     if not found:

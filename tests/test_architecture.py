@@ -34,7 +34,7 @@ LIGHT = [
     *("__init__.py", "errors.py", "messages.py", "runtime.py", "versions.py", "settings.py", "rules.py", "events/event.py"),
     *("entities/*.py", "hooks/*.py", "permissions/actor.py", "permissions/predicates.py", "permissions/roles.py"),
 ]
-HEAVY_ROOMS = {f"crm_core.entities.{name}" for name in ("columns", "custom_columns", "sealed", "sqltypes")}
+HEAVY_ROOMS = {f"crm_core.entities.{name}" for name in ("columns", "custom_columns", "sealed", "sqltypes", "upsert")}
 
 
 def _imports(path: Path) -> Iterator[tuple[str, str]]:
@@ -145,6 +145,13 @@ def test_definitions_import_no_database_library() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (run.stderr, run.stdout.split()[:1]) == ("", [])
+
+
+def test_opening_a_crm_imports_nothing_that_its_database_does_not_need() -> None:
+    heavy = {"alembic", "cattrs", "cryptography", "sqlalchemy.orm", "sqlalchemy.dialects.postgresql"}
+    program = f"import sys\nfrom crm_core import CRM\nCRM('sqlite://')\nprint(*sorted({heavy!r} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-W", "ignore", "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == []
 
 
 def test_a_file_fits_one_reading() -> None:

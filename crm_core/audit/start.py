@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from ..entities.upsert import upsert
 from ..storage.writer import JournalRow, Origin
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ def note_plugins(
         now = runtime.clock.now()
         values = {"data": dict(versions), "at": now, "actor": "system:core"}
         if before is None:
-            put = sqlite.insert if bound.kind == "sqlite" else postgresql.insert
-            connection.execute(put(table).values(**_MINE, **values).on_conflict_do_nothing())
+            connection.execute(upsert(table, bound.kind).values(**_MINE, **values).on_conflict_do_nothing())
         elif before != versions:
             connection.execute(update(table).where(*mine).values(**values))
             for tenant in tenants:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from ..entities.upsert import upsert
 from ..logs import facts
 from .chain import PASS, Head, heads, seal_pass, sequence_all, tenants
 from .checkpoints import Audit, Checkpoint
@@ -127,8 +127,8 @@ class Trail:
             extra = facts("checkpoint_failed", tenant=end.tenant, error=type(e).__name__)
             _log.error("a checkpoint of tenant %s was not signed and sent; the next pass tries again", end.tenant, exc_info=e, extra=extra)
             return False
-        put = sqlite.insert if self._bound.kind == "sqlite" else postgresql.insert
+        put = upsert(self._tables.system.checkpoint, self._bound.kind)
         with self._bound.begin(unlimited=True) as connection:
-            connection.execute(put(self._tables.system.checkpoint).values(attrs.asdict(made)).on_conflict_do_nothing())
+            connection.execute(put.values(attrs.asdict(made)).on_conflict_do_nothing())
         self._lasts[end.tenant] = (made.number, made.at)
         return True

@@ -51,6 +51,10 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "This is no pattern for a text field: a regular expression without repeated groups, with at most two of * and +.",
         "这不是文本字段可用的格式：须为不含重复分组的正则表达式，且 * 与 + 合计最多两个。",
     ),
+    "custom_role_unknown": (
+        "No role is named {given}.[ Did you mean {suggestion}?]",
+        "没有名为 {given} 的角色。[您是否想用 {suggestion}？]",
+    ),
     "custom_roles": ("Roles are a list of at most {limit} names.", "角色须为最多 {limit} 个名称的列表。"),
     "custom_target": (
         "A reference names the entity that it points at; other kinds of fields do not.",

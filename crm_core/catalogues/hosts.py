@@ -25,6 +25,10 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "{entity} has no field {field} that a column of the host could be.",
         "{entity} 没有可以对应宿主列的字段 {field}。",
     ),
+    "adopted_fill_unknown": (
+        "{table} has no column {column}, which fill= of {entity} gives a value.",
+        "{table} 没有列 {column}，而 {entity} 的 fill= 为它指定了值。",
+    ),
     "adopted_key": (
         "The primary key of {table} cannot become ids of {entity}: it has to be one column, an integer or a Uuid.",
         "{table} 的主键不能作为 {entity} 的编号：必须是单独一列，类型为整数或 Uuid。",

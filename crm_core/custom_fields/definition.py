@@ -14,6 +14,7 @@ from ..entities.custom import KINDS, CustomKind
 from ..entities.custom_field import CustomField
 from ..entities.validate import one_line
 from ..errors import Detail, Invalid
+from ..messages import closest
 from ..storage.custom_values import shared
 from .patterns import is_quick
 
@@ -47,6 +48,7 @@ def check_definitions(session: Session, op: str, changes: Sequence[Change]) -> N
         definition = cast(CustomField, change.record)
         definition.key = f"{definition.entity}.{definition.name}"
         wrong += _problems(session, definition)
+        wrong += _wrong_roles(session, change)
         if change.old is not None and "unique" in change.fields and definition.unique and _is_shared(session, definition):
             wrong.append(_detail("unique", "custom_not_unique", field=definition.key))
         if change.old is not None:
@@ -76,10 +78,18 @@ def _problems(session: Session, definition: CustomField) -> Wrong:
     yield from _wrong_bounds(definition)
     if definition.pattern is not None and (definition.kind is not CustomKind.TEXT or not is_quick(definition.pattern)):
         yield _detail("pattern", "custom_pattern")
+
+
+def _wrong_roles(session: Session, change: Change) -> Wrong:
+    """Names that were right when they were given stay, whatever became of the roles."""
     for name in ("readers", "writers"):
-        roles = getattr(definition, name)
+        roles = getattr(change.record, name)
         if len(roles) > MOST_ROLES or not all(isinstance(role, str) and 0 < len(role) <= 255 for role in roles):
             yield _detail(name, "custom_roles", limit=MOST_ROLES)
+        elif change.old is None or name in change.fields:
+            known = session.crm.policies.names(session.actor.tenant)
+            for role in sorted(set(roles) - set(known)):
+                yield _detail(name, "custom_role_unknown", given=role[:60], suggestion=closest(role, known))
 
 
 def _is_shared(session: Session, definition: CustomField) -> bool:

@@ -11,9 +11,9 @@ from decimal import Decimal
 from typing import Any, cast
 
 import attrs
-from sqlalchemy import JSON, BigInteger, Boolean, Date, Dialect, Numeric, String, Text, TypeDecorator
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import JSON, TIMESTAMP, BigInteger, Boolean, Date, Dialect, Numeric, String, Text, TypeDecorator, Uuid
 from sqlalchemy.sql import operators
+from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import CHAR, TypeEngine
 
 from ..errors import Invalid, Refused
@@ -29,7 +29,7 @@ class IdType(TypeDecorator[str]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(postgresql.UUID(as_uuid=False) if dialect.name == "postgresql" else CHAR(36))
+        return dialect.type_descriptor(Uuid(as_uuid=False) if dialect.name == "postgresql" else CHAR(36))
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         if value is None:
@@ -69,7 +69,7 @@ class InstantType(TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True) if dialect.name == "postgresql" else String(32))
+        return dialect.type_descriptor(TIMESTAMP(timezone=True) if dialect.name == "postgresql" else String(32))
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         if value is None:
@@ -216,7 +216,24 @@ class EnumType(TypeDecorator[enum.Enum]):
         return None if value is None else self.members(value)
 
 
-PLAIN_JSON = JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
+class JsonType(TypeDecorator[Any]):
+    """Plain JSON: JSONB on PostgreSQL, whose dialect is not imported where it is not used."""
+
+    impl = JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name != "postgresql":
+            return dialect.type_descriptor(JSON(none_as_null=True))
+        from sqlalchemy.dialects.postgresql import JSONB
+
+        return dialect.type_descriptor(JSONB(none_as_null=True))
+
+    def coerce_compared_value(self, op: OperatorType | None, value: Any) -> Any:
+        return self.impl_instance.coerce_compared_value(op, value)
+
+
+PLAIN_JSON = JsonType(none_as_null=True)
 
 
 class ListType(TypeDecorator[list[T]]):
@@ -224,13 +241,11 @@ class ListType(TypeDecorator[list[T]]):
 
     impl = JSON
     cache_ok = True
+    load_dialect_impl = JsonType.load_dialect_impl
 
     def __init__(self, item: type[T]) -> None:
         super().__init__()
         self.item = item
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(postgresql.JSONB() if dialect.name == "postgresql" else JSON())
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         return [attrs.asdict(v) for v in value or ()]

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 from sqlalchemy import Connection, func, insert, select, text, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+
+from ..entities.upsert import upsert
 
 if TYPE_CHECKING:
     from ..storage.tables import Tables
@@ -92,7 +93,7 @@ def _locked_state(connection: Connection, tables: Tables) -> _State:
     statement = select(table.c.floor, table.c.mark, table.c.waiting).with_for_update()
     row = connection.execute(statement).one_or_none()
     if row is None:
-        connection.execute(upsert(table).values(id=1, floor=0, mark=0, waiting=[]).on_conflict_do_nothing())
+        connection.execute(upsert(table, connection.dialect.name).values(id=1, floor=0, mark=0, waiting=[]).on_conflict_do_nothing())
         row = connection.execute(statement).one()
     return _State(row.floor, row.mark, frozenset(row.waiting))
 

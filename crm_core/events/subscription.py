@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 from sqlalchemy import Connection, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from ..entities.upsert import upsert
 from ..errors import Conflict, LoadError
 from .event import event_name
 from .journal import last_position
@@ -105,9 +105,8 @@ def register(connection: Connection, tables: Tables, wanted: Iterable[Subscriber
     while sequence(connection, tables):
         pass
     end = last_position(connection, tables)
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     rows = [{"name": s.name, "position": 0 if s.from_start else end, "token": 0, "updated_at": now} for s in new]
-    connection.execute(insert(table).on_conflict_do_nothing(), rows)
+    connection.execute(upsert(table, connection.dialect.name).on_conflict_do_nothing(), rows)
 
 
 def claim(connection: Connection, tables: Tables, name: str) -> Claim | None:

@@ -11,6 +11,7 @@ from ..entities.entity import Entity
 from ..errors import CRMError, MissingExtra
 from ..permissions.actor import Actor
 from ..session import Session
+from .openapi import Served, document
 from .problem import problem
 from .resource import VERBS, Answer, Ask, Resource, Route, opening
 
@@ -64,11 +65,22 @@ def blueprint(crm: CRM, entity: type[Entity], *, session: Opens, expose: Iterabl
     routes = Blueprint(resource.name.replace(".", "_"), __name__)
     for route in resource.routes:
         rule = route.path.replace("{", "<").replace("}", ">")
-        routes.add_url_rule(f"/{rule}" if rule else "", route.verb, _view(route, session), methods=[route.method])
+        routes.add_url_rule(f"/{rule}" if rule else "", route.verb, _view(resource, route, session), methods=[route.method])
     return routes
 
 
-def _view(route: Route, session: Opens) -> Callable[..., Response]:
+def openapi(app: Flask, *, title: str, version: str = "1", locale: str = "en") -> dict[str, Any]:
+    """Return the OpenAPI document of the resources that an application has, wherever it has them.
+
+    Args:
+        locale: the language of the fields' labels.
+    """
+    views = ((rule.rule, app.view_functions[rule.endpoint]) for rule in app.url_map.iter_rules())
+    served = [Served(rule, *view.crm) for rule, view in views if hasattr(view, "crm")]
+    return document(served, title=title, version=version, locale=locale)
+
+
+def _view(resource: Resource, route: Route, session: Opens) -> Callable[..., Response]:
     def view(**named: str) -> Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
         url, params, body = request.script_root + request.path, request.args.to_dict(), request.get_data()
@@ -76,6 +88,7 @@ def _view(route: Route, session: Opens) -> Callable[..., Response]:
             answer = route.answer(s, Ask(url=url, params=params, headers=headers, body=body, **_named(named)))
         return _response(answer)
 
+    view.crm = (resource, route)  # type: ignore[attr-defined]  # for the document
     return view
 
 

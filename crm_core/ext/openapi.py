@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
+
+import attrs
 
 from ..paging import MAX_PAGE
 from .problem import TYPE
 from .resource import PAGE, Resource, Route
 
+VERSION: Final = "3.1.0"
 _TEXT: Final = {"type": "string"}
+_NAMED = re.compile(r"<(?:[^<>:]*:)?([^<>]+)>")
 _PROBLEM: Final = {
     "type": "object",
     "properties": {
@@ -35,6 +40,31 @@ _PROBLEM: Final = {
     },
     "required": ["type", "title", "status", "code"],
 }
+
+
+@attrs.frozen
+class Served:
+    """A verb of a resource where a host serves it.
+
+    Attributes:
+        path: as the framework writes it: ``/shops/<str:shop>/accounts/<id>``.
+    """
+
+    path: str
+    resource: Resource
+    route: Route
+
+
+def document(served: Iterable[Served], *, title: str, version: str, locale: str) -> dict[str, Any]:
+    """Return the OpenAPI document of what is served; what the host's own paths take is its own to say."""
+    paths: dict[str, dict[str, Any]] = {}
+    for one in served:
+        path, described = _NAMED.sub(r"{\1}", one.path), operation(one.resource, one.route, locale)
+        known = {p["name"] for p in described["parameters"] if p["in"] == "path"}
+        outer = [_parameter("path", name, _TEXT, required=True) for name in re.findall(r"{([^{}]+)}", path) if name not in known]
+        told = {"summary": f"{one.route.verb} {one.resource.name}", "tags": [one.resource.name], "description": one.route.answer.__doc__}
+        paths.setdefault(path, {})[one.route.method.lower()] = told | described | {"parameters": [*outer, *described["parameters"]]}
+    return {"openapi": VERSION, "info": {"title": title, "version": version}, "paths": paths}
 
 
 def operation(resource: Resource, route: Route, locale: str = "en") -> dict[str, Any]:

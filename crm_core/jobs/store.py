@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 from sqlalchemy import Connection, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from ..entities.upsert import upsert
 from ..errors import Conflict, NotFound
 from ..events.parking import Retry, describe
 from ..events.subscription import Fenced, database_now
@@ -55,8 +55,7 @@ class Store:
             for name, tenant, slot, state in wanted
         ]
         if rows:
-            made = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(self._job)
-            connection.execute(made.on_conflict_do_nothing(), rows)
+            connection.execute(upsert(self._job, connection.dialect.name).on_conflict_do_nothing(), rows)
 
     def forget_future(self, connection: Connection, now: datetime, limit: datetime) -> None:
         """Let jobs begin again from *now* where a clock that went wrong put them behind *limit*."""

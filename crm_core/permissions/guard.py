@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql import elements, operators, selectable, sqltypes
 from sqlalchemy.sql import functions as funcs
 from sqlalchemy.sql.elements import ClauseElement
@@ -101,7 +100,7 @@ _TYPES: Final = frozenset(
         *(BlindType, CustomType, SealedType, SortedType),
         *(sqltypes.BigInteger, sqltypes.Boolean, sqltypes.CHAR, sqltypes.Date, sqltypes.Float, sqltypes.Integer, sqltypes.NullType),
         *(sqltypes.Numeric, sqltypes.SmallInteger, sqltypes.String, sqltypes.Text, sqltypes.TupleType, sqltypes.Unicode),
-        *(sqltypes.JSON, postgresql.JSONB),
+        *(sqltypes.JSON, own.JsonType),
         *(sqltypes.JSON.JSONElementType, sqltypes.JSON.JSONIntIndexType, sqltypes.JSON.JSONStrIndexType, sqltypes.JSON.JSONPathType),
     }
 )

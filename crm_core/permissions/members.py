@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import attrs
 
+from ..entities.upsert import upsert
 from .actor import User
 
 if TYPE_CHECKING:
@@ -134,12 +135,7 @@ def sync(connection: Connection, tables: DirectoryTables, tenant: str, members: 
 
 def _claim(connection: Connection, state: Table, row: Mapping[str, Any]) -> bool:
     """Write the digest unless it stands there; on PostgreSQL this waits for another writer of the row."""
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert
-    else:
-        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # the same face
-
-    statement = insert(state).values(**row)
+    statement = upsert(state, connection.dialect.name).values(**row)
     changed = statement.on_conflict_do_update(
         index_elements=[state.c.tenant],
         set_={"digest": statement.excluded.digest, "refreshed_at": statement.excluded.refreshed_at},

@@ -11,13 +11,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BindParameter, FromClause, Select, Table, Text, bindparam, cast, column, func, literal_column, select, union_all
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import visitors
 
 from ..entities.columns import EntityColumn, entity_table
 from ..entities.meta import logical_table, spec
 from ..entities.sealing import CELL
-from ..entities.sqltypes import IdType
+from ..entities.sqltypes import PLAIN_JSON, IdType
 from ..ondemand import OnDemand
 from .views import tenant
 
@@ -92,7 +91,7 @@ class PastTables:
     def _texts(self, name: str) -> Select[Any]:
         if self._kind == "sqlite":
             return select(func.json_each(_bind(name)).table_valued("value", name=f"{name}_each").c.value)
-        texts = func.jsonb_array_elements_text(cast(_bind(name), JSONB)).table_valued("value", name=f"{name}_each")
+        texts = func.jsonb_array_elements_text(cast(_bind(name), PLAIN_JSON)).table_valued("value", name=f"{name}_each")
         return select(cast(texts.c.value, IdType()))
 
     def _given(self, name: str, columns: Iterable[Any]) -> Select[Any]:
@@ -102,7 +101,7 @@ class PastTables:
             # Its type alone: what a type would do to the value was done before it was written as JSON.
             found = [func.json_extract(value, literal_column(f"'$[{i}]'"), type_=c.type) for i, c in enumerate(wanted)]
             return select(*(f.label(c.name) for f, c in zip(found, wanted, strict=True)))
-        given = func.jsonb_to_recordset(cast(_bind(name), JSONB)).table_valued(
+        given = func.jsonb_to_recordset(cast(_bind(name), PLAIN_JSON)).table_valued(
             *(column(c.name, c.type) for c in wanted), name=f"{name}_each"
         )
         return select(*given.render_derived(with_types=True).c)

@@ -260,6 +260,10 @@ class Policies:
         self._resolved[tenant, roles] = found
         return found
 
+    def names(self, tenant: str) -> Collection[str]:
+        """Return the names of the roles that a tenant has: the host's, the plugins' and its own."""
+        return {*self._roles, *self._tenants.get(tenant, ())}
+
     def check_grants(self, plugins: Iterable[str]) -> None:
         """Check what plugins declare that their own code may do.
 

@@ -322,6 +322,9 @@ class Adoption:
         return column
 
     def _check_fill(self) -> None:
+        for name in self.adopted.fill:
+            if name not in self.table.c:
+                raise LoadError("adopted_fill_unknown", entity=self.name, column=str(name)[:60], table=self.table.name)
         written = {p.name for p in self.places.values()} | {self.key.column.name}
         for column in self.table.c:
             given = column.nullable or column.server_default is not None or column.computed is not None or self._filling(column) is not None

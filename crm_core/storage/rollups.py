@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 from sqlalchemy import Connection, delete, func, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from ..entities.upsert import upsert
 from ..entities.validate import plain, structure
 from ..errors import Denied, Invalid
 from ..permissions.binding import bind
@@ -76,8 +76,7 @@ class Rollups:
         self._by_entity: dict[type[Any], list[Rollup]] = {}
         for rollup in crm.registry.rollups:
             self._by_entity.setdefault(rollup.entity, []).append(rollup)
-        make = postgresql.insert if crm.bound.kind == "postgresql" else sqlite.insert
-        adding = make(self._table)
+        adding = upsert(self._table, crm.bound.kind)
         columns = (self._table.c.records, self._table.c.amount)
         self._add = adding.on_conflict_do_update(
             index_elements=["tenant", "rollup", "cell"], set_={c.name: c + adding.excluded[c.name] for c in columns}

@@ -255,7 +255,7 @@ def _private(metadata: MetaData, prefix: str) -> tuple[Table, ...]:
         Column("state", text_type(15), nullable=False),
         Column("at", InstantType(), nullable=False),
         Column("until", InstantType()),
-        Index(f"{prefix}key_current", "tenant", "kind", "subject", unique=True, sqlite_where=current, postgresql_where=current),
+        Index(f"{prefix}key_current", "tenant", "kind", "subject", unique=True, sqlite_where=current),
         Index(f"{prefix}key_subject", "tenant", "kind", "subject", "state"),
         Index(f"{prefix}key_parent", "parent"),
     )
@@ -357,9 +357,9 @@ def _custom(metadata: MetaData, prefix: str) -> tuple[Table, ...]:
         Column("text", text_type(500)),
         Column("number", BigInteger()),
         Column("key", text_type(500)),
-        Index(f"{prefix}custom_value_text", "field", "text", "record", sqlite_where=as_text, postgresql_where=as_text),
-        Index(f"{prefix}custom_value_number", "field", "number", "record", sqlite_where=as_number, postgresql_where=as_number),
-        Index(f"{prefix}custom_value_key", "field", "key", unique=True, sqlite_where=is_key, postgresql_where=is_key),
+        Index(f"{prefix}custom_value_text", "field", "text", "record", sqlite_where=as_text),
+        Index(f"{prefix}custom_value_number", "field", "number", "record", sqlite_where=as_number),
+        Index(f"{prefix}custom_value_key", "field", "key", unique=True, sqlite_where=is_key),
         Index(f"{prefix}custom_value_tenant", "tenant"),
     )
     return (custom_value,)

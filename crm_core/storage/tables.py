@@ -215,7 +215,7 @@ class Tables:
             index("tenant", "owner", "id")
         for field in fields:
             if field.options.unique:
-                index("tenant", field.blind_column or field.column, unique=True, sqlite_where=LIVING, postgresql_where=LIVING)
+                index("tenant", field.blind_column or field.column, unique=True, sqlite_where=LIVING)
             elif field.blind_column is not None:
                 index("tenant", field.blind_column)
             elif field.options.index:
@@ -238,7 +238,7 @@ class Tables:
             Column("is_primary", Boolean(), nullable=False),
         )
         primary = text("is_primary")
-        Index(shortened(f"{name}_primary_key"), listed.c.record, unique=True, sqlite_where=primary, postgresql_where=primary)
+        Index(shortened(f"{name}_primary_key"), listed.c.record, unique=True, sqlite_where=primary)
         Index(shortened(f"{name}_value_idx"), listed.c.tenant, listed.c.value)
         return listed
 

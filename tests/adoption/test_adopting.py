@@ -56,6 +56,7 @@ def a_table(*extra: Column[Any], key: Column[Any] | None = None) -> Table:
         (lambda: Adopted(a_table(Column("sum", Numeric)), {"name": "title", "parent": "sum"}), "adopted_column_type"),
         (lambda: Adopted(a_table(Column("code", String(5), nullable=False)), {"name": "title"}), "adopted_column_unfilled"),
         (lambda: Adopted(a_table(key=Column("id", String(9), primary_key=True)), {"name": "title"}), "adopted_key"),
+        (lambda: Adopted(a_table(), {"name": "title"}, fill={"coutry": "DE"}), "adopted_fill_unknown"),
         (lambda: Adopted("firms", {"name": "title"}), "adopted_no_table"),
     ],
 )

@@ -43,6 +43,7 @@ WRONG: Mapping[str, tuple[Mapping[str, Any], list[tuple[str, str]]]] = {
     "a label in two lines": ({"label": "a\nb"}, [("label", "custom_label")]),
     "a classification that is none": ({"classified": "sensitive"}, [("classified", "bad_enum")]),
     "roles that are no names": ({"readers": [3]}, [("readers", "custom_roles")]),
+    "a role that nobody has heard of": ({"writers": ["nobody"]}, [("writers", "custom_role_unknown")]),
     "a length beyond the index": ({"length": 501}, [("length", "out_of_range")]),
 }
 

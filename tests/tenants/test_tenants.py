@@ -335,6 +335,22 @@ def test_a_module_that_another_needs_cannot_be_left_out(open_world: Open) -> Non
     assert w.crm.tenants.create("acme", modules=["maps", "routes"]).modules == ("maps", "routes")
 
 
+def test_modules_are_switched_one_by_one_and_the_others_stay(open_world: Open) -> None:
+    tenants = open_world(beside=[Plugin("routes", version="1.0", requires={"maps": ">=1"})]).crm.tenants
+    tenants.create("acme", modules=["maps"])
+    tenants.enable("acme", "routes")
+    assert tenants.get("acme").modules == ("maps", "routes")
+    with pytest.raises(Invalid) as needs:
+        tenants.disable("acme", "maps")
+    assert needs.value.code == "module_needs"
+    tenants.disable("acme", "routes", "maps")
+    assert tenants.get("acme").modules == ()
+    tenants.enable("main", "maps")
+    assert tenants.get("main").modules is None
+    tenants.disable("main", "routes")
+    assert tenants.get("main").modules == ("maps",)
+
+
 # -- secrets ----------------------------------------------------------------------------------------------------------------------
 
 

@@ -6,10 +6,11 @@ import threading
 from datetime import date
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
+from asgiref.sync import sync_to_async
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.db import IntegrityError, connection, connections, transaction
 from django.http import HttpRequest, HttpResponse
-from django.test import Client, TestCase, TransactionTestCase, override_settings
+from django.test import AsyncClient, Client, TestCase, TransactionTestCase, override_settings
 from django.urls import include, path
 from shop.crm import crm
 from shop.models import Order
@@ -21,6 +22,7 @@ from crm_core.ext import django as crm_django
 from crm_core.ext.django.apps import migrated
 from crm_core.ext.django.management.commands.crm import Command
 from crm_sales.api import Opportunity, Sales
+from tests.web.openapi_form import faults
 
 BOB = Actor(2, roles={"seller"})
 SYSTEM = Actor.system("test", tenant="main")
@@ -105,7 +107,29 @@ def failing(request: HttpRequest) -> HttpResponse:
     raise Refused("several_found", entity="account")
 
 
-urlpatterns = [path("failing", failing), path("accounts/", include(crm_django.urls(crm, Account, session=session)))]
+async def later(request: HttpRequest) -> HttpResponse:
+    def work() -> str:
+        with session(request) as s:
+            return s.create(Account(name="Later")).id
+
+    try:
+        with session(request) as s:
+            s.query(Account).all()
+    except SynchronousOnlyOperation:
+        return HttpResponse(await sync_to_async(work)(), status=201)
+    raise AssertionError("the connection was used in the loop")
+
+
+urlpatterns = [path("failing", failing), path("later", later), path("accounts/", include(crm_django.urls(crm, Account, session=session)))]
+
+
+class Documented(TestCase):
+    def test_the_document_has_each_resource_where_the_urls_have_it(self) -> None:
+        document = crm_django.openapi(title="Shop", locale="zh")
+        self.assertEqual(faults(document), [])
+        self.assertEqual({path for path in document["paths"] if "notes" in path}, {"/notes/", "/notes/{id}"})
+        posted = document["paths"]["/accounts/"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        self.assertEqual(posted["properties"]["name"]["title"], "名称")
 
 
 class Committed(TransactionTestCase):
@@ -135,6 +159,21 @@ class Committed(TransactionTestCase):
             wrapper.settings_dict["ATOMIC_REQUESTS"] = before
         self.assertEqual((refused.status_code, refused.json()["code"], made.status_code), (422, "several_found", 201))
         self.assertEqual((names(), Order.objects.count()), (["Acme"], 0))
+
+    @override_settings(ROOT_URLCONF=__name__)
+    async def test_an_async_view_works_in_a_thread_and_is_refused_in_the_loop(self) -> None:
+        answer = await AsyncClient().post("/later")
+        self.assertEqual((answer.status_code, await sync_to_async(names)()), (201, ["Later"]))
+        self.assertEqual(await sync_to_async(notes)(), 1)
+
+    def test_subscribers_run_in_their_turn_among_the_hosts_callbacks(self) -> None:
+        seen: list[tuple[str, int]] = []
+        with transaction.atomic():
+            transaction.on_commit(lambda: seen.append(("before", notes())))
+            with crm.session(BOB) as s:
+                s.create(Account(name="Acme"))
+            transaction.on_commit(lambda: seen.append(("after", notes())))
+        self.assertEqual(seen, [("before", 0), ("after", 1)])
 
     def test_a_connection_that_died_is_replaced(self) -> None:
         if connection.vendor == "sqlite":

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -15,12 +15,13 @@ from ...entities.entity import Entity
 from ...errors import CRMError, MissingExtra
 from ...permissions.actor import Actor
 from ...session import Session
+from ..openapi import Served, document
 from ..problem import problem
 from ..resource import VERBS, Answer, Ask, Resource, Route, opening
 
 try:
     from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
-    from django.urls import URLPattern, path
+    from django.urls import URLPattern, URLResolver, get_resolver, path
 except ModuleNotFoundError as e:
     raise MissingExtra(extra="django", module=e.name or "") from e
 
@@ -70,7 +71,16 @@ def urls(crm: CRM, entity: type[Entity], *, session: Opens, expose: Iterable[str
     paths: dict[str, dict[str, Route]] = {}
     for route in resource.routes:
         paths.setdefault(route.path, {})[route.method] = route
-    return [path(_pattern(at), _view(methods, session), name=_name(resource, methods)) for at, methods in paths.items()]
+    return [path(_pattern(at), _view(resource, methods, session), name=_name(resource, methods)) for at, methods in paths.items()]
+
+
+def openapi(*, title: str, version: str = "1", locale: str = "en") -> dict[str, Any]:
+    """Return the OpenAPI document of the resources that the project's URLs lead to, wherever they do.
+
+    Args:
+        locale: the language of the fields' labels.
+    """
+    return document(_served(get_resolver(), ""), title=title, version=version, locale=locale)
 
 
 class Problems:
@@ -101,7 +111,17 @@ def _name(resource: Resource, methods: Mapping[str, Route]) -> str:
     return f"{resource.name}-{next(iter(methods.values())).verb}"
 
 
-def _view(methods: Mapping[str, Route], session: Opens) -> Callable[..., HttpResponse]:
+def _served(resolver: URLResolver, at: str) -> Iterator[Served]:
+    for pattern in resolver.url_patterns:
+        here = f"{at}{pattern.pattern}"
+        if isinstance(pattern, URLResolver):
+            yield from _served(pattern, here)
+        elif hasattr(pattern.callback, "crm"):
+            resource, methods = pattern.callback.crm
+            yield from (Served(f"/{here}", resource, route) for route in methods.values())
+
+
+def _view(resource: Resource, methods: Mapping[str, Route], session: Opens) -> Callable[..., HttpResponse]:
     def view(request: HttpRequest, id: str = "", action: str = "", **_: Any) -> HttpResponse:
         route = methods.get(request.method or "")
         if route is None:
@@ -111,6 +131,7 @@ def _view(methods: Mapping[str, Route], session: Opens) -> Callable[..., HttpRes
             answer = route.answer(s, asked)
         return _response(answer)
 
+    view.crm = (resource, methods)  # type: ignore[attr-defined]  # for the document
     return view
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
-from sqlalchemy import JSON, Boolean, Column, ColumnElement, Date, Integer, Text, cast, func, type_coerce
+from sqlalchemy import Boolean, Column, ColumnElement, Date, Integer, Text, cast, func, type_coerce
 from sqlalchemy.types import NullType
 
-from ...entities.sqltypes import DecimalType, IdType, InstantType, IntegerType, ListType, RefType, scaled, unscaled
+from ...entities.sqltypes import DecimalType, IdType, InstantType, IntegerType, JsonType, ListType, RefType, scaled, unscaled
 
 Kind = Literal["json", "decimal", "instant", "date", "bool", "int", "id", "text"]
 Convert = Callable[[Any], Any]
@@ -28,7 +28,7 @@ def kind_of(column: Column[Any]) -> Kind:
 
 
 _KINDS: dict[Kind, tuple[type[Any], ...]] = {
-    "json": (JSON, ListType),
+    "json": (JsonType, ListType),
     "decimal": (DecimalType,),
     "instant": (InstantType,),
     "date": (Date,),

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from sqlalchemy import Connection, Select, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Select, func, select, update
 
+from ...entities.upsert import upsert
 from ...errors import Refused, Unreadable
 from .envelope import Key, fresh_bytes, key_of
 from .states import CURRENT, DESTROYED, OLD
@@ -210,8 +210,7 @@ class Keyring:
 
     def _add(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
         """Insert rows, but for those that somebody else was quicker with; return how many were."""
-        make: Any = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}.get(connection.dialect.name, insert)
-        statement = make(self._table).on_conflict_do_nothing()
+        statement = upsert(self._table, connection.dialect.name).on_conflict_do_nothing()
         return int(connection.execute(statement, list(rows)).rowcount)
 
 

@@ -9,12 +9,10 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
-from cattrs import Converter
-from cattrs.strategies import configure_tagged_union
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Date, Index, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Date, Index, Integer, String, Table, Text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import sort_tables_and_constraints
 from sqlalchemy.types import TypeEngine
@@ -28,6 +26,7 @@ from ...entities.sqltypes import (
     IdType,
     InstantType,
     IntegerType,
+    JsonType,
     ListType,
     RefType,
     instant_text,
@@ -36,6 +35,9 @@ from ...entities.sqltypes import (
 from ...errors import LoadError
 from ..system import Xid
 from ..tables import Tables
+
+if TYPE_CHECKING:
+    from cattrs import Converter
 
 
 @attrs.frozen
@@ -134,7 +136,7 @@ def word_of(kind: TypeEngine[Any]) -> str:
             return f"decimal({kind.scale})"
         case EnumType():
             return "str(63)"
-        case ListType() | JSON():
+        case ListType() | JsonType():
             return "json"
         case Xid():
             return "xid"
@@ -233,6 +235,9 @@ def _index_owner(table: Table, index: Index) -> str:
 
 @cache
 def _converter() -> Converter:
+    from cattrs import Converter
+    from cattrs.strategies import configure_tagged_union
+
     converter = Converter(omit_if_default=True)
     configure_tagged_union(Step, converter, tag_name="step")
     return converter

@@ -59,6 +59,10 @@ class NotOffered(CRMError):
     default_code, status = "erp_bridge.not_offered", 501
 
 
+def _instant(given: datetime | str) -> datetime:
+    return datetime.fromisoformat(given) if isinstance(given, str) else given
+
+
 @attrs.frozen
 class Remote:
     """A record as the ERP has it.
@@ -66,6 +70,7 @@ class Remote:
     Attributes:
         id: the ERP's own, as text.
         version: changes whenever the record does.
+        modified_at: when it was changed: an aware datetime, or its text in ISO 8601.
         data: its fields, by the paths that the mapping names; exact numbers are text or Decimal, never float.
         scope: the organisation or company it belongs to.
         state: where it stands in the ERP's workflow.
@@ -75,7 +80,7 @@ class Remote:
 
     id: str
     version: str = attrs.field(kw_only=True)
-    modified_at: datetime = attrs.field(kw_only=True)
+    modified_at: datetime = attrs.field(kw_only=True, converter=_instant)
     data: Mapping[str, Any] = attrs.field(kw_only=True, repr=False)
     scope: str = attrs.field(default="", kw_only=True)
     state: str = attrs.field(default="", kw_only=True)
