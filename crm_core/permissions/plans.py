@@ -7,14 +7,14 @@
 - ``WALK``: along the index of the page's order, the sets as a filter: the pages of a user who sees much, and what SQLite joins to rows that
   sets found.
 - ``SCAN``: the table read once, the tenant and the sets as a filter: what PostgreSQL has no statistics of, and on SQLite the aggregates of
-  a user who sees much of a large table, where each row that an index names costs fifteen that are read in passing.
+  a user who sees much of a large table, where half of the rows, found one by one, cost as much as all that are read in passing.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import (
     ColumnClause,
@@ -26,11 +26,9 @@ from sqlalchemy import (
     Select,
     SelectBase,
     Table,
-    and_,
     column,
     func,
     select,
-    union_all,
 )
 from sqlalchemy import table as sa_table
 from sqlalchemy.ext.compiler import compiles
@@ -43,6 +41,7 @@ from ..entities.columns import EntityColumn, EntityTable, ListContains, entity_t
 from ..entities.custom_columns import CustomDocument, CustomMatch, CustomOrder
 from ..entities.fields import FieldSpec
 from ..ondemand import OnDemand
+from .unions import conjuncts
 
 FEW = 2000
 # A plan is a hint: whether a user sees few, or much, is asked again after so many statements, not at each.
@@ -50,7 +49,7 @@ PAGES_A_PROBE = 200
 # Of a table with so many rows, so many are looked at; who sees this part of them sees much.
 LARGE = 20_000
 SAMPLE = 256
-MUCH = 0.1
+MUCH = 0.5
 # Where PostgreSQL has no statistics of a table, a loop over this many bytes is still a short one.
 SMALL = 1 << 20
 USERS_REMEMBERED = 5000
@@ -111,75 +110,6 @@ def _unestimated(element: _Opaque, compiler: SQLCompiler, **kw: Any) -> str:
 def as_opaque(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     """Keep PostgreSQL from driving a statement by *condition*, and from thinking that it leaves a single row."""
     return _Opaque(condition)
-
-
-def by_ids(table: Table, condition: ColumnElement[bool], tenant: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Write an OR as the ids of a union, each part driven by its own index, which has them: what else must hold is asked of the row once.
-
-    PostgreSQL cannot combine indexes over subqueries, and SQLite does not without statistics, which an embedded database seldom has.
-    """
-    parts = _distinct(branches(condition))
-    if len(parts) == 1:
-        return condition
-    return table.c.id.in_(union_all(*(select(table.c.id).where(tenant, part).correlate(None) for part in parts)))
-
-
-def by_first_ids(
-    table: Table, condition: ColumnElement[bool], tenant: ColumnElement[bool], within: ColumnElement[bool], page: Any
-) -> ColumnElement[bool]:
-    """Write an OR as the ids of the first rows of each part: what is first in the whole is first in its part.
-
-    An index over part, filter and order finds them without sorting. A part that is a set of its own (of shared records, of the owners
-    below somebody) gives all its ids: in the page's order, or with its conditions, SQLite would rather walk the tenant.
-    """
-    criteria = [_physical(c, table) for c in page._where_criteria]
-    order = [_physical(c, table) for c in page._order_by_clauses]
-    ids = []
-    for part in _distinct(branches(condition)):
-        rows = select(table.c.id).where(tenant, part).correlate(None)
-        if any(_is_equality(p) for p in _conjuncts(part)):
-            first = rows.where(within, *criteria).order_by(*order).limit(page._limit_clause).subquery()
-            ids.append(select(first.c.id))
-        else:
-            ids.append(rows)
-    return table.c.id.in_(union_all(*ids))
-
-
-def _is_equality(part: Any) -> bool:
-    return isinstance(part, elements.BinaryExpression) and part.operator is operators.eq and isinstance(part.right, elements.BindParameter)
-
-
-def _physical(element: Any, table: Table) -> Any:
-    def column(part: Any, **_: object) -> Any:
-        if isinstance(part, EntityColumn):
-            return table.c[part.name]
-        # The same bind, not a copy, so that its value is found in the statement's.
-        return part if isinstance(part, elements.BindParameter) else None
-
-    return cast(Any, visitors.replacement_traverse)(element, {}, column)  # its types know no element that may be either
-
-
-def _distinct(parts: Sequence[ColumnElement[bool]]) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
-    for part in parts:
-        if not any(part.compare(known) for known in found):
-            found.append(part)
-    return found
-
-
-def branches(condition: Any) -> list[ColumnElement[bool]]:
-    """Return the parts of which one is enough: those of an OR, each with what is AND-ed to it."""
-    if isinstance(condition, elements.Grouping):
-        return branches(condition.element)
-    if isinstance(condition, elements.BooleanClauseList):
-        if condition.operator is operators.or_:
-            return [part for clause in condition.clauses for part in branches(clause)]
-        for clause in condition.clauses:
-            parts = branches(clause)
-            if len(parts) > 1:
-                rest = [c for c in condition.clauses if c is not clause]
-                return [and_(part, *rest) for part in parts]
-    return [condition]
 
 
 class Planner:
@@ -349,7 +279,7 @@ def chosen_columns(criterion: Any) -> list[EntityColumn]:
     """Return the columns that a criterion wants to be one value, or one of some."""
     return [
         part.left
-        for part in _conjuncts(criterion)
+        for part in conjuncts(criterion)
         if isinstance(part, elements.BinaryExpression)
         and part.operator in (operators.eq, operators.in_op)
         and isinstance(part.left, EntityColumn)
@@ -359,7 +289,7 @@ def chosen_columns(criterion: Any) -> list[EntityColumn]:
 
 def found_by_value(criterion: Any) -> Iterator[CustomMatch]:
     """Yield the custom fields by whose values a criterion finds few records."""
-    yield from (part for part in _conjuncts(criterion) if isinstance(part, CustomMatch) and part.narrow)
+    yield from (part for part in conjuncts(criterion) if isinstance(part, CustomMatch) and part.narrow)
 
 
 def is_key(column: EntityColumn) -> bool:
@@ -383,12 +313,6 @@ def driven_by_values(statement: Any, named: Any) -> bool:
     if any(isinstance(f, Join) and isinstance(f.left, CustomOrder) for f in statement._from_obj):
         return True
     return any(match.column.id.table is named for criterion in statement._where_criteria for match in found_by_value(criterion))
-
-
-def _conjuncts(criterion: Any) -> Sequence[Any]:
-    if isinstance(criterion, elements.BooleanClauseList) and criterion.operator is operators.and_:
-        return criterion.clauses
-    return (criterion,)
 
 
 def _first_order(statement: Select[Any]) -> EntityColumn | None:
