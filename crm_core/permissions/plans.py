@@ -17,11 +17,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
-    ColumnClause,
     ColumnElement,
     Connection,
     FromClause,
-    Integer,
     Join,
     Select,
     SelectBase,
@@ -41,21 +39,19 @@ from ..entities.columns import EntityColumn, EntityTable, ListContains, entity_t
 from ..entities.custom_columns import CustomDocument, CustomMatch, CustomOrder
 from ..entities.fields import FieldSpec
 from ..ondemand import OnDemand
+from .rowids import SAMPLE, row_number, sample
 from .unions import conjuncts
 
 FEW = 2000
 # A plan is a hint: whether a user sees few, or much, is asked again after so many statements, not at each.
 PAGES_A_PROBE = 200
-# Of a table with so many rows, so many are looked at; who sees this part of them sees much.
-LARGE = 20_000
-SAMPLE = 256
-MUCH = 0.5
+# Who sees this part of a large table sees much.
+MUCH = 0.45
 # Where PostgreSQL has no statistics of a table, a loop over this many bytes is still a short one.
 SMALL = 1 << 20
 USERS_REMEMBERED = 5000
 
 
-ROWID: ColumnClause[int] = column("rowid", Integer)
 pg_class = sa_table("pg_class", column("oid"), column("relname"), column("reltuples"))
 
 
@@ -88,7 +84,8 @@ def _plain(element: _Filter, compiler: SQLCompiler, **kw: Any) -> str:
 
 @compiles(_Filter, "sqlite")
 def _unindexed(element: _Filter, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"+({compiler.process(element.element, **kw)})"
+    # As WHEN, whose condition ends with the first part that decides it; as a value all parts would be computed.
+    return f"(CASE WHEN {compiler.process(element.element, **kw)} THEN 1 ELSE 0 END)"
 
 
 def as_filter(condition: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -118,7 +115,8 @@ class Planner:
     Args:
         limited: the physical tables' names of the entities whose rows are limited by a policy.
         physical: tells such an entity's table.
-        sees_few: asks the database whether the user sees at most 2,000 records of an entity.
+        sees_few: asks the database whether the user sees so few records of an entity, at least 2,000, that a page is found among them
+            sooner than on the way along its order.
         seen_of: asks the database how many of some ids the user sees.
     """
 
@@ -126,7 +124,7 @@ class Planner:
         self,
         limited: Mapping[EntityTable, str],
         physical: Callable[[EntityTable], Table],
-        sees_few: Callable[[Connection, EntityTable, Mapping[str, Any]], bool],
+        sees_few: Callable[[Connection, EntityTable, Select[Any], Mapping[str, Any]], bool],
         seen_of: Callable[[Connection, EntityTable, Sequence[str], Mapping[str, Any]], int],
     ) -> None:
         self._physical = physical
@@ -159,7 +157,7 @@ class Planner:
             return (self._page(connection, top), table) if top else (Form.POINT, None)
         if first is None or table is None or statement._limit_clause is None:
             return self.sets(connection), None
-        if first.name not in self._ordered[table] or self._few(connection, table, params):
+        if first.name not in self._ordered[table] or self._few(connection, table, first.name, statement, params):
             return self._page(connection, top), table
         return Form.WALK, table
 
@@ -185,8 +183,8 @@ class Planner:
         table = entity_table(column.table)
         return table is not None and column.name in self._ordered.get(table, ())
 
-    def _few(self, connection: Connection, table: EntityTable, params: Mapping[str, Any]) -> bool:
-        return self._remembered("few", table, params, lambda: self._sees_few(connection, table, params))
+    def _few(self, connection: Connection, table: EntityTable, order: str, page: Select[Any], params: Mapping[str, Any]) -> bool:
+        return self._remembered(f"few by {order}", table, params, lambda: self._sees_few(connection, table, page, params))
 
     def _sees_much(self, connection: Connection, table: EntityTable, asked: Sequence[EntityColumn], params: Mapping[str, Any]) -> bool:
         """Say whether a user sees so much of a large table that it is read in passing, unless an index may serve a condition."""
@@ -194,18 +192,16 @@ class Planner:
             physical = self._physical(table)
         except KeyError:  # it is not this CRM's, which the compiler will say
             return False
-        if not isinstance(physical, Table) or any(is_key(c) or c.name in {*_ordered_by(physical)} for c in asked):
+        if type(physical) is not Table or any(is_key(c) or c.name in {*_ordered_by(physical)} for c in asked):
             return False
         return self._remembered("much", table, params, lambda: self._sampled(connection, table, physical, params) >= MUCH)
 
     def _sampled(self, connection: Connection, table: EntityTable, physical: Table, params: Mapping[str, Any]) -> float:
         """Return which part of a large table the user sees, going by rows from all over it; 0 of one that is not large."""
-        last = connection.execute(select(func.max(ROWID)).select_from(physical)).scalar() or 0
-        if last < LARGE:
+        places = sample(connection, physical)
+        if not places:
             return 0.0
-        step = last // SAMPLE
-        places = [n * step + n * 7919 % step + 1 for n in range(SAMPLE)]
-        ids = connection.execute(select(physical.c.id).where(ROWID.in_(places))).scalars().all()
+        ids = connection.execute(select(physical.c.id).where(row_number(physical).in_(places))).scalars().all()
         return self._seen_of(connection, table, ids, params) / SAMPLE
 
     def _remembered(self, what: str, table: EntityTable, params: Mapping[str, Any], ask: Callable[[], bool]) -> bool:

@@ -6,14 +6,36 @@ what is looked up in it row by row is looked up once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import attrs
-from sqlalchemy import ColumnElement, CompoundSelect, Integer, Select, Table, column, or_, select, true, union, union_all
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Integer,
+    Select,
+    Table,
+    column,
+    func,
+    or_,
+    select,
+    true,
+    union,
+    union_all,
+)
 from sqlalchemy.sql import elements, operators
 
+from .to_sql import tenant_bind
 from .unions import branches, conjuncts, distinct, is_equality, physical
+
+# Of a table with so many rows, so many are looked at.
+LARGE = 20_000
+SAMPLE = 256
+# A page of so many rows is reckoned with; and it is not counted beyond so many what a user sees.
+PAGE = 51
+MOST = 50_000
 
 
 @attrs.frozen(eq=False)
@@ -94,6 +116,55 @@ def leads(table: Table, keys: Keys, page: Any) -> bool:
     name = getattr(first, "name", None)
     indexes = ([c.name for c in index.columns] for index in table.indexes)
     return any(names[:2] == ["tenant", named] and name in (named, *names[2:3]) for names in indexes) and named != "id"
+
+
+def sees_few(
+    connection: Connection,
+    table: Table,
+    condition: ColumnElement[bool],
+    page: Any,
+    params: Mapping[str, Any],
+    *,
+    at_least: int,
+) -> bool:
+    """Say whether the first rows of each key are found sooner than a page on the way along its order.
+
+    The former are looked up twice each. On the way a page is met after as many rows as there are in the tenant for each that is seen.
+    """
+    tenant = table.c.tenant == tenant_bind()
+    keys, rest = taken_apart(condition)
+    leading = [each for each in keys if leads(table, each, page)]
+    sets = [*(each.condition for each in keys), *rest]
+    loose = [*(each.condition for each in keys if each not in leading), *rest]
+    counts = [select(func.count() * PAGE).select_from(each.once.subquery()).scalar_subquery() for each in leading]
+    counts += [select(func.count()).select_from(_rows(table, tenant, part).limit(MOST).subquery()).scalar_subquery() for part in loose]
+    reads = sum(connection.execute(select(*counts), params).one())
+    within = _rows_of(connection, table, params.get("crm_tenant"))
+    most = max(at_least, min(MOST, int(PAGE * within / (2 * reads or 1))))
+    rows = union_all(*(_rows(table, tenant, part) for part in sets)).limit(1).offset(most)
+    return connection.execute(rows, params).first() is None
+
+
+def sample(connection: Connection, table: Table) -> Sequence[int]:
+    """Return places all over a large table; none of one that is not large."""
+    last = _last(connection, table)
+    if last < LARGE:
+        return ()
+    step = last // SAMPLE
+    return [n * step + n * 7919 % step + 1 for n in range(SAMPLE)]
+
+
+def _rows_of(connection: Connection, table: Table, tenant: Any) -> int:
+    """Return about how many rows of a large table are a tenant's; 0 of one that is not large."""
+    places = sample(connection, table)
+    if not places:
+        return 0
+    tenants = connection.execute(select(table.c.tenant).where(row_number(table).in_(places))).scalars().all()
+    return _last(connection, table) * tenants.count(tenant) // SAMPLE
+
+
+def _last(connection: Connection, table: Table) -> int:
+    return connection.execute(select(func.max(row_number(table)))).scalar() or 0
 
 
 def _first_of_each(table: Table, keys: Keys, conditions: Sequence[ColumnElement[bool]], page: Any) -> Select[Any]:

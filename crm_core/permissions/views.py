@@ -48,7 +48,7 @@ class View:
     extensions: frozenset[type[Any]] = frozenset()
     custom: FromClause | None = None
 
-    def rows(self, form: Form, statement: Any, *, include_deleted: bool, led: bool = False, sqlite: bool = False) -> Select[Any]:
+    def rows(self, form: Form, statement: Any, *, include_deleted: bool, led: bool = False, dialect: str = "") -> Select[Any]:
         """Select what is seen: of the actor's tenant alone, living, and as the policy says; *statement* is what it is read for.
 
         Where something else *led* to the records, what says whose they are is only a filter.
@@ -57,8 +57,7 @@ class View:
         if not include_deleted:
             within = and_(within, self.physical.c.deleted_at.is_(None))
         shown = select(*(self._shown(c) for c in self.physical.c if c.name in self.readable))
-        # What a host's table stands for is a select, whose rows have no numbers.
-        numbered = sqlite and type(self.physical) is Table
+        sqlite, numbered = dialect == "sqlite", self.numbered(dialect)
         if form is Form.SCAN:
             whole = [] if self.sets is None else [rowids.either(self.sets) if sqlite else self.sets]
             return shown.where(as_opaque(and_(within, *whole)))
@@ -66,6 +65,10 @@ class View:
         condition = self._condition(form, statement, mine, within, sqlite=sqlite, numbered=numbered)
         shown = shown.where(as_filter(within) if driven else within)
         return shown if condition is None else shown.where(condition)
+
+    def numbered(self, dialect: str) -> bool:
+        """Say whether the rows have numbers of SQLite's. What a host's table stands for is a select, whose rows have none."""
+        return dialect == "sqlite" and type(self.physical) is Table
 
     def _condition(
         self, form: Form, statement: Any, mine: ColumnElement[bool], within: ColumnElement[bool], *, sqlite: bool, numbered: bool
@@ -139,7 +142,7 @@ class Views:
         if form is Form.SETS and sqlite and not _is_first(table if named is None else named, compiler):
             form = Form.WALK
         led = sqlite and driven_by_values(compiler.statement, table if named is None else named)
-        rows = self[table].rows(form, compiler.statement, include_deleted=self.include_deleted, led=led, sqlite=sqlite)
+        rows = self[table].rows(form, compiler.statement, include_deleted=self.include_deleted, led=led, dialect=compiler.dialect.name)
         driven = form in (Form.SETS, Form.TOP) and self[table].sets is not None
         fenced = _is_joined(compiler) if sqlite else self.driver is table
         # PostgreSQL would walk the page's order and hope to meet a user's few rows soon, and SQLite would carry the IN over to the other

@@ -101,7 +101,7 @@ def test_the_first_rows_of_each_set_hold_the_page(company: Company, kind: Any) -
 def test_a_user_is_probed_once_in_many_pages(company: Company) -> None:
     asked: list[str] = []
 
-    def sees_few(_: Any, __: Any, params: Any) -> bool:
+    def sees_few(_: Any, __: Any, ___: Any, params: Any) -> bool:
         asked.append(params["crm_me"])
         return True
 
