@@ -24,6 +24,7 @@ from . import (
 from .guard import guard
 from .plans import FEW, Form, Planner
 from .prepared import Prepared, driver_rows, prepare
+from .rowids import sees_few
 from .views import OPTION, View, Views
 
 CACHED_STATEMENTS = 500
@@ -109,7 +110,10 @@ class Lens:
             found = self._forms.setdefault((form, driver), (views, _Compiled(self.check)))
         return found
 
-    def _sees_few(self, connection: Connection, table: EntityTable, params: Mapping[str, Any]) -> bool:
+    def _sees_few(self, connection: Connection, table: EntityTable, page: Select[Any], params: Mapping[str, Any]) -> bool:
+        view = self._views[table]
+        if view.numbered(self.dialect.name) and view.sets is not None:
+            return sees_few(connection, cast(Table, view.physical), view.sets, page, params, at_least=FEW)
         beyond = select(table.c.id).limit(1).offset(FEW)
         return self.execute(connection, beyond, params, form=self._planner.sets(connection)).first() is None
 

@@ -38,7 +38,9 @@ def _pair(element: MoneyPair, compiler: SQLCompiler, **kw: Any) -> str:
 @compiles(MoneySum)
 def _sum(element: MoneySum, compiler: SQLCompiler, **kw: Any) -> str:
     amount, currency = _parts(element, compiler, kw)
-    return f"(min({currency}) || ':' || CAST(sum({amount}) AS TEXT))"
+    # It is one, grouped or fixed. PostgreSQL wants to be told so of what is fixed.
+    one = currency if compiler.dialect.name == "sqlite" else f"min({currency})"
+    return f"({one} || ':' || CAST(sum({amount}) AS TEXT))"
 
 
 @compiles(MoneyAggregate)

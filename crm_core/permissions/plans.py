@@ -7,30 +7,26 @@
 - ``WALK``: along the index of the page's order, the sets as a filter: the pages of a user who sees much, and what SQLite joins to rows that
   sets found.
 - ``SCAN``: the table read once, the tenant and the sets as a filter: what PostgreSQL has no statistics of, and on SQLite the aggregates of
-  a user who sees much of a large table, where each row that an index names costs fifteen that are read in passing.
+  a user who sees much of a large table, where half of the rows, found one by one, cost as much as all that are read in passing.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import (
-    ColumnClause,
     ColumnElement,
     Connection,
     FromClause,
-    Integer,
     Join,
     Select,
     SelectBase,
     Table,
-    and_,
     column,
     func,
     select,
-    union_all,
 )
 from sqlalchemy import table as sa_table
 from sqlalchemy.ext.compiler import compiles
@@ -43,20 +39,19 @@ from ..entities.columns import EntityColumn, EntityTable, ListContains, entity_t
 from ..entities.custom_columns import CustomDocument, CustomMatch, CustomOrder
 from ..entities.fields import FieldSpec
 from ..ondemand import OnDemand
+from .rowids import SAMPLE, row_number, sample
+from .unions import conjuncts
 
 FEW = 2000
 # A plan is a hint: whether a user sees few, or much, is asked again after so many statements, not at each.
 PAGES_A_PROBE = 200
-# Of a table with so many rows, so many are looked at; who sees this part of them sees much.
-LARGE = 20_000
-SAMPLE = 256
-MUCH = 0.1
+# Who sees this part of a large table sees much.
+MUCH = 0.45
 # Where PostgreSQL has no statistics of a table, a loop over this many bytes is still a short one.
 SMALL = 1 << 20
 USERS_REMEMBERED = 5000
 
 
-ROWID: ColumnClause[int] = column("rowid", Integer)
 pg_class = sa_table("pg_class", column("oid"), column("relname"), column("reltuples"))
 
 
@@ -89,7 +84,8 @@ def _plain(element: _Filter, compiler: SQLCompiler, **kw: Any) -> str:
 
 @compiles(_Filter, "sqlite")
 def _unindexed(element: _Filter, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"+({compiler.process(element.element, **kw)})"
+    # As WHEN, whose condition ends with the first part that decides it; as a value all parts would be computed.
+    return f"(CASE WHEN {compiler.process(element.element, **kw)} THEN 1 ELSE 0 END)"
 
 
 def as_filter(condition: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -113,82 +109,14 @@ def as_opaque(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     return _Opaque(condition)
 
 
-def by_ids(table: Table, condition: ColumnElement[bool], tenant: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Write an OR as the ids of a union, each part driven by its own index, which has them: what else must hold is asked of the row once.
-
-    PostgreSQL cannot combine indexes over subqueries, and SQLite does not without statistics, which an embedded database seldom has.
-    """
-    parts = _distinct(branches(condition))
-    if len(parts) == 1:
-        return condition
-    return table.c.id.in_(union_all(*(select(table.c.id).where(tenant, part).correlate(None) for part in parts)))
-
-
-def by_first_ids(
-    table: Table, condition: ColumnElement[bool], tenant: ColumnElement[bool], within: ColumnElement[bool], page: Any
-) -> ColumnElement[bool]:
-    """Write an OR as the ids of the first rows of each part: what is first in the whole is first in its part.
-
-    An index over part, filter and order finds them without sorting. A part that is a set of its own (of shared records, of the owners
-    below somebody) gives all its ids: in the page's order, or with its conditions, SQLite would rather walk the tenant.
-    """
-    criteria = [_physical(c, table) for c in page._where_criteria]
-    order = [_physical(c, table) for c in page._order_by_clauses]
-    ids = []
-    for part in _distinct(branches(condition)):
-        rows = select(table.c.id).where(tenant, part).correlate(None)
-        if any(_is_equality(p) for p in _conjuncts(part)):
-            first = rows.where(within, *criteria).order_by(*order).limit(page._limit_clause).subquery()
-            ids.append(select(first.c.id))
-        else:
-            ids.append(rows)
-    return table.c.id.in_(union_all(*ids))
-
-
-def _is_equality(part: Any) -> bool:
-    return isinstance(part, elements.BinaryExpression) and part.operator is operators.eq and isinstance(part.right, elements.BindParameter)
-
-
-def _physical(element: Any, table: Table) -> Any:
-    def column(part: Any, **_: object) -> Any:
-        if isinstance(part, EntityColumn):
-            return table.c[part.name]
-        # The same bind, not a copy, so that its value is found in the statement's.
-        return part if isinstance(part, elements.BindParameter) else None
-
-    return cast(Any, visitors.replacement_traverse)(element, {}, column)  # its types know no element that may be either
-
-
-def _distinct(parts: Sequence[ColumnElement[bool]]) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
-    for part in parts:
-        if not any(part.compare(known) for known in found):
-            found.append(part)
-    return found
-
-
-def branches(condition: Any) -> list[ColumnElement[bool]]:
-    """Return the parts of which one is enough: those of an OR, each with what is AND-ed to it."""
-    if isinstance(condition, elements.Grouping):
-        return branches(condition.element)
-    if isinstance(condition, elements.BooleanClauseList):
-        if condition.operator is operators.or_:
-            return [part for clause in condition.clauses for part in branches(clause)]
-        for clause in condition.clauses:
-            parts = branches(clause)
-            if len(parts) > 1:
-                rest = [c for c in condition.clauses if c is not clause]
-                return [and_(part, *rest) for part in parts]
-    return [condition]
-
-
 class Planner:
     """Chooses the form of each statement of one lens.
 
     Args:
         limited: the physical tables' names of the entities whose rows are limited by a policy.
         physical: tells such an entity's table.
-        sees_few: asks the database whether the user sees at most 2,000 records of an entity.
+        sees_few: asks the database whether the user sees so few records of an entity, at least 2,000, that a page is found among them
+            sooner than on the way along its order.
         seen_of: asks the database how many of some ids the user sees.
     """
 
@@ -196,7 +124,7 @@ class Planner:
         self,
         limited: Mapping[EntityTable, str],
         physical: Callable[[EntityTable], Table],
-        sees_few: Callable[[Connection, EntityTable, Mapping[str, Any]], bool],
+        sees_few: Callable[[Connection, EntityTable, Select[Any], Mapping[str, Any]], bool],
         seen_of: Callable[[Connection, EntityTable, Sequence[str], Mapping[str, Any]], int],
     ) -> None:
         self._physical = physical
@@ -229,7 +157,7 @@ class Planner:
             return (self._page(connection, top), table) if top else (Form.POINT, None)
         if first is None or table is None or statement._limit_clause is None:
             return self.sets(connection), None
-        if first.name not in self._ordered[table] or self._few(connection, table, params):
+        if first.name not in self._ordered[table] or self._few(connection, table, first.name, statement, params):
             return self._page(connection, top), table
         return Form.WALK, table
 
@@ -255,8 +183,8 @@ class Planner:
         table = entity_table(column.table)
         return table is not None and column.name in self._ordered.get(table, ())
 
-    def _few(self, connection: Connection, table: EntityTable, params: Mapping[str, Any]) -> bool:
-        return self._remembered("few", table, params, lambda: self._sees_few(connection, table, params))
+    def _few(self, connection: Connection, table: EntityTable, order: str, page: Select[Any], params: Mapping[str, Any]) -> bool:
+        return self._remembered(f"few by {order}", table, params, lambda: self._sees_few(connection, table, page, params))
 
     def _sees_much(self, connection: Connection, table: EntityTable, asked: Sequence[EntityColumn], params: Mapping[str, Any]) -> bool:
         """Say whether a user sees so much of a large table that it is read in passing, unless an index may serve a condition."""
@@ -264,18 +192,16 @@ class Planner:
             physical = self._physical(table)
         except KeyError:  # it is not this CRM's, which the compiler will say
             return False
-        if not isinstance(physical, Table) or any(is_key(c) or c.name in {*_ordered_by(physical)} for c in asked):
+        if type(physical) is not Table or any(is_key(c) or c.name in {*_ordered_by(physical)} for c in asked):
             return False
         return self._remembered("much", table, params, lambda: self._sampled(connection, table, physical, params) >= MUCH)
 
     def _sampled(self, connection: Connection, table: EntityTable, physical: Table, params: Mapping[str, Any]) -> float:
         """Return which part of a large table the user sees, going by rows from all over it; 0 of one that is not large."""
-        last = connection.execute(select(func.max(ROWID)).select_from(physical)).scalar() or 0
-        if last < LARGE:
+        places = sample(connection, physical)
+        if not places:
             return 0.0
-        step = last // SAMPLE
-        places = [n * step + n * 7919 % step + 1 for n in range(SAMPLE)]
-        ids = connection.execute(select(physical.c.id).where(ROWID.in_(places))).scalars().all()
+        ids = connection.execute(select(physical.c.id).where(row_number(physical).in_(places))).scalars().all()
         return self._seen_of(connection, table, ids, params) / SAMPLE
 
     def _remembered(self, what: str, table: EntityTable, params: Mapping[str, Any], ask: Callable[[], bool]) -> bool:
@@ -349,7 +275,7 @@ def chosen_columns(criterion: Any) -> list[EntityColumn]:
     """Return the columns that a criterion wants to be one value, or one of some."""
     return [
         part.left
-        for part in _conjuncts(criterion)
+        for part in conjuncts(criterion)
         if isinstance(part, elements.BinaryExpression)
         and part.operator in (operators.eq, operators.in_op)
         and isinstance(part.left, EntityColumn)
@@ -359,7 +285,7 @@ def chosen_columns(criterion: Any) -> list[EntityColumn]:
 
 def found_by_value(criterion: Any) -> Iterator[CustomMatch]:
     """Yield the custom fields by whose values a criterion finds few records."""
-    yield from (part for part in _conjuncts(criterion) if isinstance(part, CustomMatch) and part.narrow)
+    yield from (part for part in conjuncts(criterion) if isinstance(part, CustomMatch) and part.narrow)
 
 
 def is_key(column: EntityColumn) -> bool:
@@ -383,12 +309,6 @@ def driven_by_values(statement: Any, named: Any) -> bool:
     if any(isinstance(f, Join) and isinstance(f.left, CustomOrder) for f in statement._from_obj):
         return True
     return any(match.column.id.table is named for criterion in statement._where_criteria for match in found_by_value(criterion))
-
-
-def _conjuncts(criterion: Any) -> Sequence[Any]:
-    if isinstance(criterion, elements.BooleanClauseList) and criterion.operator is operators.and_:
-        return criterion.clauses
-    return (criterion,)
 
 
 def _first_order(statement: Select[Any]) -> EntityColumn | None:

@@ -17,8 +17,9 @@ from ..entities.columns import EntityColumn, EntityTable, entity_table
 from ..entities.meta import spec
 from ..entities.sealing import CELL, MASK
 from ..errors import NotReadable, Refused
+from . import rowids, unions
 from .fence import may_fail
-from .plans import Form, as_filter, as_opaque, by_first_ids, by_ids, driven_by_values
+from .plans import Form, as_filter, as_opaque, driven_by_values
 
 OPTION = "crm_views"
 
@@ -47,7 +48,7 @@ class View:
     extensions: frozenset[type[Any]] = frozenset()
     custom: FromClause | None = None
 
-    def rows(self, form: Form, statement: Any, *, include_deleted: bool, led: bool = False) -> Select[Any]:
+    def rows(self, form: Form, statement: Any, *, include_deleted: bool, led: bool = False, dialect: str = "") -> Select[Any]:
         """Select what is seen: of the actor's tenant alone, living, and as the policy says; *statement* is what it is read for.
 
         Where something else *led* to the records, what says whose they are is only a filter.
@@ -56,19 +57,31 @@ class View:
         if not include_deleted:
             within = and_(within, self.physical.c.deleted_at.is_(None))
         shown = select(*(self._shown(c) for c in self.physical.c if c.name in self.readable))
+        sqlite, numbered = dialect == "sqlite", self.numbered(dialect)
         if form is Form.SCAN:
-            return shown.where(as_opaque(within if self.sets is None else and_(within, self.sets)))
-        shown = shown.where(as_filter(within) if led or form is Form.TOP else within)
-        condition = self._condition(form, statement, mine, within)
+            whole = [] if self.sets is None else [rowids.either(self.sets) if sqlite else self.sets]
+            return shown.where(as_opaque(and_(within, *whole)))
+        driven = led or form is Form.TOP or (numbered and form is Form.SETS and self.sets is not None)
+        condition = self._condition(form, statement, mine, within, sqlite=sqlite, numbered=numbered)
+        shown = shown.where(as_filter(within) if driven else within)
         return shown if condition is None else shown.where(condition)
 
-    def _condition(self, form: Form, statement: Any, mine: ColumnElement[bool], within: ColumnElement[bool]) -> ColumnElement[bool] | None:
+    def numbered(self, dialect: str) -> bool:
+        """Say whether the rows have numbers of SQLite's. What a host's table stands for is a select, whose rows have none."""
+        return dialect == "sqlite" and type(self.physical) is Table
+
+    def _condition(
+        self, form: Form, statement: Any, mine: ColumnElement[bool], within: ColumnElement[bool], *, sqlite: bool, numbered: bool
+    ) -> ColumnElement[bool] | None:
         if self.policy is None or self.sets is None or form is Form.POINT:
             return self.policy
         if form is Form.WALK:
-            return as_filter(self.sets)
+            return as_filter(rowids.either(self.sets) if sqlite else self.sets)
         table = cast(Table, self.physical)  # what has sets is one
-        return by_first_ids(table, self.sets, mine, within, statement) if form is Form.TOP else by_ids(table, self.sets, mine)
+        if form is Form.TOP:
+            first = rowids.first_rows if numbered else unions.by_first_ids
+            return first(table, self.sets, mine, within, statement)
+        return (rowids.all_rows if numbered else unions.by_ids)(table, self.sets, mine)
 
     def _shown(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         if column.name not in self.masked:
@@ -129,7 +142,7 @@ class Views:
         if form is Form.SETS and sqlite and not _is_first(table if named is None else named, compiler):
             form = Form.WALK
         led = sqlite and driven_by_values(compiler.statement, table if named is None else named)
-        rows = self[table].rows(form, compiler.statement, include_deleted=self.include_deleted, led=led)
+        rows = self[table].rows(form, compiler.statement, include_deleted=self.include_deleted, led=led, dialect=compiler.dialect.name)
         driven = form in (Form.SETS, Form.TOP) and self[table].sets is not None
         fenced = _is_joined(compiler) if sqlite else self.driver is table
         # PostgreSQL would walk the page's order and hope to meet a user's few rows soon, and SQLite would carry the IN over to the other
