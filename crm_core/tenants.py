@@ -326,7 +326,7 @@ class Tenants:
     def _on(self, name: str, modules: Sequence[str]) -> set[str]:
         """Return what is on in a tenant; none of *modules* is a mistyped name."""
         self._require(name)
-        every = set(self._requires) - self._companions
+        every = set(self._requires) - self._crm.registry.companions
         self._checked(every.union(modules))
         found = next((tenant.modules for tenant in self.list() if tenant.name == name), None)
         return every if found is None else set(found)
