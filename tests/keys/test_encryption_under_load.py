@@ -21,7 +21,7 @@ from tests.figures import LONG, figure
 from tests.keys.test_encryption import FULL, clinic
 
 WRITERS = 8
-ROWS = 5_000 if LONG else 240
+ROWS = 1_000 if LONG else 240
 SEED = 11
 CHILD = """
 import sys
@@ -56,7 +56,7 @@ class Worker(threading.Thread):
     """Writes to records of its own, and reads its own and others' as they should be."""
 
     def __init__(self, crm: Any, admin: Actor, patient: Any, ids: list[str], others: list[str], number: int, stop: threading.Event) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self.crm, self.admin, self.patient, self.ids, self.others, self.number, self.stop = crm, admin, patient, ids, others, number, stop
         self.rng = random.Random(SEED + number)
         self.last: dict[str, str] = {}
