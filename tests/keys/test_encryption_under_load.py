@@ -21,7 +21,7 @@ from tests.figures import LONG, figure
 from tests.keys.test_encryption import FULL, clinic
 
 WRITERS = 8
-ROWS = 20_000 if LONG else 240
+ROWS = 1_000 if LONG else 240
 SEED = 11
 CHILD = """
 import sys
@@ -36,12 +36,13 @@ crm.keys.encrypt()
 
 
 @pytest.fixture
-def sealed(make_crm: Callable[..., Any], keys: FileKeys) -> Any:
-    """A CRM whose rows were written before their fields were sealed, its entity, and their ids."""
+def sealed(make_crm: Callable[..., Any], keys: FileKeys, request: pytest.FixtureRequest) -> Any:
+    """A CRM whose rows (ten, if not said otherwise) were written before their fields were sealed, its entity, and their ids."""
+    count = getattr(request, "param", 10)
     before, patient = clinic(False)
     old = make_crm(plugins=[before])
     with old.session(Actor.system("tests", tenant="main")) as s:
-        made = s.create_many([patient(**{**FULL, "name": f"p{n}", "iban": f"I-{n}"}) for n in range(ROWS)]).ok
+        made = s.create_many([patient(**{**FULL, "name": f"p{n}", "iban": f"I-{n}"}) for n in range(count)]).ok
     url, ids = old.url, [p.id for p in made]
     old.close()
     after, patient = clinic(True)
@@ -55,7 +56,7 @@ class Worker(threading.Thread):
     """Writes to records of its own, and reads its own and others' as they should be."""
 
     def __init__(self, crm: Any, admin: Actor, patient: Any, ids: list[str], others: list[str], number: int, stop: threading.Event) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self.crm, self.admin, self.patient, self.ids, self.others, self.number, self.stop = crm, admin, patient, ids, others, number, stop
         self.rng = random.Random(SEED + number)
         self.last: dict[str, str] = {}
@@ -91,7 +92,8 @@ def left(crm: Any, patient: Any) -> int:
         return int(connection.execute(select(func.count()).where(table.c.iban.is_not(None), table.c.iban_blind.is_(None))).scalar_one())
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(7200 if LONG else 300)
+@pytest.mark.parametrize("sealed", [ROWS], indirect=True)
 def test_fields_are_sealed_under_writers_by_a_process_that_is_killed(sealed: Any, admin: Actor, keys: Any) -> None:
     """[S9]"""
     crm, patient, ids = sealed
