@@ -170,7 +170,7 @@ class Plugins:
                 pointing = footprint.pointing()
                 if pointing:
                     raise Conflict("plugin_referenced", plugin=name, by=[f"{place} ({rows})" for place, rows in sorted(pointing.items())])
-                footprint.delete()
+                footprint.clear()
                 for each in going:
                     self._crm.migrations.remove(connection, each, known[each].steps)
                 self._store.forget(connection, going)
