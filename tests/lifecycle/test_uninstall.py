@@ -54,6 +54,7 @@ def residue(crm: CRM) -> list[str]:
     return found
 
 
+@one
 def test_what_it_has_is_counted(w: World) -> None:
     filled(w)
     found = w.crm.plugins.removal("club")
@@ -106,6 +107,7 @@ def test_a_dropped_plugin_comes_back_empty(w: World) -> None:
     assert again.plugins.removal("club").others.get("setting", 0) == 0
 
 
+@one
 def test_kept_data_is_marked_and_the_doctor_tells_of_it(w: World) -> None:
     filled(w)
     before = places(w.crm)
