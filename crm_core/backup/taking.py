@@ -86,7 +86,8 @@ def verify(path: str | os.PathLike[str], key: KeyProvider | None = None) -> Mani
 def describe(crm: CRM, connection: Connection, tenant: str | None) -> Manifest:
     """Say what a backup in this transaction will be of; its tables are counted later."""
     crm.migrations.check(connection)
-    schema = crm.migrations.current(connection)
+    left_out = crm.plugins.kept(connection)
+    schema = {name: revision for name, revision in crm.migrations.current(connection).items() if name not in left_out}
     unknown = sorted(schema.keys() - {plugin.name for plugin in crm.registry.plugins})
     if unknown:
         raise BackupRefused("backup_plugins_missing", plugins=unknown)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 TEMPLATES: Mapping[str, str] = {
     "cli_allowed": "{count} addresses may be written to again.",
     "cli_backed_up": "{path}: {rows} rows, the journal up to {position}.",
+    "cli_backup_without": "Not in it: the kept data of {plugin}, whose code is not here.",
     "cli_bad_against": "{given} is no version of something. Write --against core=2.0, or the name of a plugin.",
     "cli_bad_app": "{given} is not a CRM of an application: {reason}. Write --app module:name, like shop.main:crm.",
     "cli_bad_roles": "{given} is no file of crm policy show, and no MODULE:NAME of a CRM or a list of roles: {reason}.",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 TEMPLATES: Mapping[str, str] = {
     "cli_allowed": "{count} 个地址可以再次联系。",
     "cli_backed_up": "{path}：{rows} 行，日志至 {position}。",
+    "cli_backup_without": "备份中不含 {plugin} 保留的数据，因为此处没有其代码。",
     "cli_bad_against": "{given} 不是某项的版本。请写 --against core=2.0 或插件的名称。",
     "cli_bad_app": "{given} 不是应用程序的 CRM：{reason}。请写成 --app 模块:名称，例如 shop.main:crm。",
     "cli_bad_roles": "{given} 既不是 crm policy show 写出的文件，也不是 CRM 或角色列表的 MODULE:NAME：{reason}。",

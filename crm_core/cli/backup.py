@@ -39,7 +39,11 @@ def backup_() -> None:
 @connected
 def create(shell: Shell, path: Path, key: Path | None, plain: bool, tenant: str | None, force: bool) -> None:
     """Write all that the CRM keeps to the file PATH, while others work."""
-    made = backup(shell.existing(), path, key_of(key), plain=plain, tenant=tenant, force=force)
+    crm = shell.existing()
+    made = backup(crm, path, key_of(key), plain=plain, tenant=tenant, force=force)
+    for status in crm.plugins.list():
+        if status.state == "uninstalled" and not status.loaded:
+            click.echo(shell.text("cli_backup_without", plugin=status.name))
     click.echo(shell.text("cli_backed_up", path=path.name, rows=made.rows, position=made.position))
 
 

@@ -91,7 +91,7 @@ class Footprint:
                         found[f"{name}.{referring}"] = int(self._connection.execute(rows).scalar_one())
         return found
 
-    def delete(self) -> None:
+    def clear(self) -> None:
         """Delete the core's rows about the plugins."""
         if self._custom:
             values = self._crm.tables.system.custom_value

@@ -33,6 +33,7 @@ class Plugins:
     def __init__(self, crm: CRM) -> None:
         self._crm = crm
         self._store = Store(crm)
+        self._dropped: set[str] = set()
 
     # -- asking -------------------------------------------------------------------------------------------------------------------
 
@@ -88,6 +89,7 @@ class Plugins:
         with self._crm.migrations.alone() as connection:
             before = self._known(connection).get(name)
             _refuse_older(before, plugin.version)
+            self._dropped.discard(name)
             behind = bool(self._crm.migrations.pending(connection))
             self._crm.migrations.upgrade(connection)
             kept = self._get(self._store.all(connection), name)
@@ -168,10 +170,11 @@ class Plugins:
                 pointing = footprint.pointing()
                 if pointing:
                     raise Conflict("plugin_referenced", plugin=name, by=[f"{place} ({rows})" for place, rows in sorted(pointing.items())])
-                footprint.delete()
+                footprint.clear()
                 for each in going:
                     self._crm.migrations.remove(connection, each, known[each].steps)
                 self._store.forget(connection, going)
+                self._dropped |= {each for each in going if known[each].status.loaded}
             for each in going:
                 self._store.tell(connection, each, None)
             told = {"plugin": name, "version": kept.status.version, "kept": keep_data}
@@ -187,10 +190,15 @@ class Plugins:
 
     def learn(self, connection: Connection) -> None:
         """Take over which plugins are off; with one, those that cannot be without it."""
-        off = self._store.off(connection)
+        off = self._store.off(connection) | self._dropped
         for plugin in self._crm.registry.plugins:  # in load order: what is required comes first
             off |= {plugin.name} if off & plugin.requires.keys() else set()
         self._crm.registry.health.disable(off)
+
+    def kept(self, connection: Connection) -> Sequence[str]:
+        """Name the uninstalled plugins whose data was kept, and whose code is not here: no backup holds it."""
+        known = self._known(connection)
+        return [name for name, kept in known.items() if kept.status.state == "uninstalled" and not kept.status.loaded]
 
     # -- inside -------------------------------------------------------------------------------------------------------------------
 

@@ -35,6 +35,8 @@ WRITERS = {
     "custom_fields/emptying.py": "the values of a custom field that is deleted, journalled with its definition",
     "tenants.py": "the list of tenants, journalled",
     "jobs/store.py": "when jobs ran and how far they are",
+    "lifecycle/footprint.py": "what the core keeps of a plugin that is uninstalled with its data",
+    "lifecycle/store.py": "which plugins are there, and their state",
     "storage/keys/encryption.py": "values that are sealed for the first time, and say what they said",
     "testing/conformance/exercise.py": "rewinds subscriptions of a database in memory, to hand out its events again",
     "privacy/marks.py": "holds and restrictions of persons, journalled",

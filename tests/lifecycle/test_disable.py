@@ -80,6 +80,7 @@ def test_its_records_and_fields_are_read_and_nobody_changes_them(w: World) -> No
         assert s.get(Account, acme.id)[Perks].points == 0
 
 
+@one
 def test_a_person_is_erased_from_its_records_all_the_same(w: World) -> None:
     with w.crm.session(system()) as s:
         ada = s.create(Contact(name="Ada"))
@@ -177,6 +178,7 @@ def test_what_requires_it_is_named_and_goes_only_with_it(open_world: Open) -> No
     assert w.crm.plugins.disable("club") == ["club"]
 
 
+@one
 def test_each_tenants_journal_says_it_once(w: World) -> None:
     w.account("A", "acme")
     w.crm.run_pending()

@@ -49,6 +49,7 @@ def test_what_a_migration_brought_is_installed_without_doing_it_again(w: World) 
     assert not w.crm.plugins.install("club")
 
 
+@one
 def test_an_upgrade_runs_the_data_migrations_and_names_both_versions(w: World) -> None:
     w.crm.plugins.install("club")
     w.account("Acme", "acme")

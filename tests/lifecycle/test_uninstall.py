@@ -5,15 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 from sqlalchemy import event, inspect, text
 
-from crm_core import CRM, Account, Conflict, CRMError, CustomField, CustomKind, Invalid
+from crm_core import CRM, Account, Conflict, CRMError, CustomField, CustomKind, FileKeys, Invalid, Unavailable
+from crm_core.backup import backup, drill, restore
 from crm_core.doctor import examine
-from tests.lifecycle.club import Member, Perks, Settings, Visit, club, kinds, system
+from tests.lifecycle.club import Cards, Member, Perks, Settings, Visit, club, kinds, system
 from tests.lifecycle.conftest import Open, World, one
 
 
@@ -52,6 +54,7 @@ def residue(crm: CRM) -> list[str]:
     return found
 
 
+@one
 def test_what_it_has_is_counted(w: World) -> None:
     filled(w)
     found = w.crm.plugins.removal("club")
@@ -67,6 +70,9 @@ def test_dropped_nothing_of_it_is_left_but_its_history(w: World, code_is_there: 
     filled(w)
     crm = w.crm if code_is_there else w.beside()
     removal = crm.plugins.uninstall("club", keep_data=False, reason="moved")
+    if code_is_there:
+        with crm.session(system()) as s, pytest.raises(Unavailable):
+            s.use(Cards)
     assert sum(removal.rows.values()) == 4
     plain = w.beside()
     assert residue(plain) == []
@@ -101,6 +107,7 @@ def test_a_dropped_plugin_comes_back_empty(w: World) -> None:
     assert again.plugins.removal("club").others.get("setting", 0) == 0
 
 
+@one
 def test_kept_data_is_marked_and_the_doctor_tells_of_it(w: World) -> None:
     filled(w)
     before = places(w.crm)
@@ -118,6 +125,23 @@ def test_kept_data_is_marked_and_the_doctor_tells_of_it(w: World) -> None:
     assert gone.value.code == "plugin_uninstalled"
     plain.plugins.uninstall("club", keep_data=False)
     assert residue(w.beside()) == []
+
+
+def test_backups_hold_the_state_of_plugins_and_are_made_without_what_was_kept(w: World, tmp_path: Path) -> None:
+    filled(w)
+    w.crm.plugins.disable("club", reason="broken")
+    key = FileKeys.create(tmp_path / "key")
+    backup(w.crm, tmp_path / "disabled.crm", key)
+    target = CRM(f"sqlite:///{tmp_path}/target.db", plugins=[club([])])
+    restore(target, tmp_path / "disabled.crm", key)
+    assert [(p.state, p.reason) for p in target.plugins.list() if p.name == "club"] == [("disabled", "broken")]
+    target.plugins.uninstall("club", keep_data=False)
+    assert target.audit.verify().ok
+    target.close()
+    w.crm.plugins.uninstall("club", keep_data=True)
+    plain = w.beside()
+    backup(plain, tmp_path / "plain.crm", key)
+    assert drill(plain, tmp_path / "plain.crm", key).rows > 0
 
 
 @one
