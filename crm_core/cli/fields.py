@@ -43,6 +43,7 @@ def list_(shell: Shell, entity: str, retired: bool, tenant: str) -> None:
 @click.option("--label", default="", help="What people call it.")
 @click.option("--option", "options", multiple=True, metavar="VALUE", help="A value of a choice; once for each.")
 @click.option("--target", default="", metavar="ENTITY", help="What a reference points at.")
+@click.option("--currency", metavar="CODE", help="Of all amounts of a money field.")
 @click.option("--required", is_flag=True, help="New records need a value.")
 @click.option("--unique", is_flag=True, help="No two records share a value.")
 @_tenant
@@ -55,6 +56,7 @@ def add(
     label: str,
     options: tuple[str, ...],
     target: str,
+    currency: str | None,
     required: bool,
     unique: bool,
     tenant: str,
@@ -65,7 +67,15 @@ def add(
     pointed = find_entity(known, target) if target else None
     with crm.session(_actor(tenant)) as session:
         made = session.custom_fields.add(
-            find_entity(known, entity), name, kind=kind, label=label, options=options, target=pointed, required=required, unique=unique
+            find_entity(known, entity),
+            name,
+            kind=kind,
+            label=label,
+            options=options,
+            target=pointed,
+            currency=currency,
+            required=required,
+            unique=unique,
         )
     click.echo(shell.text("cli_field_added", field=made.key))
 
