@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from .arguments import check, check_expressions
 from .custom_fields.paging import steps
+from .entities.custom import CustomSpec
 from .entities.entity import Entity
 from .entities.meta import logical_table, spec
 from .errors import Invalid, NotFound, Refused
@@ -303,4 +304,4 @@ def _check_orders(count: int) -> None:
 
 def _has_order(field: FieldSpec) -> bool:
     """Say whether a field's values have an order of their own; amounts have one in one currency alone."""
-    return field.kind not in ("money", "json", "list") and not field.options.sealed
+    return isinstance(field, CustomSpec) or (field.kind not in ("money", "json", "list") and not field.options.sealed)

@@ -19,6 +19,7 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "This is no bound of the field's type, or the least value is beyond the greatest. Bounds are for numbers, dates and instants.",
         "这不是该字段类型的界限，或最小值大于最大值。只有数字、日期和时刻可以有界限。",
     ),
+    "custom_currency": ("The amounts of this field are in {currency}, not {given}.", "此字段的金额以 {currency} 计，而不是 {given}。"),
     "custom_fixed": (
         "This cannot change once the field is there. Retire it and add another.",
         "字段建立后此项不可更改。请停用该字段并新建一个。",
@@ -30,6 +31,10 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     "custom_label": (
         "A label is a text of at most {limit} characters in one line for each language, like en and zh.",
         "标签须为每种语言（如 en 和 zh）的一行文本，最多 {limit} 个字符。",
+    ),
+    "custom_money": (
+        "A field for amounts names its currency; other kinds of fields do not.",
+        "金额字段须指明货币；其他类型的字段不需要。",
     ),
     "custom_name": (
         "A name has small letters, digits and _, begins with a letter, and has at most 40 characters.",

@@ -57,6 +57,7 @@ def _row(field: CustomField, lang: str) -> list[str]:
 @click.option("--label", default="", help="What people call it.")
 @click.option("--option", "options", multiple=True, metavar="VALUE", help="A value of a choice; once for each.")
 @click.option("--target", default="", metavar="ENTITY", help="What a reference points at.")
+@click.option("--currency", metavar="CODE", help="Of all amounts of a money field.")
 @click.option("--required", is_flag=True, help="New records need a value.")
 @click.option("--unique", is_flag=True, help="No two records share a value.")
 @_tenant
@@ -69,6 +70,7 @@ def add(
     label: str,
     options: tuple[str, ...],
     target: str,
+    currency: str | None,
     required: bool,
     unique: bool,
     tenant: str,
@@ -76,7 +78,9 @@ def add(
     """Add the field NAME to ENTITY, like accounts or sales.opportunity."""
     pointed = find_entity(shell.existing().tables.entities, target) if target else None
     with _opened(shell, entity, tenant) as (known, of):
-        made = known.add(of, name, kind=kind, label=label, options=options, target=pointed, required=required, unique=unique)
+        made = known.add(
+            of, name, kind=kind, label=label, options=options, target=pointed, currency=currency, required=required, unique=unique
+        )
     click.echo(shell.text("cli_field_added", field=made.key))
 
 

@@ -166,7 +166,8 @@ def spec_of(definition: CustomField, target: type[Any] | None) -> CustomSpec:
     return CustomSpec(
         f"{PREFIX}{definition.name}", kind, type_, True, options, f"{PREFIX}{definition.name}",
         target=None if target is None else lambda: target, id=definition.id, short=definition.name, said=definition.kind,
-        must=definition.required, choices={o["value"]: o.get("label", {}) for o in definition.options}, words=definition.label,
+        currency=definition.currency or "", must=definition.required,
+        choices={o["value"]: o.get("label", {}) for o in definition.options}, words=definition.label,
         pattern=None if definition.pattern is None else re.compile(definition.pattern),
         readers=frozenset(definition.readers), writers=frozenset(definition.writers),
     )  # fmt: skip

@@ -27,7 +27,7 @@ MOST_OPTIONS = 200
 MOST_ROLES = 50
 LONGEST_LABEL = 100
 CLASSIFIED = ("public", "internal", "personal")  # reads of custom fields are not journalled, as those of sensitive ones must be
-FIXED = ("entity", "name", "kind", "target", "scale")
+FIXED = ("entity", "name", "kind", "target", "currency", "scale")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _LOCALE = re.compile(r"[a-z]{2,3}([_-][A-Za-z0-9]{2,8})*")
 _BOUNDED = frozenset({"int", "decimal", "date", "datetime"})
@@ -71,6 +71,8 @@ def _problems(session: Session, definition: CustomField) -> Wrong:
         yield _detail("target", "custom_target")
     elif definition.target and not _is_known(session, definition.target):
         yield _detail("target", "unknown_entity", given=definition.target[:60])
+    if (definition.kind is CustomKind.MONEY) != bool(definition.currency):
+        yield _detail("currency", "custom_money")
     if definition.classified not in CLASSIFIED:
         yield _detail("classified", "bad_enum", allowed=", ".join(CLASSIFIED))
     yield from _wrong_label("label", definition.label)

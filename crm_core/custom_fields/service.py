@@ -38,6 +38,7 @@ class CustomFieldAdmin:
         label: Label = "",
         options: Sequence[str] | Mapping[str, Label] = (),
         target: type[Entity] | None = None,
+        currency: str | None = None,
         required: bool = False,
         unique: bool = False,
         min: Bound | None = None,
@@ -54,16 +55,18 @@ class CustomFieldAdmin:
 
         Args:
             name: small letters, digits and ``_``, at most 40; its values are ``record.custom[name]``.
-            kind: ``text``, ``integer``, ``decimal``, ``boolean``, ``date``, ``instant``, ``choice``, ``reference``, ``url`` or ``email``.
+            kind: ``text``, ``integer``, ``decimal``, ``boolean``, ``date``, ``instant``, ``choice``, ``money``, ``reference``,
+                ``url`` or ``email``.
             label: what people call it, in English or by locale: ``{"en": "Region", "zh": "区域"}``.
             options: of a choice: its values, each with a label where given.
             target: the entity that a reference points at.
+            currency: of all amounts of a money field, by ISO 4217.
             required: new records need a value.
             unique: no two living records share a value.
             min, max: inclusive bounds of numbers, dates and instants.
             pattern: a regular expression that a text must match as a whole.
             length: most characters of a text, at most 500.
-            scale: digits after the point of a decimal, at most 9.
+            scale: digits after the point of a decimal or an amount, at most 9.
             position: where it stands among the fields; the least first.
             classified: ``public``, ``internal``, or ``personal``: kept apart in the journal, and emptied when the person is erased.
             readers, writers: names of the roles that may read (write) it; all that may read (write) the record, where empty.
@@ -82,6 +85,7 @@ class CustomFieldAdmin:
                 label=labels(label),
                 options=choices(options),
                 target=None if target is None else spec(target).name,
+                currency=currency,
                 required=required,
                 unique=unique,
                 least=text_of(min),

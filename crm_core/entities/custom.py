@@ -18,7 +18,7 @@ import attrs
 from ..errors import Detail, Invalid
 from ..messages import redact
 from .fields import FieldSpec, Kind, Ref
-from .money import WIDE
+from .money import WIDE, Money
 from .validate import Problem, problems, structure
 
 PREFIX = "custom."
@@ -38,6 +38,7 @@ class CustomKind(Enum):
     DATE = "date"
     INSTANT = "instant"
     CHOICE = "choice"
+    MONEY = "money"
     REFERENCE = "reference"
     URL = "url"
     EMAIL = "email"
@@ -51,11 +52,12 @@ KINDS: Mapping[CustomKind, tuple[Kind, type[Any]]] = {
     CustomKind.DATE: ("date", date),
     CustomKind.INSTANT: ("datetime", datetime),
     CustomKind.CHOICE: ("str", str),
+    CustomKind.MONEY: ("money", Money),
     CustomKind.REFERENCE: ("ref", Ref),
     CustomKind.URL: ("str", str),
     CustomKind.EMAIL: ("str", str),
 }
-NUMBERS = frozenset({"int", "decimal", "bool"})
+NUMBERS = frozenset({"int", "decimal", "money", "bool"})
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -70,6 +72,7 @@ class CustomSpec(FieldSpec):
         choices: by value, what each is called by locale.
         words: what the field is called, by locale.
         pattern: what a text must match as a whole.
+        currency: of its amounts.
         readers, writers: the names of the roles that may read (write) it; all where empty.
     """
 
@@ -80,6 +83,7 @@ class CustomSpec(FieldSpec):
     choices: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
     words: Mapping[str, str] = attrs.field(factory=dict)
     pattern: re.Pattern[str] | None = None
+    currency: str = ""
     readers: frozenset[str] = frozenset()
     writers: frozenset[str] = frozenset()
 
@@ -102,6 +106,8 @@ class CustomSpec(FieldSpec):
         match self.kind:
             case "decimal":
                 return int(Decimal(value).scaleb(self.options.scale, WIDE))
+            case "money":
+                return int(value.amount.scaleb(self.options.scale, WIDE))
             case "bool" | "int":
                 return int(value)
             case "date":
@@ -117,6 +123,8 @@ class CustomSpec(FieldSpec):
         match self.kind:
             case "decimal":
                 return Decimal(int(raw)).scaleb(-self.options.scale, WIDE)
+            case "money":
+                return Money(Decimal(int(raw)).scaleb(-self.options.scale, WIDE), self.currency)
             case "bool":
                 return bool(raw)
             case "int":
@@ -145,9 +153,16 @@ class CustomSpec(FieldSpec):
             for code, params in self._rules(value):
                 yield Detail(entity, self.name, code, redact(value), params, row)
 
+    def foreign(self, value: Any) -> Iterator[Problem]:
+        """Say that an amount is in another currency: it is neither kept nor compared."""
+        if isinstance(value, Money) and value.currency != self.currency:
+            yield "custom_currency", {"currency": self.currency, "given": value.currency}
+
     def _rules(self, value: Any) -> Iterator[Problem]:
         if self.said is CustomKind.CHOICE and value not in self.choices:
             yield "bad_enum", {"allowed": ", ".join(self.choices)}
+        elif self.said is CustomKind.MONEY:
+            yield from self.foreign(value)
         elif self.said is CustomKind.EMAIL and not _EMAIL.match(value):
             yield "bad_email", {}
         elif self.said is CustomKind.URL and not _URL.match(value):

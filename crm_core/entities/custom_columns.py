@@ -14,7 +14,7 @@ from sqlalchemy.sql import elements, operators
 from sqlalchemy.sql.visitors import InternalTraversal
 from sqlalchemy.types import NullType, TypeEngine
 
-from ..errors import Invalid
+from ..errors import Detail, Invalid
 from .custom import CustomKind
 from .meta import spec
 from .sqltypes import IdType
@@ -146,6 +146,7 @@ class CustomColumn(ColumnElement[Any]):
         entity = "" if table is None else spec(table.entity).name
         typed = self.field.read(entity, value)
         wrong = list(problems(entity, self.field, typed))
+        wrong += (Detail(entity, self.field.name, code, "", params) for code, params in self.field.foreign(typed))
         if wrong:
             raise Invalid(details=wrong)
         return typed

@@ -12,9 +12,10 @@ from .fields import Field, field
 class CustomField(Entity):
     """A field that a tenant's administrator added to an entity.
 
-    ``label`` is what it is called by locale, ``options`` a list of ``{"value": ..., "label": {...}}`` of a choice. ``least`` and ``most``
-    are inclusive bounds, as text. ``readers`` and ``writers`` are names of roles; where they are empty, who may read (write) the record
-    may read (write) the field. A retired field keeps its values and is as unknown as one that was never there.
+    ``label`` is what it is called by locale, ``options`` a list of ``{"value": ..., "label": {...}}`` of a choice, ``currency`` that of
+    all its amounts. ``least`` and ``most`` are inclusive bounds, as text. ``readers`` and ``writers`` are names of roles; where they
+    are empty, who may read (write) the record may read (write) the field. A retired field keeps its values and is as unknown as one
+    that was never there.
 
     Attributes:
         entity: the entity that has it.
@@ -25,6 +26,7 @@ class CustomField(Entity):
         unique: whether no two records share a value.
         pattern: the regular expression that a text fits.
         length: how many characters a text may have.
+        currency: that of all its amounts.
         scale: how many decimal places a decimal keeps.
         position: its place in forms.
         classified: whether its values are personal.
@@ -37,6 +39,7 @@ class CustomField(Entity):
     label: Field[dict[str, Any]] = field(factory=dict)
     options: Field[list[Any]] = field(factory=list)
     target: Field[str | None] = field(default=None, length=127)
+    currency: Field[str | None] = field(default=None, format="currency")
     required: Field[bool] = field(default=False)
     unique: Field[bool] = field(default=False)
     least: Field[str | None] = field(default=None, length=40)

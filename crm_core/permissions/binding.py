@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import attrs
 
+from ..entities.custom import CustomSpec
 from ..entities.fields import FieldSpec
 from ..entities.meta import EntitySpec, spec
 from ..entities.money import WIDE, Money
@@ -200,7 +201,8 @@ def _fits(field: FieldSpec, value: Any) -> bool:
         case "decimal":
             return isinstance(value, int | Decimal) and not isinstance(value, bool) and _is_kept(Decimal(value), field.options.scale)
         case "money":
-            return isinstance(value, Money) and _is_kept(value.amount, field.options.scale)
+            foreign = isinstance(field, CustomSpec) and any(field.foreign(value))
+            return isinstance(value, Money) and _is_kept(value.amount, field.options.scale) and not foreign
         case "date":
             return isinstance(value, date) and not isinstance(value, datetime)
         case "datetime":

@@ -38,6 +38,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType, TypeEngine
 
+from ..entities.custom_columns import CustomColumn
 from ..entities.money import Money
 from ..entities.sqltypes import DecimalType, EnumType, IdType, InstantType
 from .actor import Actor, AttributeKind
@@ -221,7 +222,7 @@ def of_field(rule: Rule, columns: Columns) -> ColumnElement[bool]:
     match rule:
         case IsNull(field):
             return columns[field].is_(None)
-        case Compare(field, operator, Money() as money):
+        case Compare(field, operator, Money() as money) if not isinstance(columns[field], CustomColumn):  # that has one currency
             return _of_money(columns[field], columns[f"{field}_currency"], operator, money)
         case Compare(field, operator, value):
             return _compare(columns[field], operator, _value(columns[field], value))

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import sessionmaker
 
-from crm_core import CRM, Account, Actor, Channel, Conflict, Email, FileKeys, Interaction, Link, Money
+from crm_core import CRM, Account, Actor, Channel, Conflict, Email, FileKeys, Interaction, Link, Money, custom
 from crm_core.adoption import Adopted
 from crm_core.entities.customer import AccountKind
 from crm_core.io import Importer, export, mapping_of
@@ -71,6 +71,18 @@ def test_what_belongs_to_a_customer_is_seen_around_it(world: World) -> None:
     body = world.crm.to_json(seen)
     assert "Called." in str(body)
     assert "Whole" in str(body)
+
+
+def test_custom_fields_of_a_hosts_rows_are_written_found_and_sorted_by(world: World) -> None:
+    gold, plain = world.add("Gold"), world.add("Plain")
+    with world.crm.session(HOST) as s:
+        s.custom_fields.add(Account, "tier", kind="choice", options=["gold", "basic"])
+        s.update(Account, world.id(gold), {"custom.tier": "gold"})
+    with world.crm.session(HOST) as s:
+        assert [a.id for a in s.query(Account).where(custom("tier") == "gold").all()] == [world.id(gold)]
+        assert s.query(Account).order_by(custom("tier").desc()).page(1)[0].id == world.id(gold)
+        assert s.get(Account, world.id(plain)).custom == {"tier": None}
+        s.custom_fields.delete(Account, "tier", with_data=True)
 
 
 def test_a_record_is_shared_with_somebody_who_sees_nothing_else(world: World) -> None:

@@ -9,6 +9,8 @@ def test_a_field_is_added_listed_retired_restored_and_deleted(crm: Run) -> None:
     assert crm("migrate").exit_code == 0
     assert crm("fields", "add", "account", "region", "--label", "Region", "--unique").output == "The field account.region is there.\n"
     assert crm("fields", "add", "accounts", "tier", "--kind", "choice", "--option", "gold", "--option", "tin").exit_code == 0
+    money = ("--kind", "money", "--currency", "EUR", "--tenant", "third")
+    assert crm("fields", "add", "account", "budget", *money).exit_code == 0
     listed = [line.split() for line in crm("fields", "list").output.splitlines()]
     assert listed[1:] == [["account", "region", "text", "Region", "unique"], ["account", "tier", "choice"]]
     assert crm("fields", "retire", "account", "tier").exit_code == 0

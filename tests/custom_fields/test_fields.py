@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crm_core import CRM, Account, Actor, Conflict, CRMError, Invalid, custom
+from crm_core import CRM, Account, Actor, Conflict, CRMError, Invalid, Money, custom
 
 ADMIN = Actor.system("setup", tenant="acme")
 
@@ -67,3 +67,45 @@ def test_another_tenant_does_not_see_that_a_field_exists(crm: CRM) -> None:
             with pytest.raises(Invalid, match="does not exist"):
                 s.query(Account).where(custom(name) == "1")
         assert s.create(Account(name="A")).custom == {}
+
+
+def test_amounts_of_a_field_are_exact_in_its_currency_and_compare_sort_and_page(crm: CRM) -> None:
+    with crm.session(ADMIN) as s:
+        s.custom_fields.add(Account, "budget", kind="money", currency="EUR", scale=2, unique=True)
+        large = s.create(Account(name="Large", custom={"budget": Money("12345678901234.56", "EUR")}))
+        s.create(Account(name="Small", custom={"budget": {"amount": "7", "currency": "EUR"}}))
+        s.create(Account(name="None"))
+        wrong = {
+            "custom_currency": Money(1, "USD"),
+            "too_precise": Money("1.234", "EUR"),
+            "wrong_type": "12",
+            "not_unique": Money(7, "EUR"),
+        }
+        for code, value in wrong.items():
+            with pytest.raises(CRMError) as refused:
+                s.create(Account(name="Wrong", custom={"budget": value}))
+            assert codes(refused.value) == [("custom.budget", code)]
+    with crm.session(ADMIN) as s:
+        assert s.get(Account, large.id).custom["budget"] == Money("12345678901234.56", "EUR")
+        assert crm.to_json(large)["custom"]["budget"] == {"amount": "12345678901234.56", "currency": "EUR"}
+        assert [a.name for a in s.query(Account).where(custom("budget") > Money("7.00", "EUR")).all()] == ["Large"]
+        assert [a.name for a in s.query(Account).matching({"custom.budget__lte": "EUR:7"}, allow=["custom.budget"]).all()] == ["Small"]
+        first = s.query(Account).matching({"sort": "-custom.budget"}, allow=["custom.budget"]).page(1)
+        after = s.query(Account).matching({"sort": "-custom.budget"}, allow=["custom.budget"]).page(2, after=first.next)
+        assert [a.name for a in (*first, *after)] == ["Large", "Small", "None"]
+        budget = s.custom_fields.column(Account, "budget")
+        for asked in (lambda: custom("budget") > Money(1, "USD"), lambda: budget == Money(1, "USD")):
+            with pytest.raises(Invalid):
+                s.query(Account).where(asked()).all()
+
+
+def test_a_field_for_amounts_names_its_currency_and_no_other_does(crm: CRM) -> None:
+    with crm.session(ADMIN) as s:
+        for options, code in (
+            ({"kind": "money"}, "custom_money"),
+            ({"kind": "decimal", "currency": "EUR"}, "custom_money"),
+            ({"kind": "money", "currency": "EURO"}, "bad_currency"),
+        ):
+            with pytest.raises(Invalid) as refused:
+                s.custom_fields.add(Account, "budget", **options)  # type: ignore[arg-type]  # of several types
+            assert codes(refused.value) == [("currency", code)]

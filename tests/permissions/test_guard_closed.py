@@ -55,10 +55,10 @@ OPERATORS = _words("""
     sub truediv
 """)
 TYPES = _words("""
-    BigInteger Boolean CHAR Date Float Integer JSON JSONB JSONElementType JSONIntIndexType JSONPathType JSONStrIndexType NullType Numeric
+    BigInteger Boolean CHAR Date Float Integer JSON JSONElementType JSONIntIndexType JSONPathType JSONStrIndexType NullType Numeric
     SmallInteger String Text TupleType Unicode
 """)
-OWN_TYPES = frozenset({"DecimalType", "EnumType", "IdType", "InstantType", "IntegerType", "ListType", "MoneyType", "RefType"})
+OWN_TYPES = frozenset({"DecimalType", "EnumType", "IdType", "InstantType", "IntegerType", "JsonType", "ListType", "MoneyType", "RefType"})
 # What reads files, other sessions, settings, time or chance, or runs SQL that it is given.
 DANGEROUS = _words("""
     convert_to current_database current_setting current_user currval database_to_xml date datetime dblink dblink_exec eval fileio_ls
