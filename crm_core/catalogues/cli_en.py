@@ -86,6 +86,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_plugin_quarantined": "It is in quarantine[ in {tenants}] since {since}: {function} failed {count} times in a row, last with {reason}.",
     "cli_plugin_resumed": "{plugin} is in quarantine no more. Running processes follow within ten seconds.",
     "cli_plugin_runs": "It runs.",
+    "cli_plugin_unfrozen": "{plugin} declares tables or fields that no revision of it has, so hosts would not get them: run crm plugin freeze {plugin}.",
     "cli_proposed": "Proposed from the columns of {path}. Check the key, the currencies and the values before you import.",
     "cli_reapplied": "{count} erasures were done again.",
     "cli_restored": "{rows} rows restored. The journal goes on behind {position}.",

@@ -86,6 +86,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_plugin_quarantined": "自 {since} 起[在 {tenants} 中]被隔离：{function} 连续失败 {count} 次，最近一次为 {reason}。",
     "cli_plugin_resumed": "{plugin} 已解除隔离。运行中的进程将在十秒内跟进。",
     "cli_plugin_runs": "运行正常。",
+    "cli_plugin_unfrozen": "{plugin} 声明了尚未写入任何修订的表或字段，宿主将得不到它们：请运行 crm plugin freeze {plugin}。",
     "cli_proposed": "由 {path} 的列生成的初稿。导入前请检查键、货币和取值。",
     "cli_reapplied": "已重新执行 {count} 次删除。",
     "cli_restored": "已恢复 {rows} 行。日志从 {position} 之后继续。",

@@ -353,7 +353,7 @@ TEMPLATES: Mapping[str, str] = {
     "rule_unknown_node": "{given} is not part of any rule.[ Did you mean {suggestion}?]",
     "rule_value": "A rule on {field} was given {given}, but takes {expected}.",
     "safe_mode": "The CRM runs in safe mode, without its plugins: it reads and does not write. Mend or remove the plugin, and start without CRM_SAFE_MODE.",
-    "schema_behind": "The database's schema and this version of the code do not fit[: {plugins}]. crm.migrations.plan() says what to do.",
+    "schema_behind": "The database's schema and this version of the code do not fit[: {plugins}]. crm.migrations.plan() says what to do; where it is empty, a plugin declares what no revision of it has: crm plugin freeze NAME.",
     "schema_changed": "What a frozen revision declares is declared otherwise now, or gone: {changed}. Restore it, or write the change as a revision by hand.",
     "schema_damaged": "Tables that the schema's version promises are gone: {tables}. Restore them from a backup; if your application adopts tables of its own, name it: crm --app module:name.",
     "schema_missing": "The database has none of the CRM's tables. Run crm.migrate() or your own migration, or correct schema=.",

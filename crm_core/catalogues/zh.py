@@ -353,7 +353,7 @@ TEMPLATES: Mapping[str, str] = {
     "rule_unknown_node": "规则中没有 {given}。[您是否想用 {suggestion}？]",
     "rule_value": "关于 {field} 的规则得到 {given}，但应为 {expected}。",
     "safe_mode": "CRM 正以安全模式运行，未加载插件：只读不写。请修复或移除插件，然后在不设 CRM_SAFE_MODE 的情况下启动。",
-    "schema_behind": "数据库结构与当前代码版本不符[：{plugins}]。crm.migrations.plan() 会说明如何处理。",
+    "schema_behind": "数据库结构与当前代码版本不符[：{plugins}]。crm.migrations.plan() 会说明如何处理；若其结果为空，则某个插件声明了尚未写入任何修订的内容：crm plugin freeze NAME。",
     "schema_changed": "已固定版本中的声明现在不同或已消失：{changed}。请恢复，或手写一个包含该更改的版本。",
     "schema_damaged": "按结构版本应有的表已丢失：{tables}。请从备份恢复；如果您的应用采用了自己的表，请指明应用：crm --app 模块:名称。",
     "schema_missing": "数据库中没有 CRM 的表。请运行 crm.migrate() 或您自己的迁移，或更正 schema=。",
