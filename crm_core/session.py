@@ -17,11 +17,11 @@ from .arguments import (
     check_record_or_ref,
     check_reference,
     check_text,
+    not_found,
 )
 from .entities.entity import Entity
 from .entities.fields import Ref
-from .entities.meta import EntityMeta, spec
-from .errors import NotFound
+from .entities.meta import EntityMeta
 from .hooks.actions import ActionInfo, list_for, perform
 from .hooks.dispatch import HookState
 from .hooks.measures import Rollup
@@ -203,7 +203,7 @@ class Session(TenantSession):
         check_entity(entity)
         found = self.reader.one(entity, _id(id))
         if found is None:
-            raise NotFound(entity=spec(entity).name)
+            raise not_found(entity, id)
         return found
 
     def find(self, entity: type[E], id: str | Ref[E] | None) -> E | None:
@@ -222,7 +222,7 @@ class Session(TenantSession):
         with self._unit.atomic():
             found = self.reader.locked(entity, [_id(id)]).get(_id(id))
         if not self.pipeline.sees(entity, found) or found is None:
-            raise NotFound(entity=spec(entity).name)
+            raise not_found(entity, id)
         return self.reader.revealed(found)
 
     def seen(self, record: E | None) -> E | None:
