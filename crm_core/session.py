@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from .crm import CRM
     from .events.event import Event
+    from .history import History
     from .past import Past
     from .storage.rollups import Cell
     from .timeline import Timeline
@@ -369,6 +370,14 @@ class Session(TenantSession):
         check(at, (datetime, NoneType), "a datetime")
         entity = record.entity if isinstance(record, Ref) else type(record)
         return timeline(self, self.get(entity, record.id).id, size, after, at)
+
+    def history(self, record: Entity | Ref[Any], *, size: int = 20, after: str | None = None) -> History:
+        """Return who changed a record, when and what, newest first; of the fields that this actor may read. Raises as :meth:`timeline`."""
+        from .history import history
+
+        check_record_or_ref(record)
+        entity = record.entity if isinstance(record, Ref) else type(record)
+        return history(self, entity, self.get(entity, record.id).id, size, after)
 
     def link(self, link: Link, a: Entity, b: Entity) -> None:
         """Relate two records, as a plugin's ``link`` declares; once related they stay so."""
