@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from .events.event import Event as Event
     from .events.event import Restored as Restored
     from .events.event import Updated as Updated
+    from .history import History as History
     from .hooks.core_specs import Change as Change
     from .hooks.core_specs import WriteCtx as WriteCtx
     from .hooks.core_specs import after_write as after_write
@@ -177,6 +178,7 @@ _HOMES = {
     "storage.rollups": ("Cell",),
     "tenants": ("Tenant",),
     "timeline": ("Timeline",),
+    "history": ("History",),
     "view360": ("PanelView", "View360"),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -8,13 +8,19 @@ from typing import Any
 from .entities.entity import Entity
 from .entities.fields import Ref
 from .entities.meta import EntityMeta, spec
-from .errors import WrongArgument
+from .errors import NotFound, WrongArgument
 
 
 def check_entity(given: Any) -> None:
     """Raise ``WrongArgument`` where *given* is not the class of an entity."""
     if not isinstance(given, EntityMeta):
         raise _wrong(given, "the class of an entity")
+
+
+def not_found(entity: type[Any], id: Any) -> NotFound:
+    """Make the error of a record that is not there; what cannot be an id at all is named by its type."""
+    name = spec(entity).name
+    return NotFound(entity=name) if isinstance(id, str | Ref) else NotFound(entity=name, given=type(id).__name__)
 
 
 def check_record(*given: Any) -> None:

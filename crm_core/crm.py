@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .arguments import check_many, check_text
 from .asession import AsyncCRMSession
 from .entities.entity import Entity
+from .entities.fields import Ref
 from .hooks.health import PluginHealth
 from .opening import opened, transacted
 from .permissions.actor import Actor
@@ -184,11 +185,11 @@ class CRM(Rooms):
         found: E = from_json(self, entity, data)
         return found
 
-    def explain(self, actor: Actor, action: str, entity: type[Entity], id: str) -> Explanation:
-        """Tell which rules let an actor do something to a record, or which failed."""
+    def explain(self, actor: Actor, action: str, entity: type[Entity] | Entity | Ref[Any], id: str | None = None) -> Explanation:
+        """Tell which rules let an actor do something to a record, or which failed; the record itself, or its entity and *id*."""
         from .permissions.explain import explain_record
 
-        return explain_record(self, actor, action, entity, str(id))
+        return explain_record(self, actor, action, entity, id)
 
     # -- plugins that fail --------------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from .entities.validate import MAX_ITEMS, plain, problems, structure
 from .errors import Detail, Invalid
 from .hooks.schema import field_schema
 from .labels import field_words, option_words
-from .messages import redact
+from .messages import closest, redact
 from .paging import Page
 from .permissions.actor import Actor
 from .permissions.roles import ACTIONS
@@ -97,7 +97,9 @@ def from_json(crm: CRM, entity: type[Any], data: Mapping[str, Any]) -> Any:
     if len(data) > MAX_ITEMS:
         raise Invalid(details=[Detail(name, "", "too_long", "", {"length": len(data), "limit": MAX_ITEMS})])
     data = {n: v for n, v in data.items() if n != "custom"}
-    wrong = [Detail(name, str(n)[:60], "unknown_field") for n in data if n not in codec.fields or codec.fields[n].system]
+    open_ = [n for n, f in codec.fields.items() if not f.system]
+    wrong = [Detail(name, n, "read_only_field") for n in data if n in codec.fields and codec.fields[n].system]
+    wrong += [Detail(name, str(n)[:60], "unknown_field", "", {"suggestion": closest(n, open_)}) for n in data if n not in codec.fields]
     wrong += [Detail(name, n, "required") for n, f in codec.fields.items() if f.required and n not in data]
     given: dict[str, Any] = {}
     for n, value in data.items():

@@ -17,11 +17,11 @@ from .arguments import (
     check_record_or_ref,
     check_reference,
     check_text,
+    not_found,
 )
 from .entities.entity import Entity
 from .entities.fields import Ref
-from .entities.meta import EntityMeta, spec
-from .errors import NotFound
+from .entities.meta import EntityMeta
 from .hooks.actions import ActionInfo, list_for, perform
 from .hooks.dispatch import HookState
 from .hooks.measures import Rollup
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from .crm import CRM
     from .events.event import Event
+    from .history import History
     from .past import Past
     from .storage.rollups import Cell
     from .timeline import Timeline
@@ -203,7 +204,7 @@ class Session(TenantSession):
         check_entity(entity)
         found = self.reader.one(entity, _id(id))
         if found is None:
-            raise NotFound(entity=spec(entity).name)
+            raise not_found(entity, id)
         return found
 
     def find(self, entity: type[E], id: str | Ref[E] | None) -> E | None:
@@ -222,7 +223,7 @@ class Session(TenantSession):
         with self._unit.atomic():
             found = self.reader.locked(entity, [_id(id)]).get(_id(id))
         if not self.pipeline.sees(entity, found) or found is None:
-            raise NotFound(entity=spec(entity).name)
+            raise not_found(entity, id)
         return self.reader.revealed(found)
 
     def seen(self, record: E | None) -> E | None:
@@ -370,6 +371,14 @@ class Session(TenantSession):
         check(at, (datetime, NoneType), "a datetime")
         entity = record.entity if isinstance(record, Ref) else type(record)
         return timeline(self, self.get(entity, record.id).id, size, after, at)
+
+    def history(self, record: Entity | Ref[Any], *, size: int = 20, after: str | None = None) -> History:
+        """Return who changed a record, when and what, newest first; of the fields that this actor may read. Raises as :meth:`timeline`."""
+        from .history import history
+
+        check_record_or_ref(record)
+        entity = record.entity if isinstance(record, Ref) else type(record)
+        return history(self, entity, self.get(entity, record.id).id, size, after)
 
     def link(self, link: Link, a: Entity, b: Entity) -> None:
         """Relate two records, as a plugin's ``link`` declares; once related they stay so."""

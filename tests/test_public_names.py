@@ -17,7 +17,7 @@ NAMES = """
     Account AccountKind Actor Address Affiliation AsyncCRMSession AutomationRule AutomationRun BulkResult CRM
     CRMDeprecationWarning CRMError Cell Change Channel CollectHook CommitOutcomeUnknown Conflict Contact CoreSettings Created Ctx
     CustomField CustomKind Deleted Denied Dimension Direction Directory DryRun Email Entity EnvironmentKeys Event ExchangeRate
-    Extension Fact Field FileKeys FilterHook FirstHook FixedClock Form ImportRun ImportState Interaction Invalid JobCancelled
+    Extension Fact Field FileKeys FilterHook FirstHook FixedClock Form History ImportRun ImportState Interaction Invalid JobCancelled
     JobRun JobStatus KeyProvider Link ListField ListView LoadError Measure Metric MissingExtra MixedCurrency Money MoneyField
     NeedsAwait NotFound NotReadable Note OptionalMoneyField Page PanelView Participant Past Phone Plugin PluginFailed Query
     ReadOnly Ref Refused Request Response Restored Role Rollup RuleTrigger RunOutcome Running Runtime SchemaBehind Secret Session

@@ -100,6 +100,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_plugin_switched_off": "{plugins} are disabled. Running processes follow within ten seconds.",
     "cli_plugin_switched_on": "{plugins} are enabled. Running processes follow within ten seconds.",
     "cli_plugin_unchanged": "{plugin} is so already.",
+    "cli_plugin_unfrozen": "{plugin} declares tables or fields that no revision of it has, so hosts would not get them: run crm plugin freeze {plugin}.",
     "cli_proposed": "Proposed from the columns of {path}. Check the key, the currencies and the values before you import.",
     "cli_reapplied": "{count} erasures were done again.",
     "cli_restored": "{rows} rows restored. The journal goes on behind {position}.",

@@ -100,6 +100,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_plugin_switched_off": "{plugins} 已停用。运行中的进程将在十秒内跟进。",
     "cli_plugin_switched_on": "{plugins} 已启用。运行中的进程将在十秒内跟进。",
     "cli_plugin_unchanged": "{plugin} 已是如此。",
+    "cli_plugin_unfrozen": "{plugin} 声明了尚未写入任何修订的表或字段，宿主将得不到它们：请运行 crm plugin freeze {plugin}。",
     "cli_proposed": "由 {path} 的列生成的初稿。导入前请检查键、货币和取值。",
     "cli_reapplied": "已重新执行 {count} 次删除。",
     "cli_restored": "已恢复 {rows} 行。日志从 {position} 之后继续。",

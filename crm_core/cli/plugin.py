@@ -19,6 +19,7 @@ from ..hooks.registry import Registry
 from ..messages import closest
 from ..runtime import SystemClock
 from ..storage.revisions.freeze import freeze as frozen
+from ..storage.revisions.freeze import unfrozen
 from .plugin_check import check_
 from .scaffold import SUBJECTS, Names, write
 from .shell import Shell, connected
@@ -96,6 +97,9 @@ def lock(shell: Shell, names: tuple[str, ...], check: bool, force: bool) -> None
     """
     registry, plugins = loaded(Path.cwd(), names)
     wrong = [each.name for each in plugins if not _locked(shell, registry, each, check, force)]
+    for each, steps in unfrozen(registry, [each.name for each in plugins]).items():
+        if steps:
+            click.echo(shell.text("cli_plugin_unfrozen", plugin=each.name), err=True)
     if wrong:
         raise SystemExit(1)
 

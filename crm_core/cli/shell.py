@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ..hooks.meter import Cost
 
 DEFAULT_DB = "crm.db"
+_TELL_OF_SQLITE = ("doctor", "migrate", "worker")
 
 
 class Shell:
@@ -115,6 +117,7 @@ class Shell:
             Unavailable: ``plugin_disabled``: the command is one of a plugin that is off in this database.
         """
         if self._crm is None:
+            self._hush()
             self._crm = _app(self.app) if self.app else self._own()
             if self.slow:
                 meter = self._measuring.enter_context(self._crm.measured())
@@ -127,6 +130,14 @@ class Shell:
             crm.quarantine.look()
             if self.plugin in crm.registry.health.disabled:
                 raise Unavailable("plugin_disabled", plugin=self.plugin)
+
+    def _hush(self) -> None:
+        """Leave what is said of an old SQLite to the commands that work on the database as a whole."""
+        asked = click.get_current_context(silent=True)
+        if asked is None or asked.info_name not in _TELL_OF_SQLITE:
+            storage = logging.getLogger("crm_core.storage")
+            storage.addFilter(_not_of_sqlite)
+            self._measuring.callback(storage.removeFilter, _not_of_sqlite)
 
     def _own(self) -> CRM:
         from ..crm import CRM
@@ -164,6 +175,10 @@ def _app(path: str) -> CRM:
     if not isinstance(found, CRM):
         raise Invalid("cli_bad_app", given=path[:100], reason=type(found).__name__)
     return found
+
+
+def _not_of_sqlite(record: logging.LogRecord) -> bool:
+    return getattr(record, "crm_event", "") != "sqlite_affected"
 
 
 def _print(costs: list[Cost]) -> None:

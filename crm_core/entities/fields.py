@@ -147,7 +147,8 @@ def field(
         factory: called for each new record's default.
         init: whether the constructor takes it.
         label: what people call it; a catalogue may translate it under ``<entity>.<field>``.
-        length: most characters of a ``str`` (255 where not said); ``text=True`` lifts it to 1,000,000.
+        length: most characters of a ``str`` (255 where not said).
+        text: a ``str`` of up to 1,000,000 characters.
         format: what a ``str`` must be: a ``currency`` of ISO 4217, or a time ``zone`` of the IANA database.
         scale: digits after the point of a Decimal, kept exactly.
         min, max: inclusive bounds of numbers, dates and Money amounts.

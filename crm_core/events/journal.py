@@ -184,6 +184,18 @@ def history(connection: Connection, tables: Tables, tenant: str, entity: str, re
     return [_entry(row, tables) for row in connection.execute(statement.order_by(journal.c.id))]
 
 
+def latest(
+    connection: Connection, tables: Tables, tenant: str, entity: str, record: str, *, limit: int, before: int | None = None
+) -> list[Entry]:
+    """Return the newest changes of one record, below the version *before*, the newest first; domain events are left out."""
+    journal = tables.system.journal
+    statement, _ = _select(connection, tables, outer=True)
+    kinds = [f"{entity}.{verb}.v1" for verb in sorted(VERBS)]
+    mine = (journal.c.record == record, journal.c.tenant == tenant, journal.c.entity == entity, journal.c.kind.in_(kinds))
+    statement = statement.where(*mine, *([] if before is None else [journal.c.version < before]))
+    return [_entry(row, tables) for row in connection.execute(statement.order_by(journal.c.version.desc()).limit(limit))]
+
+
 def histories(connection: Connection, tables: Tables, tenant: str, records: Collection[str]) -> dict[str, list[Entry]]:
     """Return all that the journal holds of some records, by record, the oldest first."""
     journal = tables.system.journal

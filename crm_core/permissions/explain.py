@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from ..arguments import check, check_entity, check_text
+from ..entities.entity import Entity
+from ..entities.fields import Ref
 from ..entities.meta import spec
 from .actor import Actor
 from .policy import SHAREABLE, BoundGrant, BoundRole, Policy
@@ -141,9 +143,13 @@ def _leaf(rule: Rule, good: bool, values: Values, facts: Facts) -> str:
             return str(rule)
 
 
-def explain_record(crm: CRM, actor: Actor, action: str, entity: type[Any], id: str) -> Explanation:
+def explain_record(crm: CRM, actor: Actor, action: str, asked: Any, id: str | None) -> Explanation:
     """Explain an action on a stored record, also on one that the actor cannot see; for support, not for the actor's own screen."""
     check(actor, Actor, "an Actor")
+    if isinstance(asked, Entity | Ref):
+        ref = asked if isinstance(asked, Ref) else asked.ref
+        asked, id = ref.entity, ref.id
+    entity, id = asked, str(id)
     check_entity(entity)
     check_text(action)
     name = spec(entity).name

@@ -43,7 +43,7 @@ def joined(bound: Bound, on: Any, *, write: bool = True) -> Iterator[Connection]
         _require_kind(bound, "sqlite" if isinstance(on, sqlite3.Connection) else "postgresql")
         with _over(bound, on) as connection, joined(bound, connection, write=write):
             yield connection
-    elif hasattr(on, "flush") and hasattr(on, "expire_all"):
+    elif hasattr(on, "flush") and hasattr(on, "expire_all") and not _is_async(on):
         on.flush()
         try:
             with joined(bound, on.connection(), write=write) as connection:
@@ -51,7 +51,11 @@ def joined(bound: Bound, on: Any, *, write: bool = True) -> Iterator[Connection]
         finally:
             on.expire_all()
     else:
-        raise Refused("cannot_join", given=type(on).__name__)
+        raise Refused("cannot_join_async" if _is_async(on) else "cannot_join", given=type(on).__name__)
+
+
+def _is_async(on: Any) -> bool:
+    return hasattr(on, "run_sync")
 
 
 def begin_on(connection: Connection, *, write: bool = True) -> None:

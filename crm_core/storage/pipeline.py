@@ -14,7 +14,7 @@ from ..entities.sealing import MASK
 from ..entities.validate import MAX_ITEMS, plain, structure
 from ..errors import Conflict, CRMError, Denied, Detail, Invalid, NotFound
 from ..hooks.core_specs import Change
-from ..messages import redact
+from ..messages import closest, redact
 from .changeset import BulkResult, Changeset, Operation
 from .stages import SYSTEM, Failed, Stages
 
@@ -156,7 +156,9 @@ class Pipeline:
             field = codec.fields.get(name)
             level = levels.get(name, "write")
             if field is None or level == "none":
-                wrong.append(Detail(codec.facts.name, str(name)[:60], "unknown_field"))
+                # Of what this actor may set: a suggestion tells of no field that is hidden.
+                known = [n for n, f in codec.fields.items() if levels.get(n, "write") == "write" and not f.system]
+                wrong.append(Detail(codec.facts.name, str(name)[:60], "unknown_field", "", {"suggestion": closest(name, known)}))
             elif field.system or level != "write" or not self._stages.settable(codec, name):
                 wrong.append(Detail(codec.facts.name, name, "read_only_field"))
             else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Run
 
 
@@ -68,3 +70,17 @@ def test_slow_ends_a_command_with_what_each_function_cost(crm: Run, folder: Path
     assert "longest ms" in line
     assert any(row.startswith("sales.") for row in result.output.splitlines())
     assert "longest ms" not in crm("import", "deals.csv", "--map", "map.toml").output
+
+
+def test_an_old_sqlite_is_told_of_by_the_commands_about_the_database_alone(
+    crm: Run, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crm_core.storage.sqlite.affected_by_wal_reset", lambda _: True)
+    crm("migrate")
+    assert "can lose commits" in caplog.text
+    caplog.clear()
+    crm("tenant", "list")
+    crm("jobs")
+    assert "can lose commits" not in caplog.text
+    crm("doctor")
+    assert "can lose commits" in caplog.text

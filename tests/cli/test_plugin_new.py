@@ -98,6 +98,35 @@ def test_what_it_promises_is_locked_and_a_change_by_accident_fails_its_ci(made: 
     assert "raise the event's version" in done.stdout
 
 
+def test_a_field_that_was_not_frozen_is_told_where_contracts_are_locked(made: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(made, tmp_path / "copy"))
+    entities = copy / "acme_loyalty" / "entities.py"
+    field = "    title: Field[str] = field(length=200)\n"
+    entities.write_text(entities.read_text().replace(field, f"{field}    motto: Field[str | None] = field(default=None)\n"))
+    lock = [sys.executable, "-m", "crm_core.cli.main", "plugin", "lock"]
+    say(list(lock), copy, PYTHONPATH=str(ROOT))
+    checked = [*lock, "--check"]
+    done = subprocess.run(checked, cwd=copy, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+    assert "run crm plugin freeze acme.loyalty" in done.stderr
+
+
+def test_the_kit_tries_it_from_the_installed_wheels(python: Path, users: Path) -> None:
+    kit: list[str | Path] = [
+        python,
+        "-m",
+        "pytest",
+        "--pyargs",
+        "crm_core.testing.conformance",
+        "--plugin",
+        "acme.loyalty",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+    ]
+    shown = say([*kit, "-k", "CK01 or CK06 or CK10 or CK18"], users, PYTHONNOUSERSITE="1")
+    assert "4 passed" in shown
+
+
 @pytest.fixture(scope="module")
 def two_words(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package of a plugin whose names are of two words, and which adds to contacts."""

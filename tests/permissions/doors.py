@@ -86,6 +86,7 @@ _each("seen", lambda s, w, n, e: s.seen(_forged(_pick(w, e, n))))
 _each("describe", lambda s, w, n, e: [sorted(s.describe(e)["fields"]), s.describe(e)["actions"]])
 _each("view", lambda s, w, n, e: s.crm.to_json(s.view360(_pick(w, e, n).ref, size=1 + n % 5)))
 _each("timeline", lambda s, w, n, e: _timeline(s, _pick(w, e, n), 1 + n % 4))
+_each("history", lambda s, w, n, e: _history(s, _pick(w, e, n), 1 + n % 3))
 _each("view of the past", lambda s, w, n, e: s.crm.to_json(s.view360(_pick(w, e, n).ref, at=NOW + timedelta(hours=n % 3))))
 
 
@@ -105,6 +106,17 @@ def _timeline(s: Session, record: Any, size: int) -> list[Any]:
     for _ in range(20):
         page = s.timeline(record.ref, size=size, after=after)
         found.append([[(e.entity, e.at.isoformat(), e.record) for e in page], page.next])
+        after = page.next
+        if after is None:
+            break
+    return found
+
+
+def _history(s: Session, record: Any, size: int) -> list[Any]:
+    found, after = [], None
+    for _ in range(20):
+        page = s.history(record.ref, size=size, after=after)
+        found.append([[(e.verb, e.version, e.actor, {n: [c.old, c.new] for n, c in e.changes.items()}) for e in page], page.next])
         after = page.next
         if after is None:
             break

@@ -43,7 +43,7 @@ def test_all_that_is_wrong_with_a_body_is_said_at_once(crm: CRM) -> None:
         crm.from_json(Account, {"kind": "robot", "id": "x", "nonsense": 1})
     assert {(d.field, d.code) for d in raised.value.details} == {
         ("kind", "bad_enum"),
-        ("id", "unknown_field"),
+        ("id", "read_only_field"),
         ("nonsense", "unknown_field"),
         ("name", "required"),
     }

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import attrs
+
 import crm_core
 import crm_core.rules
 from crm_core import CRM, CRMError, Entity, Event, Money, Page, Plugin, Query, Role, Session
@@ -18,7 +20,7 @@ from crm_core.hooks import core_specs
 from crm_core.permissions import predicates
 from crm_core.storage.migrations import Migrations
 
-from .markdown import code, prose, table
+from .markdown import code, prose, section, table
 from .source import assigned
 
 _AT_LENGTH: tuple[type[Any], ...] = (
@@ -34,11 +36,28 @@ def page() -> list[str]:
     lines += table(("name", "is"), [(code(name), _said(getattr(crm_core, name))) for name in crm_core.__all__])
     lines += ["", "## crm_core.rules", "", prose(crm_core.rules.__doc__)]
     lines += table(("name", "is"), [(code(name), _said(getattr(crm_core.rules, name))) for name in crm_core.rules.__all__])
+    lines += ["", "## field", "", prose(crm_core.field.__doc__), *arguments(crm_core.field)]
     for cls in _AT_LENGTH:
         where = f", as {code(_WHERE[cls])}" if cls in _WHERE else ""
         lines += ["", f"## {cls.__name__}{where}", "", prose(cls.__doc__)]
         lines += table(("method", "does"), [(code(called), said) for called, said in _methods(cls)])
     return lines
+
+
+def arguments(call: Callable[..., Any]) -> list[str]:
+    """Return the table of a function's arguments, as its signature and its docstring have them.
+
+    Raises:
+        KeyError: the docstring leaves one out.
+    """
+    meanings = section(call.__doc__, "Args")
+    rows = [(code(p.name), meanings[p.name], _default(p)) for p in inspect.signature(call).parameters.values()]
+    return table(("argument", "meaning", "default"), rows)
+
+
+def _default(parameter: inspect.Parameter) -> str:
+    given = parameter.default
+    return "" if given in (attrs.NOTHING, None, "", inspect.Parameter.empty) else code(given)
 
 
 def _said(found: Any) -> str:

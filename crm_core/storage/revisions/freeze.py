@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from ...errors import LoadError
+from ...hooks.plugin import Plugin
 from ...hooks.registry import Registry, discover
 from ..tables import Tables
 from .history import frozen, order
@@ -57,13 +58,8 @@ def freeze(registry: Registry, id: str, names: Sequence[str]) -> list[Path]:
         LoadError: one is not loaded or names no package; ``schema_changed``; ``revision_exists``.
     """
     order(id)
-    tables = Tables(registry.entities, {e: registry.extensions(e) for e in registry.entities}, registry.links)
     written = []
-    for plugin in map(registry.plugin, names):
-        if not plugin.package:
-            raise LoadError("package_missing", plugin=plugin.name)
-        history = frozen(plugin.package)
-        steps = missing([s for r in history for s in r.steps], declared(tables, plugin.name))
+    for plugin, steps in unfrozen(registry, names).items():
         if steps:
             folder = Path(str(files(plugin.package))) / "revisions"
             folder.mkdir(exist_ok=True)
@@ -73,6 +69,22 @@ def freeze(registry: Registry, id: str, names: Sequence[str]) -> list[Path]:
             path.write_text(_lines(steps), encoding="utf-8")
             written.append(path)
     return written
+
+
+def unfrozen(registry: Registry, names: Sequence[str]) -> dict[Plugin, list[Step]]:
+    """Return what plugins declare and no revision of theirs has: hosts would not get it.
+
+    Raises:
+        LoadError: one is not loaded or names no package; ``schema_changed``.
+    """
+    tables = Tables(registry.entities, {e: registry.extensions(e) for e in registry.entities}, registry.links)
+    found: dict[Plugin, list[Step]] = {}
+    for plugin in map(registry.plugin, names):
+        if not plugin.package:
+            raise LoadError("package_missing", plugin=plugin.name)
+        known = [step for revision in frozen(plugin.package) for step in revision.steps]
+        found[plugin] = missing(known, declared(tables, plugin.name))
+    return found
 
 
 def _lines(steps: Sequence[Step]) -> str:

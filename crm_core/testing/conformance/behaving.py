@@ -16,6 +16,7 @@ from ...permissions.roles import Role
 from ..kit import START
 from ..state import state_of
 from .exercise import ANSWERS, SETUP, entities_of
+from .promises import promises_kept
 from .rule import rule
 from .subject import Subject
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 @rule("CK10", "events-round-trip")
 def events_round_trip(subject: Subject) -> Iterator[str]:
-    """Each event comes back from the journal's plain JSON as it was, and old versions of it can be read."""
+    """Each event comes back from the journal's plain JSON as it was, old versions of it can be read, and plugin.json says what is there."""
+    yield from promises_kept(subject)
     events = subject.plugin.definitions.events
     if not events:
         return
