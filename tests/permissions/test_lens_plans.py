@@ -80,6 +80,9 @@ PAGES = {
     "beyond": select(Deal.id)
     .where(or_(Deal.chance > 40, and_(Deal.chance == 40, Deal.id > "80000000-0000-0000-0000-000000000000")))
     .order_by(Deal.chance, Deal.id),
+    "newest": select(Deal.id).order_by(Deal.id.desc()),
+    "newest won": select(Deal.id).where(Deal.stage == "won", Deal.owner.is_not(None)).order_by(Deal.id.desc()),
+    "by owner": select(Deal.id, Deal.owner).order_by(Deal.owner.desc(), Deal.id.desc()),
     "nulls last": select(Deal.id, Deal.owner).where(Deal.open, Deal.chance != 7).order_by(Deal.owner.is_(None), Deal.owner, Deal.id),
 }
 
