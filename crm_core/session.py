@@ -297,8 +297,7 @@ class Session(TenantSession):
 
         Raises:
             Invalid: no loaded plugin offers it.
-            Denied: ``module_off``: the plugin is off in this tenant.
-            Unavailable: ``plugin_disabled``.
+            Denied, Unavailable: ``module_off``: the plugin is off in this tenant; ``plugin_disabled``: it is off everywhere.
         """
         if not isinstance(service, type) or service not in self._services:
             owner = self.crm.registry.service_owner(service)
