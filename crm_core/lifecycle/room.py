@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..crm import CRM
 
 ACTOR = "system:plugins"
+_SWITCHED = {"enabled": "core.plugin_enabled.v1", "disabled": "core.plugin_disabled.v1"}
 
 
 class Plugins:
@@ -100,7 +101,7 @@ class Plugins:
                 self._wake(connection)
             if off or new:
                 self._store.tell(connection, name, plugin.version)
-                kind = "installed" if kept.told is None else "upgraded"
+                kind = "core.plugin_installed.v1" if kept.told is None else "core.plugin_upgraded.v1"
                 self._note(connection, kind, {"plugin": name, "version": plugin.version, "before": kept.told}, reason)
         done = self._crm.jobs.migrate()
         self._look()
@@ -178,7 +179,7 @@ class Plugins:
             for each in going:
                 self._store.tell(connection, each, None)
             told = {"plugin": name, "version": kept.status.version, "kept": keep_data}
-            self._note(connection, "uninstalled", told, reason, counted)
+            self._note(connection, "core.plugin_uninstalled.v1", told, reason, counted)
         self._look()
         return removal
 
@@ -220,7 +221,7 @@ class Plugins:
                 self._refuse_without(connection, name, self._store.all(connection))
                 self._wake(connection)
             for each in changed:
-                self._note(connection, state, {"plugin": each, "version": known[each].status.version}, reason)
+                self._note(connection, _SWITCHED[state], {"plugin": each, "version": known[each].status.version}, reason)
         self._look()
         return changed
 
@@ -282,7 +283,7 @@ class Plugins:
             event = runtime.ids.new()
             payload = {"id": event, **told, **({} if rows is None else {"rows": rows.of(tenant)})}
             origin = Origin(tenant, runtime.clock.now(), ACTOR, None, "", reason, None, ())
-            entry = JournalRow("core", event, 0, f"core.plugin_{kind}.v1", payload)
+            entry = JournalRow("core", event, 0, kind, payload)
             self._crm.writer(connection).journal(connection, origin, [entry])
 
 
