@@ -70,7 +70,7 @@ def test_the_life_of_a_plugin_from_the_command_line(crm: Run, folder: Path, pack
     assert crm("plugins", "uninstall", "visits", "--drop-data", "--yes").exit_code == 0
     packages.write_text("[crm.plugins]\n")  # pip uninstall
     asked = crm("plugins", "uninstall", "club", "--drop-data")
-    assert (asked.exit_code, "Add --yes" in asked.output) == (1, True)
+    assert (asked.exit_code, "This deletes all data of club for good: 1 rows. Add --yes" in asked.output) == (1, True)
     assert "crm_club_member: 1 rows" in crm("plugins", "uninstall", "club", "--plan").output
     assert "Kept: 3 tables, 1 rows" in crm("plugins", "uninstall", "club", "--keep-data").output
     assert "It is uninstalled since" in crm("--db", "crm.db", "plugins").output
