@@ -38,6 +38,7 @@ WRITERS = {
     "lifecycle/footprint.py": "what the core keeps of a plugin that is uninstalled with its data",
     "lifecycle/store.py": "which plugins are there, and their state",
     "storage/keys/encryption.py": "values that are sealed for the first time, and say what they said",
+    "entities/upsert.py": "gives the statement to those named here, and sends none",
     "testing/conformance/exercise.py": "rewinds subscriptions of a database in memory, to hand out its events again",
     "privacy/marks.py": "holds and restrictions of persons, journalled",
     "privacy/suppression.py": "whom nobody writes to, journalled",
