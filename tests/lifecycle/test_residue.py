@@ -59,8 +59,12 @@ class Process:
             len(listeners._key_to_collection) + len(listeners._collection_to_key),
             Surroundings.now(),
             frozenset(sys.modules),
-            Counter(type(each).__qualname__ for each in gc.get_objects() if type(each).__module__.startswith("crm_core") and _lives(each)),
+            Counter(type(each).__qualname__ for each in gc.get_objects() if _is_ours(type(each)) and _lives(each)),
         )
+
+
+def _is_ours(kind: type) -> bool:
+    return str(kind.__module__).startswith("crm_core")  # some have a descriptor there
 
 
 def _lives(each: Any) -> bool:
