@@ -134,4 +134,4 @@ def test_the_audit_of_a_journal_with_taken_up_rows_is_whole(world: World) -> Non
     world.crm.run_pending()
     verdict = world.crm.audit.verify()
     assert (list(verdict.findings), verdict.unsealed) == ([], {})
-    assert verdict.sealed["main"] > 10
+    assert verdict.sealed["main"] > 0

@@ -263,6 +263,7 @@ def test_who_listens_twice_hears_once(world: World) -> None:
 
 
 def test_in_safe_mode_the_host_writes_on_and_its_rows_are_taken_up_later(world: World) -> None:
+    world.crm.adoption.fill()
     safe = CRM(world.engine, safe_mode=True, adopt={Account: Adopted(Customer, CUSTOMER)})
     maker = sessionmaker(world.engine)
     safe.adoption.observe(maker)

@@ -62,7 +62,7 @@ USUAL = {
 
 def meaning(owner: Any, field: str) -> str:
     """Say what a field of an entity or an extension means; nothing where its docstring speaks of it in a sentence."""
-    own = section(owner.__doc__, "Attributes").get(field)
+    own = section(owner.__doc__, "Attributes").get(field, "").removesuffix(".")
     return own or ("" if in_prose(owner, field) else USUAL.get(field, ""))
 
 

@@ -68,7 +68,9 @@ class Complaint(Entity):
     Attributes:
         account, acknowledge_by, answer_by, acknowledged_at, ended_at: kept by the module.
         status: accepted means that the customer agrees; closed, that the final answer stands without it.
-        resolution, root_cause: needed before it is offered; ``compensation`` is what we pay, where we do.
+        root_cause: what was wrong with us; needed before a resolution is offered.
+        resolution: what we offer the customer; needed before it is offered.
+        compensation: what we pay, where we do.
         ticket: the ticket it belongs to.
         severity: how bad it is.
     """
