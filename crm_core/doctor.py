@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, Integer, func, select, text
 
 from .errors import CRMError
 from .events.journal import last_position, read
@@ -139,6 +139,19 @@ def _postgresql(connection: Connection) -> Iterator[Finding]:
 def _schema(crm: CRM) -> Iterator[Finding]:
     crm.migrations.check()
     yield Finding("schema", "ok", "doctor_schema", {"revisions": crm.migrations.current()})
+    if crm.bound.kind == "sqlite":
+        yield from _reused(crm)
+
+
+def _reused(crm: CRM) -> Iterator[Finding]:
+    """Say whose keys come again: without AUTOINCREMENT, SQLite gives the key of the newest row, once it is deleted, to the next one."""
+    with crm.bound.begin(write=False, unlimited=True) as connection:
+        for adoption in crm.tables.adopted.values():
+            columns = list(adoption.table.primary_key)
+            made = text("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :name")
+            written = str(connection.execute(made, {"name": adoption.table.name}).scalar_one()).upper()
+            if isinstance(columns[0].type, Integer) and "AUTOINCREMENT" not in written:
+                yield Finding("schema", "warning", "doctor_key_reused", {"entity": adoption.name, "table": adoption.table.name})
 
 
 def _events(crm: CRM) -> Iterator[Finding]:

@@ -32,6 +32,7 @@ class User(Base):
 
 class Customer(Base):
     __tablename__ = "customers"
+    __table_args__ = ({"sqlite_autoincrement": True},)
     id: Mapped[int] = mapped_column(primary_key=True)
     company_name: Mapped[str] = mapped_column(String(200))
     manager_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))

@@ -124,6 +124,7 @@ TEMPLATES: Mapping[str, str] = {
     "doctor_encoding": "The database's encoding is {value}, so names can be lost. Make it anew with the encoding UTF8.",
     "doctor_events": "{count} subscriptions are up to date.",
     "doctor_failing": "{function} of {plugin} failed {count} times in a row: {reason}.",
+    "doctor_key_reused": "{table} gives the key of a deleted row to a new one, and with it the history of {entity}: make the key AUTOINCREMENT.",
     "doctor_keys": "The keys of {tenants} tenants are in use.",
     "doctor_log": "SQLAlchemy's log has no values of statements.",
     "doctor_log_values": "SQLAlchemy logs the values of statements, personal ones too: create_engine(..., hide_parameters=True), or turn echo and the logger sqlalchemy.engine down.",

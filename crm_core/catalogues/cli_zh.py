@@ -124,6 +124,7 @@ TEMPLATES: Mapping[str, str] = {
     "doctor_encoding": "数据库的编码是 {value}，名称可能丢失。请用 UTF8 编码重新建立数据库。",
     "doctor_events": "{count} 个订阅均已处理完毕。",
     "doctor_failing": "{plugin} 的 {function} 连续失败 {count} 次：{reason}。",
+    "doctor_key_reused": "{table} 会把已删除行的主键给新行用，{entity} 的历史也随之归到新行：请把主键设为 AUTOINCREMENT。",
     "doctor_keys": "{tenants} 个租户的密钥在使用中。",
     "doctor_log": "SQLAlchemy 的日志中没有语句的值。",
     "doctor_log_values": "SQLAlchemy 把语句的值写入日志，包括个人数据：请用 create_engine(..., hide_parameters=True)，或关闭 echo 并调高日志器 sqlalchemy.engine 的级别。",

@@ -24,6 +24,7 @@ class Base(DeclarativeBase):
 
 class Customer(Base):
     __tablename__ = "customers"
+    __table_args__ = ({"sqlite_autoincrement": True},)  # a key that came again would bring another test's history with it
     id: Mapped[int] = mapped_column(primary_key=True)
     company_name: Mapped[str | None] = mapped_column(String(500))
     manager_id: Mapped[int | None]

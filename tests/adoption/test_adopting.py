@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy import BigInteger, Column, Date, Engine, Integer, MetaData, Nume
 import crm_sales
 from crm_core import CRM, Account, Actor, Contact, FileKeys, LoadError, SchemaBehind
 from crm_core.adoption import Adopted
+from crm_core.doctor import examine
 from crm_core.errors import BackupRefused
 from crm_core.testing.databases import Database
 from crm_sales.api import Opportunity
@@ -121,6 +123,19 @@ def test_a_database_in_which_the_entity_has_records_of_its_own_is_refused(databa
     with opened(database) as crm, pytest.raises(SchemaBehind) as e:
         crm.migrations.check()
     assert e.value.code == "adopted_late"
+
+
+def test_the_doctor_names_a_table_whose_keys_come_again(tmp_path: Path) -> None:
+    for lasting in (False, True):
+        firms = a_table()
+        firms.dialect_options["sqlite"]["autoincrement"] = lasting
+        engine = an_engine(f"sqlite:///{tmp_path / str(lasting)}.db")
+        firms.metadata.create_all(engine)
+        with closing(CRM(engine, adopt={Account: Adopted(firms, {"name": "title"})})) as crm:
+            crm.migrate()
+            found = [f for f in examine(crm) if f.code == "doctor_key_reused"]
+        engine.dispose()
+        assert [(f.level, f.params) for f in found] == ([] if lasting else [("warning", {"entity": "account", "table": "firms"})])
 
 
 def test_whose_tenant_a_row_is_may_stand_in_a_column(database: Database) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,14 @@ from tests.conformance.faulty.sound import Count
 from tools.reference.conformance import PAGE, with_rules
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTEST = [sys.executable, "-m", "pytest", "-p", "crm_core.testing.conformance.options", "--pyargs", "crm_core.testing.conformance"]
+PYTEST = [sys.executable, "-m", "pytest", "-p", "crm_core.ext.pytest", "--pyargs", "crm_core.testing.conformance"]
+
+
+def test_its_options_do_not_bring_the_core_into_every_run_of_pytest() -> None:
+    plugins = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]["pytest11"]
+    look = f"import sys, {', '.join(plugins.values())}; print(sorted(m for m in sys.modules if m.startswith('crm_')))"
+    run = subprocess.run([sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "['crm_core', 'crm_core.ext', 'crm_core.ext.pytest']"
 
 
 def test_pytest_runs_the_rules_on_a_plugin_and_writes_the_report(tmp_path: Path) -> None:

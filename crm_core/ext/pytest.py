@@ -1,4 +1,7 @@
-"""The options of the conformance kit: a plugin of pytest, which an entry point loads in every run, so it imports nothing of the CRM."""
+"""The options of the conformance kit, a plugin of pytest.
+
+An entry point loads it in every run of pytest, before coverage is measured: neither this module nor its package imports the core.
+"""
 
 from __future__ import annotations
 
