@@ -223,6 +223,8 @@ class Run:
                 parking.follow([entry])
             elif (error := self._try(connection, s, [entry], attempt)) is None:
                 done += 1
+            elif self._host.health.is_off(s.plugin, entry.tenant):  # somebody switched it off while it worked
+                parking.set_aside(entry, parked)
             elif self._failed(parking, s, entry, error):
                 parked.add(entry.record)
         return done
@@ -253,6 +255,9 @@ class Run:
             if error is None:
                 parking.remove(record, position)
                 done += 1
+            elif self._host.health.is_off(s.plugin, entries[position].tenant):
+                parking.rest(record)
+                break
             elif self._failed(parking, s, entries[position], error, tries):
                 break
         else:
