@@ -97,6 +97,8 @@ class Run:
             with self._begin() as connection:
                 given = sequence(connection, self._tables)
         with self._begin() as connection:
+            # A subscription may lack since it is new, or since another process dropped its plugin.
+            self._subscribers = self._host.listening(connection, anew=True)
             register(connection, self._tables, self._subscribers, self._now())
             return self._work(connection, self._positions(connection))
 

@@ -62,6 +62,20 @@ def used(crm: CRM) -> dict[str, object]:
     }  # fmt: skip
 
 
+def asked(crm: CRM) -> dict[str, str]:
+    """Read and write as its users do."""
+
+    def read() -> None:
+        with crm.session(system(), write=False) as s:
+            s.query(Account).all()
+
+    def write() -> None:
+        with crm.session(system()) as s:
+            s.create(Account(name="more"))
+
+    return {"read": ended(read), "written": ended(write)}
+
+
 def main(url: str) -> None:
     quarantine.LOOK_AGAIN, lifespan.TURN = timedelta(seconds=REFRESH), REFRESH / 3
     crm = CRM(url, plugins=[club(Told())])
@@ -71,6 +85,8 @@ def main(url: str) -> None:
         match line.strip():
             case "work":
                 say({"delivered": crm.run_pending()})
+            case "ask":
+                say(asked(crm))
             case "use":
                 say(used(crm))
     crm.close()

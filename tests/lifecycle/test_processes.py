@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from crm_core import Account
-from tests.lifecycle.club import Perks, system
+from tests.lifecycle.club import Perks, club, system
 from tests.lifecycle.conftest import Open
 from tests.lifecycle.other import REFRESH
+from tests.lifecycle.test_uninstall import residue
 
 ROOT = Path(__file__).parents[2]
 ON = {
@@ -36,6 +37,7 @@ class Other:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self._said: queue.Queue[Any] = queue.Queue()
+        self._did: list[Any] = []
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -57,7 +59,14 @@ class Other:
         did: list[str] = []
         while not isinstance(said := self.says(), dict):
             did.append(said)
+        self._did += did
         return said, did
+
+    def has(self, what: str) -> bool:
+        """Wait until the club did something, if it did not."""
+        while what not in self._did:
+            self._did.append(self.says())
+        return True
 
 
 @contextmanager
@@ -93,3 +102,21 @@ def test_another_process_stops_all_of_a_disabled_plugin_and_begins_again_with_wh
         assert process.says() == "phone on"
         assert process.does("work") == ({"delivered": 14}, [f"heard {name}" for name in ("few", "many", *names)])
         assert process.does("use") == (ON, DONE)
+
+
+def test_where_a_plugins_data_is_dropped_another_process_refuses_and_leaves_nothing_behind(open_world: Open) -> None:
+    w = open_world()
+    w.account("few")
+    with other(w.crm.url) as process:
+        assert [process.says(), process.says()] == ["phone on", "ready"]
+        assert process.does("work") == ({"delivered": 1}, ["heard few"])
+        w.beside().plugins.uninstall("club", keep_data=False)
+        assert process.does("ask")[0]["read"] in ("schema_behind", "plugin_dropped")  # at once, or when it has looked
+        assert process.does("work")[0]["delivered"] == 0
+        assert process.has("phone off")
+        assert process.does("ask") == ({"read": "plugin_dropped", "written": "plugin_dropped"}, [])
+        assert process.does("work") == ({"delivered": 0}, [])
+        assert residue(w.beside()) == []
+        w.beside(club([])).plugins.install("club")
+        assert process.says() == "phone on"
+        assert process.does("ask") == ({"read": "done", "written": "done"}, [])
