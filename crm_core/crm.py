@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from .events.wake import Worker
     from .hooks.meter import Meter
     from .inbound import Request, Response
-    from .paging import Page
+    from .paging import Part
     from .permissions.explain import Explanation
-    from .timeline import Timeline
     from .view360 import View360
 
 E = TypeVar("E", bound=Entity)
@@ -167,7 +166,7 @@ class CRM(Rooms):
 
         return words(self.messages, self.registry.plugins, locale)
 
-    def to_json(self, record: Entity | Page[Any] | Sequence[Entity] | View360 | Timeline | None, *, expand: Sequence[str] = ()) -> Any:
+    def to_json(self, record: Entity | Part[Any] | Sequence[Entity] | View360 | None, *, expand: Sequence[str] = ()) -> Any:
         """Turn records, or a view of one, into plain JSON; references named in *expand* become what they point at, where it was loaded."""
         from .describe import to_json
 

@@ -54,9 +54,13 @@ class Host:
         """Open a transaction of its own."""
         return self._crm.bound.begin(write, unlimited=True)
 
-    def listening(self, connection: Connection) -> Sequence[Subscriber]:
-        """Return the subscribers; automation waits for what its active rules are about."""
+    def listening(self, connection: Connection, *, anew: bool = False) -> Sequence[Subscriber]:
+        """Return the subscribers; automation waits for what its active rules are about. None listens where a plugin's data is gone."""
         self._crm.quarantine.look(connection)
+        if anew:
+            self._crm.plugins.learn(connection)
+        if self._crm.plugins.any_gone:
+            return ()
         return (*self._crm.subscribers, self._crm.automation.listening(connection))
 
     def tick(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -12,8 +13,7 @@ from .entities.sealing import MASK
 from .errors import Invalid
 from .events.event import Change
 from .events.journal import Entry, latest
-from .messages import redact
-from .paging import MAX_PAGE
+from .paging import Part, check_size
 
 if TYPE_CHECKING:
     from .session import Session
@@ -44,33 +44,27 @@ class HistoryEntry:
 
 
 @attrs.frozen
-class History:
-    """One page of a history.
-
-    Attributes:
-        items: the entries, newest first.
-        next: what to give as ``after`` for what is older; None at the end.
-    """
-
-    items: list[HistoryEntry]
-    next: str | None
-
-    def __iter__(self) -> Iterator[HistoryEntry]:
-        return iter(self.items)
-
-    def __len__(self) -> int:
-        return len(self.items)
+class History(Part[HistoryEntry]):
+    """One page of a history: ``items``, the entries, newest first;
+    ``next``, what to give as ``after`` for what is older, None at the end."""
 
 
 def history(session: Session, entity: type[Any], record: str, size: int, after: str | None) -> History:
     """Return a page of what happened to the record of this id, which the actor sees; see :meth:`Session.history`."""
-    if type(size) is not int or not 1 <= size <= MAX_PAGE:
-        raise Invalid("bad_page_size", size=redact(size), limit=MAX_PAGE)
-    name, before = session.codec(entity).facts.name, None if after is None else _read(after)
-    unit = session._unit.connection
-    found = latest(unit, session.crm.tables, session.actor.tenant, name, record, limit=size + 1, before=before)
-    shown = _Shown(session, entity)
-    return History([shown.entry(each) for each in found[:size]], str(found[size - 1].version) if len(found) > size else None)
+    check_size(size)
+    found = list(islice(_entries(session, entity, record, size + 1, None if after is None else _read(after)), size + 1))
+    return History(found[:size], str(found[size - 1].version) if len(found) > size else None)
+
+
+def _entries(session: Session, entity: type[Any], record: str, batch: int, before: int | None) -> Iterator[HistoryEntry]:
+    """Yield the changes below a version, the newest first; an update of fields that the actor may not read did not happen for them."""
+    shown, name = _Shown(session, entity), session.codec(entity).facts.name
+    connection, tables, tenant = session._unit.connection, session.crm.tables, session.actor.tenant
+    more = True
+    while more:
+        found = latest(connection, tables, tenant, name, record, limit=batch, before=before)
+        yield from (entry for each in found if (entry := shown.entry(each)).changes or entry.verb != "updated")
+        more, before = len(found) == batch, found[-1].version if found else None
 
 
 class _Shown:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -9,12 +11,18 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from .errors import CRMError, PluginFailed
+from .logs import facts
 from .permissions.actor import Actor
 from .session import Session
 
 if TYPE_CHECKING:
     from .crm import CRM
     from .hooks.parts import Lifespan
+
+TURN = 1.0
+"""Seconds between two looks at what is switched off; the database is asked every ten."""
+
+_log = logging.getLogger(__name__)
 
 
 @attrs.frozen
@@ -38,11 +46,14 @@ class Running:
 
 
 class Lifespans:
-    """The lifespans of one CRM."""
+    """The lifespans of one CRM. A thread of ours follows what other processes switch on and off, in a process that does nothing too."""
 
     def __init__(self, crm: CRM) -> None:
         self._crm = crm
         self._open: dict[Lifespan, AbstractContextManager[None]] | None = None
+        self._lock = threading.RLock()
+        self._over = threading.Event()
+        self._follower: threading.Thread | None = None
 
     def start(self) -> None:
         """Start those of all plugins that are not disabled; a second call does nothing.
@@ -50,15 +61,20 @@ class Lifespans:
         Raises:
             PluginFailed: one did not start; those that had started are stopped again.
         """
-        if self._open is not None:
-            return
-        self._crm.quarantine.look()
-        self._open = {}
+        with self._lock:
+            if self._open is not None:
+                return
+            self._crm.quarantine.look()
+            self._open = {}
         try:
             self.settle()
         except BaseException:
             self.stop()
             raise
+        if self._crm.registry.lifespans and not self._crm.bound.shared:  # a database in memory has no other processes
+            self._over = threading.Event()
+            self._follower = threading.Thread(target=self._follow, args=[self._over], name="crm-lifespans", daemon=True)
+            self._follower.start()
 
     def settle(self) -> None:
         """Once started: stop those of plugins that are disabled now, and start those of others that do not run.
@@ -66,15 +82,16 @@ class Lifespans:
         Raises:
             PluginFailed: one did not start, or did not stop.
         """
-        if self._open is None:
-            return
-        off = self._crm.registry.health.disabled
-        self._close([part for part in self._open if part.plugin in off])
-        for part in self._crm.registry.lifespans:
-            if part.plugin not in off and part not in self._open:
-                span = _spanned(part, Running(self._crm, part.plugin))
-                span.__enter__()
-                self._open[part] = span
+        with self._lock:
+            if self._open is None:
+                return
+            off = self._crm.registry.health.disabled
+            self._close([part for part in self._open if part.plugin in off])
+            for part in self._crm.registry.lifespans:
+                if part.plugin not in off and part not in self._open:
+                    span = _spanned(part, Running(self._crm, part.plugin))
+                    span.__enter__()
+                    self._open[part] = span
 
     def stop(self) -> None:
         """Stop them, the last first, each though another fails; a second call does nothing.
@@ -82,10 +99,22 @@ class Lifespans:
         Raises:
             PluginFailed: one did not stop.
         """
-        try:
-            self._close(list(self._open or ()))
-        finally:
-            self._open = None
+        self._over.set()
+        if self._follower is not None:
+            self._follower.join()
+        with self._lock:
+            try:
+                self._close(list(self._open or ()))
+            finally:
+                self._open = None
+
+    def _follow(self, over: threading.Event) -> None:
+        while not over.wait(TURN):
+            try:
+                self._crm.quarantine.look()
+                self.settle()
+            except CRMError as e:  # the next turn tries again what did not start
+                _log.error("a lifespan did not follow", exc_info=e, extra=facts("lifespan_failed", **e.params))
 
     def _close(self, parts: Sequence[Lifespan]) -> None:
         with ExitStack() as closing:

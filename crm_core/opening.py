@@ -97,6 +97,7 @@ def _reads_kept(crm: CRM, unit: Unit, *, own: bool) -> Iterator[None]:
 def _joined(crm: CRM, session: Session, on: Any, write: bool) -> Iterator[Connection]:
     with joined(crm.bound, on, write=write) as connection:
         crm.quarantine.look(connection)
+        crm.plugins.refuse_gone()
         crm.tenants.admit(connection, session.actor)
         yield connection
 
@@ -108,6 +109,7 @@ def _begun(crm: CRM, session: Session, write: bool) -> Iterator[Connection]:
     if beside:
         crm.migrations.refuse_newer()
         crm.quarantine.look()
+        crm.plugins.refuse_gone()
         if not write:
             # What a reading session sees stands still from its first statement on: who reports to whom must be up to date by then.
             crm.members(session)
@@ -115,6 +117,7 @@ def _begun(crm: CRM, session: Session, write: bool) -> Iterator[Connection]:
         if not beside:
             crm.migrations.refuse_newer(connection)
             crm.quarantine.look(connection)
+            crm.plugins.refuse_gone()
         crm.tenants.admit(connection, session.actor)
         yield connection
 

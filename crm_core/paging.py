@@ -15,6 +15,7 @@ from .entities.entity import Entity
 from .entities.meta import spec
 from .entities.validate import is_id, plain, problems, structure
 from .errors import Invalid
+from .messages import redact
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
@@ -22,20 +23,21 @@ if TYPE_CHECKING:
     from .entities.codec import Codec
     from .entities.fields import FieldSpec
 
+T = TypeVar("T")
 E = TypeVar("E", bound=Entity)
 MAX_PAGE = 1_000
 
 
 @attrs.frozen
-class Page(Generic[E]):
-    """Some records and where to go on.
+class Part(Generic[T]):
+    """Some of what was asked for, in order, and where to go on.
 
     Attributes:
-        items: the records, in order.
-        next: what to give as ``after`` for the next page; None at the end.
+        items: what there is, in order.
+        next: what to give as ``after`` for what comes then; None at the end.
     """
 
-    items: list[E]
+    items: list[T]
     next: str | None
 
     @property
@@ -43,14 +45,29 @@ class Page(Generic[E]):
         """Whether there is a next page."""
         return self.next is not None
 
-    def __iter__(self) -> Iterator[E]:
+    def __iter__(self) -> Iterator[T]:
         return iter(self.items)
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: int) -> E:
+    def __getitem__(self, index: int) -> T:
         return self.items[index]
+
+
+@attrs.frozen
+class Page(Part[E]):
+    """Some records and where to go on: ``items`` in order, and ``next``, what to give as ``after`` for the next page; None at the end."""
+
+
+def check_size(size: int) -> None:
+    """Check how many a page is to hold.
+
+    Raises:
+        Invalid: ``bad_page_size``.
+    """
+    if type(size) is not int or not 1 <= size <= MAX_PAGE:
+        raise Invalid("bad_page_size", size=redact(size), limit=MAX_PAGE)
 
 
 @attrs.frozen

@@ -12,8 +12,7 @@ from .entities.entity import Entity
 from .entities.meta import logical_table, spec
 from .errors import Invalid, NotFound, Refused
 from .filters import OPERATORS, criterion
-from .messages import redact
-from .paging import MAX_PAGE, Order, Page, cursor, read_cursor, spans
+from .paging import Order, Page, check_size, cursor, read_cursor, spans
 from .permissions.predicates import Custom, Rule
 from .rules import criterion as criterion_of
 from .storage.kept import Asked
@@ -165,8 +164,7 @@ class Query(Asked, Generic[E]):
         Raises:
             Invalid: the cursor is not one of this query's; the size is out of range.
         """
-        if type(size) is not int or not 1 <= size <= MAX_PAGE:
-            raise Invalid("bad_page_size", size=redact(size), limit=MAX_PAGE)
+        check_size(size)
         if self._free_orders:
             raise Refused("page_needs_fields", order=str(self._free_orders[0])[:80])
         keys = self._keys()

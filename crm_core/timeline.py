@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,7 @@ from .entities.activity import Interaction, Note
 from .entities.meta import spec
 from .entities.validate import is_id
 from .errors import Invalid, NotReadable
-from .messages import redact
-from .paging import MAX_PAGE
+from .paging import Part, check_size
 
 if TYPE_CHECKING:
     from .query import Query
@@ -39,22 +37,9 @@ class TimelineEntry:
 
 
 @attrs.frozen
-class Timeline:
-    """One page of a timeline.
-
-    Attributes:
-        items: the entries, newest first.
-        next: what to give as ``after`` for what is older; None at the end.
-    """
-
-    items: list[TimelineEntry]
-    next: str | None
-
-    def __iter__(self) -> Iterator[TimelineEntry]:
-        return iter(self.items)
-
-    def __len__(self) -> int:
-        return len(self.items)
+class Timeline(Part[TimelineEntry]):
+    """One page of a timeline: ``items``, the entries, newest first;
+    ``next``, what to give as ``after`` for what is older, None at the end."""
 
 
 _Key = tuple[datetime, str]
@@ -62,8 +47,7 @@ _Key = tuple[datetime, str]
 
 def timeline(session: Session, record: str, size: int, after: str | None, at: datetime | None) -> Timeline:
     """Return a page of what is linked to the record of this id; see :meth:`Session.timeline`."""
-    if type(size) is not int or not 1 <= size <= MAX_PAGE:
-        raise Invalid("bad_page_size", size=redact(size), limit=MAX_PAGE)
+    check_size(size)
     beyond = None if after is None else _read(after)
     pages = [p for entity, column in _sources() if (p := _page(session, entity, column, record, size, beyond, at)) is not None]
     found = sorted((e for items, _ in pages for e in items), key=_key, reverse=True)

@@ -51,6 +51,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_manifest_missing": "{plugin} brings no plugin.json. Its author writes it with crm plugin lock.",
     "cli_marked": "{count} records were marked.",
     "cli_migrated": "The schema is up to date ({count} steps).",
+    "cli_more": "There is more: --after {after}",
     "cli_moved": "{rows} rows moved, each table with the same checksum on both sides.",
     "cli_needs_yes": "This deletes all rows of {tenant} for good. Add --yes if that is meant.",
     "cli_needs_yes_plugin": "This deletes all data of {plugin} for good: {rows} rows. Add --yes if that is meant, or look with --plan.",

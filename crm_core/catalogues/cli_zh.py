@@ -51,6 +51,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_manifest_missing": "{plugin} 没有附带 plugin.json。其作者可用 crm plugin lock 写入。",
     "cli_marked": "已标记 {count} 条记录。",
     "cli_migrated": "数据库结构已是最新（{count} 步）。",
+    "cli_more": "还有更多：--after {after}",
     "cli_moved": "已迁移 {rows} 行，每个表两边的校验和相同。",
     "cli_needs_yes": "这将永久删除 {tenant} 的所有行。如确需如此，请加上 --yes。",
     "cli_needs_yes_plugin": "这将永久删除 {plugin} 的全部数据：{rows} 行。如确需如此，请加上 --yes；可先用 --plan 查看。",

@@ -20,6 +20,7 @@ COMMANDS = {
     "events": ("hooks", "events"),
     "export": ("export", "export_"),
     "fields": ("fields", "fields"),
+    "history": ("history", "history_"),
     "hooks": ("hooks", "hooks"),
     "import": ("import_", "import_"),
     "jobs": ("jobs", "jobs"),

@@ -43,8 +43,8 @@ class DeliveryHost(Protocol):
     @property
     def waits(self) -> bool: ...
 
-    def listening(self, connection: Connection) -> Sequence[Subscriber]:
-        """Return the subscribers with the events that each waits for now."""
+    def listening(self, connection: Connection, *, anew: bool = False) -> Sequence[Subscriber]:
+        """Return the subscribers with the events that each waits for now; *anew*: after a look at which plugins there are."""
         ...
 
     def tick(self) -> int:

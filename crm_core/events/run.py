@@ -97,6 +97,8 @@ class Run:
             with self._begin() as connection:
                 given = sequence(connection, self._tables)
         with self._begin() as connection:
+            # A subscription may lack since it is new, or since another process dropped its plugin.
+            self._subscribers = self._host.listening(connection, anew=True)
             register(connection, self._tables, self._subscribers, self._now())
             return self._work(connection, self._positions(connection))
 
@@ -223,6 +225,8 @@ class Run:
                 parking.follow([entry])
             elif (error := self._try(connection, s, [entry], attempt)) is None:
                 done += 1
+            elif self._host.health.is_off(s.plugin, entry.tenant):  # somebody switched it off while it worked
+                parking.set_aside(entry, parked)
             elif self._failed(parking, s, entry, error):
                 parked.add(entry.record)
         return done
@@ -253,6 +257,9 @@ class Run:
             if error is None:
                 parking.remove(record, position)
                 done += 1
+            elif self._host.health.is_off(s.plugin, entries[position].tenant):
+                parking.rest(record)
+                break
             elif self._failed(parking, s, entries[position], error, tries):
                 break
         else:

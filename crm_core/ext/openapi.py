@@ -10,7 +10,7 @@ import attrs
 
 from ..paging import MAX_PAGE
 from .problem import TYPE
-from .resource import PAGE, Resource, Route
+from .resource import ENTRIES, PAGE, Resource, Route
 
 VERSION: Final = "3.1.0"
 _TEXT: Final = {"type": "string"}
@@ -39,6 +39,18 @@ _PROBLEM: Final = {
         },
     },
     "required": ["type", "title", "status", "code"],
+}
+
+_ENTRY: Final = {
+    "type": "object",
+    "properties": {
+        "at": {"type": "string", "format": "date-time"},
+        "actor": _TEXT,
+        "on_behalf_of": {"type": ["string", "null"]},
+        "verb": {"enum": ["created", "updated", "deleted", "restored"]},
+        "version": {"type": "integer"},
+        "changes": {"type": "object", "additionalProperties": {"type": "object", "properties": {"old": {}, "new": {}}}},
+    },
 }
 
 
@@ -100,13 +112,19 @@ def _answered(route: Route, record: Mapping[str, Any]) -> Mapping[str, Any] | No
         case "get" | "create" | "update":
             return record
         case "list":
-            paging = {"has_more": {"type": "boolean"}, "next": {"type": ["string", "null"], "description": "What to give as after"}}
-            return {"type": "object", "properties": {"data": {"type": "array", "items": record}, **paging}}
+            return _page(record)
+        case "history":
+            return _page(_ENTRY)
         case "actions":
             return {"type": "array", "items": {"type": "object"}}
         case "delete":
             return None
     return {}
+
+
+def _page(item: Mapping[str, Any]) -> dict[str, Any]:
+    paging = {"has_more": {"type": "boolean"}, "next": {"type": ["string", "null"], "description": "What to give as after"}}
+    return {"type": "object", "properties": {"data": {"type": "array", "items": item}, **paging}}
 
 
 def _response(description: str, schema: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -117,14 +135,22 @@ def _parameters(resource: Resource, route: Route) -> list[dict[str, Any]]:
     path = [_parameter("path", name, _TEXT, required=True) for name in ("id", "action") if f"{{{name}}}" in route.path]
     match route.verb:
         case "list":
-            size = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": PAGE}
-            query = [_parameter("query", name, _TEXT) for name in (*resource.filters, "sort", "after", "expand")]
-            return [*path, *query, _parameter("query", "size", size)]
+            return [*path, *_texts(*resource.filters, "sort", "after", "expand"), _size(PAGE)]
+        case "history":
+            return [*path, *_texts("after"), _size(ENTRIES)]
         case "get":
             return [*path, _parameter("query", "expand", _TEXT), _parameter("header", "If-None-Match", _TEXT)]
         case "update" | "delete":
             return [*path, _parameter("header", "If-Match", _TEXT)]
     return path
+
+
+def _texts(*names: str) -> list[dict[str, Any]]:
+    return [_parameter("query", name, _TEXT) for name in names]
+
+
+def _size(default: int) -> dict[str, Any]:
+    return _parameter("query", "size", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": default})
 
 
 def _parameter(place: str, name: str, schema: Mapping[str, Any], *, required: bool = False) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import attrs
 from ..arguments import check_entity
 from ..entities.custom import PREFIX
 from ..entities.entity import Entity
+from ..entities.fields import Ref
 from ..entities.meta import spec
 from ..errors import Conflict, Detail, Invalid, LoadError
 from ..messages import closest, redact
@@ -19,11 +20,13 @@ from ..messages import closest, redact
 if TYPE_CHECKING:
     from ..crm import CRM
     from ..hooks.actions import ActionDef
+    from ..paging import Part
     from ..permissions.actor import Actor
     from ..session import Session
 
-VERBS: Final = ("list", "describe", "create", "get", "update", "delete", "actions", "perform")
+VERBS: Final = ("list", "describe", "create", "get", "update", "delete", "history", "actions", "perform")
 PAGE: Final = 50
+ENTRIES: Final = 20
 
 
 @attrs.frozen(kw_only=True)
@@ -104,6 +107,7 @@ class Resource:
             Route("get", "GET", "{id}", 200, self.get),
             Route("update", "PATCH", "{id}", 200, self.update),
             Route("delete", "DELETE", "{id}", 204, self.delete),
+            Route("history", "GET", "{id}/history", 200, self.history),
             Route("actions", "GET", "{id}/actions", 200, self.actions),
             Route("perform", "POST", "{id}/actions/{action}", 200, self.perform),
         )
@@ -111,11 +115,10 @@ class Resource:
 
     def page(self, s: Session, ask: Ask) -> Answer:
         """Answer a page: ``?owner=7&sort=-created_at&size=20&expand=account``, and ``&after=`` the last page's ``next``."""
-        size = ask.params.get("size", str(PAGE))
         expand = self._expand(s, ask)
         query = s.query(self.entity).matching(ask.params, allow=self.filters).preload(*self._columns(expand))
-        page = query.page(int(size) if size.isdecimal() and len(size) < 9 else 0, after=ask.params.get("after"))
-        return Answer(200, {"data": self.crm.to_json(page, expand=expand), "has_more": page.has_more, "next": page.next})
+        page = query.page(_size(ask, PAGE), after=ask.params.get("after"))
+        return _paged(page, self.crm.to_json(page, expand=expand))
 
     def describe(self, s: Session, ask: Ask) -> Answer:
         """Answer what a form needs to know, for this actor and in their language."""
@@ -150,6 +153,11 @@ class Resource:
             raise Conflict("stale_version", entity=self.name, id=record.id, version=version, current=record.version)
         s.delete(record)
         return Answer(204)
+
+    def history(self, s: Session, ask: Ask) -> Answer:
+        """Answer who changed the record, when and what, the newest first: ``?size=20``, and ``&after=`` the last page's ``next``."""
+        page = s.history(Ref(self.entity, ask.id), size=_size(ask, ENTRIES), after=ask.params.get("after"))
+        return _paged(page, self.crm.to_json(page)["items"])
 
     def actions(self, s: Session, ask: Ask) -> Answer:
         """Answer what can be done with the record, what of it this actor may do, and why not the rest."""
@@ -198,6 +206,16 @@ class Resource:
             given = "no JSON" if data is None else type(data).__name__
             raise Invalid(details=[Detail(self.name, "", "wrong_type", redact(data), {"given": given, "expected": "object"})])
         return data
+
+
+def _size(ask: Ask, default: int) -> int:
+    """Return how many a page is to hold; 0, which is refused, for what is no number."""
+    size = ask.params.get("size", str(default))
+    return int(size) if size.isdecimal() and len(size) < 9 else 0
+
+
+def _paged(page: Part[Any], data: Sequence[Any]) -> Answer:
+    return Answer(200, {"data": data, "has_more": page.has_more, "next": page.next})
 
 
 def _refused(constant: str) -> None:

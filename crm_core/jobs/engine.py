@@ -195,7 +195,12 @@ class Jobs:
             self._crm.quarantine.look(connection)
             rows, names = self._store.rows(connection, self._jobs), self._crm.tenants.names(connection)
             zones = self._crm.tenants.zones(connection)
-        if any((name, EVERYWHERE) not in rows for name in self._jobs) or any(row.slot > now + SET_BACK for row in rows.values()):
+            lacking = any((name, EVERYWHERE) not in rows for name in self._jobs)
+            if lacking:  # they are new, or another process dropped their plugin
+                self._crm.plugins.learn(connection)
+        if self._crm.plugins.any_gone:
+            return ()
+        if lacking or any(row.slot > now + SET_BACK for row in rows.values()):
             with self._crm.bound.begin(unlimited=True) as connection:
                 self._store.forget_future(connection, now, now + SET_BACK)
                 self.register(connection)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection
 
 from ..arguments import check, check_text
-from ..errors import Conflict, Invalid
+from ..errors import Conflict, Invalid, SchemaBehind
 from ..events.parking import wake
 from ..messages import closest
 from ..opening import check_reason
@@ -35,6 +35,8 @@ class Plugins:
         self._crm = crm
         self._store = Store(crm)
         self._dropped: set[str] = set()
+        self._seen: set[str] = set()
+        self._gone: frozenset[str] = frozenset()
 
     # -- asking -------------------------------------------------------------------------------------------------------------------
 
@@ -151,7 +153,8 @@ class Plugins:
 
         Args:
             keep_data: its tables and columns stay, marked, and :meth:`install` finds them; else they are deleted for good, with all
-                that the core keeps about it but the journal. A process that has its code cannot work on this database then.
+                that the core keeps about it but the journal. Another process that has its code stops working on this database:
+                within ten seconds its sessions raise ``SchemaBehind`` (``plugin_dropped``), and until then what asks for what is gone.
 
         Raises:
             Invalid: ``plugin_absent``; *reason* is no printable text of at most 255 characters.
@@ -191,10 +194,27 @@ class Plugins:
 
     def learn(self, connection: Connection) -> None:
         """Take over which plugins are off; with one, those that cannot be without it."""
-        off = self._store.off(connection) | self._dropped
+        states = self._store.states(connection)
+        self._seen |= states.keys()
+        self._gone = frozenset(p.name for p in self._crm.registry.plugins if p.name in self._seen - states.keys() - self._dropped)
+        off = frozenset(name for name, state in states.items() if state != "enabled") | self._dropped | self._gone
         for plugin in self._crm.registry.plugins:  # in load order: what is required comes first
             off |= {plugin.name} if off & plugin.requires.keys() else set()
         self._crm.registry.health.disable(off)
+
+    @property
+    def any_gone(self) -> bool:
+        """Whether another process deleted a plugin and its data while this one runs with it: it would ask for what is not there."""
+        return bool(self._gone)
+
+    def refuse_gone(self) -> None:
+        """Refuse to work where that was done.
+
+        Raises:
+            SchemaBehind: ``plugin_dropped``.
+        """
+        if self._gone:
+            raise SchemaBehind("plugin_dropped", plugins=sorted(self._gone))
 
     def kept(self, connection: Connection) -> Sequence[str]:
         """Name the uninstalled plugins whose data was kept, and whose code is not here: no backup holds it."""

@@ -50,9 +50,9 @@ class Store:
         rows = connection.execute(select(self._table).order_by(self._table.c.plugin))
         return {row.plugin: self._kept(row) for row in rows}
 
-    def off(self, connection: Connection) -> frozenset[str]:
-        """Return which plugins are not enabled."""
-        return frozenset(connection.execute(select(self._table.c.plugin).where(self._table.c.state != "enabled")).scalars())
+    def states(self, connection: Connection) -> dict[str, State]:
+        """Return the state of every plugin by name."""
+        return {row.plugin: row.state for row in connection.execute(select(self._table.c.plugin, self._table.c.state))}
 
     def register(self, connection: Connection) -> None:
         """Note what loaded plugins made, where a migration did more since; an older version of one leaves what a newer noted."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from crm_core import CRM, Account, Actor
+from crm_core.hooks.registry import discover
 from tests.cli.conftest import Run
 
 
@@ -56,6 +58,23 @@ def test_events_are_listed_with_their_versions_and_who_hears_them(crm: Run) -> N
     crm("migrate")
     listed = crm("events").output
     assert "sales.opportunity_won.v1" in listed
+
+
+def test_the_history_of_a_record_is_told_page_by_page(crm: Run) -> None:
+    crm("migrate")
+    opened = CRM("sqlite:///crm.db", plugins=discover(["sales", "service"]))
+    with opened.session(Actor.system("test", tenant="main")) as s:
+        acme = s.create(Account(name="Acme"))
+        s.update(Account, acme.id, {"name": "Acme GmbH"})
+    opened.close()
+    newest = crm("history", "accounts", acme.id, "--size", "1").output
+    assert 'name: "Acme" -> "Acme GmbH"' in newest
+    assert "There is more: --after 2" in newest
+    (oldest,) = json.loads(crm("history", "account", acme.id, "--after", "2", "--json").output)["items"]
+    assert (oldest["verb"], oldest["actor"], oldest["changes"]["name"]) == ("created", "system:test", {"old": None, "new": "Acme"})
+    for wrong in (["accounts", "00000000-0000-7000-8000-000000000000"], ["accounts", acme.id, "--tenant", "other"], ["accounts", "x"]):
+        assert crm("history", *wrong).exit_code == 1
+    assert (crm("history", "acounts", acme.id).exit_code, crm("history", "accounts", acme.id, "--after", "x").exit_code) == (1, 1)
 
 
 def test_slow_ends_a_command_with_what_each_function_cost(crm: Run, folder: Path) -> None:

@@ -65,7 +65,7 @@ class RawHost:
             Subscriber(name, "box", handler, frozenset({"box.box.created"}), **manner) for name, handler in handlers.items()
         ]
 
-    def listening(self, connection: sa.Connection) -> Sequence[Subscriber]:
+    def listening(self, connection: sa.Connection, *, anew: bool = False) -> Sequence[Subscriber]:
         """Return the subscribers, who wait for the same all the time."""
         return self.subscribers
 

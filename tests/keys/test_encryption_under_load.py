@@ -21,7 +21,7 @@ from tests.figures import LONG, figure
 from tests.keys.test_encryption import FULL, clinic
 
 WRITERS = 8
-ROWS = 1_000 if LONG else 240
+ROWS = 5_000 if LONG else 240
 SEED = 11
 CHILD = """
 import sys

@@ -134,6 +134,39 @@ def test_its_events_wait_in_order_and_are_delivered_afterwards(w: World) -> None
     assert w.done == [f"heard {name}" for name in ("before", *names)]
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["new", "parked"])
+def test_what_fails_since_it_was_switched_off_at_work_counts_as_no_failure(open_world: Open, again: bool) -> None:
+    w = open_world()
+
+    class Tripped(list[str]):
+        def append(self, what: str) -> None:
+            if what == "heard A 1" and self.tripping:
+                self.tripping -= 1
+                if not again or not self.tripping:
+                    crm.registry.health.disable(frozenset({"club"}))  # as another thread of this process finds out
+                raise ZeroDivisionError
+            super().append(what)
+
+        tripping = 2 if again else 1
+
+    done = Tripped()
+    crm = w.beside(club(done))
+    for n in range(3):
+        w.account(f"A {n}")
+    crm.run_pending()
+    if again:
+        assert done == ["heard A 0", "heard A 2"]
+        later(w.clock, minutes=30)
+        crm.run_pending()
+    (line,) = crm.delivery.parked()
+    assert (line.attempts, line.next_try) == (1 if again else 0, None)
+    crm.plugins.disable("club")
+    crm.plugins.enable("club")
+    crm.run_pending()
+    assert sorted(done) == ["heard A 0", "heard A 1", "heard A 2"]
+    assert crm.delivery.parked() == []
+
+
 def test_other_processes_follow_within_ten_seconds(w: World) -> None:
     done: list[str] = []
     other = w.beside(club(done))

@@ -102,6 +102,24 @@ def test_references_are_expanded_where_they_may_be_read(ask: Ask) -> None:
     assert hidden.json() == {**unknown.json(), "title": hidden.json()["title"], "params": hidden.json()["params"]}
 
 
+def test_a_record_tells_its_history_page_by_page_and_a_hidden_one_as_none(ask: Ask, crm: CRM) -> None:
+    made = ask("POST", "accounts", json={"name": "Old"}).json()["id"]
+    ask("PATCH", f"accounts/{made}", json={"name": "New"})
+    first = ask("GET", f"accounts/{made}/history", params={"size": "1"}).json()
+    rest = ask("GET", f"accounts/{made}/history", params={"after": first["next"]}).json()
+    assert [(e["verb"], e["actor"], e["changes"]["name"]) for page in (first, rest) for e in page["data"]] == [
+        ("updated", "bob", {"old": "Old", "new": "New"}),
+        ("created", "bob", {"old": None, "new": "Old"}),
+    ]
+    assert (first["has_more"], rest["has_more"], rest["next"]) == (True, False, None)
+    assert ask("GET", f"accounts/{made}/history", params={"size": "x"}).json()["code"] == "bad_page_size"
+    with crm.session(Actor.system("test", tenant="main")) as s:
+        theirs = s.create(Account(name="Hidden", owner="ann")).id
+    nobody = "00000000-0000-7000-8000-000000000000"
+    hidden, missing = (ask("GET", f"accounts/{id}/history") for id in (theirs, nobody))
+    assert (hidden.status_code, hidden.content.replace(theirs.encode(), nobody.encode())) == (404, missing.content)
+
+
 @pytest.mark.parametrize("size", ["0", "1001", "-1", "1.5", "x", "9" * 40])
 def test_a_page_has_one_to_a_thousand_records(ask: Ask, size: str) -> None:
     assert ask("GET", "accounts", params={"size": size}).json()["code"] == "bad_page_size"
