@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from .arguments import check, check_many
-from .entities.custom import CustomSpec
+from .entities.custom import CustomKind, CustomSpec
 from .entities.entity import Entity
 from .entities.fields import FieldSpec, Ref
 from .entities.meta import spec
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from .crm import CRM
     from .custom_fields.defined import TenantFields
     from .permissions.policy import Policy
+
+_FORMATS = {CustomKind.URL: "uri", CustomKind.EMAIL: "email"}
 
 
 def to_json(crm: CRM, record: Any, expand: Sequence[str]) -> Any:
@@ -160,7 +162,7 @@ def describe_apart(crm: CRM, entity: type[Any], actor: Actor) -> dict[str, Any]:
 def _custom_schema(crm: CRM, entity: str, custom: Mapping[str, CustomSpec], locale: str) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     for name, field in custom.items():
-        schema = field_schema(field)
+        schema = _demanded(field)
         if field.choices:
             schema = {"enum": [*field.choices, None], "x-labels": option_words(crm.messages, field, entity, name, locale)}
         properties[field.short] = {**schema, "title": field_words(crm.messages, field, entity, name, locale)}
@@ -170,6 +172,26 @@ def _custom_schema(crm: CRM, entity: str, custom: Mapping[str, CustomSpec], loca
         "required": [f.short for f in custom.values() if f.must],
         "additionalProperties": False,
     }
+
+
+def _demanded(field: CustomSpec) -> dict[str, Any]:
+    """Describe the plain JSON of a custom field, with what its definition demands beyond its type."""
+    schema = field_schema(field)
+    one: dict[str, Any] = schema["anyOf"][0]
+    if field.currency:
+        one["properties"] = {**one["properties"], "currency": {"enum": [field.currency]}}
+    if field.pattern is not None:
+        one["pattern"] = f"^(?:{field.pattern.pattern})$"
+    if field.said in _FORMATS:
+        one["format"] = _FORMATS[field.said]
+    return schema
+
+
+def _limits(field: CustomSpec) -> dict[str, Any]:
+    """Return what a form needs to know of a custom field's values."""
+    bounds = {n: plain(field, v) for n, v in (("min", field.options.min), ("max", field.options.max)) if v is not None}
+    said = {"currency": field.currency, "pattern": field.pattern.pattern if field.pattern is not None else ""}
+    return {**{n: v for n, v in said.items() if v}, **bounds}
 
 
 def describe(crm: CRM, entity: type[Any], actor: Actor, policy: Policy, fields: TenantFields | None = None) -> dict[str, Any]:
@@ -196,6 +218,8 @@ def describe(crm: CRM, entity: type[Any], actor: Actor, policy: Policy, fields: 
             found["entity"] = spec(field.target).name
         if field.length:
             found["max_length"] = field.length
+        if isinstance(field, CustomSpec):
+            found |= _limits(field)
         default = field.options.default
         if field.options.factory is None and default is not None and not field.required and not field.system:
             found["default"] = plain(field, default)

@@ -24,6 +24,10 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "This cannot change once the field is there. Retire it and add another.",
         "字段建立后此项不可更改。请停用该字段并新建一个。",
     ),
+    "custom_function": (
+        "A query may not take {function} of {field}. Take what the field's kind allows, such as count, min, max and sum, or reckon in Python.",
+        "查询不能对 {field} 使用 {function}。请使用该字段类型允许的函数，如 count、min、max 和 sum，或在 Python 中计算。",
+    ),
     "custom_has_data": (
         "{count} records have a value in {field}. Retire the field, or delete it with its data on purpose.",
         "有 {count} 条记录在 {field} 中有值。请停用该字段，或明确选择连同数据一起删除。",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from collections.abc import Mapping as Pairs
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from ..errors import Invalid
+from ..errors import CRMError, Invalid
 from ..io import Form, Importer, Mapping, Report, open_rows, propose, read_mappings, to_toml, undo
 from ..io.logbook import Subject, find
 from ..io.passage import Progress as Tell
@@ -24,6 +25,7 @@ from .shell import Shell, connected
 
 if TYPE_CHECKING:
     from ..crm import CRM
+    from ..entities.fields import FieldSpec
     from ..session import Session
 
 ROWS_FAILED = 3
@@ -77,7 +79,7 @@ def import_(
     elif path is None:
         raise click.UsageError(shell.text("cli_no_path"))
     elif proposing:
-        click.echo(_proposal(shell, path, entity, sheet), nl=False)
+        click.echo(_proposal(shell, actor, path, entity, sheet), nl=False)
     elif mapping is None:
         raise Invalid("cli_no_mapping", path=path.name)
     else:
@@ -127,13 +129,24 @@ def _together(crm: CRM, actor: Actor, path: Path, reports: list[Report], *, dry_
             report.committed, report.dry_run, report.run = False, dry_run, ""
 
 
-def _proposal(shell: Shell, path: Path, entity: str, sheet: str) -> str:
+def _proposal(shell: Shell, actor: Actor, path: Path, entity: str, sheet: str) -> str:
     crm = shell.unchecked()
     found = find_entity(crm.tables.entities, entity)
     with open_rows(path, Form(sheet=sheet)) as rows:
-        made = propose(rows, found, crm.codec(found).fields, source=path.stem)
+        made = propose(rows, found, _fields_of(shell, actor, found), source=path.stem)
     proposed = to_toml(attrs.evolve(made, file=Form(sheet=sheet)))
     return f"# {shell.text('cli_proposed', path=path.name)}\n{proposed}"
+
+
+def _fields_of(shell: Shell, actor: Actor, entity: type[Any]) -> Pairs[str, FieldSpec]:
+    """Return an entity's fields, and the tenant's own where there is a database that knows them."""
+    try:
+        crm = shell.looked_at()
+        crm.migrations.check()
+    except CRMError:
+        return shell.unchecked().codec(entity).fields
+    with crm.session(actor, write=False) as session:
+        return session.codec(entity).fields
 
 
 def _from(crm: CRM, actor: Actor, chosen: Chosen, resume: str) -> Chosen:

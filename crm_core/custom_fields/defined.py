@@ -89,7 +89,7 @@ class TenantFields:
             return None
         if policy not in self._seen:
             readable = {e: self.readable(policy, e).values() for e in self._entities}
-            names = {f"{self._crm.codec(e).facts.name}.{f.short}": f.id for e, fields in readable.items() for f in fields}
+            names = {f"{self._crm.codec(e).facts.name}.{f.short}:{f.form}": f.id for e, fields in readable.items() for f in fields}
             self._seen[policy] = json.dumps(names)
         return self._seen[policy]
 

@@ -18,6 +18,7 @@ import attrs
 from ..errors import Detail, Invalid
 from ..messages import redact
 from .fields import FieldSpec, Kind, Ref
+from .meta import spec
 from .money import WIDE, Money
 from .validate import Problem, problems, structure
 
@@ -95,6 +96,18 @@ class CustomSpec(FieldSpec):
     def columns(self) -> tuple[str, ...]:
         """None: its values are not in the entity's table."""
         return ()
+
+    @property
+    def form(self) -> str:
+        """How its values are kept, so that a statement of one tenant finds none of another's field of the same name and other form."""
+        match self.kind:
+            case "decimal":
+                return f"decimal.{self.options.scale}"
+            case "money":
+                return f"money.{self.currency}.{self.options.scale}"
+            case "ref" if self.target is not None:
+                return f"ref.{spec(self.target).name}"
+        return self.kind
 
     @property
     def is_number(self) -> bool:

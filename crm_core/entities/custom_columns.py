@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+import attrs
 from sqlalchemy import BigInteger, ColumnElement, Dialect, String, TableClause, Text, TypeDecorator, and_, bindparam, column
 from sqlalchemy.sql import elements, operators
 from sqlalchemy.sql.visitors import InternalTraversal
@@ -33,7 +34,7 @@ COMPARED = {
     operators.gt: ">",
     operators.ge: ">=",
 }
-_SORTED = (operators.asc_op, operators.desc_op, operators.nulls_first_op, operators.nulls_last_op)
+_SORTED = (operators.asc_op, operators.desc_op, operators.nulls_first_op, operators.nulls_last_op, operators.distinct_op)
 
 
 class CustomType(TypeDecorator[Any]):
@@ -49,6 +50,8 @@ class CustomType(TypeDecorator[Any]):
             given = other[0] if other else None
             if op in _SORTED:
                 return super().operate(op, *other, **kwargs)
+            if not isinstance(self.expr, CustomColumn):
+                return self._of_result(op, *other, **kwargs)
             if op in (operators.is_, operators.is_not, operators.eq, operators.ne) and _is_null(given):
                 found = CustomMatch(self._field, "IS NOT NULL", ())
                 return found if op in (operators.is_not, operators.ne) else ~found
@@ -63,11 +66,26 @@ class CustomType(TypeDecorator[Any]):
             raise Invalid("custom_operator", field=self._field.field.name)
 
         def reverse_operate(self, op: Any, *other: Any, **kwargs: Any) -> Any:
-            raise Invalid("custom_operator", field=self._field.field.name)
+            raise Invalid("custom_operator", field=self._type.field.name)
+
+        def _of_result(self, op: Any, *other: Any, **kwargs: Any) -> Any:
+            """Compare what a function or a derived table made of the field with values of it, as any column is."""
+            if op in (operators.is_, operators.is_not) and _is_null(other[0]):
+                return super().operate(op, *other, **kwargs)
+            if op not in COMPARED:
+                raise Invalid("custom_operator", field=self._type.field.name)
+            given = other[0]
+            if not isinstance(given, elements.ClauseElement) and not hasattr(given, "__clause_element__"):
+                given = bindparam(None, self._type.value(given), self.type, unique=True)
+            return super().operate(op, given, **kwargs)
+
+        @property
+        def _type(self) -> CustomType:
+            return self.type  # type: ignore[return-value]  # it is of no other
 
         @property
         def _field(self) -> CustomColumn:
-            return self.expr  # type: ignore[return-value]  # of this type is nothing else
+            return self.expr  # type: ignore[return-value]  # operate has looked
 
         def _bound(self, value: Any) -> Any:
             if isinstance(value, elements.BindParameter):
@@ -84,6 +102,22 @@ class CustomType(TypeDecorator[Any]):
     def __init__(self, field: CustomSpec) -> None:
         super().__init__()
         self.field = field
+
+    def value(self, given: Any, entity: str = "", *, bounded: bool = False) -> Any:
+        """Return a value of the field for what was given; what was added up may lie beyond the field's bounds.
+
+        Raises:
+            Invalid: it is none.
+        """
+        from .validate import problems
+
+        free = self.field if bounded else attrs.evolve(self.field, options=attrs.evolve(self.field.options, min=None, max=None))
+        typed = self.field.read(entity, given)
+        wrong = list(problems(entity, free, typed))
+        wrong += (Detail(entity, self.field.name, code, "", params) for code, params in self.field.foreign(typed))
+        if wrong:
+            raise Invalid(details=wrong)
+        return typed
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return dialect.type_descriptor(BigInteger() if self.field.is_number else Text())
@@ -140,16 +174,9 @@ class CustomColumn(ColumnElement[Any]):
             Invalid: it is none.
         """
         from .columns import entity_table
-        from .validate import problems
 
         table = entity_table(getattr(self.id, "table", None))
-        entity = "" if table is None else spec(table.entity).name
-        typed = self.field.read(entity, value)
-        wrong = list(problems(entity, self.field, typed))
-        wrong += (Detail(entity, self.field.name, code, "", params) for code, params in self.field.foreign(typed))
-        if wrong:
-            raise Invalid(details=wrong)
-        return typed
+        return CustomType(self.field).value(value, "" if table is None else spec(table.entity).name, bounded=True)
 
 
 class CustomOrder(TableClause):
@@ -160,6 +187,7 @@ class CustomOrder(TableClause):
     _traverse_internals: Any = (
         *TableClause._traverse_internals,
         ("field_name", InternalTraversal.dp_string),
+        ("form", InternalTraversal.dp_string),
         ("entity", InternalTraversal.dp_clauseelement),
         ("kept", InternalTraversal.dp_string),
     )
@@ -167,6 +195,7 @@ class CustomOrder(TableClause):
     def __init__(self, field: CustomSpec, entity: EntityTable) -> None:
         super().__init__("crm_order", column("record", IdType()), column("value", SortedType(field)))
         self.field_name = field.name
+        self.form = field.form
         self.entity = entity
         self.kept = "number" if field.is_number else "text"
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from ..entities.custom import CustomSpec
 from ..entities.fields import FieldSpec
 from ..entities.meta import snake, spec
 from ..errors import CRMError
@@ -30,6 +31,7 @@ _SYNONYMS: Pairs[str, str] = {
     "firstname": "first_name", "surname": "last_name", "lastname": "last_name", "title": "name", "label": "name",
 }  # fmt: skip
 _DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%Y%m%d", "%d.%m.%y")
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LIKE = 0.75
 _LABELS = ("name", "external_ref")
 
@@ -63,10 +65,14 @@ def propose(rows: Rows, entity: type[Any], fields: Pairs[str, FieldSpec], *, sou
     else:
         extra = {}
     whole = len([row for row in rows.sample if row.error is None and not row.blank])
-    found = {f: _source(c, fields.get(f), texts[c], written, gaps=len(texts[c]) < whole) for f, c in taken.items()}
+    currencies = {c: beside for c in taken.values() if (beside := f"{c}_currency") in rows.columns and beside not in taken.values()}
+    found = {
+        f: _source(c, fields.get(f), texts[c], written, gaps=len(texts[c]) < whole, currencies=currencies.get(c, ""))
+        for f, c in taken.items()
+    }
     named = key or taken.get("name", "")
     keyed = f"{source}:{{{named}}}" if named and "external_ref" in fields else ""
-    ignore = [c for c in rows.columns if c not in taken.values() and c != key]
+    ignore = [c for c in rows.columns if c not in taken.values() and c != key and c not in currencies.values()]
     return Mapping(entity=spec(entity).name, fields=extra | found, key=keyed, ignore=ignore, written=written)
 
 
@@ -132,14 +138,15 @@ def _reads(texts: Sequence[str], point: str) -> bool:
     return True
 
 
-def _source(column: str, field: FieldSpec | None, texts: Sequence[str], written: Written, *, gaps: bool) -> Source:
+def _source(column: str, field: FieldSpec | None, texts: Sequence[str], written: Written, *, gaps: bool, currencies: str) -> Source:
     if field is None:
         return Source(column=column)
-    if field.kind == "ref" and field.target:
+    if field.kind == "ref" and field.target and not (texts and all(map(_ID.fullmatch, texts))):
         names = spec(field.target).fields
         return Source(column=column, lookup=next((n for n in _LABELS if n in names), ""))
     if field.kind == "money":
-        return Source(column=column, currency="EUR", default="0" if field.required and gaps else None)
+        said = "" if currencies or isinstance(field, CustomSpec) else "EUR"
+        return Source(column=column, currency=said, currency_column=currencies, default="0" if field.required and gaps else None)
     if field.kind in ("date", "datetime"):
         return Source(column=column, dates=_dates(field, column, texts, written))
     if field.kind == "enum":

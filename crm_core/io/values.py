@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from ..entities.custom import CustomSpec
 from ..entities.fields import FieldSpec
 from ..entities.money import Money, read_decimal
 from ..entities.validate import in_one_line, structure
@@ -34,8 +35,8 @@ def reader(entity: str, field: FieldSpec, source: Source, written: Written) -> R
 
     A value that is not text, as JSON has them, must be what the field's plain form is; a workbook has dates too.
     """
-    from_text = _from_text(field, source, written)
-    currency = source.currency or written.currency
+    currency = source.currency or _own_currency(field) or written.currency
+    from_text = _from_text(entity, field, source, written, currency)
     zone = zone_of(source.zone or written.zone) if field.kind == "datetime" else None
 
     def read(value: Any) -> Any:
@@ -50,7 +51,11 @@ def reader(entity: str, field: FieldSpec, source: Source, written: Written) -> R
     return read
 
 
-def _from_text(field: FieldSpec, source: Source, written: Written) -> Read:
+def _own_currency(field: FieldSpec) -> str:
+    return field.currency if isinstance(field, CustomSpec) else ""
+
+
+def _from_text(entity: str, field: FieldSpec, source: Source, written: Written, currency: str) -> Read:
     point = source.decimal or written.decimal
     match field.kind:
         case "int":
@@ -58,7 +63,7 @@ def _from_text(field: FieldSpec, source: Source, written: Written) -> Read:
         case "decimal":
             return lambda text: number(text, point)
         case "money":
-            return lambda text: _money(text, source.currency or written.currency, point)
+            return lambda text: _money(text, currency, point)
         case "bool":
             return _boolean
         case "date":
@@ -70,6 +75,8 @@ def _from_text(field: FieldSpec, source: Source, written: Written) -> Read:
             return lambda text: _member(field.type, text)
         case "json":
             return _json
+        case "ref":
+            return lambda text: structure(entity, field, text)
         case "str":
             return in_one_line
         case _:

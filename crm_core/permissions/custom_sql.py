@@ -16,9 +16,10 @@ from .views import View, entity_name, views_of
 
 SEEN = "crm_custom"
 """The bind that holds the custom fields an actor may read in their tenant: a JSON object of the definitions' ids by
-``<entity>.<name>``."""
+``<entity>.<name>:<form>``."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
+_FORM = re.compile(r"[a-z]+(\.[A-Za-z0-9_.]+)?\Z")
 _INNER = ("add_to_result_map", "within_columns_clause")
 
 
@@ -26,14 +27,15 @@ def _seen(compiler: SQLCompiler) -> str:
     return compiler.process(bindparam(SEEN, None, type_=String()))
 
 
-def _which(name: str, entity: str, compiler: SQLCompiler) -> str:
-    """Write the id of the field of a name, as the actor's values say."""
+def _which(name: str, form: str, entity: str, compiler: SQLCompiler) -> str:
+    """Write the id of the field of a name and form, as the actor's values say."""
     short = name.removeprefix("custom.")
-    if not _NAME.match(short) or not re.fullmatch(r"[a-z0-9_.]+", entity):
+    if not _NAME.match(short) or not _FORM.match(form) or not re.fullmatch(r"[a-z0-9_.]+", entity):
         raise Refused("forbidden_name", name=name[:60])
+    key = f"{entity}.{short}:{form}"
     if compiler.dialect.name == "sqlite":
-        return f"json_extract({_seen(compiler)}, '$.\"{entity}.{short}\"')"
-    return f"CAST(CAST({_seen(compiler)} AS JSONB) ->> '{entity}.{short}' AS UUID)"
+        return f"json_extract({_seen(compiler)}, '$.\"{key}\"')"
+    return f"CAST(CAST({_seen(compiler)} AS JSONB) ->> '{key}' AS UUID)"
 
 
 def _place(id: Any, compiler: SQLCompiler) -> tuple[EntityTable, View] | None:
@@ -66,7 +68,7 @@ def _column(element: CustomColumn, compiler: SQLCompiler, **kw: Any) -> str:
     kept = "number" if element.field.is_number else "text"
     sql = (
         f"(SELECT crm_value.{kept} FROM {_values(view, compiler)}"
-        f" WHERE crm_value.field = {_which(element.name, entity_name(table), compiler)} AND crm_value.record = {id_})"
+        f" WHERE crm_value.field = {_which(element.name, element.field.form, entity_name(table), compiler)} AND crm_value.record = {id_})"
     )
     if kw.get("add_to_result_map"):
         kw["add_to_result_map"](element.name, element.name, (element, element.name), element.type)
@@ -82,10 +84,10 @@ def _order(element: CustomOrder, compiler: SQLCompiler, asfrom: bool = False, fr
         raise Refused("forbidden_name", name=str(element.kept)[:60])
     if from_linter:
         from_linter.froms[element] = element.name
-    kept = f"crm_value.{element.kept}"
+    kept, which = f"crm_value.{element.kept}", _which(element.field_name, element.form, entity_name(element.entity), compiler)
     return (
         f"(SELECT crm_value.record AS record, {kept} AS value FROM {_values(views[element.entity], compiler)}"
-        f" WHERE crm_value.field = {_which(element.field_name, entity_name(element.entity), compiler)} AND {kept} IS NOT NULL)"
+        f" WHERE crm_value.field = {which} AND {kept} IS NOT NULL)"
         f" AS {element.name}"
     )
 
@@ -100,7 +102,7 @@ def _match(element: CustomMatch, compiler: SQLCompiler, **kw: Any) -> str:
     table, view = place
     kept = "crm_value.number" if column.field.is_number else "crm_value.text"
     found = (
-        f"FROM {_values(view, compiler)} WHERE crm_value.field = {_which(column.name, entity_name(table), compiler)}"
+        f"FROM {_values(view, compiler)} WHERE crm_value.field = {_which(column.name, column.field.form, entity_name(table), compiler)}"
         f" AND {_compared(element.operator, kept, values)}"
     )
     # As a set, which SQLite reads first and whole; of a page, which ends early, many are looked at record by record.

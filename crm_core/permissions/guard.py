@@ -21,6 +21,7 @@ from ..entities.columns import Converted, EntityColumn, EntityTable, ListContain
 from ..entities.custom_columns import CustomColumn, CustomDocument, CustomMatch, CustomOrder, CustomType, SortedType
 from ..entities.sealed import BlindType, SealedMatch, SealedType
 from ..errors import NotReadable, Refused
+from .custom_guard import check_custom
 from .money_guard import check_amounts, check_decimals
 from .money_guard import check_select as check_money
 from .sealed_sql import check_sealed, check_sealed_names
@@ -254,6 +255,7 @@ def _function(function: Any) -> None:
     if type(name) is not str or _FUNCTIONS.get(name) is not type(function):
         raise Refused("forbidden_function", function=str(name)[:60])
     check_decimals(function)
+    check_custom(function)
 
 
 def _binary(binary: elements.BinaryExpression[Any]) -> None:
@@ -264,6 +266,7 @@ def _binary(binary: elements.BinaryExpression[Any]) -> None:
             raise Refused("forbidden_option", element="operator", option=str(option)[:60])
     check_decimals(binary)
     check_amounts(binary)
+    check_custom(binary)
 
 
 def _unary(unary: elements.UnaryExpression[Any]) -> None:
@@ -280,9 +283,15 @@ def _operator(used: Any) -> None:
         raise Refused("forbidden_operator", operator=str(getattr(used, "opstring", used))[:60])
 
 
+def _case(case: elements.Case[Any]) -> None:
+    check_decimals(case)
+    check_custom(case)
+
+
 def _cast(cast: elements.Cast[Any] | elements.TypeCoerce[Any]) -> None:
     """Let casts pass whose result is the same on both databases: not those of decimals and instants."""
     check_type(cast.type)
+    check_custom(cast)
     source = cast.clause.type
     if type(source) in (own.DecimalType, own.InstantType, own.MoneyType) and not isinstance(source, type(cast.type)):
         raise Refused("forbidden_cast", source=type(source).__name__, target=type(cast.type).__name__)
@@ -338,7 +347,7 @@ _CHECKS: Final[Mapping[type[Any], _Check]] = {
     elements.ExpressionClauseList: _clauses,
     elements.ClauseList: _clauses,
     elements.Tuple: _clauses,
-    elements.Case: check_decimals,
+    elements.Case: _case,
     elements.Cast: _cast,
     elements.TypeCoerce: _cast,
     elements.Extract: _extract,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import sessionmaker
 
 from crm_core import CRM, Account, Actor, Channel, Conflict, Email, FileKeys, Interaction, Link, Money, custom
@@ -83,6 +83,30 @@ def test_custom_fields_of_a_hosts_rows_are_written_found_and_sorted_by(world: Wo
         assert s.query(Account).order_by(custom("tier").desc()).page(1)[0].id == world.id(gold)
         assert s.get(Account, world.id(plain)).custom == {"tier": None}
         s.custom_fields.delete(Account, "tier", with_data=True)
+
+
+def test_amounts_in_custom_fields_of_a_hosts_rows_are_summed_paged_brought_by_files_and_deleted(world: World, tmp_path: Path) -> None:
+    rows = {name: world.add(name) for name in ("Money one", "Money two", "Money none")}
+    source, written = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("name,budget\nMoney one,2.50\nMoney two,10\n", encoding="utf-8")
+    with world.crm.session(HOST) as s:
+        s.custom_fields.add(Account, "budget", kind="money", currency="EUR", scale=2)
+    fields = {"name": "name", "custom.budget": "budget"}
+    report = Importer(world.crm, HOST, mapping_of({"entity": "account", "match": "name", "fields": fields})).run(source)
+    assert (report.updated, report.failures) == (2, [])
+    with world.crm.session(HOST) as s:
+        budget, ours = s.custom_fields.column(Account, "budget"), Account.name.startswith("Money")
+        assert s.execute(select(func.sum(budget), func.min(budget)).where(ours)).one() == (Money("12.50", "EUR"), Money("2.50", "EUR"))
+        pages = s.query(Account).where(ours).order_by(custom("budget").desc())
+        first = pages.page(2)
+        assert [a.name for a in (*first, *pages.page(2, after=first.next))] == ["Money two", "Money one", "Money none"]
+        export(s, pages, written, fields=["name", "custom.budget"])
+        assert [
+            c.changes["custom.budget"].new for c in s.history(s.get(Account, world.id(rows["Money two"]))) if "custom.budget" in c.changes
+        ] == [{"amount": "10.00", "currency": "EUR"}]
+        assert s.custom_fields.delete(Account, "budget", with_data=True) == 2
+        assert "budget" not in s.get(Account, world.id(rows["Money two"])).custom
+    assert written.read_text("utf-8").splitlines()[1:] == ["Money two,10.00,EUR", "Money one,2.50,EUR", "Money none,,"]
 
 
 def test_a_record_is_shared_with_somebody_who_sees_nothing_else(world: World) -> None:

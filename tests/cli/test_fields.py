@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.cli.conftest import Run
 
 
@@ -27,3 +29,22 @@ def test_what_is_wrong_is_said_in_words(crm: Run) -> None:
     crm("migrate")
     wrong = crm("fields", "add", "account", "Region")
     assert (wrong.exit_code, "name: A name has small letters" in wrong.output) == (1, True)
+
+
+def test_what_was_exported_is_proposed_and_imported_with_the_fields_of_the_tenant(crm: Run, folder: Path) -> None:
+    assert crm("migrate").exit_code == 0
+    for name, *said in (
+        ("budget", "--kind", "money", "--currency", "CHF"),
+        ("region",),
+        ("broker", "--kind", "reference", "--target", "contact"),
+    ):
+        assert crm("fields", "add", "account", name, *said).exit_code == 0
+    (folder / "in.csv").write_text("id,name,custom.budget,custom.region\n1,Acme,12.50,EU\n2,Bolt,,\n", "utf-8")
+    proposed = crm("import", "in.csv", "--as", "accounts", "--propose").stdout
+    (folder / "map.toml").write_text(proposed, "utf-8")
+    assert crm("import", "in.csv", "--map", "map.toml").stdout.startswith("in.csv: 2 rows of account: 2 created")
+    assert crm("export", "accounts", "out.csv").exit_code == 0
+    assert "custom.budget,custom.budget_currency" in (folder / "out.csv").read_text("utf-8")
+    again = crm("import", "out.csv", "--as", "accounts", "--propose").stdout
+    assert '"custom.budget" = { column = "custom.budget", currency_column = "custom.budget_currency" }' in again
+    assert '"custom.budget" =' not in crm("import", "in.csv", "--as", "accounts", "--propose", "--tenant", "other").stdout

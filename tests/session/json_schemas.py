@@ -17,7 +17,13 @@ TYPES: Mapping[str, tuple[type, ...]] = {
     "boolean": (bool,),
     "null": (type(None),),
 }
-FORMATS: Mapping[str, Callable[[str], Any]] = {"uuid": UUID, "date": date.fromisoformat, "date-time": datetime.fromisoformat}
+FORMATS: Mapping[str, Callable[[str], Any]] = {
+    "uuid": UUID,
+    "date": date.fromisoformat,
+    "date-time": datetime.fromisoformat,
+    "uri": lambda text: text.index("://"),
+    "email": lambda text: text.index("@"),
+}
 KEYWORDS: Mapping[str, tuple[type, ...]] = {
     "$schema": (str,),
     "title": (str,),
