@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .entities.entity import Entity
 from .entities.fields import Ref
 from .entities.meta import EntityMeta, spec
 from .errors import NotFound, WrongArgument
+
+if TYPE_CHECKING:
+    from .scope import Scope
 
 
 def check_entity(given: Any) -> None:
@@ -17,10 +20,13 @@ def check_entity(given: Any) -> None:
         raise _wrong(given, "the class of an entity")
 
 
-def not_found(entity: type[Any], id: Any) -> NotFound:
+def not_found(session: Scope, entity: type[Any], id: Any) -> NotFound:
     """Make the error of a record that is not there; what cannot be an id at all is named by its type."""
+    from .permissions.denial import unseen
+
     name = spec(entity).name
-    return NotFound(entity=name) if isinstance(id, str | Ref) else NotFound(entity=name, given=type(id).__name__)
+    error = NotFound(entity=name) if isinstance(id, str | Ref) else NotFound(entity=name, given=type(id).__name__)
+    return unseen(session, error)
 
 
 def check_record(*given: Any) -> None:

@@ -12,6 +12,7 @@ from .errors import Denied, ReadOnly, Refused
 from .hooks.dispatch import HookState
 from .permissions.actor import Actor
 from .permissions.custom_sql import SEEN
+from .permissions.denial import denied
 from .permissions.facts import SessionFacts
 from .permissions.to_python import holds
 from .permissions.to_sql import binds
@@ -246,10 +247,10 @@ class Scope:
     def check_action(self, permission: str, record: Entity | None) -> Denied | None:
         """Say why the actor may not use an action, or None where they may."""
         if record is None:
-            return None if self.policy.permits(permission) else Denied(action=permission, entity="")
+            return None if self.policy.permits(permission) else denied(self, permission)
         if self.policy.permits_alone(permission) or self.permitted_stored(permission, record):
             return None
-        return Denied(action=permission, entity=spec(type(record)).name)
+        return denied(self, permission, spec(type(record)).name)
 
     def _denied(self, call: str, *, action: str, entity: str) -> Denied:
         """Make the error of a denied call that is no method of a session, and note it."""

@@ -20,6 +20,8 @@ from ..messages import closest
 from ..runtime import SystemClock
 from ..storage.revisions.freeze import freeze as frozen
 from ..storage.revisions.freeze import unfrozen
+from ..storage.revisions.history import coming, order
+from ..storage.revisions.history import names as revisions
 from .plugin_check import check_
 from .scaffold import SUBJECTS, Names, write
 from .shell import Shell, connected
@@ -68,20 +70,23 @@ def new(
 
 @plugin.command()
 @click.argument("names", nargs=-1)
-@click.option(
-    "--revision", metavar="YEAR.MONTH", default=lambda: f"{SystemClock().now():%Y.%m}", help="What to call it [default: this month]."
-)
-@click.option("--again", is_flag=True, help="It was not released yet: write it anew.")
-def freeze(names: tuple[str, ...], revision: str, again: bool) -> None:
+@click.option("--revision", metavar="YEAR.MONTH", help="What to call it [default: this month, with a number behind it where it has one].")
+@click.option("--again", is_flag=True, help="The newest one was not released yet: write it anew.")
+def freeze(names: tuple[str, ...], revision: str | None, again: bool) -> None:
     """Write what the plugins of this folder's pyproject.toml keep as their next revision.
 
     Hosts upgrade by these files, so one that was released is never changed. NAMES picks some of the plugins.
     """
     registry, plugins = loaded(Path.cwd(), names)
-    for each in plugins if again else ():
-        (Path(str(files(each.package))) / "revisions" / f"{revision}.json").unlink(missing_ok=True)
-    for path in frozen(registry, revision, [each.name for each in plugins]):
-        click.echo(path)
+    month = f"{SystemClock().now():%Y.%m}"
+    for each in plugins:
+        newest = max(revisions(each.package), key=order, default=month) if again else None
+        id = revision or newest or coming(each.package, month)
+        order(id)
+        if again:
+            (Path(str(files(each.package))) / "revisions" / f"{id}.json").unlink(missing_ok=True)
+        for path in frozen(registry, id, [each.name]):
+            click.echo(path)
 
 
 @plugin.command()

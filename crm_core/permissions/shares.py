@@ -9,7 +9,8 @@ from sqlalchemy import delete, insert, select
 
 from ..entities.entity import Entity
 from ..entities.meta import spec
-from ..errors import Denied, Invalid, NotFound
+from ..errors import Invalid, NotFound
+from .denial import denied
 from .policy import SHAREABLE
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Shares:
             raise NotFound(entity=spec(type(record)).name)
         for action in actions:
             if not session.permitted_stored(action, record):
-                raise Denied(action=action, entity=spec(type(record)).name)
+                raise denied(session, action, spec(type(record)).name)
 
 
 def _check_grantee(grantee: Any) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from .files import DirectoryFiles as DirectoryFiles
 from .files import Files as Files
+from .files import MemoryFiles as MemoryFiles
 from .http import Answer as Answer
 from .http import GuardedHttp as GuardedHttp
 from .http import Http as Http
+from .http import MemoryHttp as MemoryHttp
+from .http import Sent as Sent
 from .mail import Attachment as Attachment
 from .mail import Mail as Mail
 from .mail import Mailer as Mailer
@@ -27,9 +30,12 @@ __all__ = [
     "LiveNotifier",
     "Mail",
     "Mailer",
+    "MemoryFiles",
+    "MemoryHttp",
     "MemoryMailer",
     "Notice",
     "Notifier",
     "S3Files",
     "SMTPMailer",
+    "Sent",
 ]

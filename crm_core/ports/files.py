@@ -124,6 +124,40 @@ class DirectoryFiles:
         return self._root / f"{self._prefix}{checked(key)}"
 
 
+class MemoryFiles:
+    """Files in memory, for tests."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+        self._prefix = ""
+
+    def put(self, key: str, content: bytes) -> None:
+        """Keep *content* under *key*."""
+        self._kept[self._prefix + checked(key)] = bytes(content)
+
+    def get(self, key: str) -> bytes:
+        """Return what is kept under *key*."""
+        try:
+            return self._kept[self._prefix + checked(key)]
+        except KeyError as e:
+            raise NotFound("no_file", key=key) from e
+
+    def delete(self, key: str) -> None:
+        """Forget *key*."""
+        self._kept.pop(self._prefix + checked(key), None)
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """Yield the keys that begin with *prefix*, sorted."""
+        mine = sorted(key.removeprefix(self._prefix) for key in self._kept if key.startswith(self._prefix))
+        yield from (key for key in mine if key.startswith(prefix))
+
+    def scoped(self, tenant: str, plugin: str) -> Self:
+        """Return the part that belongs to a plugin in a tenant."""
+        part = type(self)()
+        part._kept, part._prefix = self._kept, scope(tenant, plugin)
+        return part
+
+
 @contextmanager
 def _failing(key: str = "") -> Iterator[None]:
     try:

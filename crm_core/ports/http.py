@@ -161,3 +161,33 @@ class _Pinned(http.client.HTTPConnection):
             raise TimeoutError
         if self.sock is not None:
             self.sock.settimeout(left)
+
+
+@attrs.frozen
+class Sent:
+    """A call that a :class:`MemoryHttp` kept."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class MemoryHttp:
+    """Calls nobody, for tests: it keeps what would be sent and gives each call the same answer.
+
+    Args:
+        answer: what every call gets; by default 200 with an empty body.
+
+    Attributes:
+        sent: the calls, oldest first.
+    """
+
+    def __init__(self, answer: Answer | None = None) -> None:
+        self.sent: list[Sent] = []
+        self._answer = answer or Answer(200, {}, b"")
+
+    def request(self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None) -> Answer:
+        """Keep a call."""
+        self.sent.append(Sent(method, url, dict(headers or {}), body or b""))
+        return self._answer

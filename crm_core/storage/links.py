@@ -9,7 +9,8 @@ from sqlalchemy import delete, insert, select
 
 from ..entities.entity import Entity
 from ..entities.meta import spec
-from ..errors import Conflict, Denied, LoadError, NotFound
+from ..errors import Conflict, LoadError, NotFound
+from ..permissions.denial import denied
 
 if TYPE_CHECKING:
     from ..crm import CRM
@@ -74,4 +75,4 @@ class Links:
             if session.find(type(record), record.id) is None:
                 raise NotFound(entity=spec(type(record)).name)
         if not session.permitted_stored("update", a):
-            raise Denied(action="update", entity=spec(type(a)).name)
+            raise denied(session, "update", spec(type(a)).name)

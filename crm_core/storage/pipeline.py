@@ -15,6 +15,7 @@ from ..entities.validate import MAX_ITEMS, plain, structure
 from ..errors import Conflict, CRMError, Denied, Detail, Invalid, NotFound
 from ..hooks.core_specs import Change
 from ..messages import closest, redact
+from ..permissions.denial import denied, unseen
 from .changeset import BulkResult, Changeset, Operation
 from .stages import SYSTEM, Failed, Stages
 
@@ -183,7 +184,7 @@ class Pipeline:
         session = self._session
         name = codec.facts.name
         if not self.sees(codec.entity, old) or old is None:
-            return NotFound(entity=name)
+            return unseen(session, NotFound(entity=name))
         if version is not None and old.version != version:
             readable = [n for n in changes if session.levels(codec.entity).get(n, "write") in ("read", "write")]
             theirs = codec.plain({n: codec.get(old, n) for n in readable})
@@ -195,7 +196,7 @@ class Pipeline:
             shown: dict[str, Any] = {side: {n: hidden.get(n, v) for n, v in values.items()} for side, values in sides.items()}
             return Conflict("stale_version", entity=name, id=old.id, version=version, current=old.version, **shown)
         if not session.permitted("update", old):
-            return Denied(action="update", entity=name)
+            return denied(session, "update", name)
         if codec.facts.append_only and not session.actor.is_system and not _amends(codec, old, changes):
             return Denied("append_only", entity=name)
         return None
@@ -213,7 +214,7 @@ class Pipeline:
         }
         current = session.reader.locked(entity, [record.id]).get(record.id)
         if not self.sees(entity, current) or current is None:
-            raise NotFound(entity=codec.facts.name)
+            raise unseen(self._session, NotFound(entity=codec.facts.name))
         theirs = {n: codec.get(current, n) for n in editable}
         if current.version == record.version:
             changes = {n: v for n, v in editable.items() if _differ(v, theirs[n])}
@@ -289,9 +290,9 @@ class Pipeline:
 
     def _require(self, action: str, entity: type[Any], old: Any) -> None:
         if not self.sees(entity, old):
-            raise NotFound(entity=spec(entity).name)
+            raise unseen(self._session, NotFound(entity=spec(entity).name))
         if not self._session.permitted(action, old):
-            raise Denied(action=action, entity=spec(entity).name)
+            raise denied(self._session, action, spec(entity).name)
 
     def _dated(self, codec: Codec, op: Operation, olds: Sequence[Any], at: Any) -> Changeset:
         changes = []

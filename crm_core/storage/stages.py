@@ -14,6 +14,7 @@ from ..errors import Conflict, CRMError, Denied, Detail, Invalid, Refused
 from ..hooks.core_specs import Change, WriteCtx, after_write, before_write, check_write
 from ..hooks.refusals import as_details, by_position
 from ..messages import redact
+from ..permissions.denial import denied
 from ..permissions.predicates import Related, walk
 from . import custom_values
 from .changeset import Changeset
@@ -122,7 +123,7 @@ class Stages:
         self._foresee(action, work)
         for i, change in enumerate(work.changes):
             if i not in errors and not self._permitted(action, change):
-                errors[i] = Denied(action=action, entity=codec.facts.name)
+                errors[i] = denied(self._session, action, codec.facts.name)
         return errors | self._pointing_at_unseen(codec, work, action, errors)
 
     def _pointing_at_unseen(self, codec: Codec, work: Changeset, action: str, errors: Errors) -> Errors:
@@ -167,7 +168,7 @@ class Stages:
             self._foresee(action, again)
             for i, change in enumerate(again.changes):
                 if i not in errors and work.op in ("create", "update") and not self._permitted(action, change):
-                    errors[i] = Denied(action=action, entity=codec.facts.name)
+                    errors[i] = denied(self._session, action, codec.facts.name)
             work = self._sift(work, {touched[i]: e for i, e in errors.items()}, failed)
         return work
 

@@ -148,7 +148,7 @@ def filled(
     from ..crm import CRM
 
     def prepare(database: Database) -> None:
-        crm = CRM(database.url, plugins=plugins, prefix=prefix, keys=keys)
+        crm = CRM(database.url, plugins=plugins, prefix=prefix, keys=keys, ports=options.get("ports", ()))
         crm.migrate()
         crm.close()
 

@@ -108,7 +108,8 @@ def test_the_tables_of_a_release_are_frozen(crm: Run, shop: Path) -> None:
     assert crm("plugin", "freeze", "--revision", "2026.12").stdout == ""  # nothing new
     edit(shop, "unique=True)", "unique=True)\n    note: Field[str | None] = field(default=None)\n")
     refused = crm("plugin", "freeze", "--revision", "2026.11")
-    assert (refused.exit_code, "is there already" in refused.stderr) == (1, True)
+    assert (refused.exit_code, "2026.11 is not later" in refused.stderr) == (1, True)
+    assert "such as 2026.11.2" in refused.stderr
     assert "note" not in (revisions / "2026.11.json").read_text()
     assert crm("plugin", "freeze", "--revision", "2026.12").stdout.strip().endswith("2026.12.json")
 
@@ -119,6 +120,23 @@ def test_a_revision_that_was_not_released_is_written_anew(crm: Run, shop: Path) 
     assert crm("plugin", "freeze", "--again").stdout == first
     assert "CreateTable" in (text := Path(first.strip()).read_text())
     assert "note" in text
+
+
+def test_a_second_release_in_a_month_has_a_number_behind_it(crm: Run, shop: Path) -> None:
+    first = Path(crm("plugin", "freeze").stdout.strip())
+    for number, field in enumerate(("note", "mark"), 2):
+        edit(shop, "unique=True)", f"unique=True)\n    {field}: Field[str | None] = field(default=None)\n")
+        assert Path(crm("plugin", "freeze").stdout.strip()) == first.with_name(f"{first.stem}.{number}.json")
+    edit(shop, "unique=True)", "unique=True)\n    size: Field[str | None] = field(default=None)\n")
+    assert crm("plugin", "freeze", "--again").stdout.strip() == str(first.with_name(f"{first.stem}.3.json"))  # the newest alone
+
+
+@pytest.mark.parametrize("name", ["two", "2026-11", "2026.", "../2027"])
+def test_what_is_no_name_of_a_revision_is_said(crm: Run, shop: Path, name: str) -> None:
+    refused = crm("plugin", "freeze", "--revision", name)
+    assert (refused.exit_code, f"{name} is no name of a revision" in refused.stderr) == (1, True)
+    again = crm("plugin", "freeze", "--again", "--revision", name)
+    assert (again.exit_code, f"{name} is no name of a revision" in again.stderr) == (1, True)
 
 
 def test_a_plugin_that_cannot_be_imported_is_listed_with_what_it_brings(crm: Run, shop: Path, folder: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from minio import Minio
 from moto.server import ThreadedMotoServer
 
 from crm_core import Invalid, NotFound, Unavailable
-from crm_core.ports import DirectoryFiles, Files, S3Files
+from crm_core.ports import DirectoryFiles, Files, MemoryFiles, S3Files
 from crm_core.testing.ports import check_files
 
 
@@ -29,6 +29,11 @@ def bucket() -> Iterator[Minio]:
 
 def test_a_directory_keeps_the_contract(tmp_path: Path) -> None:
     check_files(lambda: DirectoryFiles(tmp_path / "files"))
+
+
+def test_memory_keeps_the_contract() -> None:
+    files = MemoryFiles()
+    check_files(lambda: files)
 
 
 def test_a_bucket_keeps_the_contract(bucket: Minio) -> None:

@@ -15,7 +15,8 @@ from ...errors import LoadError
 from ...hooks.plugin import Plugin
 from ...hooks.registry import Registry, discover
 from ..tables import Tables
-from .history import frozen, order
+from .history import coming, frozen, order
+from .history import names as names_of
 from .steps import AddColumn, CreateTable, Step, declared, to_plain
 
 
@@ -55,7 +56,7 @@ def freeze(registry: Registry, id: str, names: Sequence[str]) -> list[Path]:
     """Write the revision *id* of the plugins called *names*, where they declare something new; return the files.
 
     Raises:
-        LoadError: one is not loaded or names no package; ``schema_changed``; ``revision_exists``.
+        LoadError: one is not loaded or names no package; ``schema_changed``; ``revision_name``; ``revision_exists``: that or a later one.
     """
     order(id)
     written = []
@@ -63,9 +64,11 @@ def freeze(registry: Registry, id: str, names: Sequence[str]) -> list[Path]:
         if steps:
             folder = Path(str(files(plugin.package))) / "revisions"
             folder.mkdir(exist_ok=True)
+            newest = max(names_of(plugin.package), key=order, default="")
+            if newest and order(id) <= order(newest):
+                following = coming(plugin.package, newest)
+                raise LoadError("revision_exists", plugin=plugin.name, revision=id, newest=newest, following=following)
             path = folder / f"{id}.json"
-            if path.exists():
-                raise LoadError("revision_exists", plugin=plugin.name, revision=id)
             path.write_text(_lines(steps), encoding="utf-8")
             written.append(path)
     return written

@@ -7,11 +7,13 @@ is never edited, since databases were made by it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 
 import attrs
 
+from ...errors import LoadError
 from .steps import Step, from_plain
 
 
@@ -34,8 +36,24 @@ class Revision:
 
 
 def order(id: str) -> tuple[int, ...]:
-    """Read ``2026.11`` as numbers, so that 2026.9 comes before it."""
+    """Read ``2026.11`` as numbers, so that 2026.9 comes before it.
+
+    Raises:
+        LoadError: ``revision_name``.
+    """
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})*", id):
+        raise LoadError("revision_name", given=id[:60])
     return tuple(int(part) for part in id.split("."))
+
+
+def coming(package: str, month: str) -> str:
+    """Name the next revision of a package: *month*, or, where that is not later than its newest, the newest with a number behind it."""
+    newest = max(names(package), key=order, default="")
+    if not newest or order(month) > order(newest):
+        return month
+    base = order(newest)
+    number = base[2] + 1 if len(base) > 2 else 2
+    return ".".join(map(str, (*base[:2], number)))
 
 
 def names(package: str) -> set[str]:

@@ -17,7 +17,7 @@ from .rule import rule
 from .source import Source
 from .subject import Subject
 
-PUBLIC = ("crm_core", "crm_core.rules", "crm_core.testing", "crm_core.ext")
+PUBLIC = ("crm_core", "crm_core.ports", "crm_core.rules", "crm_core.testing", "crm_core.ext")
 _ASKED = frozenset({"can", "permits", "permits_alone", "check_action"})
 
 
@@ -198,7 +198,11 @@ from importlib import import_module
 from crm_core import CRM
 def get(module, name):
     return getattr(import_module(module), name)
-crm = CRM("sqlite://", plugins=[get(*each) for each in {plugins!r}])
+def stub(port):
+    return type(port.__name__, (), {{name: print for name in dir(port) if name[0] != "_"}})()
+plugins = [get(*each) for each in {plugins!r}]
+ports = dict.fromkeys(port for plugin in plugins for port in plugin.definitions.ports)
+crm = CRM("sqlite://", plugins=plugins, ports=[stub(port) for port in ports])
 crm.migrate()
 crm.close()
 """

@@ -26,7 +26,10 @@ def loads_alone(subject: Subject) -> Iterator[str]:
     """It loads with what it requires and nothing else, makes its tables, and delivers."""
     error = subject.load_error
     if error is not None:
-        if error.code not in RULE_OF_CODE:
+        if error.code == "port_missing":
+            port = error.params["port"]
+            yield f"it needs the port {port}, and the kit has none: give it one in tests/conformance.py, by a function @example({port})"
+        elif error.code not in RULE_OF_CODE:
             yield f"it does not load: {error}"
         return
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ...errors import LoadError
 from ...hooks.plugin import Plugin
 from ...hooks.registry import discover
+from ...ports import Files, Http, LiveNotifier, Mailer, MemoryFiles, MemoryHttp, MemoryMailer, Notifier
 from ...runtime import FixedClock, Runtime
 from ..databases import Databases
 from ..factory import Example, Factory
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .second import Second
 
 SEED = 1
+IN_MEMORY: Mapping[Any, Callable[[], object]] = {Files: MemoryFiles, Http: MemoryHttp, Mailer: MemoryMailer, Notifier: LiveNotifier}
 
 
 class Subject:
@@ -102,13 +104,22 @@ class Subject:
 
         mine = [] if without else [self.plugin]
         plugins = [*mine, *self.required, *(p for p in beside if p is not self.plugin and p not in self.required)]
-        crm = CRM(url, plugins=plugins, runtime=Runtime.seeded(SEED, clock=FixedClock(START)), quarantine_after=None, **options)
+        runtime = Runtime.seeded(SEED, clock=FixedClock(START))
+        crm = CRM(url, plugins=plugins, runtime=runtime, ports=self._ports(plugins), quarantine_after=None, **options)
         try:
             if migrate:
                 self._migrate(crm)
             yield crm
         finally:
             crm.close()
+
+    def _ports(self, plugins: Sequence[Plugin]) -> list[object]:
+        """Give what *plugins* need to reach the outside: ours in memory, and a port of their own by its example."""
+        from ...hooks.companions import with_companions
+
+        needed = dict.fromkeys(port for plugin in with_companions(plugins) for port in plugin.definitions.ports)
+        made = {port: self.examples.get(port, IN_MEMORY.get(port)) for port in needed}
+        return [make() for make in made.values() if make is not None]
 
     def _migrate(self, crm: CRM) -> None:
         """Make the tables; in memory, from an image of those that were made before."""
