@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from .messages import wordless
 from .permissions.actor import Actor
 from .session import Session
 from .storage.join import joined
+from .storage.savepoint import savepoint
 from .storage.unit import Lease, Unit
 
 _log = logging.getLogger(__name__)
@@ -86,10 +87,10 @@ class Host:
 
     @contextmanager
     def open_session(self, connection: Connection | None, actor: Actor, *, chain: tuple[str, ...]) -> Iterator[Session]:
-        """Open a subscriber's session: on delivery's transaction, or on one of its own that its first write begins."""
+        """Open a subscriber's session: on a part of delivery's transaction, or on one of its own that its first write begins."""
 
         def begin() -> AbstractContextManager[Connection]:
-            return self.begin() if connection is None else nullcontext(connection)
+            return self.begin() if connection is None else savepoint(connection)
 
         look = self._crm.bound.looking if connection is None else None
         with Unit(begin, write=True, joined=connection is not None, url=self._crm.bound.url, look=look) as unit:
