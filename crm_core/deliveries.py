@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,7 @@ class Host:
 
     def service_actor(self, plugin: str, *, tenant: str, on_behalf_of: str) -> Actor:
         """Return the plugin's service actor, on behalf of whoever caused the event."""
-        return Actor.service(plugin, tenant=tenant, on_behalf_of=_actor(on_behalf_of, tenant))
+        return _service(plugin, tenant, on_behalf_of)
 
     def project(self, session: Session, event: Event[Any]) -> Event[Any]:
         """Return the event without the fields of its record that the session's actor may not read."""
@@ -112,7 +113,7 @@ class Host:
         if policy.is_nothing(policy.rule("read", entity)):
             return event.without(names)
         levels = session.levels(entity)
-        hidden = [n for n in names if levels.get(n, "write") in ("none", "masked")]
+        hidden = [n for n, level in levels.items() if level in ("none", "masked") and n in names]
         return event.without([*hidden, *(n for n in event.custom_names() if n not in names)])
 
 
@@ -131,6 +132,11 @@ def worker(crm: CRM) -> Worker:
     delivery = Delivery(Host(crm, jobs=False)) if beside else crm.delivery
     engine = crm.bound.synchronous().engine
     return Worker(delivery, engine, crm.tables, crm.runtime, jobs=crm.jobs.run_due if beside else None)
+
+
+@lru_cache(maxsize=4_096)
+def _service(plugin: str, tenant: str, on_behalf_of: str) -> Actor:
+    return Actor.service(plugin, tenant=tenant, on_behalf_of=_actor(on_behalf_of, tenant))
 
 
 def _actor(id: str, tenant: str) -> Actor:

@@ -36,16 +36,18 @@ _Work = Callable[[Connection, int, _Attempt], int | None]
 
 
 class Inside:
-    """Serves subscribers whose effects are in the same database: exactly once."""
+    """Serves subscribers whose effects are in the same database: exactly once. One that is slow is given no more than it has time for."""
 
     def __init__(self, caller: Caller, begin: Begin) -> None:
         self._caller = caller
         self._begin = begin
         self._tables = caller.tables
         self._clock = caller.host.runtime.clock
+        self._paces: dict[str, int] = {}
 
     def batch(self, s: Subscriber, size: int) -> int | None:
         """Deliver the next events, at most *size*; return how many succeeded, None where another worker has the subscription."""
+        size = min(size, self._paces.get(s.name, size))
         return self._transact(s, size, lambda connection, n, attempt: self._batch(connection, s, n, attempt))
 
     def line(self, s: Subscriber, record: str, size: int) -> int | None:
@@ -97,14 +99,17 @@ class Inside:
         if self._caller.waits(s, entries, size):
             return None
         left = entries if len(entries) < size else []
+        dealt, late = 0, False
         for group in _groups(s, entries):
-            late = reached > held.position and self._clock.monotonic() - began > LONGEST
+            late = dealt > 0 and self._clock.monotonic() - began > LONGEST
             if late or self._caller.waits(s, left, size):
                 end = reached
                 break
             left = left[len(group) :]
+            dealt += len(group)
             done += self._deliver(connection, s, group, parking, parked, attempt)
             reached = group[-1].position or reached
+        self._paces[s.name] = dealt if late else 2 * size
         advance(connection, self._tables, held, end, self._caller.now())
         return done
 
