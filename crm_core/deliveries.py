@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from .messages import wordless
 from .permissions.actor import Actor
 from .session import Session
 from .storage.join import joined
+from .storage.savepoint import savepoint
 from .storage.unit import Lease, Unit
 
 _log = logging.getLogger(__name__)
@@ -90,10 +92,10 @@ class Host:
 
     @contextmanager
     def open_session(self, connection: Connection | None, actor: Actor, *, chain: tuple[str, ...]) -> Iterator[Session]:
-        """Open a subscriber's session: on delivery's transaction, or on one of its own that its first write begins."""
+        """Open a subscriber's session: on a part of delivery's transaction, or on one of its own that its first write begins."""
 
         def begin() -> AbstractContextManager[Connection]:
-            return self.begin() if connection is None else nullcontext(connection)
+            return self.begin() if connection is None else savepoint(connection)
 
         look = self._crm.bound.looking if connection is None else None
         with Unit(begin, write=True, joined=connection is not None, url=self._crm.bound.url, look=look) as unit:
@@ -105,7 +107,7 @@ class Host:
 
     def service_actor(self, plugin: str, *, tenant: str, on_behalf_of: str) -> Actor:
         """Return the plugin's service actor, on behalf of whoever caused the event."""
-        return Actor.service(plugin, tenant=tenant, on_behalf_of=_actor(on_behalf_of, tenant))
+        return _service(plugin, tenant, on_behalf_of)
 
     def project(self, session: Session, event: Event[Any]) -> Event[Any]:
         """Return the event without the fields of its record that the session's actor may not read."""
@@ -115,7 +117,7 @@ class Host:
         if policy.is_nothing(policy.rule("read", entity)):
             return event.without(names)
         levels = session.levels(entity)
-        hidden = [n for n in names if levels.get(n, "write") in ("none", "masked")]
+        hidden = [n for n, level in levels.items() if level in ("none", "masked") and n in names]
         return event.without([*hidden, *(n for n in event.custom_names() if n not in names)])
 
 
@@ -134,6 +136,11 @@ def worker(crm: CRM) -> Worker:
     delivery = Delivery(Host(crm, jobs=False)) if beside else crm.delivery
     engine = crm.bound.synchronous().engine
     return Worker(delivery, engine, crm.tables, crm.runtime, jobs=crm.jobs.run_due if beside else None)
+
+
+@lru_cache(maxsize=4_096)
+def _service(plugin: str, tenant: str, on_behalf_of: str) -> Actor:
+    return Actor.service(plugin, tenant=tenant, on_behalf_of=_actor(on_behalf_of, tenant))
 
 
 def _actor(id: str, tenant: str) -> Actor:

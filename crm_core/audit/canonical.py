@@ -22,6 +22,7 @@ COLUMNS = (
     "id", "tenant", "at", "actor", "on_behalf_of", "plugin", "reason", "request", "entity", "record", "version", "kind", "format",
 )  # fmt: skip
 _JSON = ("payload", "personal")
+_WHOLE = 10**18
 
 
 @attrs.frozen
@@ -127,10 +128,13 @@ def _write(value: Any, parts: list[bytes]) -> None:
 
 def _number(value: int | Decimal) -> bytes:
     """Write a number in one way: 100, 100.0 and 1E+2 are 1E2."""
-    sign, digits, exponent = Decimal(value).as_tuple()
-    text = "".join(map(str, digits)).lstrip("0")
+    if isinstance(value, int) and -_WHOLE < value < _WHOLE:  # most are small, and their digits are at hand
+        sign, text, exponent = int(value < 0), str(abs(value)).lstrip("0"), 0
+    else:
+        sign, digits, given = Decimal(value).as_tuple()
+        text, exponent = "".join(map(str, digits)).lstrip("0"), int(given)
     short = text.rstrip("0")
-    return f"{'-' if sign and short else ''}{short}E{int(exponent) + len(text) - len(short) if short else 0}".encode()
+    return f"{'-' if sign and short else ''}{short}E{exponent + len(text) - len(short) if short else 0}".encode()
 
 
 def _parsed(text: str | None) -> Any:

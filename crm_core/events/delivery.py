@@ -60,7 +60,9 @@ class DeliveryHost(Protocol):
         ...
 
     def open_session(self, connection: Connection | None, actor: Any, *, chain: tuple[str, ...]) -> AbstractContextManager[Any]:
-        """Open a session on a transaction that it must not end, or, without one, on its own from its first statement on.
+        """Open a session on a part of a transaction, which an error undoes, or, without one, on its own from its first statement on.
+
+        A session that is not used makes no statement.
 
         *chain* goes into the payload of every journal row the session writes, under ``chain``.
         """

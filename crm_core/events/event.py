@@ -16,6 +16,7 @@ from ..entities.custom import PREFIX
 from ..entities.fields import Ref
 from ..entities.meta import spec
 from ..entities.sealing import ERASED
+from ..entities.validate import structure
 from ..errors import Invalid, LoadError, NotReadable, SchemaBehind
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .journal import Entry
 
 E = TypeVar("E", bound="Entity")
+V = TypeVar("V", bound="Event[Any]")
 Payload = dict[str, Any]
 Upcast = Callable[[Payload], Payload]
 
@@ -123,10 +125,7 @@ class Event(_Declared, Generic[E]):
     def without(self, fields: Collection[str]) -> Self:
         """Return a copy for one subscriber, in which *fields* cannot be read: asking for one raises NotReadable."""
         hidden = {f for f in fields if f in _attributes(type(self)) and f not in _STAMPED}
-        seen = copy.copy(self)
-        seen.__dict__.clear()
-        seen.__dict__.update({n: _own(v) for n, v in self.__dict__.items() if n not in hidden})
-        return seen
+        return _made(type(self), {n: _own(v) for n, v in self.__dict__.items() if n not in hidden})
 
 
 _STAMPED = frozenset(_attributes(Event))
@@ -136,14 +135,19 @@ class _Automatic(Event[E], Generic[E]):
     """What the pipeline journals of every write, whichever way it came."""
 
     def custom_names(self) -> list[str]:
-        return [n for values in self.__dict__.values() if isinstance(values, MappingProxyType) for n in values if n.startswith(PREFIX)]
+        return [n for n in self.__dict__[_PARTS[type(self)]] if n.startswith(PREFIX)]
 
     def without(self, fields: Collection[str]) -> Self:
-        seen = copy.copy(self)
-        for name, values in self.__dict__.items():
-            if isinstance(values, MappingProxyType):
-                seen.__dict__[name] = MappingProxyType({n: _own(v) for n, v in values.items() if n not in fields})
-        return seen
+        part = _PARTS[type(self)]
+        shown = MappingProxyType({n: _own(v) for n, v in self.__dict__[part].items() if n not in fields})
+        return _made(type(self), {**self.__dict__, part: shown})
+
+
+def _made(cls: type[V], values: Mapping[str, Any]) -> V:
+    """Make an event of values that were checked when it was emitted."""
+    made = object.__new__(cls)
+    made.__dict__.update(values)
+    return made
 
 
 def _own(value: Any) -> Any:
@@ -256,7 +260,9 @@ class EventCodec:
             Invalid: its payload is not what the class says.
             LoadError: its entity, or a function for its version, is not there.
         """
-        event = self._automatic(entry) if entry.is_automatic else self._domain(entry)
+        if entry.is_automatic:
+            return self._automatic(entry)
+        event = self._domain(entry)
         stamp(event, id=entry.event_id, at=entry.at, actor=entry.actor)
         return event
 
@@ -267,11 +273,9 @@ class EventCodec:
         return found
 
     def _automatic(self, entry: Entry) -> Event[Any]:
-        from ..entities.validate import structure
-
         facts = spec(self._entity(entry.entity))
         added = self._extensions(facts.entity)
-        cls = _AUTOMATIC[entry.name.rpartition(".")[2]]
+        cls = _AUTOMATIC[entry.verb]
         _refuse_newer(entry, cls)
 
         def typed(name: str, value: Any) -> Any:
@@ -283,7 +287,8 @@ class EventCodec:
             values = {n: Change(typed(n, old), typed(n, new)) for n, (old, new) in entry.changes.items()}
         else:
             values = {n: typed(n, v) for n, v in entry.payload.get(part, {}).items()}
-        return cls(record=Ref(facts.entity, entry.record), **{part: MappingProxyType(values)})
+        stamps = {"id": entry.event_id, "record": Ref(facts.entity, entry.record), "at": entry.at, "actor": entry.actor}
+        return _made(cls, {**stamps, part: MappingProxyType(values)})
 
     def _domain(self, entry: Entry) -> Event[Any]:
         cls = self._events.get(entry.name)

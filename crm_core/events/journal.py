@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 
 VERBS = frozenset({"created", "updated", "deleted", "restored"})
 _DIGITS = "0123456789"
+
+
+@lru_cache(maxsize=4_096)
+def _parts(kind: str) -> tuple[str, int, str, str]:
+    """Return the name and the version of a kind, and what its name is made of where it is a change's: the entity and the verb."""
+    name, _, version = kind.rpartition(".v")
+    entity, _, verb = name.rpartition(".")
+    return name, int(version), entity, verb
 
 
 @attrs.frozen
@@ -55,17 +64,22 @@ class Entry:
     @property
     def name(self) -> str:
         """The kind without its version."""
-        return self.kind.rpartition(".v")[0]
+        return _parts(self.kind)[0]
 
     @property
     def kind_version(self) -> int:
         """The version of the payload's shape."""
-        return int(self.kind.rpartition(".v")[2])
+        return _parts(self.kind)[1]
+
+    @property
+    def verb(self) -> str:
+        """What a change did: the last word of the name."""
+        return _parts(self.kind)[3]
 
     @property
     def is_automatic(self) -> bool:
         """Whether the pipeline wrote it of itself, for a change of the record."""
-        entity, _, verb = self.name.rpartition(".")
+        _, _, entity, verb = _parts(self.kind)
         return entity == self.entity and verb in VERBS
 
     @property
@@ -167,7 +181,7 @@ def read(
     statement = _filtered(statement, tables, tenant, names).where(position > after)
     if upto is not None:
         statement = statement.where(position <= upto)
-    return [_entry(row, tables) for row in connection.execute(statement.order_by(position).limit(limit))]
+    return [_entry(row, tables) for row in connection.execute(statement.order_by(position).limit(limit)).all()]
 
 
 def at_positions(connection: Connection, tables: Tables, positions: Collection[int]) -> dict[int, Entry]:
@@ -278,7 +292,7 @@ def reconstruct(entries: Iterable[Entry], *, version: int | None = None, at: dat
     values: dict[str, Any] | None = None
     kept: dict[str, Any] = {}
     for entry in changes:
-        match entry.name.rpartition(".")[2]:
+        match entry.verb:
             case "created":
                 values = dict(entry.payload.get("new", {}))
             case "deleted":

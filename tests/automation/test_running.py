@@ -223,7 +223,7 @@ def test_c52_a_crash_before_the_commit_leaves_nothing_and_the_next_delivery_does
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr("crm_core.events.run.advance", killed)  # after the rule ran, before the commit
+        patched.setattr("crm_core.events.inside.advance", killed)  # after the rule ran, before the commit
         with pytest.raises(Killed):
             office.crm.run_pending()
     assert (office.now(case).state, office.outcomes(rule)) == ("new", [])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import attrs
@@ -19,6 +20,7 @@ from crm_core.hooks.health import Health
 from crm_core.hooks.registry import Registry
 from crm_core.runtime import FixedClock, Runtime
 from crm_core.storage.engine import open_engine
+from crm_core.storage.savepoint import savepoint
 from crm_core.storage.tables import Tables
 from crm_core.testing.databases import Database
 from tests.events.boxes import START, Box, Effect
@@ -37,8 +39,8 @@ class RawSession:
     """What a handler gets: where it may write effects, and why it runs."""
 
     begin: Callable[[], AbstractContextManager[sa.Connection]]
+    hooks: HookState
     chain: tuple[str, ...] = ()
-    hooks: HookState = attrs.field(factory=lambda: HookState(Registry([])))
 
     def effect(self, *events: Any) -> None:
         """Leave a trace of having seen *events*."""
@@ -58,6 +60,7 @@ class RawHost:
         self.tables = Tables([Box, Effect], {})
         self.event_codec = EventCodec([Box], [])
         self.health = Health({"box": "1.0"}, self.clock, None, lambda: None)
+        self.hooks = HookState(Registry([]))
         self.waits = False
         self.bound = open_engine(database.url)
         manner: dict[str, Any] = {"batch": False, "external": False, "on_failure": "hold", "from_start": True} | options
@@ -89,7 +92,14 @@ class RawHost:
     @contextmanager
     def open_session(self, connection: sa.Connection | None, actor: Any, *, chain: tuple[str, ...]) -> Iterator[RawSession]:
         """Open a session."""
-        yield RawSession(self.begin if connection is None else lambda: nullcontext(connection), chain)
+        with ExitStack() as stack:
+            opened: list[sa.Connection] = []
+
+            def within(outer: sa.Connection) -> AbstractContextManager[sa.Connection]:
+                opened[:] = opened or [stack.enter_context(savepoint(outer))]
+                return nullcontext(opened[0])
+
+            yield RawSession(self.begin if connection is None else partial(within, connection), self.hooks, chain)
 
     def service_actor(self, plugin: str, *, tenant: str, on_behalf_of: str) -> str:
         """Name the actor."""
