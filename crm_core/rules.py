@@ -5,11 +5,12 @@ One definition, read as SQL and as Python, kept as JSON. What the words mean, NU
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from .entities.meta import spec
 from .errors import Invalid
-from .permissions.binding import bind
+from .permissions.binding import any_record, bind
 from .permissions.codec import from_json, to_json
 from .permissions.predicates import F, Rule, actor, everything, nothing, owner, related, subordinates, team
 from .permissions.to_python import holds
@@ -32,19 +33,40 @@ __all__ = [
     "nothing",
     "owner",
     "related",
+    "sees_all",
     "subordinates",
     "team",
     "to_json",
 ]
 
 
-def check(rule: Rule, entity: type[Entity], session: Session) -> Rule:
+def check(rule: Rule, entity: type[Entity], session: Session, *, stored: bool = False) -> Rule:
     """Check a rule that is data (a condition somebody wrote) against an entity, and return it ready for :func:`matches`.
 
+    A field that the session's actor does not read as it is counts as one that is not there.
+
+    Args:
+        stored: others, who may see more, will apply the rule: its author must see all the related records that it asks.
+
     Raises:
-        Invalid: ``rule_unknown_field``, ``rule_operator``, ``rule_constant``, ``rule_too_deep``, ``rule_needs_owner``.
+        Invalid: ``rule_unknown_field``, ``rule_operator``, ``rule_constant``, ``rule_too_deep``, ``rule_needs_owner``,
+            ``rule_sees_more``.
     """
-    return bind(rule, spec(entity), error=Invalid, extensions=session.crm.registry.extensions, custom=session.readable_custom)
+    may_ask = partial(sees_all, session=session) if stored else any_record
+
+    def hidden(of: type[Any]) -> set[str]:
+        return {name for name, level in session.levels(of).items() if level in ("none", "masked")}
+
+    return bind(
+        rule, spec(entity), error=Invalid, extensions=session.crm.registry.extensions, custom=session.readable_custom,
+        hidden=hidden, may_ask=may_ask,
+    )  # fmt: skip
+
+
+def sees_all(entity: type[Entity], session: Session) -> bool:
+    """Say whether the session's actor sees every record of an entity, so that no question about them tells more."""
+    policy = session.policy
+    return policy.is_everything(policy.rule("read", entity))
 
 
 def matches(rule: Rule, record: Entity, session: Session) -> bool:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..session import Session
 
 _log = logging.getLogger(__name__)
+_WAKING = frozenset({"active", "deleted_at"})
 _DEFINITION = frozenset({"entity", "runs_on", "changed", "schedule", "condition", "actions", "runs_as"})
 
 
@@ -85,7 +86,7 @@ class Automation:
         for change in changes:
             rule = change.record
             assert isinstance(rule, AutomationRule)
-            woken = "active" in change.fields and rule.active
+            woken = bool(change.fields & _WAKING) and rule.active
             if change.old is None or woken or change.fields & _DEFINITION:
                 read_definition(session, rule)
                 rule.runs_as = captured(session.actor)

@@ -359,6 +359,7 @@ TEMPLATES: Mapping[str, str] = {
     "rule_needs_owner": "The rule {rule} needs an owner, but {entity} has no text field of the name owner.",
     "rule_of_actor": "The rule {rule} means something else for each user: here a rule must mean the same for everybody.",
     "rule_operator": "A rule uses {operator} on {entity}.{field}, but fields of kind {kind} do not know it.",
+    "rule_sees_more": "The rule asks related records of {entity}; only who sees all of these may let others apply it.",
     "rule_too_deep": "The rule is too large: at most {depth} levels and {nodes} nodes.",
     "rule_unknown_field": "A rule asks for {entity}.{field}, which does not exist.[ Did you mean {suggestion}?]",
     "rule_unknown_node": "{given} is not part of any rule.[ Did you mean {suggestion}?]",

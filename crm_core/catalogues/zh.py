@@ -359,6 +359,7 @@ TEMPLATES: Mapping[str, str] = {
     "rule_needs_owner": "规则 {rule} 需要所有者，但 {entity} 没有名为 owner 的文本字段。",
     "rule_of_actor": "规则 {rule} 对每个用户含义不同：此处的规则必须对所有人含义相同。",
     "rule_operator": "规则对 {entity}.{field} 使用了 {operator}，但 {kind} 类型的字段不支持它。",
+    "rule_sees_more": "该规则询问相关的 {entity} 记录；只有能看到全部此类记录的人才能让他人应用它。",
     "rule_too_deep": "规则过大：最多 {depth} 层、{nodes} 个节点。",
     "rule_unknown_field": "规则引用的 {entity}.{field} 不存在。[您是否想用 {suggestion}？]",
     "rule_unknown_node": "规则中没有 {given}。[您是否想用 {suggestion}？]",

@@ -22,6 +22,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_CHARSETS = tuple("ascii big5 cp euc gb hp hz iso johab koi8 kz mac palmos ptcp shift_jis tis utf".split())
 _MARKS_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -31,7 +32,7 @@ class Form:
 
     Attributes:
         kind: ``csv``, ``json`` for one JSON object a line, ``xlsx`` for an Excel workbook, or ``vcard`` for an address book.
-        encoding: a name that Python knows, like ``cp1252``.
+        encoding: the name of a character set that Python knows, like ``cp1252``.
         delimiter: one character; ``quote``: one character, or empty where quotes mean nothing.
         sheet: of a workbook with several.
         header: whether the first line names the columns; without one they are called ``1``, ``2``, ...
@@ -46,10 +47,8 @@ class Form:
 
     @encoding.validator
     def _is_known(self, _: object, value: str) -> None:
-        try:
-            codecs.lookup(value or "utf-8")
-        except (LookupError, ValueError):
-            raise Invalid("import_no_encoding", given=value[:60]) from None
+        if value and not is_charset(value):
+            raise Invalid("import_no_encoding", given=str(value)[:60])
 
     @delimiter.validator
     @quote.validator
@@ -71,6 +70,15 @@ class Form:
             sample = stream.read(_SAMPLE)
         kind = self.kind or _kind_of(sample, path.suffix.lower())
         return attrs.evolve(self, kind=kind, encoding=encoding, delimiter=self.delimiter or _delimiter(sample, self.quote))
+
+
+def is_charset(name: str) -> bool:
+    """Say whether a name is that of a character set: some of Python's codecs are none, and one needs hours for a line of a file."""
+    try:
+        found = codecs.lookup(name).name
+    except (LookupError, ValueError, TypeError):
+        return False
+    return found.startswith(_CHARSETS)
 
 
 def _kind_of(sample: str, suffix: str) -> Literal["csv", "json", "vcard"]:

@@ -266,11 +266,12 @@ def _few(columns: tuple[str, ...]) -> tuple[str, ...]:
 
 def _unique(header: Sequence[str]) -> tuple[str, ...]:
     """Name columns that have no name or that of another one."""
-    names: list[str] = []
+    names: dict[str, None] = {}
+    last: dict[str, int] = {}
     for n, given in enumerate(header, 1):
         name = base = given.strip() or f"column {n}"
-        again = 2
         while name in names:
-            name, again = f"{base} ({again})", again + 1
-        names.append(name)
+            last[base] = last.get(base, 1) + 1
+            name = f"{base} ({last[base]})"
+        names[name] = None
     return tuple(names)

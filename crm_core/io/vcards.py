@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from ..errors import CRMError, Invalid
+from .form import is_charset
 
 LONGEST = 1 << 20
 MOST_PROPERTIES = 10_000
@@ -142,11 +143,7 @@ def _property(line: str) -> _Property | None:
 
 
 def _unquoted(value: str, charset: str) -> str:
-    data = quopri.decodestring(value.encode("utf-8"))
-    try:
-        return data.decode(charset or "utf-8", "replace")
-    except LookupError:
-        return data.decode("utf-8", "replace")
+    return quopri.decodestring(value.encode("utf-8")).decode(charset if is_charset(charset) else "utf-8", "replace")
 
 
 def _plain(text: str) -> str:

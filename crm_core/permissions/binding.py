@@ -74,6 +74,15 @@ def _no_custom(_: type[Any]) -> Mapping[str, FieldSpec]:
     return {}
 
 
+def _nothing_hidden(_: type[Any]) -> Collection[str]:
+    return ()
+
+
+def any_record(_: type[Any]) -> bool:
+    """Let a rule ask the related records of any entity."""
+    return True
+
+
 def bind(
     rule: Rule,
     entity: EntitySpec,
@@ -81,6 +90,8 @@ def bind(
     error: type[CRMError] = LoadError,
     extensions: Callable[[type[Any]], Collection[type[Any]]] = _no_extension,
     custom: Callable[[type[Any]], Mapping[str, FieldSpec]] = _no_custom,
+    hidden: Callable[[type[Any]], Collection[str]] = _nothing_hidden,
+    may_ask: Callable[[type[Any]], bool] = any_record,
 ) -> Rule:
     """Check *rule* against *entity* and fill in what only the entity knows: the targets of references, the types of actor values.
 
@@ -88,12 +99,15 @@ def bind(
         error: what to raise; Invalid for rules that are data.
         extensions: which extensions of an entity exist in this CRM; none where not said.
         custom: which custom fields of an entity may be asked for, by name; none where not said.
+        hidden: which fields of an entity are as unknown as those that are not there, by column.
+        may_ask: whether the rule may ask related records of an entity.
 
     Raises:
-        LoadError: (or *error*) ``rule_too_deep``, ``rule_unknown_field``, ``rule_operator``, ``rule_constant``, ``rule_needs_owner``.
+        LoadError: (or *error*) ``rule_too_deep``, ``rule_unknown_field``, ``rule_operator``, ``rule_constant``, ``rule_needs_owner``,
+            ``rule_sees_more``.
     """
     check_size(rule, error)
-    return _Binder(entity, error, extensions, custom).bind(rule)
+    return _Binder(entity, error, extensions, custom, hidden, may_ask).bind(rule)
 
 
 def check_size(rule: Rule, error: type[CRMError] = LoadError) -> None:
@@ -119,6 +133,8 @@ class _Binder:
     error: type[CRMError]
     extensions: Callable[[type[Any]], Collection[type[Any]]]
     custom: Callable[[type[Any]], Mapping[str, FieldSpec]]
+    hidden: Callable[[type[Any]], Collection[str]]
+    may_ask: Callable[[type[Any]], bool]
 
     def bind(self, rule: Rule) -> Rule:
         match rule:
@@ -147,8 +163,9 @@ class _Binder:
 
     def _field(self, name: str, operator: str | None = None) -> FieldSpec:
         field = self.entity.field(name, self.extensions(self.entity.entity)) or self.custom(self.entity.entity).get(name)
-        if field is None:
-            suggestion = closest(name, self.entity.fields)
+        hidden = self.hidden(self.entity.entity)
+        if field is None or field.column in hidden:
+            suggestion = closest(name, [n for n in self.entity.fields if n not in hidden])
             raise self.error("rule_unknown_field", entity=self.entity.name, field=name[:60], suggestion=suggestion)
         if operator is not None and (operator not in _OPERATORS[field.kind] or field.options.sealed):
             raise self.error("rule_operator", entity=self.entity.name, field=name, kind=field.kind, operator=operator)
@@ -156,13 +173,15 @@ class _Binder:
 
     def _check_owner(self, rule: Rule) -> None:
         field = self.entity.field("owner")
-        if field is None or field.kind != "str":
+        if field is None or field.kind != "str" or "owner" in self.hidden(self.entity.entity):
             raise self.error("rule_needs_owner", entity=self.entity.name, rule=str(rule))
 
     def _related(self, field: FieldSpec, inner: Rule) -> Rule:
         if field.kind != "ref" or field.target is None:
             raise self.error("rule_operator", entity=self.entity.name, field=field.name, kind=field.kind, operator="related")
         target = spec(field.target)
+        if not self.may_ask(field.target):
+            raise self.error("rule_sees_more", entity=target.name)
         bound = related(field.column, attrs.evolve(self, entity=target).bind(inner))
         return attrs.evolve(bound, target=target.name) if isinstance(bound, Related) else bound
 

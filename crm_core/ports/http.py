@@ -17,6 +17,12 @@ import attrs
 from ..errors import Invalid, Refused, Unavailable
 
 _CHUNK = 65_536
+# What a router turns into an address of IPv4: 6to4 (RFC 3056), which has it in the middle, and NAT64 (RFC 6052), at the end.
+_TUNNEL = ipaddress.IPv6Network("2002::/16")
+_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+# What is routed between strangers is in here (RFC 4291); what of it is not (RFC 9637, RFC 4380), not every Python knows.
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+_NOT_GLOBAL = (ipaddress.IPv6Network("3fff::/20"), ipaddress.IPv6Network("2001::/32"))
 
 
 @attrs.frozen
@@ -129,8 +135,24 @@ class GuardedHttp:
         return str(addresses[0]), port
 
     def _public(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-        inner = getattr(address, "ipv4_mapped", None) or address
-        return any(inner in network for network in self._inside) or (inner.is_global and not inner.is_multicast)
+        return all(any(each in network for network in self._inside) or _is_public(each) for each in _meant(address))
+
+
+def _meant(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Sequence[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Return the addresses that are reached by one: that of IPv4 for one of IPv6 that only carries it."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return [address]
+    if address.ipv4_mapped is not None:
+        return [address.ipv4_mapped]
+    if address in _TRANSLATED:
+        return [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)]
+    return [address, ipaddress.IPv4Address(int(address) >> 80 & 0xFFFFFFFF)] if address in _TUNNEL else [address]
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    if isinstance(address, ipaddress.IPv6Address) and (address not in _UNICAST or any(address in net for net in _NOT_GLOBAL)):
+        return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 class _Pinned(http.client.HTTPConnection):

@@ -10,7 +10,7 @@ import attrs
 from sqlalchemy import ColumnElement, func, select
 
 from crm_core import Entity, Invalid, Ref, Session
-from crm_core.rules import Rule, criterion, everything, from_json, to_json
+from crm_core.rules import Rule, check, criterion, everything, from_json, sees_all, to_json
 
 from .members import CampaignMember
 from .people import as_id, columns
@@ -57,6 +57,19 @@ class Behaviour:
         if not whole or found.of not in list(_KINDS) or not 0 < found.days <= _LONGEST or found.least < 1:
             raise Invalid("marketing.bad_behaviour", expected=f"of {', '.join(_KINDS)}, days from 1 to {_LONGEST}, least from 1")
         return found
+
+
+def check_behaviour(session: Session, data: Any) -> None:
+    """Check that an author sees all that a behaviour which others will apply speaks of.
+
+    Raises:
+        Invalid: ``marketing.bad_behaviour``, ``rule_sees_more``, or what is wrong with the rule.
+    """
+    behaviour = Behaviour.from_json(data)
+    what, _ = _KINDS[behaviour.of]
+    if not sees_all(what, session):
+        raise Invalid("rule_sees_more", entity=behaviour.of)
+    check(behaviour.where, what, session, stored=True)
 
 
 def did(session: Session, entity: type[Entity], data: Any) -> ColumnElement[bool]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 import attrs
 from sqlalchemy import ColumnElement, String, cast, false
 
 from crm_core import Denied, Entity, Query, Ref, Refused, Session
+from crm_core.rules import sees_all
 
 from .members import BATCH, batches
 from .people import Given, Task, as_id, as_link, ask, there
@@ -45,6 +47,8 @@ def refresh_segments(session: Session) -> None:
 def refresh(session: Session, segment: Ref[Segment]) -> Refreshed:
     """Bring a dynamic segment up to date; it sees all records, whoever asks. Of two at the same time the second waits and finds no more.
 
+    What is returned counts the records that the actor sees.
+
     Raises:
         Denied: the actor may not change the segment.
         Refused: ``marketing.segment_static``.
@@ -52,6 +56,8 @@ def refresh(session: Session, segment: Ref[Segment]) -> Refreshed:
     current = _changeable(session, segment)
     if current.kind is not SegmentKind.DYNAMIC:
         raise Refused("marketing.segment_static")
+
+    begun = session.crm.runtime.clock.now()
 
     def work(reader: Session, entity: type[Any]) -> Refreshed:
         locked = reader.lock(Segment, segment.id)
@@ -62,7 +68,17 @@ def refresh(session: Session, segment: Ref[Segment]) -> Refreshed:
         return Refreshed(entered, left)
 
     result: Refreshed = ask(session, Task(current.entity, work, reason=f"refresh of segment {current.name}"))
-    return result
+    return ask(session, Task(current.entity, lambda s, entity: _seen_of(s, entity, segment, begun, result)))  # type: ignore[no-any-return]
+
+
+def _seen_of(session: Session, entity: type[Any], segment: Ref[Segment], begun: datetime, moved: Refreshed) -> Refreshed:
+    """Count those that came and left as the actor sees them: the number of hidden ones would tell what they are."""
+    if sees_all(entity, session):
+        return moved
+    mine = (SegmentMember.segment == segment.id, SegmentMember.record == cast(entity.id, String(36)))
+    came = there(SegmentMember, *mine, SegmentMember.entered_at >= begun, SegmentMember.left_at.is_(None))
+    left = there(SegmentMember, *mine, SegmentMember.left_at >= begun)
+    return Refreshed(session.query(entity).where(came).count(), session.query(entity).where(left).count())
 
 
 def put(session: Session, segment: Ref[Segment], records: Iterable[Given], *, inside: bool) -> int:

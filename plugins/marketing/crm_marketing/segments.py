@@ -11,9 +11,9 @@ from typing import Any, ClassVar, cast
 from sqlalchemy import ColumnElement, and_
 
 from crm_core import Change, Entity, Event, Field, Invalid, Ref, Session, WriteCtx, after_write, check_write, field
-from crm_core.rules import criterion, from_json, nothing, to_json
+from crm_core.rules import check, criterion, from_json, nothing, to_json
 
-from .behaviour import did
+from .behaviour import check_behaviour, did
 from .people import Task, ask, knows
 from .plugin import plugin
 
@@ -97,7 +97,7 @@ def check_segments(ctx: WriteCtx, changes: list[Change]) -> None:
             ctx.refuse(change, "marketing.no_audience", field="entity", entity=segment.entity)
         elif segment.kind is SegmentKind.DYNAMIC and (change.old is None or change.fields & {"rule", "behaviour"}):
             try:
-                ask(ctx.session, Task(segment.entity, partial(condition, rule=segment.rule, behaviour=segment.behaviour)))
+                ask(ctx.session, Task(segment.entity, partial(_check_condition, rule=segment.rule, behaviour=segment.behaviour)))
             except Invalid as e:
                 ctx.refuse(change, "marketing.bad_rule", field="rule", reason=e.message())
 
@@ -113,6 +113,15 @@ def _check_keeper(ctx: WriteCtx, change: Change, name: str) -> None:
     """Of leads and the like the module that knows them keeps the members: any plugin that was granted it may."""
     if not ctx.session.actor.plugin:
         ctx.refuse(change, "marketing.kept_by_module", field=name)
+
+
+def _check_condition(session: Session, entity: type[Entity], rule: dict[str, Any], behaviour: Sequence[Any]) -> bool:
+    """Check that a condition asks nothing that its author does not see: it is asked of all records, with the module's rights."""
+    check(from_json(rule), entity, session, stored=True)
+    for each in behaviour:
+        check_behaviour(session, each)
+    condition(session, entity, rule, behaviour)
+    return True
 
 
 def condition(session: Session, entity: type[Entity], rule: dict[str, Any], behaviour: Sequence[Any] = ()) -> ColumnElement[bool]:

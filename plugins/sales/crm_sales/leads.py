@@ -325,11 +325,13 @@ def claim(session: Session, lead: Lead | Ref[Lead]) -> Lead:
 
     Raises:
         Denied: the actor lacks ``sales.claim``.
+        NotFound: it is not there for this actor.
         Refused: ``sales.lead_taken``: somebody has it.
     """
     denied = session.check_action("sales.claim", None)
     if denied is not None:
         raise denied
+    session.get(Lead, lead.id)
     with session.elevated("claim") as elevated:
         current = elevated.lock(Lead, lead.id)
         if current.owner not in (None, session.actor.id):

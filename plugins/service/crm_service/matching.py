@@ -21,7 +21,7 @@ def check_policy(ctx: WriteCtx, changes: list[Change]) -> None:
         assert isinstance(policy, SlaPolicy)
         try:
             read_targets(policy)
-            check(from_json(policy.match), Ticket, ctx.session)
+            check(from_json(policy.match), Ticket, ctx.session, stored=True)
         except Invalid as e:
             ctx.refuse(policy, e.code if e.code.startswith("service.") else "service.bad_match", **{"reason": e.message(), **e.params})
 
