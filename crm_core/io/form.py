@@ -22,7 +22,10 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_CHARSETS = tuple("ascii big5 cp euc gb hp hz iso johab koi8 kz mac palmos ptcp shift_jis tis utf".split())
+_CHARSETS = (
+    *("ascii", "big5", "cp", "euc", "gb", "hp", "hz", "iso", "johab"),
+    *("koi8", "kz", "mac", "palmos", "ptcp", "shift_jis", "tis", "utf"),
+)
 _MARKS_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
