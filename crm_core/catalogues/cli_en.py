@@ -42,6 +42,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_job_ran": "The run of {job} in {tenant} ended: {state}[. {reason}].",
     "cli_keys_created": "Made {path}. Keep it apart from the database and its backups: without it, nothing sealed can be read.",
     "cli_keys_encrypted": "{tenant}: {rows} rows sealed[, {left} left as they are].",
+    "cli_keys_journal_open": "{tenant}: {rows} rows of the journal still say in plain what these fields held before; they stay, since the chain is over them.",
     "cli_keys_left": "{tenant}: {rows} rows sealed anew, {keys} keys wrapped anew; {unreadable} rows could not be opened, so the old keys stay.",
     "cli_keys_nothing_open": "Nothing stands open.",
     "cli_keys_root": "Root keys: {kind}, current {current}",

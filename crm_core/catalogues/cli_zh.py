@@ -42,6 +42,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_job_ran": "{tenant} 中 {job} 的运行已结束：{state}[。{reason}]。",
     "cli_keys_created": "已创建 {path}。请与数据库及其备份分开保存：没有它，加密内容无法读取。",
     "cli_keys_encrypted": "{tenant}：已加密 {rows} 行[，{left} 行保持原样]。",
+    "cli_keys_journal_open": "{tenant}：日志中仍有 {rows} 行以明文记录这些字段以前的内容；由于哈希链覆盖它们，这些行保持不变。",
     "cli_keys_left": "{tenant}：重新加密 {rows} 行，重新包装 {keys} 个密钥；{unreadable} 行无法打开，因此旧密钥保留。",
     "cli_keys_nothing_open": "没有未加密的内容。",
     "cli_keys_root": "根密钥：{kind}，当前 {current}",
