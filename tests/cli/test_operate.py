@@ -131,6 +131,7 @@ def test_encrypting_says_what_the_journal_keeps_in_plain(crm: Run, folder: Path,
     with before.session(Actor.system("test", tenant="main")) as s:
         s.create(guest(room="7"))
     before.close()
+    crm("migrate", "--app", "hotel_of_guests:sealing")
     for said in ("main: 1 rows sealed.", "Nothing stands open."):
         first, second = crm("keys", "encrypt", "--app", "hotel_of_guests:sealing").output.splitlines()[-2:]
         assert (first, second.partition(" still")[0]) == (said, "main: 1 rows of the journal")
