@@ -257,7 +257,7 @@ def _switched(crm: CRM, status: PluginStatus) -> Finding | None:
         return Finding(
             "plugins", "ok", "doctor_data_without_plugin", {**facts, "tables": len(found.rows), "rows": sum(found.rows.values())}
         )
-    if status.state == "disabled":
+    if status.state in ("disabled", "stopped"):
         told = {"since": status.since.isoformat(timespec="seconds"), "reason": status.reason}
         return Finding("plugins", "warning", "doctor_disabled", {**facts, **told})
     return Finding("plugins", "warning", "doctor_uninstalled", facts) if status.state == "uninstalled" else None

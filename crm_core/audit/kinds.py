@@ -17,7 +17,7 @@ KINDS: Mapping[str, str] = {
     "core.marked.v1": "entity and record of a person; mark: held or restricted; reason",
     "core.modules_switched.v1": "entity core; modules: the plugins that are on in the tenant; None: all",
     "core.person_erased.v1": "entity core; the certificate of an erasure: id, subjects, counts, hash, ...",
-    "core.plugin_disabled.v1": "entity core; plugin, version",
+    "core.plugin_disabled.v1": "entity core; plugin, version, checks_end: whether its vetoes on others' records end as well",
     "core.plugin_enabled.v1": "entity core; plugin, version",
     "core.plugin_installed.v1": "entity core; plugin, version; before: None",
     "core.plugin_uninstalled.v1": "entity core; plugin, version; kept: whether its data was; rows: the tenant's, by table and column",

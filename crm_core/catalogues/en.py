@@ -293,7 +293,7 @@ TEMPLATES: Mapping[str, str] = {
     "plugin_bad_name": "{given} is not a name for a plugin: use lower-case words joined by dots, like acme.loyalty.",
     "plugin_circle": "Plugins require each other in a circle: {chain}. Remove one of the requirements.",
     "plugin_core": "The core itself cannot be installed, disabled or uninstalled.",
-    "plugin_disabled": "The plugin {plugin} is disabled. Its records can be read; nothing of it runs.",
+    "plugin_disabled": "The plugin {plugin} is disabled. Its records can be read and its restrictions hold; nothing else of it works.",
     "plugin_dropped": "Another process deleted {plugins} and the data of it while this one runs with it. Restart this one without it, or install it again.",
     "plugin_failed": "The plugin {plugin} failed in {hook}[ ({function}: {reason})]. Nothing was changed.",
     "plugin_import_failed": "The plugin {plugin} is installed but cannot be imported: {reason}.",

@@ -293,7 +293,7 @@ TEMPLATES: Mapping[str, str] = {
     "plugin_bad_name": "{given} 不能作为插件名称：请用点号连接的小写单词，例如 acme.loyalty。",
     "plugin_circle": "插件循环依赖：{chain}。请去掉其中一个依赖。",
     "plugin_core": "核心本身不能安装、停用或卸载。",
-    "plugin_disabled": "插件 {plugin} 已停用。其记录可以读取，但它的任何功能都不运行。",
+    "plugin_disabled": "插件 {plugin} 已停用。其记录可以读取，其限制仍然有效，其他功能均不可用。",
     "plugin_dropped": "此进程运行期间，另一进程已删除插件 {plugins} 及其数据。请去掉该插件后重新启动此进程，或重新安装它。",
     "plugin_failed": "插件 {plugin} 在 {hook} 中出错[（{function}：{reason}）]。没有任何更改。",
     "plugin_import_failed": "插件 {plugin} 已安装，但无法导入：{reason}。",

@@ -49,6 +49,8 @@ def encrypt(shell: Shell, tenant: str | None) -> None:
         click.echo(shell.text("cli_keys_encrypted", tenant=done.tenant, rows=done.rows, left=done.left or ""))
     if not found:
         click.echo(shell.text("cli_keys_nothing_open"))
+    for name, rows in crm.keys.journalled_open(tenant).items():
+        click.echo(shell.text("cli_keys_journal_open", tenant=name, rows=rows))
 
 
 @keys.command()

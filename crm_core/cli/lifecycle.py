@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -19,21 +19,18 @@ _reason = click.option("--reason", help="For the journal.")
 _with_dependents = click.option("--with-dependents", is_flag=True, help="And the plugins that require it.")
 
 
-@click.command()
-@click.argument("name")
-@_plan
-@_reason
-@connected
+def _planned(command: Callable[..., None]) -> click.Command:
+    """Make a command about one plugin, with a plan and a reason."""
+    return click.command()(click.argument("name")(_plan(_reason(connected(command)))))
+
+
+@_planned
 def install(shell: Shell, name: str, plan: bool, reason: str | None) -> None:
     """Bring the plugin NAME, whose package is installed, into the database: its tables, columns and data migrations."""
     _bring(shell, name, plan, lambda crm: crm.plugins.install(name, reason=reason))
 
 
-@click.command()
-@click.argument("name")
-@_plan
-@_reason
-@connected
+@_planned
 def upgrade(shell: Shell, name: str, plan: bool, reason: str | None) -> None:
     """Bring the database of the plugin NAME to the version whose package is installed; never to an older one."""
     _bring(shell, name, plan, lambda crm: crm.plugins.upgrade(name, reason=reason))
@@ -44,15 +41,19 @@ def upgrade(shell: Shell, name: str, plan: bool, reason: str | None) -> None:
 @_plan
 @_reason
 @_with_dependents
+@click.option("--end-checks", is_flag=True, help="Its vetoes on others' records end as well; else they stay in force.")
 @connected
-def disable(shell: Shell, name: str, plan: bool, reason: str | None, with_dependents: bool) -> None:
-    """Switch the plugin NAME off in all tenants and processes. Its records stay, to be read; its events wait."""
+def disable(shell: Shell, name: str, plan: bool, reason: str | None, with_dependents: bool, end_checks: bool) -> None:
+    """Switch the plugin NAME off in all tenants and processes. Its records can be read; its events wait; its restrictions stay."""
     crm = shell.existing()
-    for check in crm.plugins.stops(name) if any(p.name == name for p in crm.registry.plugins) else ():
-        click.echo(shell.text("cli_plugin_stops", check=check))
-    if not plan:
-        changed = crm.plugins.disable(name, reason=reason, with_dependents=with_dependents)
-        click.echo(shell.text("cli_plugin_switched_off" if changed else "cli_plugin_unchanged", plugin=name, plugins=changed))
+    if plan:
+        found = crm.plugins.disabling(name, end_checks=end_checks)
+        for code, parts in (("cli_plugin_ends", found.ends), ("cli_plugin_stays", found.stays)):
+            for part in parts:
+                click.echo(shell.text(code, part=part))
+        return
+    changed = crm.plugins.disable(name, reason=reason, with_dependents=with_dependents, end_checks=end_checks)
+    _switched(shell, "cli_plugin_switched_off", name, changed)
 
 
 @click.command()
@@ -63,7 +64,7 @@ def disable(shell: Shell, name: str, plan: bool, reason: str | None, with_depend
 def enable(shell: Shell, name: str, reason: str | None, with_dependents: bool) -> None:
     """Switch the plugin NAME on again; what waits for its subscribers is delivered."""
     changed = shell.existing().plugins.enable(name, reason=reason, with_dependents=with_dependents)
-    click.echo(shell.text("cli_plugin_switched_on" if changed else "cli_plugin_unchanged", plugin=name, plugins=changed))
+    _switched(shell, "cli_plugin_switched_on", name, changed)
 
 
 @click.command()
@@ -88,6 +89,10 @@ def uninstall(shell: Shell, name: str, keep: bool | None, yes: bool, plan: bool,
     crm.plugins.uninstall(name, keep_data=keep, reason=reason)
     sums = {"tables": len(found.rows), "rows": _sum(found.rows), "columns": len(found.columns)}
     click.echo(shell.text("cli_plugin_kept" if keep else "cli_plugin_removed", plugin=name, **sums))
+
+
+def _switched(shell: Shell, code: str, name: str, changed: Sequence[str]) -> None:
+    click.echo(shell.text(code if changed else "cli_plugin_unchanged", plugin=name, plugins=changed))
 
 
 def _bring(shell: Shell, name: str, plan: bool, work: Callable[[CRM], bool]) -> None:

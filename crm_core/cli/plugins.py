@@ -117,7 +117,7 @@ def _of(crm: CRM, shell: Shell) -> Iterable[list[str]]:
 
 def _switched(status: PluginStatus | None, shell: Shell) -> str:
     """Say that a plugin is off; nothing where it is not."""
-    codes = {"disabled": "cli_plugin_disabled", "uninstalled": "cli_plugin_gone"}
+    codes = {"disabled": "cli_plugin_disabled", "stopped": "cli_plugin_stopped", "uninstalled": "cli_plugin_gone"}
     if status is None or status.state not in codes:
         return ""
     return shell.text(codes[status.state], since=status.since.isoformat(timespec="seconds"), reason=status.reason)

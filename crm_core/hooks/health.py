@@ -92,6 +92,7 @@ class Health:
         suspended: tenants in which everything rests.
         closed: the tenants in which a plugin is off, by plugin.
         disabled: plugins that somebody switched off everywhere.
+        unguarded: those of them whose vetoes on others' records are off as well.
     """
 
     def __init__(self, versions: Mapping[str, str], clock: Clock, after: int | None, changed: Callable[[], None]) -> None:
@@ -101,6 +102,7 @@ class Health:
         self.suspended: frozenset[str] = frozenset()
         self.closed: Mapping[str, frozenset[str]] = {}
         self.disabled: frozenset[str] = frozenset()
+        self.unguarded: frozenset[str] = frozenset()
         self._versions = versions
         self._clock = clock
         self._after = after
@@ -131,11 +133,11 @@ class Health:
                 self.closed = closed
                 self._changed()
 
-    def disable(self, plugins: frozenset[str]) -> None:
-        """Say which plugins are switched off everywhere."""
+    def disable(self, plugins: frozenset[str], unguarded: frozenset[str] = frozenset()) -> None:
+        """Say which plugins are switched off everywhere, and which of them with their vetoes on others' records."""
         with self.lock:
-            if plugins != self.disabled:
-                self.disabled = plugins
+            if (plugins, unguarded) != (self.disabled, self.unguarded):
+                self.disabled, self.unguarded = plugins, unguarded
                 self._changed()
 
     def report(self) -> list[PluginHealth]:
@@ -229,11 +231,12 @@ class Health:
             self._changed()
 
     def watched(self, impl: Impl, fn: Callable[[Any, Any], Any]) -> Plan:
-        """Return what runs for an implementation: *fn*, which is or measures it; nothing where it rests; if it failed last or rests in
-        some tenants, *fn* where it may run, and a look at how it went."""
+        """Return what runs for an implementation: *fn*, which is or measures it; nothing where it rests or is off, unless it protects
+        what is others'; if it failed last or rests in some tenants, *fn* where it may run, and a look at how it went."""
         resting = frozenset(t for p, t in self._resting if p == impl.plugin) if impl.can_rest else frozenset()
         tenants = resting | self.closed.get(impl.plugin, frozenset())
-        if EVERYWHERE in tenants or impl.plugin in self.disabled:
+        guards = impl.guards_others and impl.plugin not in self.unguarded
+        if EVERYWHERE in tenants or (impl.plugin in self.disabled and not guards):
             return ()
         if impl not in self._failing and not tenants:
             return ((fn, impl),)

@@ -78,8 +78,16 @@ class Impl(Contribution):
     @property
     def can_rest(self) -> bool:
         """What a plugin adds to others may rest; vetoes, and what its own entities and hooks are made of, fail closed instead."""
-        own = self.hook.name.startswith(f"{self.plugin}.") or (self.on is not None and entity_spec(self.on).plugin == self.plugin)
-        return self.hook.kind != "veto" and self.plugin != "core" and not own
+        return self.hook.kind != "veto" and self.plugin != "core" and not self._is_about_its_own
+
+    @property
+    def guards_others(self) -> bool:
+        """Whether it is a veto on what is not its plugin's own: it holds where the plugin is disabled."""
+        return self.hook.kind == "veto" and not self._is_about_its_own
+
+    @property
+    def _is_about_its_own(self) -> bool:
+        return self.hook.name.startswith(f"{self.plugin}.") or (self.on is not None and entity_spec(self.on).plugin == self.plugin)
 
     def call(self, ctx: Any, value: Any) -> Any:
         """Run it; the form in which pluggy knows it, with the parameter names of the hook's signature."""

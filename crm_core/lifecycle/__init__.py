@@ -4,6 +4,6 @@ What each plugin made is kept beside it, so that it can be taken out when its co
 """
 
 from .room import Plugins
-from .state import PluginPlan, PluginStatus, Removal
+from .state import Disabling, PluginPlan, PluginStatus, Removal
 
-__all__ = ["PluginPlan", "PluginStatus", "Plugins", "Removal"]
+__all__ = ["Disabling", "PluginPlan", "PluginStatus", "Plugins", "Removal"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..entities.meta import spec
 from ..events.event import event_name
+from ..permissions.roles import entity_name
 
 if TYPE_CHECKING:
+    from ..hooks.definitions import Definitions
     from ..hooks.plugin import Plugin
 
 
@@ -32,8 +34,30 @@ def _brought(plugin: Plugin) -> Iterator[str]:
     yield from (f"may {grant}" for grant in d.grants)
 
 
-def checks(plugin: Plugin) -> Sequence[str]:
-    """Name the vetoes that a plugin has beside those on its own records."""
-    own = [spec(entity).name for entity in plugin.definitions.entities]
-    found = ((impl, spec(impl.on).name if impl.on is not None else "") for impl in plugin.definitions.impls if impl.hook.kind == "veto")
-    return [f"{impl.name} ({impl.task} {on}".rstrip() + ")" for impl, on in found if on not in own]
+def ending(plugin: Plugin, *, end_checks: bool) -> Sequence[str]:
+    """Name what of a plugin runs no more where it is disabled."""
+    d = plugin.definitions
+    vetoes = _vetoes(plugin) if end_checks else ()
+    hooks = (f"hook {impl.task}: {impl.name}" for impl in d.impls if not impl.guards_others)
+    others = (f"{kind} {part.name}" for kind, parts in _running(d).items() for part in parts)
+    return [*vetoes, *hooks, *(f"hears {event_name(s.event)}: {s.name}" for s in d.subscriptions), *others]
+
+
+def staying(plugin: Plugin, *, end_checks: bool) -> Sequence[str]:
+    """Name what of a plugin restricts others where it is disabled."""
+    d = plugin.definitions
+    rules = (f"rule {r.name}: {', '.join(each.actions)} {entity_name(each.entity)}" for r in d.roles for each in r.restrictions)
+    fields = (f"field {r.name}: {entity_name(g.entity)}.{n} {level}" for r in d.roles for g in r.grants for n, level in g.fields.items())
+    records = (f"read only {spec(entity).name}" for entity in d.entities)
+    added = (f"read only {spec(entity).name}.{plugin.name}" for entity in dict.fromkeys(entity for entity, _ in d.extensions))
+    return [*(() if end_checks else _vetoes(plugin)), *dict.fromkeys([*rules, *fields]), *records, *added]
+
+
+def _vetoes(plugin: Plugin) -> Iterator[str]:
+    for impl in plugin.definitions.impls:
+        if impl.guards_others:
+            yield f"veto {impl.name} ({' '.join([impl.task, *([spec(impl.on).name] if impl.on is not None else [])])})"
+
+
+def _running(d: Definitions) -> Mapping[str, Sequence[Any]]:
+    return {"job": d.jobs, "action": d.actions, "panel": d.panels, "route": d.routes, "lifespan": d.lifespans}

@@ -17,15 +17,15 @@ from ..opening import check_reason
 from ..storage.writer import JournalRow, Origin
 from ..versions import Version
 from .footprint import Counted, Footprint, total
-from .parts import brought, checks
-from .state import PluginPlan, PluginStatus, Removal
+from .parts import brought, ending, staying
+from .state import Disabling, PluginPlan, PluginStatus, Removal
 from .store import Kept, Store
 
 if TYPE_CHECKING:
     from ..crm import CRM
 
 ACTOR = "system:plugins"
-_SWITCHED = {"enabled": "core.plugin_enabled.v1", "disabled": "core.plugin_disabled.v1"}
+_OFF = frozenset({"disabled", "stopped"})
 
 
 class Plugins:
@@ -62,9 +62,14 @@ class Plugins:
         installed = kept.status.version if kept is not None and name in current else None
         return PluginPlan(name, plugin.version, installed, self._crm.migrations.plan(), brought(plugin), waiting)
 
-    def stops(self, name: str) -> Sequence[str]:
-        """Name the checks of a loaded plugin on others' records, which end where it is disabled."""
-        return checks(self._loaded(name))
+    def disabling(self, name: str, *, end_checks: bool = False) -> Disabling:
+        """Say what of a plugin would end by :meth:`disable` and which of its restrictions would stay, and do nothing.
+
+        Raises:
+            LoadError: ``plugin_unknown``: its code is not here.
+        """
+        plugin = self._loaded(name)
+        return Disabling(name, ending(plugin, end_checks=end_checks), staying(plugin, end_checks=end_checks))
 
     def removal(self, name: str) -> Removal:
         """Say what a plugin has in the database.
@@ -122,17 +127,21 @@ class Plugins:
 
     # -- resting ------------------------------------------------------------------------------------------------------------------
 
-    def disable(self, name: str, *, reason: str | None = None, with_dependents: bool = False) -> Sequence[str]:
+    def disable(self, name: str, *, reason: str | None = None, with_dependents: bool = False, end_checks: bool = False) -> Sequence[str]:
         """Switch a plugin off in all tenants and processes, until somebody enables it; return the plugins that this switched off.
+
+        What it restricts stays so: the rules of its roles, and its vetoes on others' records, the only code of it that runs on.
 
         Args:
             with_dependents: also those that require it.
+            end_checks: those vetoes end as well. A later call without it brings them back.
 
         Raises:
             Invalid: ``plugin_absent``; *reason* is no printable text of at most 255 characters.
             Conflict: ``plugin_needed``: another one that is enabled requires it.
         """
-        return self._switch(name, "disabled", reason, with_dependents)
+        check(end_checks, bool, "True or False")
+        return self._switch(name, "stopped" if end_checks else "disabled", reason, with_dependents)
 
     def enable(self, name: str, *, reason: str | None = None, with_dependents: bool = False) -> Sequence[str]:
         """Switch a disabled plugin on again; its subscribers go on with the first event that waits. Return the plugins switched on.
@@ -165,7 +174,7 @@ class Plugins:
         with self._crm.migrations.alone() as connection:
             known = self._store.all(connection)
             kept = self._get(known, name)
-            _refuse_needed(name, self._dependents(name, known, {"enabled", "disabled"}))
+            _refuse_needed(name, self._dependents(name, known, {"enabled", *_OFF}))
             removal, counted, footprint = self._removal(connection, kept, known)
             going = [*removal.companions, name]
             if keep_data:
@@ -197,10 +206,13 @@ class Plugins:
         states = self._store.states(connection)
         self._seen |= states.keys()
         self._gone = frozenset(p.name for p in self._crm.registry.plugins if p.name in self._seen - states.keys() - self._dropped)
-        off = frozenset(name for name, state in states.items() if state != "enabled") | self._dropped | self._gone
+        lost = self._dropped | self._gone
+        off = lost | {name for name, state in states.items() if state != "enabled"}
+        unguarded = lost | {name for name, state in states.items() if state in ("stopped", "uninstalled")}
         for plugin in self._crm.registry.plugins:  # in load order: what is required comes first
             off |= {plugin.name} if off & plugin.requires.keys() else set()
-        self._crm.registry.health.disable(off)
+            unguarded |= {plugin.name} if unguarded & plugin.requires.keys() else set()
+        self._crm.registry.health.disable(frozenset(off), frozenset(unguarded))
 
     @property
     def any_gone(self) -> bool:
@@ -232,7 +244,7 @@ class Plugins:
             found = self._get(known, name).status.state
             if found == "uninstalled":
                 raise Conflict("plugin_uninstalled", plugin=name)
-            others = self._dependents(name, known, {"disabled" if enabling else "enabled"})
+            others = self._dependents(name, known, _OFF if enabling else {"enabled"})
             if not enabling and not with_dependents:
                 _refuse_needed(name, others)
             changed = [each for each in (name, *(others if with_dependents else ())) if known[each].status.state != state]
@@ -240,8 +252,10 @@ class Plugins:
             if enabling:
                 self._refuse_without(connection, name, self._store.all(connection))
                 self._wake(connection)
+            kind = "core.plugin_enabled.v1" if enabling else "core.plugin_disabled.v1"
             for each in changed:
-                self._note(connection, _SWITCHED[state], {"plugin": each, "version": known[each].status.version}, reason)
+                told = {"plugin": each, "version": known[each].status.version}
+                self._note(connection, kind, told if enabling else {**told, "checks_end": state == "stopped"}, reason)
         self._look()
         return changed
 

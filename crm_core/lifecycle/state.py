@@ -8,7 +8,7 @@ from typing import Literal
 
 import attrs
 
-State = Literal["enabled", "disabled", "uninstalled"]
+State = Literal["enabled", "disabled", "stopped", "uninstalled"]
 
 
 @attrs.frozen
@@ -17,7 +17,8 @@ class PluginStatus:
 
     Attributes:
         name, version: which, as it was installed.
-        state: ``enabled``; ``disabled``: somebody switched it off; ``uninstalled``: its data was kept.
+        state: ``enabled``; ``disabled``: somebody switched it off; ``stopped``: with its checks on others' records; ``uninstalled``: its
+            data was kept.
         loaded: whether this CRM has its code.
         since: when its state or version last changed.
         reason, actor: why, and by whom.
@@ -50,6 +51,21 @@ class PluginPlan:
     steps: Sequence[str]
     brings: Sequence[str]
     waiting: Sequence[str]
+
+
+@attrs.frozen
+class Disabling:
+    """What disabling a plugin would do, in words as ``veto acme.loyalty.no_debts (check_write account)``.
+
+    Attributes:
+        name: which.
+        ends: what of it runs no more.
+        stays: its restrictions that stay in force: vetoes on others' records, rules of its roles, and what is to be read alone.
+    """
+
+    name: str
+    ends: Sequence[str]
+    stays: Sequence[str]
 
 
 @attrs.frozen

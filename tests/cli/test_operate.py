@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
@@ -103,3 +104,34 @@ def test_an_old_sqlite_is_told_of_by_the_commands_about_the_database_alone(
     assert "can lose commits" not in caplog.text
     crm("doctor")
     assert "can lose commits" in caplog.text
+
+
+HOTEL = """
+from crm_core import CRM, Entity, Field, FileKeys, Plugin, field
+
+def made(sealed, **options):
+    class Guest(Entity):
+        room: Field[str | None] = field(default=None, sealed=sealed)
+
+    plugin = Plugin("hotel", version="1.0")
+    plugin.entities(Guest)
+    return CRM("sqlite:///crm.db", plugins=[plugin], **options), Guest
+
+def sealing():
+    return made(True, keys=FileKeys("k"))[0]
+"""
+
+
+def test_encrypting_says_what_the_journal_keeps_in_plain(crm: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crm("keys", "create", "k")
+    monkeypatch.syspath_prepend(folder)
+    (folder / "hotel_of_guests.py").write_text(HOTEL)
+    before, guest = importlib.import_module("hotel_of_guests").made(False)
+    before.migrate()
+    with before.session(Actor.system("test", tenant="main")) as s:
+        s.create(guest(room="7"))
+    before.close()
+    crm("migrate", "--app", "hotel_of_guests:sealing")
+    for said in ("main: 1 rows sealed.", "Nothing stands open."):
+        first, second = crm("keys", "encrypt", "--app", "hotel_of_guests:sealing").output.splitlines()[-2:]
+        assert (first, second.partition(" still")[0]) == (said, "main: 1 rows of the journal")

@@ -53,9 +53,15 @@ def test_the_life_of_a_plugin_from_the_command_line(crm: Run, folder: Path, pack
 
     refused = crm("plugins", "disable", "club")
     assert (refused.exit_code, "required by visits" in refused.output) == (1, True)
-    assert crm("plugins", "disable", "club", "--plan").output == "no longer checked: club.no_debts (check_write account)\n"
+    kept, ended = (crm("plugins", "disable", "club", "--plan", *more).output.splitlines() for more in ([], ["--end-checks"]))
+    veto = "veto club.no_debts (check_write account)"
+    assert {f"stays: {veto}", "stays: rule club.ours: read account", "ends: job club.hourly"} <= {*kept}
+    assert set(ended) - set(kept) == {f"ends: {veto}"}
     assert "club, visits are disabled." in crm("plugins", "disable", "club", "--with-dependents", "--reason", "broken").output
     assert "club is so already." in crm("plugins", "disable", "club").output
+    crm("plugins", "disable", "club", "--end-checks")
+    assert "It is disabled with its checks on others' records since" in crm("--db", "crm.db", "plugins").output
+    crm("plugins", "disable", "club")
     assert "It is disabled since" in crm("--db", "crm.db", "plugins").output
     doctor = crm("--db", "crm.db", "doctor", "--json")
     findings = json.loads(doctor.output[doctor.output.index("{") :])["findings"]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import inspect, select
 
-from crm_core import CRM, Actor, Conflict, Entity, Field, FileKeys, Invalid, Plugin, Unavailable, Unreadable, field
-from crm_core.privacy import scrub
+from crm_core import CRM, Actor, Conflict, Contact, Entity, Field, FileKeys, Invalid, Plugin, Ref, Unavailable, Unreadable, field
+from crm_core.privacy import erase, scrub
 from crm_core.storage.keys import encryption
 from tests.keys.test_canaries import forms
 
@@ -35,7 +35,7 @@ def clinic(sealed: bool) -> Any:
     class Patient(Entity):
         name: Field[str] = field(default="x")
         iban: Field[str | None] = field(default=None, length=34, unique=True, sealed=sealed, searchable=sealed)
-        story: Field[str | None] = field(default=None, text=True, sealed=sealed)
+        story: Field[str | None] = field(default=None, text=True, sealed=sealed, pii=True)
         born: Field[date | None] = field(default=None, sealed=sealed, searchable=sealed)
         seen: Field[datetime | None] = field(default=None, sealed=sealed)
         debt: Field[Decimal | None] = field(default=None, sealed=sealed)
@@ -133,6 +133,48 @@ def test_the_file_and_its_wal_have_no_plain_value(sealed: Any, admin: Actor) -> 
     if crm.bound.kind == "sqlite":
         data = b"".join(path.read_bytes() for path in Path(crm.bound.url.database).parent.glob("*") if path.is_file())
         assert [word for word in WORDS for needle in forms(word) if needle in data] == []
+
+
+def test_what_the_journal_says_in_plain_is_counted_and_stays(sealed: Any, admin: Actor) -> None:
+    crm, patient = sealed
+    before = {"main": 8, "other": 8}  # the empty one says nothing
+    assert crm.keys.journalled_open() == before
+    crm.keys.encrypt()
+    with crm.session(admin) as s:
+        s.create(patient(**{**FULL, "iban": "I-9"}))
+        ada = s.query(patient).where(patient.iban == "I-3").one()
+        s.update(patient, ada.id, {"story": "new"})
+    crm.run_pending()
+    assert (crm.keys.journalled_open(), crm.keys.journalled_open("other")) == (before, {"other": 8})
+    assert crm.audit.verify().ok
+
+
+def test_an_erasure_takes_what_was_personal_out_of_the_journal(make_crm: Callable[..., Any], keys: FileKeys) -> None:
+    def made(sealed: bool) -> Any:
+        class Guest(Entity):
+            contact: Field[Ref[Contact]]
+            said: Field[str | None] = field(default=None, pii=True, sealed=sealed)
+            room: Field[str | None] = field(default=None, sealed=sealed)
+
+        plugin = Plugin("hotel", version="1.0")
+        plugin.entities(Guest)
+        return plugin, Guest
+
+    before, guest = made(False)
+    old = make_crm(plugins=[before])
+    with old.session(Actor.system("tests", tenant="main")) as s:
+        ada = s.create(Contact(name="Ada"))
+        s.create(guest(contact=ada.ref, said="CANARY"))
+        s.create(guest(contact=ada.ref, room="7"))
+    after, guest = made(True)
+    crm = CRM(old.url, plugins=[after], keys=keys)
+    crm.migrate()
+    crm.keys.encrypt()
+    assert crm.keys.journalled_open() == {"main": 2}
+    with crm.session(Actor.system("tests", tenant="main")) as s:
+        erase(s, ada, reason="asked")
+    assert crm.keys.journalled_open() == {"main": 1}  # the room was personal to nobody then
+    crm.close()
 
 
 def test_without_keys_it_says_so(make_crm: Callable[..., Any]) -> None:

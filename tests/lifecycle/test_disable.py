@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
-from crm_core import Account, Actor, Conflict, Contact, Denied, Invalid, Refused, Unavailable
+from crm_core import Account, Actor, Conflict, Contact, Denied, Invalid, Plugin, Refused, Unavailable, WriteCtx, check_write
 from crm_core.inbound import Request
 from crm_core.privacy import erase
 from tests.lifecycle.club import Award, Cards, Guest, Member, Perks, club, kinds, later, system
@@ -37,7 +38,9 @@ def test_of_a_disabled_plugin_nothing_runs_in_any_tenant(w: World, tenant: str) 
     w.crm.start()
     assert w.crm.plugins.disable("club") == ["club"]
     assert w.done == ["phone on", "phone off"]
-    debtor = w.account("Debtor", tenant)  # its check is not asked
+    debtor = w.account("Other", tenant)
+    with pytest.raises(Refused):
+        w.account("Debtor", tenant)  # its check on others' records is asked still
     later(w.clock, hours=2)
     w.crm.run_pending()
     for actor in (system(tenant), Actor("7", tenant=tenant, roles={"club.admin"})):
@@ -174,6 +177,10 @@ def test_other_processes_follow_within_ten_seconds(w: World) -> None:
         w.account("Debtor", crm=other)
     w.crm.plugins.disable("club")
     later(w.clock, seconds=11)
+    with pytest.raises(Refused):
+        w.account("Debtor", crm=other)
+    assert w.crm.plugins.disable("club", end_checks=True) == ["club"]
+    later(w.clock, seconds=11)
     w.account("Debtor", crm=other)
     other.run_pending()
     assert done == []
@@ -190,7 +197,8 @@ def test_it_stays_disabled_over_restarts_and_new_versions(w: World) -> None:
     w.crm.plugins.disable("club", reason="double points")
     again = w.beside(club([], "2.0"))
     again.migrate()
-    w.account("Debtor", crm=again)
+    with pytest.raises(Refused):
+        w.account("Debtor", crm=again)
     (status,) = (p for p in again.plugins.list() if p.name == "club")
     assert (status.state, status.version, status.reason, status.loaded) == ("disabled", "2.0", "double points", True)
     assert [j.state for j in again.jobs.list() if j.version] == ["resting"]
@@ -217,11 +225,13 @@ def test_each_tenants_journal_says_it_once(w: World) -> None:
     w.crm.run_pending()
     w.crm.plugins.disable("club", reason="broken")
     assert w.crm.plugins.disable("club") == []
+    assert w.crm.plugins.disable("club", end_checks=True) == ["club"]
     w.crm.plugins.enable("club")
     assert w.crm.plugins.enable("club") == []
     told = {"plugin": "club", "version": "1.0"}
     for tenant in ("main", "acme"):
-        assert kinds(w.crm, tenant) == [("plugin_disabled", told), ("plugin_enabled", told)]
+        off = [("plugin_disabled", {**told, "checks_end": ended}) for ended in (False, True)]
+        assert kinds(w.crm, tenant) == [*off, ("plugin_enabled", told)]
     assert w.crm.audit.verify().ok
 
 
@@ -241,9 +251,51 @@ def test_wrong_names_and_reasons_change_nothing(w: World) -> None:
     assert kinds(w.crm) == []
 
 
+def test_checks_on_others_records_end_only_where_that_is_said_and_come_back_by_themselves(w: World) -> None:
+    assert w.crm.plugins.disable("club", end_checks=True) == ["club"]
+    (status,) = (p for p in w.crm.plugins.list() if p.name == "club")
+    assert status.state == "stopped"
+    w.account("Debtor")
+    assert w.crm.plugins.disable("club", end_checks=True) == []
+    for verb in (w.crm.plugins.disable, w.crm.plugins.enable):
+        assert verb("club") == ["club"]
+        with pytest.raises(Refused):
+            w.account("Debtor")
+    with pytest.raises(TypeError):
+        w.crm.plugins.disable("club", end_checks=1)  # type: ignore[arg-type]  # on purpose
+
+
+def test_a_check_that_cannot_do_without_what_is_off_refuses(open_world: Open) -> None:
+    guard = Plugin("guard", version="1.0", requires={"club": ">=1"})
+
+    @guard.hook(check_write, on=Account)
+    def asks(ctx: WriteCtx, changes: list[Any]) -> None:
+        ctx.session.use(Cards)
+
+    w = open_world()
+    crm = w.beside(club([]), guard)
+    crm.migrate()
+    w.account("A", crm=crm)
+    crm.plugins.disable("club", with_dependents=True)
+    with pytest.raises(Unavailable) as off:
+        w.account("B", crm=crm)
+    assert off.value.code == "plugin_disabled"
+    crm.plugins.disable("club", end_checks=True)  # what it rests on is gone: its own checks go as well
+    w.account("B", crm=crm)
+
+
 @one
-def test_the_checks_that_end_are_named(w: World) -> None:
-    assert w.crm.plugins.stops("club") == ["club.no_debts (check_write account)"]
+def test_a_plan_says_what_ends_and_which_restrictions_stay(w: World) -> None:
+    veto = "veto club.no_debts (check_write account)"
+    kept, ended = w.crm.plugins.disabling("club"), w.crm.plugins.disabling("club", end_checks=True)
+    assert kept.ends == [
+        "hears account.created: club.hear", "job club.hourly", "action club.award", "panel club.panel", "route club.visited",
+        "lifespan club.phone",
+    ]  # fmt: skip
+    assert kept.stays == [
+        veto, "rule club.ours: read account", "read only club.member", "read only club.guest", "read only account.club",
+    ]  # fmt: skip
+    assert (ended.ends, ended.stays) == ([veto, *kept.ends], kept.stays[1:])
 
 
 @one

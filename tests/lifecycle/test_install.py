@@ -97,7 +97,7 @@ def test_a_data_migration_that_failed_is_gone_on_with_by_the_next_call(w: World)
 @one
 @pytest.mark.parametrize("name", ["clubb", "", "core"])
 def test_names_that_are_not_here_are_refused(w: World, name: str) -> None:
-    for verb in (w.crm.plugins.install, w.crm.plugins.upgrade, w.crm.plugins.plan, w.crm.plugins.stops):
+    for verb in (w.crm.plugins.install, w.crm.plugins.upgrade, w.crm.plugins.plan, w.crm.plugins.disabling):
         with pytest.raises((LoadError, Invalid)):
             verb(name)
 

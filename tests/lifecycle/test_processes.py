@@ -25,7 +25,7 @@ ON = {
     "job": "done", "route": 204,
 }  # fmt: skip
 OFF = {
-    "service": "plugin_disabled", "actions": [], "panels": [], "check": "passed", "seen": ["few"], "action": "plugin_disabled",
+    "service": "plugin_disabled", "actions": [], "panels": [], "check": "refused", "seen": ["few"], "action": "plugin_disabled",
     "job": "plugin_disabled", "route": 503,
 }  # fmt: skip
 DONE = ["awarded", "hourly", "visited"]
@@ -98,6 +98,9 @@ def test_another_process_stops_all_of_a_disabled_plugin_and_begins_again_with_wh
             w.account(name)
         assert process.does("use") == (OFF, [])
         assert process.does("work") == ({"delivered": 0}, [])
+        w.crm.plugins.disable("club", end_checks=True)
+        time.sleep(REFRESH + 0.1)
+        assert process.does("use") == ({**OFF, "check": "passed"}, [])
         w.crm.plugins.enable("club")
         assert process.says() == "phone on"
         assert process.does("work") == ({"delivered": 14}, [f"heard {name}" for name in ("few", "many", *names)])

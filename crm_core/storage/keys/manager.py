@@ -128,7 +128,8 @@ class Keys:
     def encrypt(self, tenant: str | None = None) -> list[Encrypted]:
         """Seal what stands open in fields that were declared ``sealed`` after rows had them; one that was stopped goes on.
 
-        Others may work meanwhile: with :meth:`allow_open` they read all, else values that it has not come to are ``Unreadable``.
+        Others may work meanwhile: with :meth:`allow_open` they read all, else values that it has not come to are ``Unreadable``. The
+        journal keeps what it had: :meth:`journalled_open` counts it.
 
         Args:
             tenant: one tenant; None: all.
@@ -142,6 +143,25 @@ class Keys:
         if tenant is not None:
             check_text(tenant)
         return Encryption(crm.bound, crm.tables, sealer, self._codecs()).run(tenant)
+
+    def journalled_open(self, tenant: str | None = None) -> Mapping[str, int]:
+        """Count, by tenant, the journal's rows that say values of sealed fields in plain: from before the field was sealed.
+
+        :meth:`encrypt` leaves them, for the journal never changes; an erasure takes out those of personal fields.
+
+        Args:
+            tenant: one tenant; None: all.
+
+        Raises:
+            Refused: ``no_keys``.
+        """
+        from .journalled import told_openly
+
+        self.root()
+        if tenant is not None:
+            check_text(tenant)
+        with self._crm.bound.begin(write=False, unlimited=True) as connection:
+            return told_openly(connection, self._crm.tables, self._codecs(), tenant)
 
     def allow_open(self) -> None:
         """Let this process read values that stand open still, while :meth:`encrypt` runs beside it: then nobody has to wait for that.
