@@ -184,7 +184,7 @@ def test_a_name_that_cannot_be_is_refused_with_one_that_can(crm: Run, folder: Pa
         ("Class", "is taken"),
         ("X", "like Card"),
         ("Plugin", "is taken"),
-        ("Clock", "is taken"),
+        ("Panel", "is taken"),
     ],
 )
 def test_an_entity_that_cannot_be_is_refused(entity: str, said: str) -> None:
