@@ -28,7 +28,25 @@ _ENTRIES = re.compile(r"(?:^    \"\S+\": \(\".*\n)+", re.MULTILINE)
 _LONGEST = 40
 # What the generated files call other things.
 _TAKEN = frozenset(
-    ("base", "clerk", "clock", "close", "command", "crm", "ctx", "database", "event", "last", "plugin", "settings", "shell", "system")
+    (
+        "base",
+        "clerk",
+        "close",
+        "closed",
+        "command",
+        "crm",
+        "ctx",
+        "event",
+        "first",
+        "kit",
+        "last",
+        "other",
+        "panel",
+        "plugin",
+        "settings",
+        "shell",
+        "system",
+    )
 )
 _WIDTH = 140
 

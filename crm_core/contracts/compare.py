@@ -44,7 +44,7 @@ class Difference:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
-    """Return what changed from one document to another, in the order of its place."""
+    """Return what changed from one document to another, in the order of its place; what is new is named once, without its parts."""
     before, after = dict(_lines(old)), dict(_lines(new))
     young = [path.partition(" ")[::2] for path in old.get("experimental", ())]
     found = []
@@ -52,7 +52,9 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Differen
         one, other = before.get(path), after.get(path)
         if one != other:
             breaking = not _free(path, young) and _breaking(path, one, other, before, after)
-            found.append(Difference(path, one, other, breaking))
+            part = any(path[:n] in after and path[:n] not in before for n in range(1, len(path)))
+            if breaking or not part:
+                found.append(Difference(path, one, other, breaking))
     return found
 
 

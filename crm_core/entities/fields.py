@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
@@ -151,7 +152,7 @@ def field(
         text: a ``str`` of up to 1,000,000 characters.
         format: what a ``str`` must be: a ``currency`` of ISO 4217, or a time ``zone`` of the IANA database.
         scale: digits after the point of a Decimal, kept exactly.
-        min, max: inclusive bounds of numbers, dates and Money amounts.
+        min, max: inclusive bounds of numbers and dates; of a MoneyField numbers too, whatever the currency.
         unique: no two living records of a tenant share the value; None may repeat.
         index: an index on (tenant, field).
         on_delete: what the deletion of the record a ``Ref`` points at does: ``protect`` refuses it, ``set_null``, ``cascade``.
@@ -272,12 +273,13 @@ def read_field(owner: type[Any], name: str, hint: Any, options: FieldOptions, *,
     """Turn an annotation into a :class:`FieldSpec`.
 
     Raises:
-        LoadError: the annotation is not one of the known field types.
+        LoadError: ``bad_annotation``: it is not one of the known field types; ``field_bounds``.
     """
     column = column or name
     extension = owner if column != name else None
 
     def spec(kind: Kind, type_: Any, nullable: bool, target: Callable[[], type[Any]] | None = None) -> FieldSpec:
+        _check_bounds(owner, name, kind, options)
         return FieldSpec(name, kind, type_, nullable, options, column, system, target, extension)
 
     from .money import Money
@@ -288,7 +290,7 @@ def read_field(owner: type[Any], name: str, hint: Any, options: FieldOptions, *,
     if origin is ListField:
         return spec("list", args[0], False)
     if origin is not Field:
-        raise LoadError("bad_annotation", entity=owner.__name__, field=name, annotation=str(hint))
+        raise bad_annotation(owner, name, hint)
     inner, nullable = _strip_none(args[0])
     if name == "id" and system:
         return spec("id", str, False)
@@ -302,7 +304,35 @@ def read_field(owner: type[Any], name: str, hint: Any, options: FieldOptions, *,
     if get_origin(inner) is Ref:
         (target,) = get_args(inner)
         return spec("ref", Ref, nullable, lambda: _resolve_target(owner, target))
-    raise LoadError("bad_annotation", entity=owner.__name__, field=name, annotation=str(hint))
+    raise bad_annotation(owner, name, hint)
+
+
+_MEANT: Mapping[str, str] = {"Field[float]": "Field[Decimal]", "Field[Money]": "MoneyField", "Field[Money | None]": "OptionalMoneyField"}
+_BOUNDS: Mapping[Kind, tuple[tuple[type[Any], ...], str]] = {
+    "int": ((int,), "int"),
+    "decimal": ((int, Decimal), "int or Decimal"),
+    "money": ((int, Decimal), "int or Decimal, for every currency"),
+    "date": ((date,), "date"),
+    "datetime": ((datetime,), "datetime"),
+}
+
+
+def bad_annotation(owner: type[Any], name: str, hint: Any) -> LoadError:
+    """Make the error of an annotation that no field can have, with the one that was probably meant."""
+    shown = hint.__name__ if isinstance(hint, type) else re.sub(r"\b(crm_core|typing)(\.\w+)*\.", "", str(hint))
+    meant = _MEANT.get(shown, f"Field[{shown}]" if hint in _PLAIN else "")
+    return LoadError("bad_annotation", entity=owner.__name__, field=name, annotation=shown, suggestion=meant)
+
+
+def _check_bounds(owner: type[Any], name: str, kind: Kind, options: FieldOptions) -> None:
+    """Refuse bounds that no value of the field could be compared with."""
+    types, expected = _BOUNDS.get(kind, ((), ""))
+    for bound in (options.min, options.max):
+        day = isinstance(bound, datetime) and kind == "date"
+        if bound is not None and (day or isinstance(bound, bool) or not isinstance(bound, types)):
+            raise LoadError(
+                "field_bounds", entity=owner.__name__, field=name, kind=kind, given=type(bound).__name__, expected=expected or "none"
+            )
 
 
 def _resolve_target(owner: type[Any], target: Any) -> type[Any]:

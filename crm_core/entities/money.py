@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import decimal
+import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal, Self
+from typing import Literal, Never, Self
 
 import attrs
 
-from ..errors import Invalid, MixedCurrency
+from ..errors import Invalid, MixedCurrency, WrongArgument
 from ..messages import redact
 from .currencies import minor_units
 
@@ -100,6 +101,7 @@ class Money:
     and a rate of nine digits each is still exact. Amounts of unlike currencies are unequal, and neither add nor compare.
 
     Raises:
+        WrongArgument: ``money_operand``, ``money_factor``: it was added to, compared with or scaled by a plain value that does not fit.
         Invalid: ``wrong_type`` (floats are not exact), ``not_finite``, ``too_big``, ``too_long``, ``too_precise``, ``bad_currency``.
     """
 
@@ -168,16 +170,23 @@ class Money:
 
     def __add__(self, other: Money) -> Self:
         if not isinstance(other, Money):
+            self._refuse_plain(other)
             return NotImplemented
         return type(self)(WIDE.add(self.amount, self._same(other)), self.currency)
 
+    def __radd__(self, other: Never) -> Self:  # `sum(amounts)` begins with 0, which has no currency
+        self._refuse_plain(other)
+        return NotImplemented
+
     def __sub__(self, other: Money) -> Self:
         if not isinstance(other, Money):
+            self._refuse_plain(other)
             return NotImplemented
         return type(self)(WIDE.subtract(self.amount, self._same(other)), self.currency)
 
     def __mul__(self, factor: Decimal | int) -> Self:
         if not _is_exact_number(factor):
+            self._refuse_plain(factor, "money_factor")
             return NotImplemented
         return self._settled(WIDE.multiply(self.amount, read_decimal(factor)))
 
@@ -185,6 +194,7 @@ class Money:
 
     def __truediv__(self, divisor: Decimal | int) -> Self:
         if not _is_exact_number(divisor):
+            self._refuse_plain(divisor, "money_factor")
             return NotImplemented
         if not divisor:
             raise Invalid("division_by_zero")
@@ -201,21 +211,25 @@ class Money:
 
     def __lt__(self, other: Money) -> bool:
         if not isinstance(other, Money):
+            self._refuse_plain(other)
             return NotImplemented
         return self.amount < self._same(other)
 
     def __le__(self, other: Money) -> bool:
         if not isinstance(other, Money):
+            self._refuse_plain(other)
             return NotImplemented
         return self.amount <= self._same(other)
 
     def __gt__(self, other: Money) -> bool:
         if not isinstance(other, Money):
+            self._refuse_plain(other)
             return NotImplemented
         return self.amount > self._same(other)
 
     def __ge__(self, other: Money) -> bool:
         if not isinstance(other, Money):
+            self._refuse_plain(other)
             return NotImplemented
         return self.amount >= self._same(other)
 
@@ -236,6 +250,11 @@ class Money:
         if self.currency != other.currency:
             raise MixedCurrency(one=self.currency, other=other.currency)
         return other.amount
+
+    def _refuse_plain(self, other: object, code: str = "money_operand") -> None:
+        """Refuse plain values in words; anything else, such as a column, may know what to do with money."""
+        if other is None or isinstance(other, Money | str | numbers.Number):
+            raise WrongArgument(code, given=type(other).__name__, currency=self.currency)
 
     def _settled(self, result: Decimal) -> Self:
         return type(self)(_quantize(result, MAX_PLACES, "half_up"), self.currency)

@@ -36,7 +36,7 @@ class IdType(TypeDecorator[str]):
             return None
         text = value.id if isinstance(value, Ref) else value
         if not is_id(text):
-            raise Invalid("bad_id", given=str(text)[:60])
+            raise Invalid("bad_id", given=text[:60] if isinstance(text, str) else type(text).__name__)
         return cast(str, text)
 
 

@@ -198,7 +198,7 @@ def event_name(event: Any) -> str:
             return f"{spec(entity).name}.{origin.__event_verb__}"
         if origin.__event_name__:
             return origin.__event_name__
-    raise LoadError("not_an_event", given=getattr(event, "__name__", repr(event)))
+    raise LoadError("not_an_event", given=getattr(event, "__name__", repr(event)[:60]))
 
 
 def unmarked(event: type[Event[Any]]) -> list[str]:

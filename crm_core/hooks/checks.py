@@ -251,7 +251,9 @@ def implements(impl: Impl, hooks: Mapping[str, Hook[Any, Any]]) -> None:
         LoadError: the hook is unknown, or the function does not fit its kind.
     """
     hook = impl.hook
-    name = hook.name if isinstance(hook, Hook) else str(hook)
+    if not isinstance(hook, Hook):
+        raise LoadError("not_a_hook", plugin=impl.plugin, part=impl.name, where=impl.where, given=repr(hook)[:60])
+    name = hook.name
     if hooks.get(name) is not hook:
         close = name if name in hooks else closest(name, hooks)
         raise LoadError("hook_unknown", plugin=impl.plugin, part=impl.name, where=impl.where, hook=name, suggestion=close)

@@ -223,7 +223,14 @@ class Plugin(Marking):
             external: it talks to the outside: run it without an open transaction. ``event.id`` is the idempotency key.
             on_failure: after the last try, hold the record's later events back, or skip this one.
             from_start: a new subscription begins with the journal's first event, not with the next one.
+
+        Raises:
+            LoadError: ``not_an_event``.
         """
+
+        from ..events.event import event_name
+
+        event_name(event)
 
         def declare(fn: Callable[..., Any]) -> Callable[..., Any]:
             self.definitions.subscriptions.append(Subscription(self.name, fn, event, batch, external, on_failure, from_start))

@@ -164,7 +164,7 @@ class Jobs:
         for each in waiting:
             run = self._run_when_free(each, None if told is None else partial(told, each))
             if run is not None and run.state != "done":
-                raise Unavailable("data_migration_failed", job=each.name, tenant=each.tenant, reason=run.error or run.state)
+                raise Unavailable("data_migration_failed", job=each.name, tenant=each.tenant, reason=(run.error or run.state).rstrip("."))
         return len(waiting)
 
     def _run_when_free(self, status: JobStatus, told: Told | None) -> JobRun | None:

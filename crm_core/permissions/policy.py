@@ -368,7 +368,7 @@ class Policies:
                     continue
                 field = entity.field(name, self._declared.extensions(entity.entity))
                 if field is None or name in _ALWAYS_READABLE:
-                    raise error("role_field", role=role.name, entity=entity.name, field=name[:60])
+                    raise error("role_field", role=role.name, entity=entity.name, field=name[:60], suggestion=closest(name, entity.fields))
                 if level == "masked" and field.kind not in ("str", "text"):
                     raise error("role_masked", role=role.name, entity=entity.name, field=name, kind=field.kind)
                 own = levels.setdefault(entity.name, {})
@@ -396,7 +396,8 @@ class Policies:
             [(entity, self._specs)] if entity not in self._specs else [(a, ACTIONS) for a in names if a not in ACTIONS and "." not in a]
         )
         for name, known in unknown:
-            raise LoadError("grant_unknown", plugin=plugin, grant=grant[:120], unknown=name[:60], suggestion=closest(name, known))
+            verbs: dict[str, Any] = {"actions": list(ACTIONS)} if known is ACTIONS else {}
+            raise LoadError("grant_unknown", plugin=plugin, grant=grant[:120], unknown=name[:60], suggestion=closest(name, known), **verbs)
         return BoundGrant(entity, names, everything)
 
 

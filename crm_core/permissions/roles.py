@@ -93,7 +93,9 @@ class Role:
         actions = list(actions)
         for action in actions or [""]:
             if action not in ACTIONS and not (isinstance(action, str) and "." in action):
-                raise LoadError("role_action", role=self.name, action=str(action)[:60], suggestion=closest(action, ACTIONS))
+                raise LoadError(
+                    "role_action", role=self.name, action=str(action)[:60], suggestion=closest(action, ACTIONS), actions=list(ACTIONS)
+                )
         for field, level in fields.items():
             if not isinstance(level, str) or level not in LEVELS:
                 raise LoadError("role_level", role=self.name, field=field, level=str(level)[:60])

@@ -19,14 +19,16 @@ def emit(session: Session, events: Sequence[Event[Any]]) -> None:
     """Publish domain events of the running plugin.
 
     Raises:
-        Denied: ``foreign_event``.
+        Denied: ``foreign_event``, ``event_undeclared``.
     """
     rows: list[JournalRow] = []
     crm, origin = session.crm, session.origin()
     subjects = _subjects(session, [event.record for event in events if type(event).__event_personal__])
     for event, id_ in zip(events, crm.runtime.ids.many(len(events)), strict=True):
         owner = crm.registry.owner(type(event))
-        if owner is None or owner != origin.plugin:
+        if owner is None:
+            raise Denied("event_undeclared", event=type(event).__name__, plugin=origin.plugin or "host")
+        if owner != origin.plugin:
             raise Denied("foreign_event", event=type(event).__name__, plugin=origin.plugin or "host")
         data, personal = crm.events.parts(event)
         kept = {"data": personal} if personal else None

@@ -4,7 +4,8 @@
 """
 
 from .crashes import Crashed, crash
+from .databases import Database
 from .factory import Factory, Maker, example, examples_in
 from .kit import Kit, open_kit
 
-__all__ = ["Crashed", "Factory", "Kit", "Maker", "crash", "example", "examples_in", "open_kit"]
+__all__ = ["Crashed", "Database", "Factory", "Kit", "Maker", "crash", "example", "examples_in", "open_kit"]

@@ -157,3 +157,11 @@ def test_what_is_experimental_may_change_and_what_was_promised_is_not_made_exper
 )
 def test_a_breaking_change_is_announced_by_the_first_number_or_the_second_below_one(old: str, new: str, announced: bool) -> None:
     assert allowed(changed("version", old), changed("version", new)) is announced
+
+
+def test_what_is_new_is_named_once_without_its_parts() -> None:
+    new = {**OLD, "actions": {**OLD["actions"], "sales.lose": OLD["actions"]["sales.win"]}}
+    assert [d.words(Messages()) for d in differences(OLD, new)] == ["New: actions sales.lose. Others can live with it."]
+    gone = differences(new, OLD)
+    assert len(gone) > 1  # whoever relied on a part of it is told of the part
+    assert any(d.breaking for d in gone)

@@ -1,4 +1,4 @@
-"""The vendor's tutorial, done as it says: its commands, its changes, and what they print."""
+"""The vendor's tutorial and the page on the second version, done as they say: its commands, its changes, and what they print."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from crm_core.testing.databases import PostgresDatabases
+
 ROOT = Path(__file__).resolve().parents[2]
-TUTORIAL = (ROOT / "docs" / "tutorial" / "vendor.md").read_text(encoding="utf-8")
+PAGES = {page: (ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("tutorial/vendor.md", "how-to/second-version.md")}
 COMMANDS = {
     "crm": ["-m", "crm_core.cli.main"],
     "pytest": ["-m", "pytest", "-q", "-p", "no:cacheprovider"],
@@ -20,8 +24,9 @@ COMMANDS = {
 class Desk:
     """A vendor's folder, in which the blocks of the page are done one by one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, postgres: str) -> None:
         self.folder = folder
+        self.postgres = postgres
         self.failed = False
         self.shown = ""
 
@@ -40,7 +45,7 @@ class Desk:
 
     def _run(self, command: list[str]) -> None:
         path = ":".join(map(str, [self.folder, ROOT, ROOT / "plugins" / "sales"]))
-        env = {"PYTHONPATH": path, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+        env = {"PYTHONPATH": path, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "CRM_TEST_POSTGRES": self.postgres}
         done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
         self.shown += done.stdout + done.stderr
         self.failed = self.failed or done.returncode != 0
@@ -66,11 +71,14 @@ class Desk:
         return self.folder / block.partition("\n")[0].removeprefix("# ")
 
 
-def test_a_vendors_first_hour_goes_as_the_page_says(tmp_path: Path) -> None:
-    blocks = re.findall(r"```(\w+)\n(.*?)```", TUTORIAL, re.DOTALL)
+@pytest.mark.parametrize("page", PAGES)
+def test_a_vendors_hours_go_as_the_page_says(page: str, tmp_path: Path, postgres_databases: PostgresDatabases) -> None:
+    blocks = re.findall(r"```(\w+)\n(.*?)```", PAGES[page], re.DOTALL)
     assert {kind for kind, _ in blocks} == {"sh", "text", "py", "diff"}
-    desk = Desk(tmp_path)
+    server = postgres_databases.create()
+    desk = Desk(tmp_path, server.url)
     for kind, block in blocks:
         desk.do(kind, block)
+    postgres_databases.drop(server)
     subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache"], cwd=desk.folder, check=True)
     subprocess.run([sys.executable, "-m", "ruff", "format", "--check", "--no-cache"], cwd=desk.folder, check=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import operator
 import pickle
 import threading
 import time
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from crm_core.entities.currencies import CURRENCIES
 from crm_core.entities.money import LIMIT, Money, quantize_half_up, read_decimal
-from crm_core.errors import CRMError, Invalid, MixedCurrency
+from crm_core.errors import CRMError, Invalid, MixedCurrency, WrongArgument
 
 CODES = sorted(CURRENCIES)
 amounts = st.decimals(min_value=-(10**12), max_value=10**12, places=6)
@@ -346,3 +347,33 @@ def test_every_refusal_is_an_error_with_a_message_in_both_languages() -> None:
         with pytest.raises(CRMError) as error:
             Money(amount, "EUR")
         assert error.value.message("en") != error.value.message("zh") != error.value.code
+
+
+@pytest.mark.parametrize("other", [0, 1, 0.5, Decimal(1), True, "1", None])
+@pytest.mark.parametrize("operate", [operator.add, operator.sub, operator.lt, operator.ge], ids=lambda operate: operate.__name__)
+def test_a_plain_value_beside_money_is_refused_in_words(other: Any, operate: Callable[[Any, Any], Any]) -> None:
+    with pytest.raises(WrongArgument) as error:
+        operate(Money("1", "EUR"), other)
+    assert (error.value.code, error.value.params) == ("money_operand", {"given": type(other).__name__, "currency": "EUR"})
+    assert 'write Money(..., "EUR")' in str(error.value)
+
+
+def test_a_sum_that_begins_with_nought_says_how_money_is_added_up() -> None:
+    with pytest.raises(WrongArgument, match=r"A list adds up with Money\.sum"):
+        sum([Money("1", "EUR")])  # type: ignore[list-item]  # the mistake under test
+
+
+def test_what_may_know_better_than_money_is_asked() -> None:
+    class Column:
+        def __gt__(self, other: Any) -> str:
+            return f"column > {other}"
+
+    assert operator.lt(Money("1", "EUR"), Column()) == "column > EUR 1.00"
+
+
+@pytest.mark.parametrize("factor", [0.5, "2", None, Money("1", "EUR")])
+def test_what_does_not_scale_money_is_named(factor: Any) -> None:
+    for operate in (operator.mul, operator.truediv):
+        with pytest.raises(WrongArgument, match=f"by an int or a Decimal, not by {type(factor).__name__}") as error:
+            operate(Money("1", "EUR"), factor)
+        assert error.value.code == "money_factor"

@@ -70,7 +70,7 @@ def test_a_hook_given_by_name_instead_of_its_object_does_not_load() -> None:
     a = Plugin("a", version="1", requires={"shop": ""})
     hooked(a, "shop.prices")(lambda ctx, value: value)
     error = refused(lambda: Registry([shop(), a]))
-    assert (error.code, error.params["suggestion"]) == ("hook_unknown", "shop.prices")
+    assert (error.code, error.params["given"]) == ("not_a_hook", "'shop.prices'")
 
 
 def test_another_object_of_the_same_name_is_not_the_hook() -> None:

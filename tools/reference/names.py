@@ -9,7 +9,9 @@ from typing import Any
 import attrs
 
 import crm_core
+import crm_core.ports
 import crm_core.rules
+import crm_core.testing
 from crm_core import CRM, CRMError, Entity, Event, Money, Page, Plugin, Query, Role, Session
 from crm_core.asession import AsyncCRMSession
 from crm_core.automation.engine import Automation
@@ -18,7 +20,9 @@ from crm_core.events.delivery import Delivery
 from crm_core.events.wake import Worker
 from crm_core.hooks import core_specs
 from crm_core.permissions import predicates
+from crm_core.ports import Files, Http, Mailer, Notifier
 from crm_core.storage.migrations import Migrations
+from crm_core.testing import Kit
 
 from .markdown import code, prose, section, table
 from .source import assigned
@@ -26,6 +30,7 @@ from .source import assigned
 _AT_LENGTH: tuple[type[Any], ...] = (
     *(CRM, Session, AsyncCRMSession, Query, Page, Entity, Money, Role, Plugin, Event, CRMError),
     *(Migrations, Delivery, Worker, Automation),
+    *(Files, Mailer, Http, Notifier, Kit),
 )
 _WHERE = {Migrations: "crm.migrations", Delivery: "crm.delivery", Worker: "crm.worker()", Automation: "crm.automation"}
 
@@ -36,6 +41,9 @@ def page() -> list[str]:
     lines += table(("name", "is"), [(code(name), _said(getattr(crm_core, name))) for name in crm_core.__all__])
     lines += ["", "## crm_core.rules", "", prose(crm_core.rules.__doc__)]
     lines += table(("name", "is"), [(code(name), _said(getattr(crm_core.rules, name))) for name in crm_core.rules.__all__])
+    for module in (crm_core.ports, crm_core.testing):
+        lines += ["", f"## {module.__name__}", "", prose(module.__doc__)]
+        lines += table(("name", "is"), [(code(_called(getattr(module, name))), _said(getattr(module, name))) for name in module.__all__])
     lines += ["", "## field", "", prose(crm_core.field.__doc__), *arguments(crm_core.field)]
     for cls in _AT_LENGTH:
         where = f", as {code(_WHERE[cls])}" if cls in _WHERE else ""
@@ -58,6 +66,12 @@ def arguments(call: Callable[..., Any]) -> list[str]:
 def _default(parameter: inspect.Parameter) -> str:
     given = parameter.default
     return "" if given in (attrs.NOTHING, None, "", inspect.Parameter.empty) else code(given)
+
+
+def _called(found: Any) -> str:
+    """Write a name as it is called: with its parameters, but for a protocol, which nobody calls."""
+    protocol = getattr(found, "_is_protocol", False)
+    return str(found.__name__) if protocol else f"{found.__name__}{_plain(list(inspect.signature(found).parameters.values()))}"
 
 
 def _said(found: Any) -> str:
@@ -89,6 +103,20 @@ def _members(cls: type[Any]) -> Iterator[tuple[str, Any]]:
 
 def _signature(call: Callable[..., Any]) -> str:
     """Write the parameters by name, with their defaults and without types, which the source shows better."""
-    parameters = list(inspect.signature(call).parameters.values())[1:]
-    plain = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
-    return str(inspect.Signature(plain))
+    return _plain(list(inspect.signature(call).parameters.values())[1:])
+
+
+class _Made:
+    """Stands for a default that is an object."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+def _plain(parameters: list[inspect.Parameter]) -> str:
+    made = (p.replace(annotation=inspect.Parameter.empty) for p in parameters)
+    return str(inspect.Signature([p.replace(default=_Made()) if _is_object(p.default) else p for p in made]))
+
+
+def _is_object(default: Any) -> bool:
+    return default is attrs.NOTHING or inspect.isfunction(default)

@@ -17,6 +17,7 @@ from ...errors import CRMError
 from ...hooks.plugin import Plugin
 from ...labels import ids
 from ...messages import CORE as CORE_CATALOGUES
+from ...messages import closest
 from .rule import rule
 from .source import Source
 from .subject import Subject
@@ -73,7 +74,9 @@ def translated(subject: Subject) -> Iterator[str]:
     for code in sorted(said):
         for language in LANGUAGES:
             if code not in words[language]:
-                yield f"{code} ({said[code]}) has no words in {language!r}: add it to plugin.catalogue({language!r}, ...)"
+                like = closest(code, words[language].keys() - said.keys())
+                mistyped = f" (is {like} meant, which has words and stands for nothing?)" if like else ""
+                yield f"{code} ({said[code]}) has no words in {language!r}: add it to plugin.catalogue({language!r}, ...){mistyped}"
     for code in sorted(words["en"].keys() & words["zh"].keys()):
         if placeholders(words["en"][code]) != placeholders(words["zh"][code]):
             yield f"{code} has other parameters in Chinese than in English"
