@@ -35,6 +35,7 @@ class Unit:
         joined: the transaction is the host's.
         url: where the database is, for errors to name it.
         look: opens what is read on before the first write; None to read in the transaction from the first statement on.
+        alone: what *begin* opens holds nothing but this unit's work, though the transaction is the host's: it may be undone as a whole.
 
     Attributes:
         begun: whether the transaction has begun.
@@ -56,6 +57,7 @@ class Unit:
         joined: bool,
         url: URL,
         look: Callable[[], AbstractContextManager[Connection]] | None = None,
+        alone: bool = False,
     ) -> None:
         self._begin = begin
         self._look = look
@@ -66,6 +68,7 @@ class Unit:
         self.write = write
         self.refusal = "read_only_session"
         self.joined = joined
+        self._alone = alone or not joined
         self.wrote = False
         self.defines = False
         self.epoch = 0
@@ -157,8 +160,8 @@ class Unit:
     def atomic(self) -> Iterator[Connection]:
         """Do a write wholly or not at all.
 
-        The first write of an own transaction needs no savepoint: where it fails, the transaction, in which nothing was written, is
-        begun anew. That keeps a single create at two statements.
+        The first write of an own transaction, or of an own part of one, needs no savepoint: where it fails, the transaction, in which
+        nothing was written, is begun anew. That keeps a single create at two statements.
 
         Raises:
             ReadOnly: the session was opened with ``write=False``, or the CRM is in safe mode.
@@ -166,7 +169,7 @@ class Unit:
         if not self.write:
             raise ReadOnly(self.refusal)
         connection = self._transaction()
-        if self.joined or self.wrote or self._depth:
+        if not self._alone or self.wrote or self._depth:
             with self._nested(connection):
                 yield connection
             self.changed()
