@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RootTransaction
 
 from .arguments import check
 from .automation.engine import taken
@@ -35,6 +36,12 @@ if TYPE_CHECKING:
     from .storage.tables import Tables
 
 
+class _Announced(threading.local):
+    """The transaction of each thread that was announced last."""
+
+    last: RootTransaction | None = None
+
+
 class Host:
     """A CRM as ``events.delivery`` knows it.
 
@@ -51,6 +58,7 @@ class Host:
         self.subscribers: Sequence[Subscriber] = (*crm.subscribers, crm.automation.idle)
         self.waits: bool = crm.safe_mode
         self.health: Health = crm.registry.health
+        self._announced = _Announced()
 
     def begin(self, *, write: bool = True) -> AbstractContextManager[Connection]:
         """Open a transaction of its own."""
@@ -98,12 +106,19 @@ class Host:
             return self.begin() if connection is None else savepoint(connection)
 
         look = self._crm.bound.looking if connection is None else None
-        with Unit(begin, write=True, joined=connection is not None, url=self._crm.bound.url, look=look) as unit:
+        with Unit(begin, write=True, joined=connection is not None, url=self._crm.bound.url, look=look, alone=True) as unit:
             session = Session(self._crm, actor, Lease(unit), plugin=actor.plugin, chain=chain)
             with self._crm.sessions.entered(session.hooks):
                 yield session
             if unit.wrote:
-                notify(unit.connection, self.tables)
+                self._announce(unit.connection)
+
+    def _announce(self, connection: Connection) -> None:
+        """Announce what a transaction has for the journal, once."""
+        transaction = connection.get_transaction()
+        if transaction is not self._announced.last:
+            self._announced.last = transaction
+            notify(connection, self.tables)
 
     def service_actor(self, plugin: str, *, tenant: str, on_behalf_of: str) -> Actor:
         """Return the plugin's service actor, on behalf of whoever caused the event."""

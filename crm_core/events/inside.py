@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
+from math import inf
 from typing import TYPE_CHECKING
 
 import attrs
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from .run import Begin
 
 LONGEST = 0.05
-"""Seconds after which a batch begins no further event: on SQLite all who write wait for its end."""
+"""Seconds after which a batch on SQLite begins no further event: all who write wait for its end."""
 
 
 @attrs.define
@@ -99,9 +100,9 @@ class Inside:
         if self._caller.waits(s, entries, size):
             return None
         left = entries if len(entries) < size else []
-        dealt, late = 0, False
+        dealt, late, longest = 0, False, LONGEST if connection.dialect.name == "sqlite" else inf
         for group in _groups(s, entries):
-            late = dealt > 0 and self._clock.monotonic() - began > LONGEST
+            late = dealt > 0 and self._clock.monotonic() - began > longest
             if late or self._caller.waits(s, left, size):
                 end = reached
                 break

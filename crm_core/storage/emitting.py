@@ -34,11 +34,16 @@ def emit(session: Session, events: Sequence[Event[Any]]) -> None:
         kept = {"data": personal} if personal else None
         about, name = subjects.get(event.record, ""), spec(event.record.entity).name
         rows.append(JournalRow(name, event.record.id, 0, event_kind(type(event)), {"id": id_, "data": data}, kept, about))
-    if rows:
-        with session._unit.atomic() as connection:
-            sealer = crm.tables.sealer
-            held = sealer.keyring.hold(connection, origin.tenant, set(subjects.values())) if sealer and subjects else {}
-            crm.writer(connection).journal(connection, origin, rows, held)
+    if not rows:
+        return
+    write = None if subjects else crm.writer(session._unit.connection).later(origin, rows)
+    if write is not None:
+        session._unit.later(write)
+        return
+    with session._unit.atomic() as connection:
+        sealer = crm.tables.sealer
+        held = sealer.keyring.hold(connection, origin.tenant, set(subjects.values())) if sealer and subjects else {}
+        crm.writer(connection).journal(connection, origin, rows, held)
 
 
 def _subjects(session: Session, refs: Sequence[Ref[Any]]) -> dict[Ref[Any], str]:

@@ -35,6 +35,7 @@ class Unit:
         joined: the transaction is the host's.
         url: where the database is, for errors to name it.
         look: opens what is read on before the first write; None to read in the transaction from the first statement on.
+        alone: what *begin* opens holds nothing but this unit's work, though the transaction is the host's: it may be undone as a whole.
 
     Attributes:
         begun: whether the transaction has begun.
@@ -56,6 +57,7 @@ class Unit:
         joined: bool,
         url: URL,
         look: Callable[[], AbstractContextManager[Connection]] | None = None,
+        alone: bool = False,
     ) -> None:
         self._begin = begin
         self._look = look
@@ -66,6 +68,8 @@ class Unit:
         self.write = write
         self.refusal = "read_only_session"
         self.joined = joined
+        self._alone = alone or not joined
+        self._waiting: list[Callable[[Connection], None]] = []
         self.wrote = False
         self.defines = False
         self.epoch = 0
@@ -83,6 +87,12 @@ class Unit:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is None:
+            try:
+                self._write_waiting()
+            except BaseException as e:
+                self.__exit__(type(e), e, e.__traceback__)
+                raise
         self.closed = True
         self._connection = None
         try:
@@ -105,6 +115,8 @@ class Unit:
                 raise ReadOnly("session_closed")
             self._connection = self._open(self._look or self._begin)
             self.begun = self._look is None
+        if self._waiting:
+            self._write_waiting()
         return self._connection
 
     @property
@@ -147,6 +159,7 @@ class Unit:
 
     def commit(self) -> None:
         """Commit what was done so far in an own transaction; the next statement begins another."""
+        self._write_waiting()
         stack, self._stack = self._stack, ExitStack()
         self._connection, self.begun, self.wrote = None, False, False
         self.undone.clear()
@@ -157,8 +170,8 @@ class Unit:
     def atomic(self) -> Iterator[Connection]:
         """Do a write wholly or not at all.
 
-        The first write of an own transaction needs no savepoint: where it fails, the transaction, in which nothing was written, is
-        begun anew. That keeps a single create at two statements.
+        The first write of an own transaction, or of an own part of one, needs no savepoint: where it fails, the transaction, in which
+        nothing was written, is begun anew. That keeps a single create at two statements.
 
         Raises:
             ReadOnly: the session was opened with ``write=False``, or the CRM is in safe mode.
@@ -166,7 +179,7 @@ class Unit:
         if not self.write:
             raise ReadOnly(self.refusal)
         connection = self._transaction()
-        if self.joined or self.wrote or self._depth:
+        if not self._alone or self.wrote or self._depth:
             with self._nested(connection):
                 yield connection
             self.changed()
@@ -180,6 +193,30 @@ class Unit:
         finally:
             self._depth -= 1
         self.changed()
+
+    def later(self, write: Callable[[Connection], None]) -> None:
+        """Write what nobody waits for before the connection is used next, or at the end; what is undone until then takes it along.
+
+        So it needs no savepoint of its own: where it fails, and cannot but for the database's own reasons, the transaction does.
+
+        Raises:
+            ReadOnly: as :meth:`atomic`.
+        """
+        if not self._alone:
+            with self.atomic() as connection:
+                write(connection)
+            return
+        if not self.write:
+            raise ReadOnly(self.refusal)
+        self._transaction()
+        self._waiting.append(write)
+        self.changed()
+
+    def _write_waiting(self) -> None:
+        while self._waiting:
+            assert self._connection is not None
+            self._waiting[0](self._connection)
+            del self._waiting[0]  # what failed stays, so that no end of the session passes it over
 
     def changed(self) -> None:
         """Note that something was written."""
@@ -217,6 +254,7 @@ class Unit:
 
     def _undo(self) -> None:
         self.epoch += 1
+        self._waiting.clear()
         while self.undone:
             self.undone.pop()()
 

@@ -43,6 +43,10 @@ JOURNAL = (
     "payload",
     "personal",
 )
+_PAYLOAD = JOURNAL.index("payload")
+_REFUSED = (r"\u0000", r"\ud")
+"""What PostgreSQL may not take in JSON, as it is written there: a zero character, half a character."""
+
 FORMAT = 1
 LISTED_COLUMNS = ("tenant", "record", "position", "value", "is_primary")
 
@@ -257,28 +261,39 @@ class Writer:
 
     def journal(self, connection: Connection, origin: Origin, rows: Iterable[JournalRow], held: Held = NO_KEYS) -> None:
         """Append journal rows, in order; with keys, what is personal in them is sealed."""
+        self._run(connection, self._journal, self.journalled(origin, rows, held))
+
+    def later(self, origin: Origin, rows: Iterable[JournalRow]) -> Callable[[Connection], None] | None:
+        """Return what appends journal rows in which nothing is personal, or None where the database may refuse a text in them."""
+        made = self.journalled(origin, rows, NO_KEYS)
+        if any(bad in row[_PAYLOAD] for row in made for bad in _REFUSED):
+            return None
+
+        def write(connection: Connection) -> None:
+            self._run(connection, self._journal, made)
+
+        return write
+
+    def journalled(self, origin: Origin, rows: Iterable[JournalRow], held: Held) -> list[tuple[Any, ...]]:
+        """Return what the driver takes for journal rows."""
         sealer = self._tables.sealer
         at: Any = origin.at.isoformat(timespec="microseconds") if self._sqlite else origin.at
         head = (origin.tenant, at, origin.actor, origin.on_behalf_of, origin.plugin, origin.reason, origin.request)
         chain = {"chain": list(origin.chain)}
         dumps = json.dumps
-        self._run(
-            connection,
-            self._journal,
-            [
-                (
-                    *head,
-                    r.entity,
-                    r.record,
-                    r.version,
-                    r.kind,
-                    FORMAT,
-                    dumps({**r.payload, **chain} if origin.chain else r.payload),
-                    *((dumps(r.personal) if r.personal else None,) if sealer is None else sealer.entry(origin.tenant, r, held)),
-                )
-                for r in rows
-            ],
-        )
+        return [
+            (
+                *head,
+                r.entity,
+                r.record,
+                r.version,
+                r.kind,
+                FORMAT,
+                dumps({**r.payload, **chain} if origin.chain else r.payload),
+                *((dumps(r.personal) if r.personal else None,) if sealer is None else sealer.entry(origin.tenant, r, held)),
+            )
+            for r in rows
+        ]
 
 
 class Writers:

@@ -109,12 +109,12 @@ def rate(databases: PostgresDatabases, workers: int, events: int) -> float:
     database, started = databases.create(), time.time()
     crm = open_crm(database.url, SUBSCRIPTIONS, started)
     crm.migrate()
-    with crm.session(ADMIN) as s:
-        s.create_many([Box(name="box") for _ in range(events)])
-    began = time.perf_counter()
     running = [start(work, crm.url, SUBSCRIPTIONS, started) for _ in range(workers)]
     for child in running:
         child.told.recv()
+    with crm.session(ADMIN) as s:
+        s.create_many([Box(name="box") for _ in range(events)])
+    began = time.perf_counter()
     wait_for(crm, 300)
     seconds = time.perf_counter() - began
     kill_all(running)
@@ -124,8 +124,8 @@ def rate(databases: PostgresDatabases, workers: int, events: int) -> float:
 
 
 def test_workers_share_the_work(postgres_databases: PostgresDatabases) -> None:
-    """The start of the processes counts; with few processors the growth ends early, and that is told rather than asserted."""
-    events = 5_000 if LONG else 60
+    """With few processors, which the server needs too, the growth ends early; that is told rather than asserted."""
+    events = 5_000 if LONG else 250
     rates = {n: rate(postgres_databases, n, events) for n in (1, 2, 4)}
     result = ", ".join(f"{n} workers {found:.0f}/s" for n, found in rates.items())
     bar = "grows with workers until the database is the limit"
