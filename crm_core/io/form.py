@@ -67,8 +67,11 @@ class Form:
         if (self.kind or _kind(path)) == "xlsx":
             return attrs.evolve(self, kind="xlsx")
         encoding = self.encoding or _encoding(path)
-        with path.open("rb") as raw, opened_text(raw, encoding, "replace") as stream:
-            sample = stream.read(_SAMPLE)
+        try:
+            with path.open("rb") as raw, opened_text(raw, encoding, "replace") as stream:
+                sample = stream.read(_SAMPLE)
+        except UnicodeError as e:  # what is wrong with all of it, such as a missing mark, nothing replaces
+            raise Invalid("import_encoding", encoding=encoding, path=path.name) from e
         kind = self.kind or _kind_of(sample, path.suffix.lower())
         return attrs.evolve(self, kind=kind, encoding=encoding, delimiter=self.delimiter or _delimiter(sample, self.quote))
 
