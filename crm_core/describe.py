@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -85,8 +85,11 @@ def _value_to_json(crm: CRM, value: Any, expand: Sequence[str]) -> Any:
     return [to_json(crm, each, expand) for each in value]
 
 
-def from_json(crm: CRM, entity: type[Any], data: Mapping[str, Any]) -> Any:
+def from_json(crm: CRM, entity: type[Any], data: Mapping[str, Any], hidden: Collection[str] = ()) -> Any:
     """Build a new record of plain JSON; its ``custom`` values are read where it is created, since they are its tenant's.
+
+    Args:
+        hidden: fields that are as unknown as those that are not there.
 
     Raises:
         Invalid: unknown, unreadable or missing fields, all at once.
@@ -99,16 +102,17 @@ def from_json(crm: CRM, entity: type[Any], data: Mapping[str, Any]) -> Any:
     if len(data) > MAX_ITEMS:
         raise Invalid(details=[Detail(name, "", "too_long", "", {"length": len(data), "limit": MAX_ITEMS})])
     data = {n: v for n, v in data.items() if n != "custom"}
-    open_ = [n for n, f in codec.fields.items() if not f.system]
-    wrong = [Detail(name, n, "read_only_field") for n in data if n in codec.fields and codec.fields[n].system]
-    wrong += [Detail(name, str(n)[:60], "unknown_field", "", {"suggestion": closest(n, open_)}) for n in data if n not in codec.fields]
-    wrong += [Detail(name, n, "required") for n, f in codec.fields.items() if f.required and n not in data]
+    fields = {n: f for n, f in codec.fields.items() if n not in hidden}
+    open_ = [n for n, f in fields.items() if not f.system]
+    wrong = [Detail(name, n, "read_only_field") for n in data if n in fields and fields[n].system]
+    wrong += [Detail(name, str(n)[:60], "unknown_field", "", {"suggestion": closest(n, open_)}) for n in data if n not in fields]
+    wrong += [Detail(name, n if n in fields else "", "required") for n, f in codec.fields.items() if f.required and n not in data]
     given: dict[str, Any] = {}
     for n, value in data.items():
-        if n in codec.fields and not codec.fields[n].system:
+        if n in fields and not fields[n].system:
             try:
-                given[n] = structure(name, codec.fields[n], value)
-                wrong += problems(name, codec.fields[n], given[n])
+                given[n] = structure(name, fields[n], value)
+                wrong += problems(name, fields[n], given[n])
             except Invalid as e:
                 wrong += e.details
     if wrong:

@@ -29,6 +29,7 @@ from .permissions.actor import Actor
 from .permissions.denial import not_found
 from .permissions.predicates import Rule, everything
 from .query import Query
+from .results import shown
 from .storage.changeset import BulkResult
 from .storage.door import typed_errors
 from .storage.emitting import emit
@@ -317,15 +318,10 @@ class Session(TenantSession):
         def work() -> Any:
             with self._unit.atomic():
                 result = perform(self, command)
-            return self._shown(result)
+            return shown(self, result)
 
         action = self.hooks.registry.actions.get(type(command))
         return self._keyed("perform", command, work, returns=returned(action.fn) if action else Any)
-
-    def _shown(self, result: Any) -> Any:
-        if type(result) in (list, tuple):
-            return type(result)(s for r in result if (s := self._shown(r)) is not None or r is None)
-        return self.seen(result) if isinstance(result, Entity) else result
 
     def describe(self, entity: type[Entity]) -> dict[str, Any]:
         """Describe an entity for a form: labels, types, options, required, what the actor may read and write; in their language."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import attrs
 from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import DataError, InterfaceError, ProgrammingError
 
 from ..crm import CRM
 from ..errors import BackupRefused, NotFound
@@ -130,7 +131,7 @@ def bring(crm: CRM, connection: Connection, source: Source, *, force: bool = Fal
     epoch = _epoch(crm, connection)
     try:
         brought = load(connection, layout, source.open, shift=extent.shift)
-    except (ValueError, TypeError, LookupError) as e:
+    except (ValueError, TypeError, LookupError, RecursionError, OverflowError, DataError, InterfaceError, ProgrammingError) as e:
         raise BackupRefused("backup_damaged", where="rows") from e
     if tenant is not None and not total(brought):
         raise NotFound("tenant_unknown", tenant=tenant[:63])

@@ -44,6 +44,10 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "A name has small letters, digits and _, begins with a letter, and has at most 40 characters.",
         "名称只能由小写字母、数字和下划线组成，以字母开头，最多 40 个字符。",
     ),
+    "custom_name_used": (
+        "A field of this name was deleted, and history shows what it held. Use another name, or the same kind for no more readers.",
+        "同名字段已被删除，历史记录仍会显示其内容。请换一个名称，或使用相同类型且不增加读者。",
+    ),
     "custom_not_unique": (
         "Several records have the same value in {field}, so it cannot become unique.",
         "多条记录在 {field} 中的值相同，因此不能设为唯一。",

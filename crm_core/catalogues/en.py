@@ -415,6 +415,7 @@ TEMPLATES: Mapping[str, str] = {
     "tenant_undeclared": "There is no tenant {tenant}.[ Did you mean {suggestion}?] Declare it: crm.tenants.create(...).",
     "tenant_unknown": "The tenant {tenant} has no rows.",
     "too_big": "The value[ {given}] is beyond the limit[ of {limit}].",
+    "too_deep": "What was given is nested too deeply, or has too many parts.",
     "too_long": "The value is longer than the limit[ of {limit}][: {length}].",
     "too_precise": "The value[ {given}] has more than {scale} digits after the point. Round it first.",
     "two_primaries": "Only one of a list can be the primary one.",

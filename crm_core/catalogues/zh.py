@@ -415,6 +415,7 @@ TEMPLATES: Mapping[str, str] = {
     "tenant_undeclared": "没有租户 {tenant}。[您是指 {suggestion} 吗？]请先声明：crm.tenants.create(...)。",
     "tenant_unknown": "租户 {tenant} 没有任何行。",
     "too_big": "值[ {given}] 超出上限[ {limit}]。",
+    "too_deep": "所给内容嵌套过深，或部分过多。",
     "too_long": "值的长度超出上限[ {limit}][：{length}]。",
     "too_precise": "值[ {given}] 的小数位超过 {scale} 位。请先舍入。",
     "two_primaries": "列表中只能有一个主要项。",

@@ -16,6 +16,7 @@ from ..entities.validate import one_line
 from ..errors import Detail, Invalid
 from ..messages import closest
 from ..storage.custom_values import shared
+from ..storage.writer import chunks
 from .patterns import is_quick
 
 if TYPE_CHECKING:
@@ -53,9 +54,33 @@ def check_definitions(session: Session, op: str, changes: Sequence[Change]) -> N
             wrong.append(_detail("unique", "custom_not_unique", field=definition.key))
         if change.old is not None:
             wrong += (_detail(name, "custom_fixed") for name in FIXED if name in change.fields)
+    wrong += _used_before(session, [cast(CustomField, c.record) for c in changes if c.old is None])
     _check_room(session, [cast(CustomField, c.record) for c in changes if c.old is None])
     if wrong:
         raise Invalid(details=wrong)
+
+
+def _used_before(session: Session, new: Sequence[CustomField]) -> Wrong:
+    """Name the fields that take over the name of one that was deleted, and are something else or for more readers.
+
+    History keeps what stood under a name, and shows it to whoever may read the field of that name.
+    """
+    table = session.crm.tables.entities[CustomField]
+    gone = select(*(table.c[n] for n in ("entity", "name", "kind", "target", "currency", "scale", "readers", "writers")))
+    mine = (table.c.tenant == session.actor.tenant, table.c.deleted_at.is_not(None))
+    names = {d.name for d in new}
+    for part in chunks(sorted(names)):
+        for old in session._unit.connection.execute(gone.where(*mine, table.c.name.in_(part))):
+            for made in (d for d in new if (d.entity, d.name) == (old.entity, old.name)):
+                same = all(getattr(made, n) == getattr(old, n) for n in ("kind", "target", "currency", "scale"))
+                if not same or _opens(old, made):
+                    yield _detail("name", "custom_name_used")
+
+
+def _opens(old: Any, new: Any) -> bool:
+    """Say whether somebody may read the new field who could not read the old one."""
+    before, now = (set(f.readers) | set(f.writers) if f.readers else None for f in (old, new))
+    return before is not None and (now is None or not now <= before)
 
 
 def _detail(field: str, code: str, /, **params: Any) -> Detail:

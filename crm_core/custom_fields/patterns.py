@@ -26,7 +26,7 @@ def is_quick(pattern: str) -> bool:
     """Say whether a pattern is a regular expression, and cannot keep the matcher busy."""
     try:
         re.compile(pattern)
-    except (re.error, RecursionError, OverflowError):
+    except (re.error, RecursionError, OverflowError, FutureWarning):
         return False
     found = list(_PART.finditer(pattern))
     if any(part["back"] or part["special"] or part["repeated"] for part in found):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
+from itertools import chain
 from typing import Any, cast
 
 import attrs
@@ -21,6 +22,7 @@ from .money import WIDE, Money
 Problem = tuple[str, dict[str, Any]]
 MAX_INTEGER = 2**63 - 1
 MAX_JSON = 1_000_000
+MAX_NESTED = 100
 MAX_ITEMS = 1_000
 MAX_PART = 1_000
 _GIVEN = frozenset({"given", "value", "suggestion"})  # parameters that tell what was given, or nearly
@@ -183,8 +185,19 @@ def _json(field: FieldSpec, value: Any) -> Iterator[Problem]:
             yield "too_long", {"length": len(text), "limit": MAX_JSON}
         elif "\\u0000" in text or ("\\ud" in text and not encodable(json.dumps(value, ensure_ascii=False))):
             yield "control_character", {}
+        elif _is_deep(value):
+            yield "too_deep", {}
         elif json.loads(text) != value:
             yield "bad_json", {}
+
+
+def _is_deep(value: Any) -> bool:
+    """Say whether a value is nested more than 100 levels deep: whoever copies or walks it would run out of stack."""
+    level, depth = [value], 0
+    while level and depth <= MAX_NESTED:
+        parts = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list))
+        level, depth = list(chain.from_iterable(parts)), depth + 1
+    return depth > MAX_NESTED
 
 
 def _list(field: FieldSpec, value: Any) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import attrs
 
 from ..arguments import check_entity
+from ..describe import from_json
 from ..entities.custom import PREFIX
 from ..entities.entity import Entity
 from ..entities.fields import Ref
@@ -136,7 +137,8 @@ class Resource:
 
     def create(self, s: Session, ask: Ask) -> Answer:
         """Store the record of the body and answer it, with its place."""
-        made = s.create(self.crm.from_json(self.entity, self._body(ask)))
+        hidden = {name for name, level in s.levels(self.entity).items() if level == "none"}
+        made = s.create(from_json(self.crm, self.entity, self._body(ask), hidden))
         return self._record(made, 201, Location=f"{quote(ask.url, safe='/%').rstrip('/')}/{made.id}")
 
     def update(self, s: Session, ask: Ask) -> Answer:

@@ -22,10 +22,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_CHARSETS = (
-    *("ascii", "big5", "cp", "euc", "gb", "hp", "hz", "iso", "johab"),
-    *("koi8", "kz", "mac", "palmos", "ptcp", "shift_jis", "tis", "utf"),
-)
+# How the names of those begin that are sets of characters; of Python's other codecs, one needs hours for a line.
+_CHARSETS = ("ascii", "big5", "cp", "euc", "gb", "hp-", "hz", "iso", "johab", "koi8", "kz", "mac", "palmos", "ptcp", "shift_", "tis", "utf")
 _MARKS_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -69,14 +67,17 @@ class Form:
         if (self.kind or _kind(path)) == "xlsx":
             return attrs.evolve(self, kind="xlsx")
         encoding = self.encoding or _encoding(path)
-        with path.open("rb") as raw, opened_text(raw, encoding, "replace") as stream:
-            sample = stream.read(_SAMPLE)
+        try:
+            with path.open("rb") as raw, opened_text(raw, encoding, "replace") as stream:
+                sample = stream.read(_SAMPLE)
+        except UnicodeError as e:  # what is wrong with all of it, such as a missing mark, nothing replaces
+            raise Invalid("import_encoding", encoding=encoding, path=path.name) from e
         kind = self.kind or _kind_of(sample, path.suffix.lower())
         return attrs.evolve(self, kind=kind, encoding=encoding, delimiter=self.delimiter or _delimiter(sample, self.quote))
 
 
 def is_charset(name: str) -> bool:
-    """Say whether a name is that of a character set: some of Python's codecs are none, and one needs hours for a line of a file."""
+    """Say whether a name is that of a character set, as files are written in."""
     try:
         found = codecs.lookup(name).name
     except (LookupError, ValueError, TypeError):

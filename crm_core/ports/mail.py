@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Sequence
-from email import policy
+from email import message_from_bytes, policy
 from email.headerregistry import Address
 from email.message import EmailMessage
 from typing import Any, Protocol, runtime_checkable
@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import attrs
 
+from ..entities.validate import one_line
 from ..errors import Invalid, LoadError, Unavailable
 
 _PORTS = {"smtp": 25, "smtps": 465}
@@ -89,10 +90,24 @@ def message(mail: Mail, sender: str) -> EmailMessage:
         for each in mail.attachments:
             main, _, sub = each.kind.partition("/")
             made.add_attachment(each.content, maintype=main, subtype=sub or "octet-stream", filename=each.name)
-        made.as_bytes()
+        _check_whole(made)
     except (ValueError, TypeError, LookupError) as e:
         raise Invalid("bad_mail", field="headers", reason=type(e).__name__) from e
     return made
+
+
+def _check_whole(made: EmailMessage) -> None:
+    """Check that a reader finds the headers that were written, and no other: an encoded word may hold a break of a line.
+
+    Raises:
+        ValueError: it would find others.
+    """
+    read = message_from_bytes(made.as_bytes(), policy=policy.default)
+    for written, found in zip(made.walk(), read.walk(), strict=True):
+        if [*map(str.lower, written.keys())] != [*map(str.lower, found.keys())]:
+            raise ValueError("headers")
+    if not all(one_line(str(value)) for part in made.walk() for value in part.values()):
+        raise ValueError("headers")
 
 
 def _addresses(given: Sequence[str], field: str) -> list[Address]:

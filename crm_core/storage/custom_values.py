@@ -82,6 +82,14 @@ def shared(connection: Connection, table: Table, records: Table, field: str) -> 
     return connection.execute(values.group_by(table.c.text, table.c.number).having(func.count() > 1).limit(1)).first() is not None
 
 
+def taken_by(connection: Connection, tables: Tables, field: CustomSpec, value: Any) -> str | None:
+    """Return the id of the living record that has a value of a unique field."""
+    table = tables.system.custom_value
+    wanted = select(table.c.record).where(table.c.field == field.id, table.c.key == str(field.to_raw(value)))
+    found: str | None = connection.execute(wanted).scalar()
+    return found
+
+
 def pointing(tables: Tables, field: Any, ids: Sequence[str]) -> Select[Any]:
     """Select the records whose reference of a tenant points at one of *ids*."""
     value = tables.system.custom_value

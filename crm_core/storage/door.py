@@ -11,7 +11,7 @@ from functools import wraps
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import CRMError, Denied, WrongArgument
+from ..errors import CRMError, Denied, Invalid, WrongArgument
 from .failures import is_database_error, located, meaning
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def _typed(method: Callable[..., Any]) -> Callable[..., Any]:
         except WrongArgument as e:
             e.params.setdefault("call", f"Session.{method.__name__}")
             raise
+        except RecursionError as e:
+            raise Invalid("too_deep") from e
         except Exception as e:
             if not _is_ours(e, self._unit):
                 located(e, self._unit.url)

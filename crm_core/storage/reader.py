@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import bindparam, select
 from sqlalchemy.exc import DBAPIError, StatementError
 
-from ..entities.custom import PREFIX
+from ..entities.custom import PREFIX, CustomSpec
 from ..entities.entity import Entity
 from ..entities.fields import FieldSpec
 from ..entities.meta import logical_table, spec
@@ -18,7 +18,7 @@ from ..entities.validate import is_id
 from ..errors import Invalid
 from ..events.journal import history
 from ..permissions.money_sql import converts
-from .custom_values import pointing
+from .custom_values import pointing, taken_by
 from .door import explained
 from .writer import chunks
 
@@ -193,6 +193,8 @@ class Reader:
         """Return the id of the living record that has a unique value, whoever may see it."""
         table = self._crm.tables.entities[entity]
         field, sealer, tenant = self._session.codec(entity).fields[name], self._crm.tables.sealer, self._session.actor.tenant
+        if isinstance(field, CustomSpec):
+            return taken_by(self._session._unit.connection, self._crm.tables, field, value)
         taken: Any
         if field.blind_column is not None and sealer is not None:
             text = sealed_text(field, value)

@@ -48,17 +48,17 @@ class Stages:
 
     def run(self, codec: Codec, work: Changeset, failed: Failed | None) -> Changeset:
         """Send a changeset through all steps and return what was written of it."""
-        work = self._sift(work, self._validate(codec, work), failed)
-        work = self._sift(work, self._permit(codec, work), failed)
+        work = self._sift(codec, work, self._validate(codec, work), failed)
+        work = self._sift(codec, work, self._permit(codec, work), failed)
         if not work.changes:
             return work
         ctx = WriteCtx(session=self._session, entity=work.entity, op=work.op)
         if before_write.plan(ctx):
             work = self._filtered(codec, ctx, work, failed)
         if check_write.plan(ctx):
-            work = self._sift(work, self._vetoes(codec, ctx, work), failed)
-        work = self._sift(work, self._references(codec, work), failed)
-        work = self._sift(work, custom_values.refused(self._session, codec, work), failed)
+            work = self._sift(codec, work, self._vetoes(codec, ctx, work), failed)
+        work = self._sift(codec, work, self._references(codec, work), failed)
+        work = self._sift(codec, work, custom_values.refused(self._session, codec, work), failed)
         if not work.changes:
             return work
         work = self._write(codec, work, failed)
@@ -79,16 +79,27 @@ class Stages:
         self._note(error, "update")
         failed.append((row, error))
 
-    def _sift(self, work: Changeset, errors: Errors, failed: Failed | None) -> Changeset:
+    def _sift(self, codec: Codec, work: Changeset, errors: Errors, failed: Failed | None) -> Changeset:
         """Raise what went wrong with all details, or set it aside and go on with the rest."""
         if not errors:
             return work
+        errors = {i: self._told(codec, e) for i, e in errors.items()}
         if failed is None:
             raise _combined(list(errors.values()))
         for e in errors.values():
             self._note(e, work.op)
         failed += [(work.rows[i], e) for i, e in sorted(errors.items())]
         return work.only([i for i in range(len(work.changes)) if i not in errors])
+
+    def _told(self, codec: Codec, error: CRMError) -> CRMError:
+        """Return an error without the names of fields that the actor may not read: for them there are none."""
+        name, levels = codec.facts.name, self._session.levels(codec.entity)
+        hidden = {n for n, level in levels.items() if level == "none"}
+        if hidden.isdisjoint({d.field for d in error.details if d.entity == name} | {error.params.get("field")}):
+            return error
+        details = [attrs.evolve(d, field="", value="") if d.entity == name and d.field in hidden else d for d in error.details]
+        params = {k: v for k, v in error.params.items() if k != "field" or v not in hidden}
+        return type(error)(error.code, details=[d for d in details if d.field or d.code != error.code], **params)
 
     def _note(self, error: CRMError, call: str) -> None:
         """Note what is denied although nothing is raised."""
@@ -169,7 +180,7 @@ class Stages:
             for i, change in enumerate(again.changes):
                 if i not in errors and work.op in ("create", "update") and not self._permitted(action, change):
                     errors[i] = denied(self._session, action, codec.facts.name)
-            work = self._sift(work, {touched[i]: e for i, e in errors.items()}, failed)
+            work = self._sift(codec, work, {touched[i]: e for i, e in errors.items()}, failed)
         return work
 
     def _foresee(self, action: str, work: Changeset) -> None:
@@ -280,7 +291,7 @@ class Stages:
 
     def _explained(self, codec: Codec, e: DBAPIError) -> CRMError:
         unit = self._session._unit
-        return explained(e, unit) if unit.overdue else translate(e, tables=self._crm.tables, entity=codec.entity)
+        return explained(e, unit) if unit.overdue else self._told(codec, translate(e, tables=self._crm.tables, entity=codec.entity))
 
     def _rows_and_journal(self, codec: Codec, work: Changeset) -> None:
         session = self._session

@@ -158,7 +158,7 @@ class Archive:
 def _read(line: bytes) -> dict[str, Any]:
     try:
         said = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
         raise BackupRefused("backup_damaged", where="content")

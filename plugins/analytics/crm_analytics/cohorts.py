@@ -49,7 +49,7 @@ def cohorts(session: Session, grain: Grain = Grain.MONTH, *, since: date | None 
         since, until: days of purchase, both inclusive; a customer's first is the first of these.
 
     Raises:
-        Invalid: ``analytics.no_purchases``, ``analytics.too_many_periods``.
+        Invalid: ``analytics.no_purchases``, ``analytics.too_many_periods``, ``analytics.bad_question``.
     """
     settings = session.settings(Settings)
     measure, customer = purchase_facts(session)

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 
 from crm_core import Invalid
 
+FIRST_YEAR, LAST_YEAR = 10, 9990
 MAX_PERIODS = 1_000
 
 
@@ -39,6 +41,17 @@ class Period:
     first: date
     last: date
     label: str
+
+
+def check_day(part: str, given: Any) -> None:
+    """Check that an end of a question is a day, with room for a period and a zone beside it.
+
+    Raises:
+        Invalid: ``analytics.bad_question``.
+    """
+    if given is not None and not (type(given) is date and FIRST_YEAR <= given.year <= LAST_YEAR):
+        expected = f"a date of the years {FIRST_YEAR} to {LAST_YEAR}, like date(2026, 3, 2)"
+        raise Invalid("analytics.bad_question", part=part, given=str(given)[:60], expected=expected)
 
 
 @attrs.frozen

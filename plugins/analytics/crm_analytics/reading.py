@@ -13,7 +13,7 @@ from crm_core.rules import criterion, everything
 
 from .definitions import Additive, source_dimensions
 from .parts import Asked, Part
-from .periods import Period
+from .periods import Period, check_day
 from .rolledup import rolled_up
 
 NO_DATE = -1
@@ -59,6 +59,8 @@ class Selection:
         measure = measures[0]
         self._session, self._measures, self._measure, self._asked = session, measures, measure, asked
         self._entity = measure.entity
+        check_day("since", asked.since)
+        check_day("until", asked.until)
         rule = measure.where & asked.where
         self.criteria: list[Any] = [] if rule == everything else [criterion(rule, self._entity, session)]
         self.at: Any = None if measure.at is None else getattr(self._entity, measure.at)

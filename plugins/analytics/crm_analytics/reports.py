@@ -13,7 +13,7 @@ from crm_core.rules import Rule, everything
 
 from .definitions import Additive, dimensions, figures, labels, parts
 from .parts import Asked, Value
-from .periods import Calendar, Grain, Period
+from .periods import Calendar, Grain, Period, check_day
 from .reading import read
 from .settings import Settings
 
@@ -22,7 +22,7 @@ Figure = Value | None
 
 
 def _as_names(given: Sequence[str] | str) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+    return (given,) if isinstance(given, str) else tuple(dict.fromkeys(given))
 
 
 def _as_grain(given: Grain | str | None) -> Grain | None:
@@ -33,8 +33,7 @@ def _as_grain(given: Grain | str | None) -> Grain | None:
 
 
 def _is_day(report: Report, attribute: Any, given: Any) -> None:
-    if given is not None and type(given) is not date:
-        raise Invalid("analytics.bad_question", part=attribute.name, given=str(given)[:60], expected="a date, like date(2026, 3, 2)")
+    check_day(attribute.name, given)
 
 
 def _is_rule(report: Report, attribute: Any, given: Any) -> None:

@@ -17,6 +17,7 @@ from .sla import Clock, ClockState
 from .states import Metric, Milestone, Priority, TicketStatus
 from .tickets import Ticket
 
+_DAY = timedelta(days=1)
 _MICROSECOND = timedelta(microseconds=1)
 Outcome = Literal["met", "breached", "running"]
 
@@ -97,7 +98,7 @@ def _throughput(month: str, passed: list[int]) -> Throughput:
 
 
 def _opened(session: Session, since: date, until: date) -> Query[Ticket]:
-    first, last = (datetime.combine(day, time(), UTC) for day in (since, until + timedelta(days=1)))
+    first, last = (datetime.combine(day, time(), UTC) for day in (since, min(until, date.max - _DAY) + _DAY))
     return session.query(Ticket).where(Ticket.opened_at >= first, Ticket.opened_at < last)
 
 

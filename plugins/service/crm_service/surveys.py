@@ -17,6 +17,7 @@ from crm_core import (
     Entity,
     Event,
     Field,
+    Invalid,
     Ref,
     Session,
     WriteCtx,
@@ -35,6 +36,7 @@ from .tickets import Ticket
 _SCALES: Mapping[SurveyKind, tuple[int, int]] = {SurveyKind.NPS: (0, 10), SurveyKind.CSAT: (1, 5), SurveyKind.CES: (1, 7)}
 _FIXED = frozenset({"kind", "lowest", "highest"})
 _MOST = 100
+_LAST_YEAR, _CENTURY = 9990, timedelta(days=36_525)
 
 
 class Survey(Entity):
@@ -269,6 +271,16 @@ def survey_report(session: Session, survey: Ref[Survey], since: date, until: dat
     return rows
 
 
+def check_span(since: date, until: date) -> None:
+    """Check that a report is of at most a century.
+
+    Raises:
+        Invalid: ``service.bad_span``.
+    """
+    if until.year > _LAST_YEAR or until - since > _CENTURY:
+        raise Invalid("service.bad_span", since=since.isoformat(), until=until.isoformat())
+
+
 def _tally(session: Session, survey: Ref[Survey], first: datetime, end: datetime) -> dict[int, int]:
     given = (SurveyResponse.survey == survey, SurveyResponse.at >= first, SurveyResponse.at < end)
     statement = select(SurveyResponse.score, func.count()).where(*given).group_by(SurveyResponse.score)
@@ -277,6 +289,7 @@ def _tally(session: Session, survey: Ref[Survey], first: datetime, end: datetime
 
 def _months(since: date, until: date) -> Iterable[tuple[datetime, datetime]]:
     """Yield the months between two days, the first and the last cut to them."""
+    check_span(since, until)
     first, last = since, until + timedelta(days=1)
     while first < last:
         following = min((first.replace(day=1) + timedelta(days=32)).replace(day=1), last)
