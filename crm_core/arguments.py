@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from inspect import iscoroutinefunction
 from typing import Any
 
 from .entities.entity import Entity
 from .entities.fields import Ref
 from .entities.meta import EntityMeta, spec
-from .errors import NotFound, WrongArgument
+from .errors import LoadError, NotFound, WrongArgument
+
+ID_LENGTH = 36
 
 
 def check_entity(given: Any) -> None:
@@ -17,10 +20,19 @@ def check_entity(given: Any) -> None:
         raise _wrong(given, "the class of an entity")
 
 
-def not_found(entity: type[Any], id: Any) -> NotFound:
-    """Make the error of a record that is not there; what cannot be an id at all is named by its type."""
+def not_found(entity: type[Any], id: Any, *, adopted: bool = False) -> NotFound:
+    """Make the error of a record that is not there; what cannot be an id at all is named by its type.
+
+    Args:
+        adopted: the entity stands in a host's table, so that what is no id is perhaps the host's key.
+    """
     name = spec(entity).name
-    return NotFound(entity=name) if isinstance(id, str | Ref) else NotFound(entity=name, given=type(id).__name__)
+    if isinstance(id, Ref) or (isinstance(id, str) and not (adopted and len(id) != ID_LENGTH)):
+        return NotFound(entity=name)
+    facts: dict[str, Any] = {} if isinstance(id, str) else {"given": type(id).__name__}
+    if adopted:
+        facts["call"] = f"crm.adoption.id({entity.__name__}, key)"
+    return NotFound(entity=name, **facts)
 
 
 def check_record(*given: Any) -> None:
@@ -58,6 +70,21 @@ def check_one_of(given: Any, *known: str) -> None:
     """Raise ``WrongArgument`` where *given* is none of the words that are known."""
     if not isinstance(given, str) or given not in known:
         raise _wrong(given, " or ".join(map(repr, known)))
+
+
+def check_directory(given: Any) -> None:
+    """Raise where *given* is no directory: an object whose ``users`` and ``actor`` are functions that return, and do not await.
+
+    Raises:
+        WrongArgument: a class, or an object that lacks one of them.
+        LoadError: ``directory_async``.
+    """
+    for name in ("users", "actor"):
+        function = getattr(given, name, None)
+        if isinstance(given, type) or not callable(function):
+            raise _wrong(given, "a directory, an object with users(tenant, ids) and actor(tenant, user_id)")
+        if iscoroutinefunction(function):
+            raise LoadError("directory_async", function=name)
 
 
 def check_expressions(given: Sequence[Any]) -> None:

@@ -204,7 +204,7 @@ class Session(TenantSession):
         check_entity(entity)
         found = self.reader.one(entity, _id(id))
         if found is None:
-            raise not_found(entity, id)
+            raise not_found(entity, id, adopted=entity in self.crm.tables.adopted)
         return found
 
     def find(self, entity: type[E], id: str | Ref[E] | None) -> E | None:
@@ -223,7 +223,7 @@ class Session(TenantSession):
         with self._unit.atomic():
             found = self.reader.locked(entity, [_id(id)]).get(_id(id))
         if not self.pipeline.sees(entity, found) or found is None:
-            raise not_found(entity, id)
+            raise not_found(entity, id, adopted=entity in self.crm.tables.adopted)
         return self.reader.revealed(found)
 
     def seen(self, record: E | None) -> E | None:

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
+from ..errors import LoadError
 from ..messages import Catalogue
 from ..permissions.predicates import Rule, everything
 from .actions import ActionDef
@@ -223,7 +224,12 @@ class Plugin(Marking):
             external: it talks to the outside: run it without an open transaction. ``event.id`` is the idempotency key.
             on_failure: after the last try, hold the record's later events back, or skip this one.
             from_start: a new subscription begins with the journal's first event, not with the next one.
+
+        Raises:
+            LoadError: ``not_an_event``, a text.
         """
+        if isinstance(event, str):
+            raise LoadError("not_an_event", given=repr(event))
 
         def declare(fn: Callable[..., Any]) -> Callable[..., Any]:
             self.definitions.subscriptions.append(Subscription(self.name, fn, event, batch, external, on_failure, from_start))

@@ -54,7 +54,7 @@ def test_the_life_of_a_plugin_from_the_command_line(crm: Run, folder: Path, pack
     refused = crm("plugins", "disable", "club")
     assert (refused.exit_code, "required by visits" in refused.output) == (1, True)
     assert crm("plugins", "disable", "club", "--plan").output == "no longer checked: club.no_debts (check_write account)\n"
-    assert "club, visits are disabled." in crm("plugins", "disable", "club", "--with-dependents", "--reason", "broken").output
+    assert "Disabled: club, visits." in crm("plugins", "disable", "club", "--with-dependents", "--reason", "broken").output
     assert "club is so already." in crm("plugins", "disable", "club").output
     assert "It is disabled since" in crm("--db", "crm.db", "plugins").output
     doctor = crm("--db", "crm.db", "doctor", "--json")
@@ -63,7 +63,7 @@ def test_the_life_of_a_plugin_from_the_command_line(crm: Run, folder: Path, pack
     assert "已停用" in crm("--lang", "zh", "plugins", "enable", "visits").output + crm("--db", "crm.db", "--lang", "zh", "plugins").output
     off = crm("club")
     assert (off.exit_code, "The plugin club is disabled" in off.output) == (1, True)
-    assert "club, visits are enabled." in crm("plugins", "enable", "club", "--with-dependents").output
+    assert "Enabled: club, visits." in crm("plugins", "enable", "club", "--with-dependents").output
     assert crm("club").output == "club, visits\n"
 
     assert "--keep-data or --drop-data" in crm("plugins", "uninstall", "club").output
