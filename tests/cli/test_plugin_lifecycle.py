@@ -26,6 +26,14 @@ def command(shell):
 """
 
 
+HOST = """
+import club_packages
+from crm_core import CRM
+
+crm = CRM("sqlite:///host.db", plugins=[club_packages.club_plugin])
+"""
+
+
 @pytest.fixture(autouse=True)
 def packages(installed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Have the packages of the club, with a command, and of what requires it; return where they are said to be installed."""
@@ -86,3 +94,10 @@ def test_no_database_is_made_of_a_name_that_was_mistyped(crm: Run, folder: Path,
     result = crm("plugins", verb, "club", *options, "--db", "shpo.db")
     assert result.exit_code == 1
     assert not (folder / "shpo.db").exists()
+
+
+def test_a_plugins_command_takes_the_application_before_and_after_its_name(crm: Run, folder: Path, packages: Path) -> None:
+    (folder / "club_host.py").write_text(HOST)
+    assert crm("migrate", "--app", "club_host:crm").exit_code == 0
+    assert crm("club", "--app", "club_host:crm").output == crm("--app", "club_host:crm", "club").output == "club\n"
+    assert not (folder / "crm.db").exists()
