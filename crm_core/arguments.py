@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from inspect import iscoroutinefunction
+from typing import Any
 
 from .entities.entity import Entity
 from .entities.fields import Ref
 from .entities.meta import EntityMeta, spec
-from .errors import WrongArgument
-
-if TYPE_CHECKING:
-    pass
+from .errors import LoadError, WrongArgument
 
 
 def check_entity(given: Any) -> None:
@@ -55,6 +53,21 @@ def check_one_of(given: Any, *known: str) -> None:
     """Raise ``WrongArgument`` where *given* is none of the words that are known."""
     if not isinstance(given, str) or given not in known:
         raise _wrong(given, " or ".join(map(repr, known)))
+
+
+def check_directory(given: Any) -> None:
+    """Raise where *given* is no directory: an object whose ``users`` and ``actor`` are functions that return, and do not await.
+
+    Raises:
+        WrongArgument: a class, or an object that lacks one of them.
+        LoadError: ``directory_async``.
+    """
+    for name in ("users", "actor"):
+        function = getattr(given, name, None)
+        if isinstance(given, type) or not callable(function):
+            raise _wrong(given, "a directory, an object with users(tenant, ids) and actor(tenant, user_id)")
+        if iscoroutinefunction(function):
+            raise LoadError("directory_async", function=name)
 
 
 def check_expressions(given: Sequence[Any]) -> None:

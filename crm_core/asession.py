@@ -18,7 +18,7 @@ from sqlalchemy.util.concurrency import in_greenlet
 
 from .entities.entity import Entity
 from .entities.fields import Ref
-from .errors import NeedsAwait
+from .errors import NeedsAwait, WrongArgument
 from .storage.loops import loop_of_our_own
 
 if TYPE_CHECKING:
@@ -43,8 +43,19 @@ class AsyncCRMSession:
         return self._session.job
 
     async def run(self, work: Callable[[Session], R]) -> R:
-        """Run *work* with the session; inside, everything is as in synchronous code."""
+        """Run *work* with the session; inside, everything is as in synchronous code.
+
+        Raises:
+            WrongArgument: *work* is ``async def``.
+        """
+        if iscoroutinefunction(work):
+            raise WrongArgument(given="an async def", expected="a plain function, which calls the session without await,")
         return await self._crm.bound.run(lambda: work(self._session))
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(f"An AsyncCRMSession has get, create and run. Write await s.run(lambda s: s.{name}(...)).")
 
     async def get(self, entity: type[E], id: str | Ref[E]) -> E:
         """Return a record. See :meth:`Session.get`."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from sqlalchemy import Connection, Engine, Table
 
 from .adoption import AdoptedTables
-from .arguments import check, check_entity, check_many, check_text
+from .arguments import check, check_directory, check_entity, check_many, check_text
 from .asession import synchronous
 from .custom_fields.defined import CustomFields
 from .entities.codec import Codec
@@ -99,6 +99,8 @@ class Rooms:
             check(role, Role, "a Role")
         check_text(prefix, region)
         check(runtime, (Runtime, NoneType), "a Runtime")
+        if directory is not None:
+            check_directory(directory)
         check(quarantine_after, (int, NoneType), "a number or None")
         self.bound = open_engine(bind, refuse_affected_sqlite=refuse_affected_sqlite, statement_timeout=statement_timeout)
         self.runtime = runtime or Runtime.system()

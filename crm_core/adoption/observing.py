@@ -16,6 +16,7 @@ from ..permissions.actor import Actor
 from ..storage.changeset import Changeset, Operation
 from ..storage.join import joined
 from ..storage.shown import differ
+from .bulk import BulkWatch
 from .room import rows_of
 
 if TYPE_CHECKING:
@@ -38,10 +39,16 @@ class Observer:
         self._crm = crm
         self._actor = actor
         self._entities: dict[Table, type[Any]] = {adoption.table: entity for entity, adoption in crm.tables.adopted.items()}
+        self._bulk = BulkWatch(() if crm.safe_mode else self._entities, WAITING)
 
     def listen(self, target: Any) -> None:
         """Begin to listen, once."""
-        for name, heard in (("before_flush", self._before), ("after_flush", self._after), ("do_orm_execute", self._executing)):
+        for name, heard in (
+            ("before_flush", self._before),
+            ("after_flush", self._after),
+            ("do_orm_execute", self._executing),
+            *self._bulk.listeners(),
+        ):
             if not event.contains(target, name, heard):
                 event.listen(target, name, heard)
 

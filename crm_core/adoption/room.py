@@ -59,7 +59,15 @@ class AdoptedTables:
 
         Args:
             target: a ``sessionmaker``, a ``Session`` class, or one session.
+
+        Raises:
+            WrongArgument: it is none of these: an engine, or what is asynchronous.
         """
+        from sqlalchemy.orm import Session, scoped_session, sessionmaker
+
+        kinds = (sessionmaker, scoped_session, Session)
+        if not (isinstance(target, type) and issubclass(target, Session)):
+            check(target, kinds, "a sessionmaker, a Session class or a session (of an AsyncSession, its sync_session_class)")
         if self._observer is None:
             from .observing import Observer
 

@@ -53,6 +53,10 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "{entity}.{field} is sealed, and a host's table keeps nothing sealed.",
         "{entity}.{field} 是加密字段，而宿主的表不保存加密内容。",
     ),
+    "adopted_table_missing": (
+        "The table {table}, which {entity} is to adopt, is not in the database. Create it before the CRM's migration.",
+        "{entity} 要采用的表 {table} 不在数据库中。请在 CRM 迁移之前创建它。",
+    ),
     "adopted_value": (
         "{field} is {expected} in the host's table, and cannot be {given}.",
         "{field} 在宿主的表中是{expected}，不能是 {given}。",

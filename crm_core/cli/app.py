@@ -10,7 +10,7 @@ import click
 
 from .. import __version__
 from ..errors import CRMError
-from .shell import Shell, connected
+from .shell import Shell, connected, reaching
 
 COMMANDS = {
     "adopt": ("adopt", "adopt_"),
@@ -52,7 +52,7 @@ class Commands(click.Group):
             module, name = COMMANDS[cmd_name]
             command = getattr(import_module(f".{module}", __package__), name)
         elif cmd_name in (added := _added()):
-            command = added[cmd_name].load()
+            command = reaching(added[cmd_name].load())
             ctx.ensure_object(Shell).plugin = cmd_name
         return command
 

@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from copy import copy
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -202,12 +203,17 @@ def _makes(found: Any) -> bool:
     return True
 
 
+_DB = click.option("--db", metavar="URL", envvar="CRM_DB", help=f"Database URL or SQLite file [default: {DEFAULT_DB}].")
+_APP = click.option("--app", metavar="MODULE:NAME", envvar="CRM_APP", help="Your application's CRM, like shop.main:crm.")
+_LANG = click.option("--lang", metavar="LANG", envvar="CRM_LANG", help="Language of messages: en or zh.")
+
+
 def connected(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options ``--db``, ``--app`` and ``--lang``, and the shell as its first argument."""
 
-    @click.option("--db", metavar="URL", envvar="CRM_DB", help=f"Database URL or SQLite file [default: {DEFAULT_DB}].")
-    @click.option("--app", metavar="MODULE:NAME", envvar="CRM_APP", help="Your application's CRM, like shop.main:crm.")
-    @click.option("--lang", metavar="LANG", envvar="CRM_LANG", help="Language of messages: en or zh.")
+    @_DB
+    @_APP
+    @_LANG
     @click.pass_context
     @functools.wraps(command)
     def wrapped(ctx: click.Context, /, db: str | None, app: str | None, lang: str | None, **options: Any) -> Any:
@@ -217,3 +223,30 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(shell, **options)
 
     return wrapped
+
+
+def reaching(command: click.Command) -> click.Command:
+    """Return a plugin's command, and those below it, with the options ``--db``, ``--app`` and ``--lang`` that they do not have."""
+    made = copy(command)
+    if isinstance(made, click.Group):
+        made.commands = {name: reaching(below) for name, below in made.commands.items()}
+        return made
+    known = {option for param in command.params for option in param.opts}
+
+    @_DB
+    @_APP
+    @_LANG
+    def ours() -> None:
+        """Carry the options."""
+
+    options = [o for o in click.command()(ours).params if not known & {*o.opts}]
+    for option in options:
+        # What stands before the command's name, or in the environment, is taken there.
+        option.envvar, option.expose_value, option.callback = None, False, _reach
+    made.params = [*command.params, *options]
+    return made
+
+
+def _reach(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
+    if value is not None and option.name is not None:
+        setattr(ctx.ensure_object(Shell), option.name, value)

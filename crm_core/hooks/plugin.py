@@ -227,7 +227,6 @@ class Plugin(Marking):
         Raises:
             LoadError: ``not_an_event``.
         """
-
         from ..events.event import event_name
 
         event_name(event)

@@ -9,6 +9,8 @@ from ..entities.meta import spec
 from ..errors import Denied, NotFound
 from .roles import ACTIONS
 
+ID_LENGTH = 36
+
 if TYPE_CHECKING:
     from ..scope import Scope
 
@@ -19,10 +21,15 @@ def denied(session: Scope, action: str, entity: str = "") -> Denied:
 
 
 def not_found(session: Scope, entity: type[Any], id: Any) -> NotFound:
-    """Make the error of a record that is not there; what cannot be an id at all is named by its type."""
-    name = spec(entity).name
-    error = NotFound(entity=name) if isinstance(id, str | Ref) else NotFound(entity=name, given=type(id).__name__)
-    return unseen(session, error)
+    """Make the error of a record that is not there; what cannot be an id is named by its type, a host's key by what makes the id of it."""
+    adopted = entity in session.crm.tables.adopted
+    facts: dict[str, Any] = {}
+    is_id = isinstance(id, Ref) or (isinstance(id, str) and (len(id) == ID_LENGTH or not adopted))
+    if not is_id and not isinstance(id, str):
+        facts["given"] = type(id).__name__
+    if not is_id and adopted:
+        facts["call"] = f"crm.adoption.id({entity.__name__}, key)"
+    return unseen(session, NotFound(entity=spec(entity).name, **facts))
 
 
 def unseen(session: Scope, error: NotFound) -> NotFound:

@@ -100,7 +100,7 @@ def diff(crm: CRM, old: Iterable[Role], new: Iterable[Role], *, tenant: str = "m
     """Compare two sets of roles, plugins' included, for every user that the CRM's directory knows, with the tenant's own roles in both.
 
     Raises:
-        Invalid: ``policy_no_directory``.
+        Invalid: ``policy_no_directory``; ``policy_nobody``, the directory names no user of the tenant who has an actor.
         LoadError: a role does not fit this CRM's entities.
     """
     if crm.directory is None:
@@ -110,6 +110,8 @@ def diff(crm: CRM, old: Iterable[Role], new: Iterable[Role], *, tenant: str = "m
     fields: list[FieldChange] = []
     permissions: list[PermissionChange] = []
     actors = [a for u in crm.directory.users(tenant) if (a := crm.directory.actor(tenant, u.id)) is not None]
+    if not actors:
+        raise Invalid("policy_nobody", tenant=tenant, known=[t.name for t in crm.tenants.list() if t.name != tenant])
     for policies in (before, after):
         policies.set_tenant_roles(tenant, _tenants_own(crm, tenant))
     for actor in sorted(actors, key=lambda a: a.id):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import attrs
 
+from ..arguments import check, check_many
 from ..entities.upsert import upsert
 from .actor import User
 
@@ -67,8 +68,10 @@ class Members:
     @classmethod
     def of(cls, users: Iterable[User]) -> Members:
         """Read what a directory returned."""
+        check_many(users, "a list of users, as the directory's answer,")
         known: dict[str, User] = {}
         for user in users:
+            check(user, User, "a User, as the directory's answer,")
             known.setdefault(user.id, user)
         problems: list[str] = []
         chains = {id: _chain(id, known, problems) for id in sorted(known)}

@@ -94,7 +94,7 @@ def _with_address(session: Session, address: str) -> Found:
         if ids:
             found[entity] = ids
     if not found:
-        raise NotFound("no_such_person")
+        raise NotFound("no_such_person", tenant=session.actor.tenant)
     return found
 
 

@@ -13,10 +13,12 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum as PythonEnum
 from typing import Any
+from uuid import UUID
 
 import attrs
 from sqlalchemy import Boolean, Column, Date, DateTime, Dialect, Enum, Integer, String, Table, TextClause, Uuid, text
 
+from ..arguments import check
 from ..entities.fields import NOTHING, FieldSpec
 from ..entities.meta import spec
 from ..entities.money import Money
@@ -95,7 +97,12 @@ class Key:
         return f"CAST('{self._mark}-' || {high} || '{MIDDLE}' || {low} AS uuid)"
 
     def id(self, value: Any) -> str:
-        """Return the id of a primary key's value."""
+        """Return the id of a primary key's value.
+
+        Raises:
+            WrongArgument: it is no value of the host's primary key.
+        """
+        check(value, int if self.numeric else (UUID, str, bytes), f"a value of {self.column}, {'an int' if self.numeric else 'a UUID'}")
         if not self.numeric:
             text = str(value).replace("-", "").lower()
             return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))

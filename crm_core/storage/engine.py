@@ -30,6 +30,7 @@ R = TypeVar("R")
 
 OLDEST: Mapping[Kind, tuple[int, ...]] = {"sqlite": (3, 35), "postgresql": (14,)}
 DJANGO = "django://"
+EXAMPLES = "sqlite:///shop.db, postgresql+psycopg://user@host/shop"
 _SYNC_DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
 
 
@@ -69,7 +70,7 @@ def _own_engine(text: str) -> Engine | AsyncEngine:
         options["hide_parameters"] = True  # what is asked and written may be personal, and SQLAlchemy logs it
         engine = _async_engine(url, options) if dialect.is_async else create_engine(url, **options)
     except ArgumentError as e:
-        raise LoadError("bad_database_url", reason=str(e).partition("\n")[0]) from e
+        raise LoadError("bad_database_url", reason=str(e).partition("\n")[0], expected=EXAMPLES) from e
     except ModuleNotFoundError as e:
         raise MissingExtra(extra="async" if dialect.is_async else "postgres", module=e.name or "") from e
     if dialect.name == "sqlite":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Column, Connection, Inspector, MetaData, Table, delete, func, insert, inspect, literal, select, table
 from sqlalchemy.schema import CreateSchema
 
+from ..arguments import check
 from ..entities.sqltypes import text_type
 from ..errors import Conflict, Invalid, SchemaBehind
 from .engine import Bound
@@ -121,7 +122,7 @@ class Migrations:
         with self._bound.begin(write=False, unlimited=True) as connection:
             lines = [] if self._has_schema(connection) else [f"create schema {self._tables.schema}"]
             for branch, revision, steps in self._pending(connection, to):
-                self._refuse_unfilled(connection, branch, steps)
+                self._refuse_unready(connection, branch, steps)
                 lines += [f"{branch.name} {revision.id}: {self._place.describe(step)}" for step in steps]
                 if not steps:
                     lines.append(f"{branch.name} {revision.id}: note the revision")
@@ -207,7 +208,8 @@ class Migrations:
                 revision yet is brought to what it declares.
 
         Raises:
-            SchemaBehind: ``schema_newer``, ``schema_not_ours``.
+            SchemaBehind: ``schema_newer``, ``schema_not_ours``, ``adopted_table_missing``.
+            WrongArgument: *connection* is none.
             Conflict: ``column_needs_default``: a new column is never NULL, has no default, and its table has rows.
             Invalid: ``unknown_revision``.
         """
@@ -216,7 +218,7 @@ class Migrations:
                 on.execute(CreateSchema(str(self._tables.schema), if_not_exists=True))
             pending = list(self._pending(on, to))
             for branch, _, steps in pending:
-                self._refuse_unfilled(on, branch, steps)
+                self._refuse_unready(on, branch, steps)
             self._version.create(on, checkfirst=True)
             for branch, revision, steps in pending:
                 self._run(on, self._place.operations(steps))
@@ -290,6 +292,7 @@ class Migrations:
             with self._bound.begin(unlimited=True) as own, self.alone(own) as on:
                 yield on
             return
+        check(connection, Connection, "a connection (of engine.begin(); of an asynchronous one, its run_sync)")
         begin_on(connection)
         if self._bound.kind == "postgresql":
             key = hashlib.sha256(self._version.fullname.encode()).digest()[:8]
@@ -309,9 +312,12 @@ class Migrations:
             for revision in branch.revisions[position : branch.target(to)]:
                 yield branch, revision, revision.steps if branch.frozen else self._missing(connection, revision.steps)
 
-    def _refuse_unfilled(self, connection: Connection, branch: Branch, steps: Sequence[Step]) -> None:
+    def _refuse_unready(self, connection: Connection, branch: Branch, steps: Sequence[Step]) -> None:
         found: Inspector = inspect(connection)
         for step in steps:
+            hosts = self._place.adopted.get(step.table)
+            if isinstance(step, CreateTable) and hosts is not None and not found.has_table(hosts.name, hosts.schema):
+                raise SchemaBehind("adopted_table_missing", entity=hosts.adoption.name, table=hosts.name)
             if not isinstance(step, AddColumn) or step.column.nullable or step.table in self._place.adopted:
                 continue
             name = self._place.name(step.table)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, text
 
+from ..arguments import check
 from ..entities.fields import FieldSpec
 from ..entities.meta import extension_fields, snake, spec
 from ..entities.sealed import place_name
@@ -20,7 +21,7 @@ from ..ondemand import OnDemand
 from .adopted import Adopted, Adoption
 from .host_table import HostTable
 from .keys.cells import cell
-from .system import SystemTables, system_tables
+from .system import SystemTables, partial, system_tables
 
 if TYPE_CHECKING:
     from .keys.sealer import Sealer
@@ -112,7 +113,9 @@ class Tables:
         return self._names[entity]
 
     def _adopt(self, adopt: Mapping[type[Any], Adopted]) -> dict[type[Any], Adoption]:
-        for entity in adopt:
+        check(adopt, Mapping, "a mapping of entities to Adopted(table, columns)")
+        for entity, how in adopt.items():
+            check(how, Adopted, "Adopted(table, columns)")
             if entity not in self._names:
                 raise LoadError("entity_not_loaded", entity=getattr(entity, "__name__", repr(entity)))
         fields = {e: {f.column if f.extension else f.name: f for _, f in self._fields(e)} for e in adopt}
@@ -215,7 +218,7 @@ class Tables:
             index("tenant", "owner", "id")
         for field in fields:
             if field.options.unique:
-                index("tenant", field.blind_column or field.column, unique=True, sqlite_where=LIVING)
+                index("tenant", field.blind_column or field.column, unique=True, **partial(LIVING))
             elif field.blind_column is not None:
                 index("tenant", field.blind_column)
             elif field.options.index:
@@ -238,7 +241,7 @@ class Tables:
             Column("is_primary", Boolean(), nullable=False),
         )
         primary = text("is_primary")
-        Index(shortened(f"{name}_primary_key"), listed.c.record, unique=True, sqlite_where=primary)
+        Index(shortened(f"{name}_primary_key"), listed.c.record, unique=True, **partial(primary))
         Index(shortened(f"{name}_value_idx"), listed.c.tenant, listed.c.value)
         return listed
 

@@ -13,10 +13,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import BigInteger, Column, Date, Engine, Integer, MetaData, Numeric, String, Table, Uuid, inspect, text
 
 import crm_sales
-from crm_core import CRM, Account, Actor, Contact, FileKeys, LoadError, SchemaBehind
+from crm_core import CRM, Account, Actor, Contact, Created, FileKeys, LoadError, NotFound, Plugin, SchemaBehind
 from crm_core.adoption import Adopted
 from crm_core.doctor import examine
-from crm_core.errors import BackupRefused
+from crm_core.errors import BackupRefused, WrongArgument
 from crm_core.testing.databases import Database
 from crm_sales.api import Opportunity
 from tests.adoption.shop import CUSTOMER, HOST, PERSON, Base, Customer, Person, an_engine
@@ -224,3 +224,49 @@ def test_ids_of_uuid_keys_are_the_keys(database: Database) -> None:
         key = crm.tables.adopted[Contact].key
         id_ = crm.runtime.ids.new()
         assert key.id(key.value(id_, crm.bound.kind)) == id_
+
+
+def test_a_table_that_the_host_has_not_made_yet_is_named(database: Database) -> None:
+    engine = an_engine(database.url)
+    crm = CRM(engine, adopt={Account: Adopted(Customer, CUSTOMER)})
+    for call in (crm.migrate, crm.migrations.plan):
+        with pytest.raises(SchemaBehind) as caught:
+            call()
+        assert (caught.value.code, caught.value.params["table"]) == ("adopted_table_missing", "customers")
+    crm.close()
+    engine.dispose()
+
+
+def test_the_hosts_key_is_no_id_and_the_error_says_how_it_becomes_one(database: Database) -> None:
+    with opened(database) as crm:
+        crm.migrate()
+        with crm.session(HOST) as s:
+            s.create(Account(name="Acme"))
+            assert s.get(Account, crm.adoption.id(Account, 1)).name == "Acme"
+            wrong: tuple[Any, ...] = (1, "1")
+            for key in wrong:
+                with pytest.raises(NotFound) as caught:
+                    s.get(Account, key)
+                assert str(caught.value).endswith("Of the key of a row of yours, crm.adoption.id(Account, key) makes the id.")
+            with pytest.raises(NotFound) as hidden:
+                s.get(Account, crm.adoption.id(Account, 2))
+            assert str(hidden.value) == "There is no such record."
+        with pytest.raises(WrongArgument) as text_for_a_number:
+            crm.adoption.id(Account, "1")
+        assert str(text_for_a_number.value).endswith("where a value of customers.id, an int is needed.")
+
+
+def test_a_row_taken_up_waits_since_then_and_not_since_it_was_made(database: Database) -> None:
+    """The doctor said that a subscriber was fifty years behind."""
+    plugin = Plugin("greeter", version="1.0")
+    plugin.grants("account:read")
+    plugin.on(Created[Account])(lambda s, event: None)
+    columns = {name: column for name, column in CUSTOMER.items() if name != "created_at"}
+    with opened(database, plugins=[plugin], adopt={Account: Adopted(Customer, columns)}) as crm:
+        crm.migrate()
+        with engine_of(crm).begin() as connection:
+            connection.execute(text("INSERT INTO customers (company_name, country) VALUES ('Old', 'DE')"))
+        assert crm.adoption.fill() == 1
+        crm.audit.seal()  # positions are given
+        (behind,) = (f for f in examine(crm) if f.check == "events")
+        assert behind.params["seconds"] < 60

@@ -26,6 +26,14 @@ def command(shell):
 """
 
 
+HOST = """
+import club_packages
+from crm_core import CRM
+
+crm = CRM("sqlite:///host.db", plugins=[club_packages.club_plugin])
+"""
+
+
 @pytest.fixture(autouse=True)
 def packages(installed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Have the packages of the club, with a command, and of what requires it; return where they are said to be installed."""
@@ -57,7 +65,7 @@ def test_the_life_of_a_plugin_from_the_command_line(crm: Run, folder: Path, pack
     veto = "veto club.no_debts (check_write account)"
     assert {f"stays: {veto}", "stays: rule club.ours: read account", "ends: job club.hourly"} <= {*kept}
     assert set(ended) - set(kept) == {f"ends: {veto}"}
-    assert "club, visits are disabled." in crm("plugins", "disable", "club", "--with-dependents", "--reason", "broken").output
+    assert "Disabled: club, visits." in crm("plugins", "disable", "club", "--with-dependents", "--reason", "broken").output
     assert "club is so already." in crm("plugins", "disable", "club").output
     crm("plugins", "disable", "club", "--end-checks")
     assert "It is disabled with its checks on others' records since" in crm("--db", "crm.db", "plugins").output
@@ -69,7 +77,7 @@ def test_the_life_of_a_plugin_from_the_command_line(crm: Run, folder: Path, pack
     assert "已停用" in crm("--lang", "zh", "plugins", "enable", "visits").output + crm("--db", "crm.db", "--lang", "zh", "plugins").output
     off = crm("club")
     assert (off.exit_code, "The plugin club is disabled" in off.output) == (1, True)
-    assert "club, visits are enabled." in crm("plugins", "enable", "club", "--with-dependents").output
+    assert "Enabled: club, visits." in crm("plugins", "enable", "club", "--with-dependents").output
     assert crm("club").output == "club, visits\n"
 
     assert "--keep-data or --drop-data" in crm("plugins", "uninstall", "club").output
@@ -92,3 +100,10 @@ def test_no_database_is_made_of_a_name_that_was_mistyped(crm: Run, folder: Path,
     result = crm("plugins", verb, "club", *options, "--db", "shpo.db")
     assert result.exit_code == 1
     assert not (folder / "shpo.db").exists()
+
+
+def test_a_plugins_command_takes_the_application_before_and_after_its_name(crm: Run, folder: Path, packages: Path) -> None:
+    (folder / "club_host.py").write_text(HOST)
+    assert crm("migrate", "--app", "club_host:crm").exit_code == 0
+    assert crm("club", "--app", "club_host:crm").output == crm("--app", "club_host:crm", "club").output == "club\n"
+    assert not (folder / "crm.db").exists()

@@ -20,7 +20,7 @@ SHOP = """
 
     class Users:
         def users(self, tenant, ids=None):
-            return [User("1", "Anna"), User("2", "Bo", manager="1"), User("3", "3")]
+            return [User("1", "Anna"), User("2", "Bo", manager="1"), User("3", "3")] if tenant == "main" else []
 
         def actor(self, tenant, user_id):
             return None if user_id == "3" else Actor(user_id, tenant=tenant, roles={"seller"})
@@ -114,3 +114,12 @@ def test_what_is_no_set_of_roles_is_an_error_that_says_so(crm: Run, shop: str, f
 def test_without_a_directory_there_is_nobody_to_compare_for(crm: Run, shop: str) -> None:
     failed = crm("--app", "policy_shop:lonely", "policy", "diff", shop)
     assert (failed.exit_code, "directory" in failed.output) == (1, True)
+
+
+def test_a_tenant_without_users_is_an_error_and_not_a_change_of_nothing(crm: Run, shop: str) -> None:
+    """A check in CI that compared for nobody would always be green."""
+    failed = crm("--app", shop, "policy", "diff", shop, "--tenant", "acme", "--check")
+    assert (failed.exit_code, failed.stderr.splitlines()[-1]) == (
+        1,
+        "Error: The directory names nobody in tenant acme, so there is nobody to compare for. Other tenants are main.",
+    )

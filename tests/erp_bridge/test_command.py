@@ -70,11 +70,15 @@ def test_c63_dead_letters_from_the_command_line_in_the_readers_language(desk: De
     desk.drop("order-1.json", order("O1", "C9"), order("O2", "C9"))
     run("pull", "files")
     listed = run("dead", "files", lang="zh").output.splitlines()
-    assert [line.split("  ", 1)[1] for line in listed] == ["order  等待中  正在等待尚未到达的 customer C9。"] * 2
+    assert [line.split("  ", 1)[1] for line in listed] == [f"order  {n}  等待中  正在等待尚未到达的 customer C9。" for n in ("O1", "O2")]
     one, two = (line.split()[0] for line in listed)
     assert run("discard", "files", one, "--reason", "a test").exit_code == 0
     assert run("replay", "files", two).exit_code == 0
     assert [line.split()[0] for line in run("dead", "files").output.splitlines()] == [two]
+    desk.drop("customer-1.json", customer("C1", email="no address"))
+    run("pull", "files")
+    said = "customer  C1  Dead letter  emails: This is not an e-mail address. It should look like name@example.com."
+    assert said in run("dead", "files").output
     failed = run("replay", "files", one)
     assert (failed.exit_code, failed.output) == (1, "Error: This is no dead letter any more: it is on its way, done or discarded.\n")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,10 +156,7 @@ def test_c63_a_refused_write_is_a_dead_letter_until_somebody_replays_or_discards
         assert isinstance(letter, Outbound)
         assert letter.error == {"code": "erp_bridge.refused_fields", "fields": [{"field": "web", "code": "not allowed"}]}
         s.perform(ReplayWrite(letter.ref))
-    for ack in (desk.root / "acks").iterdir():
-        ack.unlink()
-    desk.acknowledge()
-    for _ in range(3):
+    for _ in range(3):  # the refusal is used up, and the ERP is asked anew
         desk.sync.push()
         desk.acknowledge()
         desk.later(minutes=2)
@@ -246,3 +244,35 @@ def test_an_operator_sees_letters_and_a_stranger_none(make_desk: MakeDesk) -> No
         assert s.use(ErpBridge).dead_letters() == []
     with desk.crm.session(OPERATOR) as s:
         assert len(s.use(ErpBridge).dead_letters()) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({"status": "error"}, "has the status error, which is none of ok, invalid, fatal, retry"),
+        ({"status": "ok", "id": None}, "has no id"),
+        ({"status": "fatal", "reason": "closed for ever"}, "closed for ever"),
+    ],
+)
+def test_c63_an_acknowledgement_that_cannot_be_read_says_what_is_wrong_and_is_read_again_once_it_is_corrected(
+    make_desk: MakeDesk, answer: dict[str, Any], reason: str
+) -> None:
+    desk = make_desk(sales=True)
+    win(desk, "100 seats")
+    desk.deliver()
+    desk.acknowledge(**answer)
+    desk.later(minutes=2)
+    desk.deliver()
+    with desk.crm.session(OPERATOR) as s:
+        (letter,) = s.use(ErpBridge).dead_letters()
+        assert letter.error["code"] == "erp_bridge.fatal"
+        assert letter.error["params"]["reason"].endswith(reason)
+        s.use(ErpBridge).replay(letter)
+    for ack in (desk.root / "acks").glob("*.json"):
+        if ".refused" not in ack.name:
+            ack.unlink()
+    for _ in range(3):
+        desk.sync.push()
+        desk.acknowledge()
+        desk.later(minutes=2)
+    assert {state for _, state in states(desk)} == {"done"}

@@ -54,6 +54,19 @@ class Basket(Entity):
     notes: Field[dict[str, Any]] = field(factory=dict)
 
 
+class Waiting:
+    """A directory that awaits."""
+
+    async def users(self, tenant: str, ids: object = None) -> list[Any]:
+        return []
+
+    async def actor(self, tenant: str, user_id: str) -> None:
+        return None
+
+
+WAITING: Any = Waiting()
+
+
 class Elsewhere(Entity):
     """Of a plugin that is not loaded."""
 
@@ -158,6 +171,7 @@ AT_HAND: dict[str, Callable[[], object]] = {
     "not_extended": lambda: Basket(name="b", worth=EUR)[Perk],
     "not_stored": lambda: Account(name="x").id,
     "type_without_word": lambda: word_of(LargeBinary()),
+    "directory_async": lambda: CRM("sqlite://", directory=WAITING),
     "secret_missing": lambda: Secret("env:NOBODY_SET_THIS").read(),
     "extension_taken": lambda: bind_extension(Perk, Account, "late"),
 }

@@ -14,6 +14,7 @@ from sqlalchemy import orm
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from crm_core import CRM, Account, Actor, Session
+from crm_core.errors import WrongArgument
 from tests.conftest import MakeCRM
 
 SYSTEM = Actor.system("test", tenant="main")
@@ -273,3 +274,25 @@ def test_an_outcome_is_what_the_host_made_of_it(crm: CRM, commits: bool) -> None
         again = s.create(Account(name="acme"))
     assert (again.id == acme.id) is commits
     assert there(crm) == ([], ["acme"])
+
+
+def test_what_an_asynchronous_session_does_not_have_is_said_with_what_to_write(make_crm: MakeCRM) -> None:
+    crm = make_crm()
+
+    async def story() -> None:
+        engine = create_async_engine(_async_url(crm))
+        host = CRM(engine)
+        async with host.asession(SYSTEM) as s:
+            anything: Any = s
+            with pytest.raises(AttributeError, match=r"await s\.run\(lambda s: s\.query\(\.\.\.\)\)"):
+                anything.query(Account)
+
+            async def counted(_: Session) -> None:
+                """Never be run."""
+
+            with pytest.raises(WrongArgument, match="an async def was given"):
+                await anything.run(counted)
+            assert await s.run(lambda inner: inner.query(Account).count()) == 0
+        await engine.dispose()
+
+    asyncio.run(story())

@@ -156,6 +156,33 @@ def test_a_wrong_argument_names_the_call(make_crm: Any) -> None:
 
 
 ANY_CRM: Any = CRM  # as an untyped program calls it
+
+
+class Names:
+    """Half a directory."""
+
+    def __init__(self, users: object) -> None:
+        self._users = users
+
+    def users(self, tenant: str, ids: object = None) -> object:
+        return self._users
+
+
+class Staff(Names):
+    def actor(self, tenant: str, user_id: str) -> None:
+        """Know nobody."""
+
+
+def asked(crm: CRM, users: object) -> None:
+    """Open a session whose rules ask a directory that answers wrongly."""
+    other = ANY_CRM(crm.url, directory=Staff(users))
+    try:
+        with other.session(SYSTEM) as s:
+            other.members(s)
+    finally:
+        other.close()
+
+
 WRONG_OF_CRM: dict[str, Callable[[Any], object]] = {
     "session": lambda crm: crm.session("secret").__enter__(),
     "transact an actor": lambda crm: crm.transact(None, lambda s: None),
@@ -184,6 +211,15 @@ WRONG_OF_CRM: dict[str, Callable[[Any], object]] = {
     "a CRM's roles": lambda _: ANY_CRM("sqlite://", roles=["secret"]),
     "a CRM's prefix": lambda _: ANY_CRM("sqlite://", prefix=5),
     "a CRM's runtime": lambda _: ANY_CRM("sqlite://", runtime="secret"),
+    "a CRM's directory": lambda _: ANY_CRM("sqlite://", directory=5),
+    "a CRM's directory without actor": lambda _: ANY_CRM("sqlite://", directory=Names({"id": "secret"})),
+    "a directory's class": lambda _: ANY_CRM("sqlite://", directory=Staff),
+    "a directory's users": lambda crm: asked(crm, [{"id": "secret"}]),
+    "a directory's answer": lambda crm: asked(crm, {"id": "secret"}),
+    "what is adopted": lambda _: ANY_CRM("sqlite://", adopt=["secret"]),
+    "a table that is adopted": lambda _: ANY_CRM("sqlite://", adopt={Account: "secret"}),
+    "an engine to migrate on": lambda crm: crm.migrations.upgrade(crm.bound.engine),
+    "an engine to observe": lambda crm: crm.adoption.observe(crm.bound.engine),
     "a CRM's quarantine": lambda _: ANY_CRM("sqlite://", quarantine_after="secret"),
 }
 

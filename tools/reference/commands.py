@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from crm_core.cli.app import COMMANDS, app
+from crm_core.cli.shell import reaching
 
 from .markdown import code, prose, table
 
@@ -32,11 +33,13 @@ def commands() -> dict[str, click.Command]:
     """Return the subcommands of this distribution, and those below them, whatever else is installed."""
     project: dict[str, Any] = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
     points = {name: f"crm_core.cli.{module}:{attribute}" for name, (module, attribute) in COMMANDS.items()}
-    points |= project.get("entry-points", {}).get("crm.commands", {})
+    added = project.get("entry-points", {}).get("crm.commands", {})
+    points |= added
     found: dict[str, click.Command] = {}
     for name, point in points.items():
         module, _, attribute = point.partition(":")
-        found |= _with_those_below(name, getattr(import_module(module), attribute))
+        command = getattr(import_module(module), attribute)
+        found |= _with_those_below(name, reaching(command) if name in added else command)
     return found
 
 

@@ -103,7 +103,7 @@ def _report(shell: Shell, stream: StreamReport) -> None:
         click.echo(f"  {id}  " + ", ".join(pairs))
 
 
-@erp.command("dead", help="List dead letters.")
+@erp.command("dead", help="List dead letters: id, stream, record (the ERP's id, or ours where it has none), state, what is wrong.")
 @_bridge
 @_tenant
 @click.pass_obj
@@ -113,7 +113,8 @@ def dead(shell: Shell, bridge: str, tenant: str | None) -> None:
         for letter in session.use(ErpBridge).dead_letters(bridge, limit=1000):
             kind = "outbound" if isinstance(letter, Outbound) else "parked"
             state = _text(shell, f"erp_bridge.{kind}.state.{letter.state.value}")
-            click.echo(f"{letter.id}  {letter.stream}  {state}  {_error(shell, letter.error)}")
+            record = letter.remote_id or letter.local_id if isinstance(letter, Outbound) else letter.remote["id"]
+            click.echo(f"{letter.id}  {letter.stream}  {record}  {state}  {_error(shell, letter.error)}")
 
 
 @erp.command("replay", help="Try a dead letter once more; of a conflict, take the ERP's values.")
@@ -163,7 +164,11 @@ def _text(shell: Shell, code: str, **params: Any) -> str:
 
 
 def _error(shell: Shell, error: Mapping[str, Any]) -> str:
-    text = shell.open().messages.text(str(error.get("code", "")), error.get("params", {}), shell.lang)
+    params = error.get("params", {})
+    text = shell.open().messages.text(str(error.get("code", "")), params, shell.lang)
+    field = str(params.get("field", ""))
+    if field not in text:  # words of a value do not tell whose it is
+        text = f"{field}: {text}"
     return text + "".join(f" {f['field']}: {f['code']}" for f in error.get("fields", ()))
 
 

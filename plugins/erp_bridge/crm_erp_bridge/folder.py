@@ -2,7 +2,8 @@
 
 ``incoming/<scope>/<entity>*.json|jsonl|csv`` are the ERP's, used up in the order of their names. We write
 ``outgoing/<scope>/<entity>-<key>.json``, whole or not at all, and the ERP answers with ``acks/<key>.json``:
-``{"status": "ok", "id": "C-17", "version": "1"}``, or ``"invalid"`` with ``errors``, or ``"fatal"`` with a ``reason``.
+``{"status": "ok", "id": "C-17", "version": "1"}``, or ``"invalid"`` with ``errors``, or ``"fatal"`` with a ``reason``, or ``"retry"``.
+A refusal is used up: its file becomes ``<key>.refused.json``, and a replay asks anew.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from .connector import (
     Unavailable,
 )
 
+_REFUSALS = ("invalid", "fatal")
 _SUFFIXES = (".json", ".jsonl", ".csv")
 Position = tuple[str, int]
 
@@ -218,14 +220,16 @@ class FolderDrop(Connector):
                 body = {"key": op.key, "op": op.kind, "entity": op.entity, "id": op.remote_id, "data": dict(op.data)}
                 write_whole(path, json.dumps(body, ensure_ascii=False, indent=1))
             return Pending(op.remote_id or "", waits_for="acknowledgement", poll_after=self._given.poll)
-        match answer.get("status"):
-            case "ok":
-                return Ok(str(answer["id"]), str(answer.get("version") or ""))
-            case "invalid":
-                return Invalid({str(k): str(v) for k, v in answer.get("errors", {}).items()})
-            case "retry":
-                return Retry(self._given.poll)
-        return Fatal(str(answer.get("reason") or "not acknowledged"))
+        result = _answered(answer, op, self._given.poll)
+        if answer.get("status") in _REFUSALS:
+            self._use_up(op)
+        return result
+
+    def _use_up(self, op: Op) -> None:
+        """Put a refusal aside, so that a replay asks anew; in this order, for a process may die between the two."""
+        root = self._given.root
+        (root / "outgoing" / op.scope / f"{op.entity}-{op.key}.json").unlink(missing_ok=True)
+        (root / "acks" / f"{op.key}.json").replace(root / "acks" / f"{op.key}.refused.json")
 
     def _acknowledged(self, key: str) -> dict[str, Any] | None:
         path = self._given.root / "acks" / f"{key}.json"
@@ -244,6 +248,25 @@ class FolderDrop(Connector):
             return []
         modified = _modified(self._given.root / "acks" / f"{key}.json")
         return [Remote(str(answer["id"]), version=str(answer.get("version") or ""), modified_at=modified, data={}, key=key)]
+
+
+def _answered(answer: Mapping[str, Any], op: Op, poll: timedelta) -> OpResult:
+    """Read an acknowledgement. One that says nothing we know stays where it is: it is corrected there, and the write tried again."""
+    id = answer.get("id") or op.remote_id
+    match answer.get("status"):
+        case "ok" if id:
+            return Ok(str(id), str(answer.get("version") or ""))
+        case "ok":
+            return Fatal(f"acks/{op.key}.json has no id")
+        case "invalid":
+            errors = answer.get("errors")
+            return Invalid({str(k): str(v) for k, v in errors.items()} if isinstance(errors, dict) else {"": str(errors or "")})
+        case "retry":
+            return Retry(poll)
+        case "fatal":
+            return Fatal(str(answer.get("reason") or "no reason given"))
+        case other:
+            return Fatal(f"acks/{op.key}.json has the status {other}, which is none of ok, invalid, fatal, retry")
 
 
 def write_whole(path: Path, text: str) -> None:
