@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ...entities.entity import Entity
 from ...entities.meta import spec
 from ...errors import CRMError, Denied
 from ...events.event import Event, event_kind, event_name
 from ...events.journal import Entry
+from ...hooks.commands import command_fields
 from ...hooks.core_specs import CORE
 from ...permissions.actor import Actor
+from ...permissions.predicates import F
 from ...permissions.roles import Role
 from ..kit import START
 from ..state import state_of
@@ -22,6 +25,7 @@ from .subject import Subject
 
 if TYPE_CHECKING:
     from ...crm import CRM
+    from ...hooks.actions import ActionDef
     from ...hooks.parts import Panel
 
 
@@ -46,15 +50,29 @@ def events_round_trip(subject: Subject) -> Iterator[str]:
             except (CRMError, TypeError, ValueError) as e:
                 yield f"{event_name(cls)} does not go to JSON and back: {type(e).__name__}: {e}"
                 continue
+            yield from _old_ones(crm, made)
             wrong = [n for n in vars(made) if n not in ("id", "at", "actor") and getattr(made, n) != getattr(back, n)]
             yield from (f"{event_name(cls)}.{n} was {getattr(made, n)!r} and came back as {getattr(back, n)!r}" for n in wrong)
 
 
-def _there_and_back(crm: CRM, event: Event[Any]) -> Event[Any]:
+def _old_ones(crm: CRM, event: Event[Any]) -> Iterator[str]:
+    """Read the payload as one of each older version; an upcast that looks for what only those had is beyond us."""
+    cls = type(event)
+    for version in cls.__event_upcasts__:
+        try:
+            _there_and_back(crm, event, version)
+        except LookupError:
+            continue
+        except (CRMError, TypeError, ValueError) as e:
+            yield f"{event_name(cls)}.upcast({version}) makes of a payload what is no {cls.__name__}: {type(e).__name__}: {e}"
+
+
+def _there_and_back(crm: CRM, event: Event[Any], version: int = 0) -> Event[Any]:
     data = json.loads(json.dumps(crm.events.encode(event)))
+    kind = f"{event_name(type(event))}.v{version}" if version else event_kind(type(event))
     entry = Entry(
         position=1, id=1, tenant="main", at=START, actor=SETUP.id, on_behalf_of=None, plugin="", reason=None, request=None,
-        entity=spec(event.record.entity).name, record=event.record.id, version=0, kind=event_kind(type(event)), format=1,
+        entity=spec(event.record.entity).name, record=event.record.id, version=0, kind=kind, format=1,
         payload={"id": event.record.id, "data": data},
     )  # fmt: skip
     return crm.events.decode(entry)
@@ -71,11 +89,12 @@ def idempotent(subject: Subject) -> Iterator[str]:
 
 OUTSIDER = "conformance_outsider"
 ONLOOKER = "conformance_onlooker"
+INSIDER = "conformance_insider"
 
 
 @rule("CK12", "fails-closed")
 def fails_closed(subject: Subject) -> Iterator[str]:
-    """Who lacks an action's permission is denied and leaves nothing, and no panel shows what its reader may not read."""
+    """Who lacks an action's permission, or does not see a record that it names, is denied; no panel shows more than may be read."""
     d = subject.plugin.definitions
     if not d.actions and not d.panels:
         return
@@ -104,8 +123,38 @@ def fails_closed(subject: Subject) -> Iterator[str]:
                 yield f"the action {action.name} without its permission is answered by {type(e).__name__} instead of Denied"
             if state_of(crm) != before:
                 yield f"the action {action.name} was denied and left something behind"
+        yield from _unseen(subject, every)
         for panel in d.panels:
             yield from _leaks(subject, crm, panel)
+
+
+def _unseen(subject: Subject, entities: Iterable[type[Entity]]) -> Iterator[str]:
+    """Perform the actions on records as somebody who has their permissions and all other rights, but sees only records of their own."""
+    d = subject.plugin.definitions
+    insider, factory = Role(INSIDER), subject.factory()
+    for entity in entities:
+        insider.allow(entity, "read", "create", "update", "delete", "export", "assign", where=(F("created_by") == INSIDER))
+    for action in d.actions:
+        insider.permit(action.permission)
+    with subject.crm(roles=[insider]) as crm:
+        for action in filter(_names_records, d.actions):
+            try:
+                with crm.session(SETUP) as session:
+                    command = factory.command(session, action.command)
+            except Exception:  # the rule of works tells
+                continue
+            before = state_of(crm)
+            try:
+                with crm.session(Actor(INSIDER, roles={INSIDER})) as session:
+                    session.perform(command)
+                yield f"the action {action.name} works on a record that its caller may not see: read it with the caller's session first"
+            except (CRMError, *ANSWERS):
+                if state_of(crm) != before:
+                    yield f"the action {action.name} on a record that its caller may not see left something behind"
+
+
+def _names_records(action: ActionDef) -> bool:
+    return any(f.spec is not None and f.spec.kind == "ref" for f in command_fields(action.command).values())
 
 
 def _leaks(subject: Subject, crm: CRM, panel: Panel) -> Iterator[str]:
@@ -146,6 +195,7 @@ def deterministic(subject: Subject) -> Iterator[str]:
     for call in subject.source.calls():
         own = call.name in _OWN_CLOCKS or call.name.startswith("secrets.")
         own = own or (call.name.startswith("random.") and call.name not in _HARMLESS)
+        own = own or call.name == "hash"
         if own and (call.name, call.where) not in seen:
             seen.add((call.name, call.where))
             yield f"{call.where} asks {call.name}: use session.crm.runtime (clock, ids, random)"

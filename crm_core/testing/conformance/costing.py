@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from ...session import Session
 
 SMALL = 10
+SLOWEST = 0.02  # seconds for each record: a hundred times what the core takes, so that no busy machine is blamed on a plugin
+CHANGED = 400  # records: what one batch of update_where takes
 SLACK = 3  # statements that come with the size of a batch, such as chunks of ids
 
 
 @rule("CK16", "hook-budget")
 def hook_budget(subject: Subject) -> Iterator[str]:
-    """Hooks on writes ask the database once a batch, not once a record."""
+    """Hooks on writes ask the database once a batch, not once a record, when records come and when they change, and do not dawdle."""
     impls = [i for i in subject.plugin.definitions.impls if i.hook.by_entity]
     if not impls:
         return
@@ -44,17 +46,20 @@ def hook_budget(subject: Subject) -> Iterator[str]:
                 continue
             tried += 1
             subject.note(f"{name}: {seconds * 1e6 / subject.batch:.0f} ms for 1,000 records; {large} statements for {subject.batch}")
+            names = ", ".join(dict.fromkeys(i.name for i in impls if i.on in (entity, None)))
             if large > small + SLACK:
-                names = ", ".join(dict.fromkeys(i.name for i in impls if i.on in (entity, None)))
                 both = f"{SMALL} records of {name} take {small} statements and {subject.batch} take {large}"
                 yield f"{both}: one of {names} asks for each record; ask once for all of the batch"
+            if seconds > SLOWEST * subject.batch:
+                each = seconds * 1e3 / subject.batch
+                yield f"a batch of {name} takes {each:.0f} ms for each record: one of {names} dawdles; do in a job what takes long"
     counter.engine.dispose()
     if not tried:
         raise Unproved("no batch of the entities that its hooks are on could be made: give an example of one")
 
 
 def _cost(subject: Subject, crm: CRM, counter: Counter, entity: type[Entity], count: int) -> tuple[int, float]:
-    """Return how many statements the creation of a batch takes, and how long; nothing of it stays."""
+    """Return how many statements the creation of a batch and its change take, and how long the creation; nothing of it stays."""
     factory = subject.factory()
 
     def work(session: Session) -> tuple[int, float]:
@@ -62,7 +67,11 @@ def _cost(subject: Subject, crm: CRM, counter: Counter, entity: type[Entity], co
         records = [factory.build(session, entity) for _ in range(count)]
         before, started = counter.statements, perf_counter()
         session.create_many(records)
-        return counter.statements - before, perf_counter() - started
+        seconds = perf_counter() - started
+        change = _change_of(session, entity, records[-1])
+        if change:
+            session.update_where(session.query(entity).where(entity.id.in_([r.id for r in records[:CHANGED]])), change)
+        return counter.statements - before, seconds
 
     found: list[tuple[int, float]] = []
     try:
@@ -71,6 +80,14 @@ def _cost(subject: Subject, crm: CRM, counter: Counter, entity: type[Entity], co
             raise _Undone
     except _Undone:
         return found[0]
+
+
+def _change_of(session: Session, entity: type[Entity], like: Entity) -> dict[str, Any]:
+    """Return a change that all records of an entity may have: of a text that is theirs to write and not to tell them apart."""
+    codec = session.crm.codec(entity)
+    free = (f for f in codec.writable if f.kind in ("str", "text") and f.extension is None)
+    field = next((f for f in free if not (f.options.unique or f.options.read_only or f.options.format) and codec.get(like, f.name)), None)
+    return {} if field is None or codec.facts.append_only else {field.name: f"{codec.get(like, field.name)}'"[: field.length]}
 
 
 class _Undone(Exception):

@@ -8,9 +8,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, entry_points, packages_distributions, requires
+from typing import Any
 
+from ...entities.entity import Entity
 from ...entities.meta import extension_fields, spec
-from ...events.event import event_name, unmarked
+from ...events.event import Event, event_name, unmarked
+from ..factory import event_fields, subject_of
 from .exercise import Exercise
 from .loading import RULE_OF_CODE
 from .rule import rule
@@ -18,6 +21,7 @@ from .source import Source
 from .subject import Subject
 
 PUBLIC = ("crm_core", "crm_core.ports", "crm_core.rules", "crm_core.testing", "crm_core.ext")
+_BEHIND = frozenset({"bound", "codec", "table", "tables", "writer"})
 _ASKED = frozenset({"can", "permits", "permits_alone", "check_action"})
 
 
@@ -30,7 +34,7 @@ def requires_what_it_imports(subject: Subject) -> Iterator[str]:
         return
     packages = _packages(subject)
     used: set[str] = set()
-    for module, where, _ in subject.source.imports():
+    for module, where in subject.source.imports():
         package = module.partition(".")[0]
         if package == "crm_core" and not any(module == p or module.startswith(f"{p}.") for p in PUBLIC[1:]) and module != PUBLIC[0]:
             yield f"{where} imports {module}, which is not public and may change: import from crm_core"
@@ -40,8 +44,28 @@ def requires_what_it_imports(subject: Subject) -> Iterator[str]:
                 yield f"{where} imports {module}: add {packages[package]!r} to requires="
             elif module != f"{package}.api":
                 yield f"{where} imports {module}; of another plugin only {package}.api is public"
+    yield from _reached(subject.source)
     unused = set(subject.plugin.requires) - used - {"core"} - {g.partition(".")[0] for g in subject.plugin.definitions.grants}
     yield from (f"requires= names {name!r}, and nothing of it is used" for name in sorted(unused))
+
+
+def _reached(source: Source) -> Iterator[str]:
+    """Yield where the code reaches for what the core keeps to itself: a private name of its classes, or what is behind ``session.crm``."""
+    from ...crm import CRM
+    from ...session import Session
+
+    private = {
+        n for kind in (CRM, Session, Entity) for each in kind.__mro__ for n in vars(each) if n.startswith("_") and not n.endswith("__")
+    }
+    for name, tree in source.modules.items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Attribute):
+                continue
+            whose = ast.unparse(node.value)
+            mine = whose in ("self", "cls", "super()") or whose.startswith("self._")
+            behind = node.attr in _BEHIND and whose.rpartition(".")[2] == "crm"
+            if behind or (not mine and node.attr in private | {"_unit"}):
+                yield f"{source.where(name, node)} reaches for {ast.unparse(node)}, which is not public: use the session's verbs"
 
 
 def _packages(subject: Subject) -> dict[str, str]:
@@ -87,6 +111,18 @@ def _grants(subject: Subject, exercise: Exercise) -> Iterator[str]:
         entity = grant.partition(":")[0]
         if entity in classes and classes[entity] not in source.names and entity not in source.texts:
             yield f"the grant {grant!r} is declared, and nothing in the code is about {classes[entity]}"
+        for action in grant.partition(":")[2].split(","):
+            if (verbs := _VERBS.get(action.strip())) and not verbs & source.names:
+                yield f"the grant {grant!r} is declared, and nothing in the code does {action.strip()}: take {entity}:{action.strip()} off"
+
+
+# What a plugin calls to do it; other plugins' services and actions do all of it with the caller's grants.
+_OTHERS = frozenset({"use", "perform"})
+_VERBS = {
+    "create": frozenset({"create", "create_many", "upsert", "save", *_OTHERS}),
+    "update": frozenset({"update", "update_where", "upsert", "save", "restore", *_OTHERS}),
+    "delete": frozenset({"delete", *_OTHERS}),
+}
 
 
 def _permissions(subject: Subject) -> Iterator[str]:
@@ -114,34 +150,52 @@ def _called(source: Source) -> set[str]:
 
 
 def _mentioned(source: Source) -> set[str]:
-    """Return the names that are read anywhere but in ``plugin.events(...)``."""
-    declaring = (n for n in source.nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr == "events")
-    apart = {id(name) for call in declaring for arg in call.args for name in ast.walk(arg)}
+    """Return the names that are read anywhere but in ``plugin.events(...)``, ``plugin.on(...)`` and what functions say of their types."""
+    apart: set[int] = set()
+    for node in source.nodes:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("events", "on"):
+            apart |= {id(name) for arg in node.args for name in ast.walk(arg)}
+        elif isinstance(node, ast.arg | ast.AnnAssign) and node.annotation is not None:
+            apart |= {id(name) for name in ast.walk(node.annotation)}
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.returns is not None:
+            apart |= {id(name) for name in ast.walk(node.returns)}
     return {n.id for n in source.nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and id(n) not in apart}
 
 
 # -- personal data ----------------------------------------------------------------------------------------------------------------
 
 _PERSONAL = re.compile(
-    r"(^|_)(e_?mails?|phones?|mobile|fax|birth\w*|(first|last|given|family|full|middle)_name|surname|name|iban|passport|ssn|tax_id"
-    r"|address(es)?|street|postal_code|zip|latitude|longitude|ip)$"
+    r"(^|_)((e_?)?mails?|(tele)?phones?(_(no|number))?|tel|mobiles?(_(no|number))?|fax|cell|dob|birth\w*|(sur|nick|user)?name|iban|account_number"
+    r"|passport(_no|_number)?|ssn|social_security(_number)?|(national|personal|tax)_(id|number)|licen[cs]e_plate|gender|religion|ethnicity"
+    r"|nationality|diagnosis|blood_type|address(es)?|street|postal_code|zip(_code)?|latitude|longitude|lat|lng|geo|ip(_address)?)$"
 )
+
+
+_SPEAKING = frozenset({"str", "text", "date", "json", "int", "decimal"})
 
 
 @rule("CK14", "personal-data")
 def personal_data(subject: Subject) -> Iterator[str]:
-    """A field that is called or typed like something about a person says how it is classified. An event marks what its record does."""
+    """A field that is called or typed like something about a person says how it is classified. An event marks what it tells of one."""
     d = subject.plugin.definitions
     fields = [(e.__name__, f) for e in d.entities for f in spec(e).fields.values()]
     fields += [(x.__name__, f) for _, x in d.extensions for f in extension_fields(x).values()]
     for owner, field in fields:
         looks = field.kind == "list" and field.type.__name__ in ("Email", "Phone", "Address")
-        looks = looks or (field.kind in ("str", "text", "date", "json") and _PERSONAL.search(field.name) is not None)
+        looks = looks or (field.kind in _SPEAKING and _PERSONAL.search(field.name) is not None)
         if looks and not field.system and not field.options.classification_said:
             yield f'{owner}.{field.name} looks like personal data: say field(classified="personal"), or "internal" if it is about nobody'
     for event in d.events:
         for name in unmarked(event):
             yield f'{event.__name__}.{name} is a personal field of its record: say class {event.__name__}(..., personal=("{name}",))'
+        for name in sorted(set(event_fields(event)) - {"record"} - event.__event_personal__ - set(unmarked(event))):
+            if _PERSONAL.search(name) and name not in _of_record(event):
+                yield f'{event.__name__}.{name} looks like personal data: say class {event.__name__}(..., personal=("{name}",))'
+
+
+def _of_record(event: type[Event[Any]]) -> Mapping[str, Any]:
+    """Return the fields of the record that an event is about: what is personal of them is said there."""
+    return spec(subject_of(event)).fields
 
 
 # -- what it is built upon --------------------------------------------------------------------------------------------------------
@@ -163,7 +217,7 @@ def optional_dependencies(subject: Subject) -> Iterator[str]:
 def _optional(subject: Subject) -> set[str]:
     """Return the packages that it imports and that its distribution does not install."""
     known = {"crm_core", subject.source.root.partition(".")[0], *_packages(subject), *sys.stdlib_module_names}
-    found = {module.partition(".")[0] for module, _, _ in subject.source.imports()} - known - {""}
+    found = {module.partition(".")[0] for module, _ in subject.source.imports()} - known - {""}
     return found - _installed_with(subject.source.root.partition(".")[0]) if found else found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,11 @@ def exercised(subject: Subject, crm: CRM) -> Exercise:
     done.troubles += _parked(crm)
     done.state = state_of(crm)
     _redeliver(subject, crm, done)
+    for record in list(done.records.values())[::-1]:
+        done.try_(f"deletion of {spec(type(record)).name}", partial(_in_session, crm, partial(_deleted, record=record)))
+    crm.run_pending()
+    known = set(map(str, done.troubles))
+    done.troubles += [trouble for trouble in _parked(crm) if str(trouble) not in known]
     return done
 
 
@@ -148,7 +154,13 @@ def _changed(session: Session, record: Entity) -> None:
         session.update(type(record), record.id, {field.name: f"{codec.get(record, field.name)}'"[: field.length]})
 
 
-def _unheard(plugin: Plugin, heard: frozenset[str]) -> Iterator[type[Event[Any]]]:
+def _deleted(session: Session, record: Entity) -> None:
+    if not session.crm.codec(type(record)).facts.append_only and session.find(type(record), record.id) is not None:
+        session.delete(record)
+        session.restore(type(record), record.id)
+
+
+def _unheard(plugin: Plugin, heard: Collection[str]) -> Iterator[type[Event[Any]]]:
     """Yield the events that the plugin publishes or waits for, and that nobody published yet."""
     d = plugin.definitions
     for event in dict.fromkeys((*d.events, *(s.event for s in d.subscriptions))):
@@ -176,14 +188,15 @@ def _parked(crm: CRM) -> Iterator[Trouble]:
         yield Trouble.of(f"subscriber {line.subscription}", str(line.error))
 
 
-def _heard(crm: CRM) -> frozenset[str]:
-    found: set[str] = set()
+def _heard(crm: CRM) -> Counter[str]:
+    """Count the events in the journal by name."""
+    found: Counter[str] = Counter()
     position = 0
     with crm.bound.begin(write=False) as connection:
         while entries := read(connection, crm.tables, after=position):
-            found |= {e.name for e in entries}
+            found.update(e.name for e in entries)
             position = entries[-1].position or 0
-    return frozenset(found)
+    return found
 
 
 def _redeliver(subject: Subject, crm: CRM, done: Exercise) -> None:
@@ -191,7 +204,7 @@ def _redeliver(subject: Subject, crm: CRM, done: Exercise) -> None:
     mine = [s.name for s in crm.subscribers if s.plugin == subject.plugin.name and not s.external]
     if not mine:
         return
-    before = content_of(crm)
+    before, heard = content_of(crm), _heard(crm)
     table, parking = crm.tables.system.subscription, crm.tables.system.parking
     with crm.bound.begin() as connection:
         connection.execute(delete(parking))
@@ -201,6 +214,10 @@ def _redeliver(subject: Subject, crm: CRM, done: Exercise) -> None:
     for entity, rows in after.items():
         if rows != before[entity]:
             done.redelivered.append(_difference(entity, before[entity], rows))
+    again = _heard(crm)
+    for name in sorted(event_name(e) for e in subject.plugin.definitions.events):
+        if again[name] > heard[name]:
+            done.redelivered.append(f"{name} was published {again[name]} times instead of {heard[name]}")
 
 
 def _difference(entity: str, before: list[str], after: list[str]) -> str:

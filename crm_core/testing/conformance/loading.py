@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ...errors import CRMError, LoadError
+from ...entities.meta import spec
+from ...errors import CRMError, LoadError, PluginFailed
+from ...hooks.core_specs import CORE
 from ..databases import Databases
-from .exercise import Exercise, exercised
+from .exercise import SETUP, Exercise, exercised
 from .rule import rule
 from .subject import Subject
 
@@ -78,10 +80,28 @@ def _other_outcomes(first: Exercise, second: Exercise) -> Iterator[str]:
 
 @rule("CK04", "any-subset")
 def any_subset(subject: Subject) -> Iterator[str]:
-    """It loads beside every other plugin that is there: with each alone, and with all."""
+    """It loads beside every other plugin that is there, with each alone and with all, and its hooks on all records bear theirs."""
     for other in (p for p in subject.others if p not in subject.required):
         yield from _beside(subject, [other, *(p for p in subject.others if p.name in other.requires)])
     yield from _beside(subject, subject.others)
+    if any(impl.hook.by_entity and impl.on is None for impl in subject.plugin.definitions.impls):
+        yield from _among_strangers(subject)
+
+
+def _among_strangers(subject: Subject) -> Iterator[str]:
+    """Store a record of each entity of the core and of the other plugins, and yield where that fails by this plugin's fault."""
+    theirs = [e for p in (CORE, *subject.others) for e in p.definitions.entities if not spec(e).name.startswith(("import", "automation"))]
+    with subject.crm(*subject.others) as crm:
+        for entity in theirs:
+            factory = subject.factory()
+            try:
+                with crm.session(SETUP) as session:
+                    factory.make(session, entity)
+            except PluginFailed as e:
+                if e.params.get("plugin") == subject.plugin.name:
+                    yield f"beside others, a new {spec(entity).name} fails: {e}"
+            except CRMError:
+                continue
 
 
 def _beside(subject: Subject, others: list[Any]) -> Iterator[str]:
@@ -103,12 +123,15 @@ def unloads(subject: Subject) -> Iterator[str]:
         yield "a handler was added to the root logger; that is the host's to do"
     if after.filters != before.filters:
         yield "the filters of warnings changed; they are the host's"
+    if after.listeners != before.listeners:
+        yield "something listens to the engines or sessions of the whole process; the core's events and hooks tell of what is the CRM's"
+    yield from (f"the {name} of the process changed" for name, value in before.process.items() if after.process[name] != value)
     if after.at_exit != before.at_exit:
         yield "a function was registered with atexit; it keeps the plugin in the process"
     yield from (f"the {what.replace('_', ' ')} of the process changed" for what in subject.second.changed)
     yield from (f"{name} of the core was replaced" for name, value in before.core.items() if after.core.get(name) != value)
-    for name in sorted({**subject.untouched, **after.globals}):
-        if subject.untouched.get(name) != after.globals.get(name):
+    for name in sorted({**before.globals, **after.globals}):
+        if before.globals.get(name) != after.globals.get(name):
             yield f"the global {name} changed while the plugin was used; keep what lasts in the database, and the rest in the call"
     if subject.second.held:
         yield "something still refers to the CRM after it was closed, such as a global, a listener or a cache keyed by it"

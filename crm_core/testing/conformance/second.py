@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import atexit
 import gc
+import inspect
 import logging
+import os
+import sys
 import threading
 import warnings
 import weakref
@@ -28,6 +31,8 @@ class Footprint:
     handlers: tuple[int, ...]
     filters: int
     at_exit: int
+    listeners: frozenset[Any]
+    process: Mapping[str, Any]
     surroundings: Surroundings
     core: Mapping[str, int]
     globals: Mapping[str, tuple[int, int]]
@@ -40,6 +45,8 @@ class Footprint:
             tuple(map(id, logging.root.handlers)),
             len(warnings.filters),
             atexit._ncallbacks(),
+            _listeners(),
+            _process(),
             Surroundings.now(),
             _patchable(),
             dict(globals_of(subject)),
@@ -53,7 +60,7 @@ class Second:
     Attributes:
         exercise: what happened.
         strayed: the kinds of journal rows that got into a CRM in which nothing was done.
-        before, after: the process before the CRM was opened, and after it was closed.
+        before, after: the process before the plugin was used at all, and after the CRM was closed.
         changed: what of the surroundings of all code in the process changed.
         held: whether something still refers to the CRM after it was closed.
     """
@@ -68,9 +75,9 @@ class Second:
 
 def second_of(subject: Subject) -> Second:
     """Use everything once more, in a CRM that is closed afterwards."""
-    _ = subject.exercise  # the first use of a definition reads its annotations, once a process
+    before = subject.untouched  # also what is done at the first use alone is seen
+    _ = subject.exercise
     with subject.crm() as other:
-        before = Footprint.of(subject)
         exercise, gone = _used(subject)
         with other.bound.begin(write=False) as connection:
             strayed = [row.kind for row in connection.execute(other.tables.system.journal.select())]
@@ -83,14 +90,46 @@ def _used(subject: Subject) -> tuple[Exercise, weakref.ref[Any]]:
         return exercised(subject, crm), weakref.ref(crm)
 
 
-def _patchable() -> dict[str, int]:
-    from ...crm import CRM
-    from ...entities.customer import Account, Contact
-    from ...hooks.plugin import Plugin
-    from ...session import Session
+def _listeners() -> frozenset[Any]:
+    """Return what listens to all engines, pools, mappers or ORM sessions there are, as SQLAlchemy keeps it."""
+    from sqlalchemy import Engine, Pool
+    from sqlalchemy.event import registry
+    from sqlalchemy.orm import Mapper, Session
 
-    kinds = (CRM, Session, Plugin, Account, Contact)
-    return {f"{kind.__name__}.{name}": id(value) for kind in kinds for name, value in vars(kind).items() if not name.startswith("__crm")}
+    everybody = {id(cls) for cls in (Engine, Pool, Mapper, Session)}
+    return frozenset(key for key in registry._key_to_collection if key[0] in everybody)
+
+
+def _process() -> dict[str, Any]:
+    """Return what else of a process all its code shares."""
+    loggers = {name: logger for name, logger in logging.root.manager.loggerDict.items() if isinstance(logger, logging.Logger)}
+    return {
+        "environment": {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
+        "working folder": os.getcwd(),
+        "import path": tuple(sys.path),
+        "import hooks": tuple(map(id, (*sys.meta_path, *sys.path_hooks))),
+        "excepthook": (id(sys.excepthook), id(threading.excepthook)),
+        "handlers of loggers": {name: tuple(map(id, logger.handlers)) for name, logger in loggers.items() if logger.handlers},
+    }
+
+
+def _patchable() -> dict[str, int]:
+    """Return the functions of the core's modules, and what its classes have, by name."""
+    found: dict[str, int] = {}
+    for module in [m for name, m in list(sys.modules.items()) if name.partition(".")[0] == "crm_core" and ".testing" not in name]:
+        for name, value in list(vars(module).items()):
+            if getattr(value, "__module__", "") != module.__name__:
+                continue
+            if isinstance(value, type):
+                own = (
+                    (n, v)
+                    for n, v in list(vars(value).items())
+                    if inspect.isroutine(v) or isinstance(v, property | classmethod | staticmethod)
+                )
+                found |= {f"{module.__name__}.{name}.{n}": id(v) for n, v in own if not n.startswith("__crm")}
+            elif inspect.isfunction(value):
+                found[f"{module.__name__}.{name}"] = id(value)
+    return found
 
 
 def globals_of(subject: Subject) -> Iterator[tuple[str, tuple[int, int]]]:

@@ -15,10 +15,12 @@ import attrs
 from ...entities.meta import EntityMeta
 from ...hooks.plugin import Plugin
 
+_IMPORTERS = frozenset({"import_module", "importlib.import_module", "__import__"})
+
 
 @attrs.frozen
 class Call:
-    """A call of a function that was imported, under the name it has at home: ``datetime.datetime.now``."""
+    """A call of ``hash`` or of what was imported, under the name it has at home: ``datetime.datetime.now``."""
 
     name: str
     where: str
@@ -71,24 +73,29 @@ class Source:
         """Every node of every module."""
         return tuple(node for tree in self.modules.values() for node in ast.walk(tree))
 
-    def imports(self) -> Iterator[tuple[str, str, bool]]:
-        """Yield (module imported, where, whether that is at the top level of a module) of each absolute import."""
+    def imports(self) -> Iterator[tuple[str, str]]:
+        """Yield (module imported, where) of each absolute import, also of one by a name that stands there as text."""
         for name, tree in self.modules.items():
-            top = {id(node) for node in tree.body}
             for node in ast.walk(tree):
                 if isinstance(node, ast.Import):
-                    yield from ((alias.name, self.where(name, node), id(node) in top) for alias in node.names)
+                    yield from ((alias.name, self.where(name, node)) for alias in node.names)
                 elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                    yield node.module or "", self.where(name, node), id(node) in top
+                    yield node.module or "", self.where(name, node)
+                elif isinstance(node, ast.Call) and ast.unparse(node.func) in _IMPORTERS and node.args:
+                    given = node.args[0]
+                    if isinstance(given, ast.Constant) and isinstance(given.value, str):
+                        yield given.value, self.where(name, node)
 
     def calls(self) -> Iterator[Call]:
-        """Yield the calls of what was imported."""
+        """Yield the calls of what was imported, and of ``hash``, which every process answers otherwise."""
         for name, tree in self.modules.items():
             known = _imported(tree)
             for node in ast.walk(tree):
                 if isinstance(node, ast.Call | ast.Attribute):
                     said = ast.unparse(node.func if isinstance(node, ast.Call) else node)
                     first, dot, rest = said.partition(".")
+                    if isinstance(node, ast.Call) and said == "hash":
+                        yield Call(said, self.where(name, node))
                     if first in known:
                         yield Call(known[first] + dot + rest, self.where(name, node))
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ...crm import CRM
     from .exercise import Exercise
-    from .second import Second
+    from .second import Footprint, Second
 
 SEED = 1
 IN_MEMORY: Mapping[Any, Callable[[], object]] = {Files: MemoryFiles, Http: MemoryHttp, Mailer: MemoryMailer, Notifier: LiveNotifier}
@@ -54,7 +54,6 @@ class Subject:
         self.databases = dict(databases or {})
         self.batch = batch
         self.notes: list[str] = []
-        self.untouched: dict[str, tuple[int, int]] = {}
         self._images: dict[tuple[str, ...], bytes] = {}
 
     @cached_property
@@ -154,11 +153,19 @@ class Subject:
     def exercise(self) -> Exercise:
         """What happened when everything that it declares was used once; done at the first look."""
         from .exercise import exercised
-        from .second import globals_of
 
-        self.untouched = dict(globals_of(self))
+        _ = self.untouched
         with self.crm() as crm:
             return exercised(self, crm)
+
+    @cached_property
+    def untouched(self) -> Footprint:
+        """The process as it was before the plugin was used for the first time."""
+        from .second import Footprint
+
+        with self.crm():  # what the core imports and remembers when it opens a database is its own
+            pass
+        return Footprint.of(self)
 
     @cached_property
     def second(self) -> Second:

@@ -35,14 +35,25 @@ def placeholders(template: str) -> set[str]:
 
 
 def codes_in(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
-    """Yield the message ids that a syntax tree raises, with the call of each."""
+    """Yield the message ids that a syntax tree raises, as text or by a constant of the module, with the call of each."""
+    constants = _constants(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
             place = _PLACES.get(name)
             given = node.args[place] if place is not None and len(node.args) > place else None
-            if isinstance(given, ast.Constant) and isinstance(given.value, str):
-                yield given.value, node
+            said = constants.get(given.id) if isinstance(given, ast.Name) else given.value if isinstance(given, ast.Constant) else None
+            if isinstance(said, str):
+                yield said, node
+
+
+def _constants(tree: ast.AST) -> dict[str, str]:
+    """Return the texts that a module gives names."""
+    found: dict[str, str] = {}
+    for node in getattr(tree, "body", ()):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            found |= {target.id: node.value.value for target in node.targets if isinstance(target, ast.Name)}
+    return found
 
 
 def raised(source: Source) -> dict[str, str]:
@@ -80,9 +91,23 @@ def translated(subject: Subject) -> Iterator[str]:
     for code in sorted(words["en"].keys() & words["zh"].keys()):
         if placeholders(words["en"][code]) != placeholders(words["zh"][code]):
             yield f"{code} has other parameters in Chinese than in English"
+    yield from _gaps(subject.source, words["en"])
     for code, text in words["zh"].items():
         if code in labels and not _CHINESE.search(text) and re.search("[a-z]{3}", text) and text == words["en"].get(code):
             yield f"{code} is English in the Chinese catalogue"
+
+
+def _gaps(source: Source, words: Mapping[str, str]) -> Iterator[str]:
+    """Yield the calls that do not say what their message has a place for, outside of its optional parts."""
+    for name, tree in source.modules.items():
+        for code, call in codes_in(tree):
+            given = {k.arg for k in call.keywords}
+            called = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+            if called == "Detail" or None in given or code not in words:
+                continue
+            needed = placeholders(re.sub(r"\[[^\[\]]*\]", "", words[code]))
+            for missing in sorted(needed - given):
+                yield f"{source.where(name, call)} does not say {missing}, for which the message {code} has a place"
 
 
 # -- documented and typed ---------------------------------------------------------------------------------------------------------
@@ -99,6 +124,11 @@ def documented(subject: Subject) -> Iterator[str]:
     for part in (*d.impls, *d.subscriptions, *d.actions, *d.jobs, *d.panels):
         if not inspect.getdoc(part.fn) and inspect.isfunction(part.fn):
             yield f"the {part.task} {part.name} ({Path(part.where).name}) has no docstring: say in a sentence what it does"
+    said = _assigned(subject.source)
+    for hook in d.hooks:
+        names = {name for module in subject.source.loaded for name, value in vars(module).items() if value is hook}
+        if not names & said:
+            yield f"the hook {hook.name} has no docstring below it: say in a sentence when it is called and what its answers do"
     settings = subject.plugin.settings
     if settings is not None and attrs.has(settings):
         text = inspect.getdoc(settings) or ""
@@ -107,6 +137,18 @@ def documented(subject: Subject) -> Iterator[str]:
             for a in attrs.fields(settings)
             if not re.search(rf"\b{a.name}\b", text)
         )
+
+
+def _assigned(source: Source) -> set[str]:
+    """Return the names whose assignment has a docstring below it."""
+    found: set[str] = set()
+    for tree in source.modules.values():
+        for node, below in zip(tree.body, tree.body[1:], strict=False):
+            text = below.value if isinstance(below, ast.Expr) else None
+            if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(text, ast.Constant) and isinstance(text.value, str):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                found |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return found
 
 
 def _undocumented(cls: type[Any]) -> bool:

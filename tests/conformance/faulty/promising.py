@@ -20,6 +20,7 @@ class Entry(Entity):
 plugin.entities(Entry)
 
 price = CollectHook[Ctx, list[Entry], int]("acme.promising.price")
+"""Asked for the price of entries."""
 plugin.hooks(price)
 
 
