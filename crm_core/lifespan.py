@@ -12,6 +12,8 @@ import attrs
 
 from .errors import CRMError, PluginFailed
 from .logs import facts
+from .masking import masked
+from .messages import wordless
 from .permissions.actor import Actor
 from .session import Session
 
@@ -114,7 +116,10 @@ class Lifespans:
                 self._crm.quarantine.look()
                 self.settle()
             except CRMError as e:  # the next turn tries again what did not start
-                _log.error("a lifespan did not follow", exc_info=e, extra=facts("lifespan_failed", **e.params))
+                words, plugin = self._crm.registry.health.words, e.params.get("plugin", "")
+                extra = facts("lifespan_failed", plugin=plugin, error=e.code)
+                told = "" if words else f": {wordless(e)}"
+                _log.error("a lifespan of %s did not follow%s", plugin, told, exc_info=e if words else masked(e, None), extra=extra)
 
     def _close(self, parts: Sequence[Lifespan]) -> None:
         with ExitStack() as closing:
