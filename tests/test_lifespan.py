@@ -141,5 +141,5 @@ def test_what_cannot_follow_is_told_and_tried_again(
         assert up.wait(20)
         other.close()
     told = [getattr(r, "crm_facts", {}) for r in caplog.records if getattr(r, "crm_event", "") == "lifespan_failed"]
-    assert told == [{"plugin": "acme", "error": "plugin_failed"}]
+    assert told == [{"plugin": "acme", "error": "PluginFailed"}]
     assert not [t for t in threading.enumerate() if t.name == "crm-lifespans"]
