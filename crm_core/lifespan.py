@@ -12,6 +12,8 @@ import attrs
 
 from .errors import CRMError, PluginFailed
 from .logs import facts
+from .masking import masked
+from .messages import wordless
 from .permissions.actor import Actor
 from .session import Session
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 TURN = 1.0
 """Seconds between two looks at what is switched off; the database is asked every ten."""
-
+PATIENCE = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -101,7 +103,7 @@ class Lifespans:
         """
         self._over.set()
         if self._follower is not None:
-            self._follower.join()
+            self._follower.join(PATIENCE)  # a database that does not answer must not keep the process; what it still does is nothing
         with self._lock:
             try:
                 self._close(list(self._open or ()))
@@ -113,8 +115,11 @@ class Lifespans:
             try:
                 self._crm.quarantine.look()
                 self.settle()
-            except CRMError as e:  # the next turn tries again what did not start
-                _log.error("a lifespan did not follow", exc_info=e, extra=facts("lifespan_failed", **e.params))
+            except Exception as e:  # the next turn tries again
+                words, plugin = self._crm.registry.health.words, e.params.get("plugin", "") if isinstance(e, CRMError) else ""
+                extra = facts("lifespan_failed", plugin=plugin, error=type(e).__name__)
+                told = "" if words else f": {wordless(e)}"
+                _log.error("a lifespan of %s did not follow%s", plugin, told, exc_info=e if words else masked(e, None), extra=extra)
 
     def _close(self, parts: Sequence[Lifespan]) -> None:
         with ExitStack() as closing:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from crm_core import CRM, Account, Actor, Denied, LoadError, Plugin, PluginFailed, Running
+from crm_core import CRM, Account, Actor, Denied, LoadError, Plugin, PluginFailed, Running, lifespan, quarantine
 
 ADMIN = Actor.system("test", tenant="main")
 
@@ -111,3 +113,33 @@ def test_a_thread_of_a_plugin_works_as_the_plugin_with_what_it_declares(make_crm
     assert (entry.actor, entry.reason, refused) == ("plugin:acme.phone", "a call came in", [True])
     with crm.session(ADMIN) as s:
         assert s.query(Account).count() == 0
+
+
+def test_what_cannot_follow_is_told_and_tried_again(
+    make_crm: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(quarantine, "LOOK_AGAIN", timedelta(0))
+    monkeypatch.setattr(lifespan, "TURN", 0.01)
+    plugin, begun, up = Plugin("acme", version="1.0.0"), list[int](), threading.Event()
+
+    @plugin.lifespan
+    def live(running: Running) -> Iterator[None]:
+        begun.append(1)
+        if len(begun) == 2:
+            raise ZeroDivisionError
+        if len(begun) == 3:
+            up.set()
+        yield
+
+    crm = make_crm(plugins=[plugin])
+    with crm.running():
+        other = CRM(crm.url, plugins=[plugin])
+        other.plugins.disable("acme")
+        while crm.lifespans._open:
+            time.sleep(0.01)
+        other.plugins.enable("acme")
+        assert up.wait(20)
+        other.close()
+    told = [getattr(r, "crm_facts", {}) for r in caplog.records if getattr(r, "crm_event", "") == "lifespan_failed"]
+    assert told == [{"plugin": "acme", "error": "PluginFailed"}]
+    assert not [t for t in threading.enumerate() if t.name == "crm-lifespans"]
