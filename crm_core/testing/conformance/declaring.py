@@ -10,7 +10,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, entry_points, packages_distributions, requires
 
 from ...entities.meta import extension_fields, spec
-from ...events.event import event_name, unmarked
+from ...events.event import event_name, subject_of, unmarked
 from .exercise import Exercise
 from .loading import RULE_OF_CODE
 from .rule import rule
@@ -40,7 +40,12 @@ def requires_what_it_imports(subject: Subject) -> Iterator[str]:
                 yield f"{where} imports {module}: add {packages[package]!r} to requires="
             elif module != f"{package}.api":
                 yield f"{where} imports {module}; of another plugin only {package}.api is public"
-    unused = set(subject.plugin.requires) - used - {"core"} - {g.partition(".")[0] for g in subject.plugin.definitions.grants}
+    unused = (
+        set(subject.plugin.requires)
+        - used
+        - {"core", *(p.name for p in subject.hosts)}
+        - {g.partition(".")[0] for g in subject.plugin.definitions.grants}
+    )
     yield from (f"requires= names {name!r}, and nothing of it is used" for name in sorted(unused))
 
 
@@ -82,10 +87,12 @@ def _grants(subject: Subject, exercise: Exercise) -> Iterator[str]:
             yield f"{trouble}; declare what it needs with plugin.grants(...)"
     with subject.crm(migrate=False) as crm:
         classes = {spec(e).name: e.__name__ for e in crm.registry.entities}
-    source = subject.source
+    sources = [subject.source, *map(Source, subject.hosts)]
+    names, texts = {n for s in sources for n in s.names}, {t for s in sources for t in s.texts}
+    names |= {e.__name__ for e in map(subject_of, (s.event for s in subject.plugin.definitions.subscriptions)) if e is not None}
     for grant in subject.plugin.definitions.grants:
         entity = grant.partition(":")[0]
-        if entity in classes and classes[entity] not in source.names and entity not in source.texts:
+        if entity in classes and classes[entity] not in names and entity not in texts:
             yield f"the grant {grant!r} is declared, and nothing in the code is about {classes[entity]}"
 
 
