@@ -12,7 +12,7 @@ import attrs
 
 from ..catalogues import en
 from ..entities.meta import extension_fields, spec
-from ..events.event import Event, event_kind
+from ..events.event import Event, event_kind, subject_of
 from ..hooks.core_specs import CORE
 from ..hooks.plugin import Plugin
 from ..hooks.registry import Registry
@@ -104,8 +104,8 @@ def _attributes(cls: type[Any], without: tuple[type[Any], ...] = ()) -> dict[str
 
 
 def _event(event: type[Event[Any]]) -> Document:
-    (record,) = [get_args(base)[0] for base in getattr(event, "__orig_bases__", ()) if get_args(base)][:1] or [None]
-    about = spec(record).name if isinstance(record, type) else ""
+    record = subject_of(event)
+    about = spec(record).name if record is not None else ""
     oldest = version = event.__event_version__
     while oldest - 1 in event.__event_upcasts__:
         oldest -= 1

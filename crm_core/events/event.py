@@ -201,11 +201,17 @@ def event_name(event: Any) -> str:
     raise LoadError("not_an_event", given=getattr(event, "__name__", repr(event)[:60]))
 
 
+def subject_of(event: Any) -> type[Any] | None:
+    """Return the entity that an event is about; None where it names none."""
+    bases: tuple[Any, ...] = (event, *getattr(event, "__orig_bases__", ()))
+    entity = next((get_args(base)[0] for base in bases if get_args(base)), None)
+    return entity if isinstance(entity, type) else None
+
+
 def unmarked(event: type[Event[Any]]) -> list[str]:
     """Return the fields of an event that are personal in its record, by the same name, and that it does not mark ``personal=``."""
-    bases: tuple[Any, ...] = getattr(event, "__orig_bases__", ())
-    entity = next((get_args(base)[0] for base in bases if get_args(base)), None)
-    fields = spec(entity).fields if isinstance(entity, type) else {}
+    entity = subject_of(event)
+    fields = spec(entity).fields if entity is not None else {}
     own = _attributes(event) - _STAMPED - event.__event_personal__
     return sorted(name for name in own if name in fields and fields[name].apart)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from ...entities.entity import Entity
 from ...entities.meta import extension_fields, spec
-from ...events.event import Event, event_name, unmarked
-from ..factory import event_fields, subject_of
+from ...events.event import Event, event_name, subject_of, unmarked
+from ..factory import event_fields
 from .exercise import Exercise
 from .loading import RULE_OF_CODE
 from .rule import rule
@@ -45,7 +45,12 @@ def requires_what_it_imports(subject: Subject) -> Iterator[str]:
             elif module != f"{package}.api":
                 yield f"{where} imports {module}; of another plugin only {package}.api is public"
     yield from _reached(subject.source)
-    unused = set(subject.plugin.requires) - used - {"core"} - {g.partition(".")[0] for g in subject.plugin.definitions.grants}
+    unused = (
+        set(subject.plugin.requires)
+        - used
+        - {"core", *(p.name for p in subject.hosts)}
+        - {g.partition(".")[0] for g in subject.plugin.definitions.grants}
+    )
     yield from (f"requires= names {name!r}, and nothing of it is used" for name in sorted(unused))
 
 
@@ -106,13 +111,15 @@ def _grants(subject: Subject, exercise: Exercise) -> Iterator[str]:
             yield f"{trouble}; declare what it needs with plugin.grants(...)"
     with subject.crm(migrate=False) as crm:
         classes = {spec(e).name: e.__name__ for e in crm.registry.entities}
-    source = subject.source
+    sources = [subject.source, *map(Source, subject.hosts)]
+    names, texts = {n for s in sources for n in s.names}, {t for s in sources for t in s.texts}
+    names |= {e.__name__ for e in map(subject_of, (s.event for s in subject.plugin.definitions.subscriptions)) if e is not None}
     for grant in subject.plugin.definitions.grants:
         entity = grant.partition(":")[0]
-        if entity in classes and classes[entity] not in source.names and entity not in source.texts:
+        if entity in classes and classes[entity] not in names and entity not in texts:
             yield f"the grant {grant!r} is declared, and nothing in the code is about {classes[entity]}"
         for action in grant.partition(":")[2].split(","):
-            if (verbs := _VERBS.get(action.strip())) and not verbs & source.names:
+            if (verbs := _VERBS.get(action.strip())) and not verbs & names:
                 yield f"the grant {grant!r} is declared, and nothing in the code does {action.strip()}: take {entity}:{action.strip()} off"
 
 
@@ -195,7 +202,8 @@ def personal_data(subject: Subject) -> Iterator[str]:
 
 def _of_record(event: type[Event[Any]]) -> Mapping[str, Any]:
     """Return the fields of the record that an event is about: what is personal of them is said there."""
-    return spec(subject_of(event)).fields
+    entity = subject_of(event)
+    return {} if entity is None else spec(entity).fields
 
 
 # -- what it is built upon --------------------------------------------------------------------------------------------------------

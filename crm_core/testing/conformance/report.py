@@ -45,9 +45,10 @@ class Report:
         ]
         return {"plugin": self.plugin.name, "version": self.plugin.version, "core": __version__, "score": self.score, "rules": rules}
 
-    def write(self, path: str | Path) -> None:
-        """Write it to a file."""
-        Path(path).write_text(json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    def write(self, path: str | Path, *companions: Report) -> None:
+        """Write it to a file, with the reports of the plugin's companions."""
+        whole = self.to_json() | ({"companions": [each.to_json() for each in companions]} if companions else {})
+        Path(path).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def lines(self) -> Iterator[str]:
         """Say it in lines."""

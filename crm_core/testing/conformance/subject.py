@@ -82,6 +82,12 @@ class Subject:
         beside = [p for p in self.others if p.name in sides]
         return [p for p in with_companions([self.plugin, *beside]) if p is not self.plugin and p not in beside]
 
+    @cached_property
+    def hosts(self) -> Sequence[Plugin]:
+        """Where it is a companion: the plugins of its own package that it joins."""
+        package = self.source.root.partition(".")[0]
+        return [p for p in self.required if Source(p).root.partition(".")[0] == package] if "." in self.source.root else []
+
     @property
     def names(self) -> frozenset[str]:
         """Its own name and its companions'."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, Literal
@@ -40,6 +40,11 @@ def check(
     """Try every rule on a plugin; the arguments are those of :class:`Subject`."""
     subject = Subject(plugin, others=others, examples=examples, databases=databases, batch=batch)
     return Report(plugin, [tried(rule, subject) for rule in rules])
+
+
+def companions_of(plugin: Plugin, others: Iterable[Plugin]) -> Sequence[Plugin]:
+    """Return a plugin's companions, as far as what they stand beside is among *others*."""
+    return Subject(plugin, others=others).companions
 
 
 def tried(rule: Rule, subject: Subject) -> Outcome:

@@ -67,9 +67,9 @@ def core_codes() -> frozenset[str]:
     return frozenset(code for catalogue in CORE_CATALOGUES for code in catalogue.templates)
 
 
-def _words(plugin: Plugin) -> Mapping[str, Mapping[str, str]]:
+def _words(*plugins: Plugin) -> Mapping[str, Mapping[str, str]]:
     found: dict[str, dict[str, str]] = {language: {} for language in LANGUAGES}
-    for catalogue in plugin.definitions.catalogues:
+    for catalogue in (catalogue for plugin in plugins for catalogue in plugin.definitions.catalogues):
         found.setdefault(catalogue.locale, {}).update(catalogue.templates)
     return found
 
@@ -77,15 +77,15 @@ def _words(plugin: Plugin) -> Mapping[str, Mapping[str, str]]:
 @rule("CK17", "translated")
 def translated(subject: Subject) -> Iterator[str]:
     """Every label, and every message that it raises, is worded in English and in Chinese, with the same parameters."""
-    plugin, words = subject.plugin, _words(subject.plugin)
-    labels = {code for code in ids(plugin) if not code.startswith("core.")}
+    plugin, own, words = subject.plugin, _words(subject.plugin), _words(subject.plugin, *subject.hosts)
+    labels = {code for code in ids(plugin) if not code.startswith("core.")} - ({f"{plugin.name}.label"} if subject.hosts else set())
     said = dict.fromkeys(labels, "a label") | {
         code: where for code, where in raised(subject.source).items() if code.startswith(f"{plugin.name}.")
     }
     for code in sorted(said):
         for language in LANGUAGES:
             if code not in words[language]:
-                like = closest(code, words[language].keys() - said.keys())
+                like = closest(code, own[language].keys() - said.keys())
                 mistyped = f" (is {like} meant, which has words and stands for nothing?)" if like else ""
                 yield f"{code} ({said[code]}) has no words in {language!r}: add it to plugin.catalogue({language!r}, ...){mistyped}"
     for code in sorted(words["en"].keys() & words["zh"].keys()):
