@@ -5,14 +5,16 @@ from __future__ import annotations
 import decimal
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from fractions import Fraction
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import attrs
 
 from ..errors import Invalid, MixedCurrency
 from ..messages import redact
 from .currencies import minor_units
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 Rounding = Literal["half_up", "half_even", "up", "down", "ceiling", "floor"]
 _ROUNDINGS: Mapping[str, str] = {
@@ -259,6 +261,8 @@ def _shares(units: int, ratios: Sequence[int | Decimal | Fraction]) -> list[int]
 
 
 def _ratio(value: object) -> Fraction:
+    from fractions import Fraction
+
     if isinstance(value, bool) or not isinstance(value, int | Decimal | Fraction):
         raise Invalid("bad_ratio", given=type(value).__name__)
     if isinstance(value, Decimal) and (not value.is_finite() or abs(value.adjusted()) > 100):
