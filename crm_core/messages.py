@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import enum
 import itertools
 import re
@@ -91,7 +90,9 @@ def wordless(error: BaseException) -> str:
 
 def closest(given: object, known: Iterable[str]) -> str:
     """Return the known name that *given* most likely means, for a message's ``suggestion``; empty where none is like it."""
-    return next(iter(difflib.get_close_matches(str(given)[:80], sorted(known), 1)), "")
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(str(given)[:80], sorted(known), 1)), "")
 
 
 def _cut(shown: str) -> str:

@@ -6,14 +6,16 @@ import decimal
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from fractions import Fraction
-from typing import Literal, Never, Self
+from typing import TYPE_CHECKING, Literal, Never, Self
 
 import attrs
 
 from ..errors import Invalid, MixedCurrency, WrongArgument
 from ..messages import redact
 from .currencies import minor_units
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 Rounding = Literal["half_up", "half_even", "up", "down", "ceiling", "floor"]
 _ROUNDINGS: Mapping[str, str] = {
@@ -278,6 +280,8 @@ def _shares(units: int, ratios: Sequence[int | Decimal | Fraction]) -> list[int]
 
 
 def _ratio(value: object) -> Fraction:
+    from fractions import Fraction
+
     if isinstance(value, bool) or not isinstance(value, int | Decimal | Fraction):
         raise Invalid("bad_ratio", given=type(value).__name__)
     if isinstance(value, Decimal) and (not value.is_finite() or abs(value.adjusted()) > 100):

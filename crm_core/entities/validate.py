@@ -270,13 +270,16 @@ def is_sound(field: FieldSpec, value: Any) -> bool:
     return next(_CHECKS[field.kind](field, value), None) is None
 
 
+_STRUCTURED = frozenset({"money", "ref", "decimal", "date", "datetime", "enum", "list"})
+
+
 def structure(entity: str, field: FieldSpec, value: Any) -> Any:
     """Turn plain JSON into the field's type; what is typed already, or cannot be read, stays for :func:`problems` to judge.
 
     Raises:
         Invalid: a value of the right shape is wrong inside (an unknown currency, a bad e-mail address).
     """
-    if value is None or isinstance(value, bool):
+    if value is None or isinstance(value, bool) or field.kind not in _STRUCTURED:
         return value
     try:
         match field.kind:

@@ -59,7 +59,8 @@ class Caller:
     def call(self, connection: Connection | None, s: Subscriber, entries: Sequence[Entry]) -> None:
         """Hand entries of one tenant and actor to a subscriber, which works in a part of *connection*'s transaction, or in its own."""
         first = entries[0]
-        chain = (*max((e.chain for e in entries), key=len), f"{first.kind} > {s.name}")
+        longest = first.chain if len(entries) == 1 else max((e.chain for e in entries), key=len)
+        chain = (*longest, f"{first.kind} > {s.name}")
         if len(chain) > MAX_CHAIN:
             raise LoopDetected(chain=list(chain))
         actor = self.host.service_actor(s.plugin, tenant=first.tenant, on_behalf_of=first.on_behalf_of or first.actor)
@@ -67,10 +68,10 @@ class Caller:
             if s.raw:
                 s.fn(session, entries)
                 return
-            seen = [e for e in (self.host.project(session, self._event(entry)) for entry in entries) if e is not None]
-            call = partial(session.hooks.function(s), session) if connection is None else partial(handle, session.hooks, s, session)
+            seen = [shown for entry in entries if (shown := self.host.project(session, self._event(entry))) is not None]
+            call = session.hooks.function(s) if connection is None else partial(handle, session.hooks, s)
             for given in ([seen] if seen else []) if s.batch else seen:
-                call(given)
+                call(session, given)
         self.host.health.succeeded(s, first.tenant)
 
     def _event(self, entry: Entry) -> Event[Any]:

@@ -1,7 +1,8 @@
 """Delivery: committed events to their subscribers, in each record's order, at least once; effects in the same database exactly once.
 
-A batch is one transaction: up to 500 events, a savepoint each, and at its end the subscription's new position with the fencing
-token. So whatever stops it, either all of it happened or nothing. A handler that fails parks its event (see ``parking``).
+A batch is one transaction: up to 500 events, a savepoint for each whose handler uses the database, and at its end the subscription's
+new position with the fencing token. So whatever stops it, either all of it happened or nothing. On SQLite it ends early, after 50 ms,
+for all who write wait for it. A handler that fails parks its event (see ``parking``).
 """
 
 from __future__ import annotations

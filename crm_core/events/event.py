@@ -285,7 +285,7 @@ class EventCodec:
         _refuse_newer(entry, cls)
 
         def typed(name: str, value: Any) -> Any:
-            field = facts.field(name, added)
+            field = facts.fields.get(name) or facts.field(name, added)
             return value if field is None or value == ERASED else structure(facts.name, field, value)
 
         part = _PARTS[cls]
