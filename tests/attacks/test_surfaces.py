@@ -377,6 +377,8 @@ def test_a22_what_is_nested_too_deeply_is_refused(world: World) -> None:
     }
     for name, attack in attacks.items():
         world.raid("A22", each(name, [101, 500, 900], attack))
+    for depth in (101, 900):
+        assert "too_deep" in problem(world, partial(lambda n, w, s: s.create(segment(behaviour=[_nested(n)])), depth))
 
 
 def test_a31_nothing_hidden_shows_on_the_newer_surfaces(world: World) -> None:
