@@ -25,7 +25,7 @@ NAMES = """
     alias before_write check_write custom days_between field owner ratio signed spreadsheet_safe subordinates team valid_currency
     valid_zone
 """
-RULES = "F Rule actor check criterion everything from_json matches nothing owner related subordinates team to_json"
+RULES = "F Rule actor check criterion everything from_json matches nothing owner related sees_all subordinates team to_json"
 
 
 def test_the_public_names_are_these_and_a_change_of_them_is_meant() -> None:

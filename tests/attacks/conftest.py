@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from crm_core import CRM
 from crm_core.testing.databases import KINDS, Database, Databases
-from tests.attacks.raid import CPU_SECONDS, MEGABYTES, PLUGINS, ROLES, World
+from tests.attacks.raid import CPU_SECONDS, MEGABYTES, World
 from tests.figures import figure
 
 
@@ -29,19 +28,21 @@ def attempts() -> Iterator[dict[str, tuple[Counter[str], Counter[str]]]]:
 def world(
     request: pytest.FixtureRequest, attempts: dict[str, tuple[Counter[str], Counter[str]]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
-    """The company, for all tests of a file: attacks change nothing."""
+    """The company (``WORLD`` of the file, if it says so), for all tests of a file: attacks change nothing."""
+    kind: type[World] = getattr(request.module, "WORLD", World)
+    folder = Path(tmp_path_factory.mktemp("attacks"))
     databases: Databases = request.getfixturevalue(f"{'sqlite' if request.param == 'sqlite' else 'postgres'}_databases")
 
     def prepare(database: Database) -> None:
-        crm = CRM(database.url, plugins=PLUGINS, roles=ROLES)
+        crm = kind.opened(database.url, folder)
         crm.migrate()
         crm.close()
 
     database = databases.reserve()
 
-    databases.fill(database, "attacks", prepare)
-    crm = CRM(database.url, plugins=PLUGINS, roles=ROLES)
-    made = World(crm, Path(tmp_path_factory.mktemp("attacks")))
+    databases.fill(database, f"attacks {kind.__name__}", prepare)
+    crm = kind.opened(database.url, folder)
+    made = kind(crm, folder)
     made.settle()
     yield made
     attempts[request.param][0].update(made.tried)

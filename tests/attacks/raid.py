@@ -90,6 +90,11 @@ class World:
     spent: float = attrs.field(default=0.0, init=False)
     grown: int = attrs.field(default=0, init=False)
 
+    @classmethod
+    def opened(cls, url: str, folder: Path) -> CRM:
+        """Return the CRM of this company."""
+        return CRM(url, plugins=PLUGINS, roles=ROLES)
+
     def settle(self) -> None:
         """Create the records."""
         with self.crm.session(SYSTEM) as s:

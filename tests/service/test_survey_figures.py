@@ -23,6 +23,10 @@ def test_c43_g5_the_report_scores_a_survey_by_month_with_n_and_margin(desk: Desk
         march, april = s.use(Service).survey_report(asked, date(2026, 3, 1), date(2026, 4, 30), method=Method.NPS)
         with pytest.raises(Invalid):
             s.use(Service).survey_report(asked, *MARCH, method=Method.TOP2)
+        for days in ((date.min, date(2026, 3, 1)), (date(9990, 1, 1), date.max)):
+            with pytest.raises(Invalid) as e:
+                s.use(Service).survey_report(asked, *days, method=Method.NPS)
+            assert e.value.code == "service.bad_span"
     assert (march.month, march.invited, march.score.value, march.score.n) == ("2026-03", 11, Decimal("20.00"), 10)
     assert march.score.margin == Decimal("54.03"), "196 * sqrt((0.5 + 0.3 - 0.2 ** 2) / 10): ten answers say little"
     assert (april.month, april.score.value, april.score.n) == ("2026-04", None, 0)
