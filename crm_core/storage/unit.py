@@ -38,6 +38,7 @@ class Unit:
 
     Attributes:
         begun: whether the transaction has begun.
+        before: whether what happens now is before the host's transaction that it joins, and not in it.
         epoch: grows with every write and every undoing, so what was read before may be out of date.
         undone: what to call when something of this transaction is undone.
         refusal: the code of the error that refuses a write.
@@ -66,6 +67,7 @@ class Unit:
         self.write = write
         self.refusal = "read_only_session"
         self.joined = joined
+        self.before = False
         self.wrote = False
         self.defines = False
         self.epoch = 0
@@ -144,6 +146,15 @@ class Unit:
     def nested(self) -> bool:
         """Whether a savepoint or a call is open in it."""
         return bool(self._depth)
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """Do something before the host's transaction, on connections of our own."""
+        self.before = True
+        try:
+            yield
+        finally:
+            self.before = False
 
     def commit(self) -> None:
         """Commit what was done so far in an own transaction; the next statement begins another."""
