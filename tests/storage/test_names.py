@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import MetaData, create_mock_engine
+from sqlalchemy.schema import ExecutableDDLElement
 
 from crm_core import CRM, Account, Actor, Conflict, Email, Entity, Extension, Field, ListField, LoadError, Plugin, Ref, field
 from crm_core.messages import Messages
@@ -129,7 +130,9 @@ def unique_indexes(metadata: MetaData, url: str) -> set[str]:
     """Return the statements by which ``create_all`` makes unique indexes."""
     made: list[str] = []
     dialect = create_mock_engine(url, lambda *_: None).dialect
-    metadata.create_all(
-        create_mock_engine(url, lambda sql, *_: made.append(str(sql.compile(dialect=dialect)).replace('"', ""))), checkfirst=False
-    )
+
+    def make(statement: ExecutableDDLElement, *_: object) -> None:
+        made.append(str(statement.compile(dialect=dialect)).replace('"', ""))
+
+    metadata.create_all(create_mock_engine(url, make), checkfirst=False)
     return {s for s in made if s.startswith("CREATE UNIQUE INDEX")}
