@@ -17,7 +17,7 @@ from .session import Session
 from .storage import idempotency
 from .storage.door import at_the_door
 from .storage.failures import retryable
-from .storage.join import joined
+from .storage.join import is_untouched, joined
 from .storage.unit import Lease, Unit
 
 if TYPE_CHECKING:
@@ -95,6 +95,10 @@ def _reads_kept(crm: CRM, unit: Unit, *, own: bool) -> Iterator[None]:
 
 @contextmanager
 def _joined(crm: CRM, session: Session, on: Any, write: bool) -> Iterator[Connection]:
+    if not write and crm.bound.kind == "sqlite" and not crm.bound.shared and is_untouched(on):
+        # As in _begun: once it reads, SQLite lets it write down who reports to whom only where nobody else writes meanwhile.
+        with session._unit.outside():
+            crm.members(session)
     with joined(crm.bound, on, write=write) as connection:
         crm.quarantine.look(connection)
         crm.plugins.refuse_gone()

@@ -218,7 +218,7 @@ class Plugin(Marking):
         Decorate it once for each event it listens to; it gets them in their order too.
 
         Args:
-            event: the event's class.
+            event: the event's class; a text is a LoadError.
             batch: hand over a list of events at a time.
             external: it talks to the outside: run it without an open transaction. ``event.id`` is the idempotency key.
             on_failure: after the last try, hold the record's later events back, or skip this one.

@@ -40,7 +40,7 @@ class Mirror:
             return members
         with self._connection(unit) as connection:
             sync(connection, self._crm.tables.system, tenant, members, self._crm.runtime.clock.now())
-        if not unit.joined:
+        if unit.before or not unit.joined:
             self._known[tenant] = (now, members)
         if self._is_within(unit):
             unit.undone.append(lambda: self.changed(tenant))
@@ -56,7 +56,9 @@ class Mirror:
         Anywhere else others would wait for its end, and it perhaps for them.
         """
         bound = self._crm.bound
-        return unit.joined or (bound.kind == "sqlite" and ((unit.begun and unit.write) or (bound.shared and unit.opened)))
+        if unit.joined:
+            return not unit.before
+        return bound.kind == "sqlite" and ((unit.begun and unit.write) or (bound.shared and unit.opened))
 
     @contextmanager
     def _connection(self, unit: Unit) -> Iterator[Connection]:

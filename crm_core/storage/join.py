@@ -84,6 +84,16 @@ def begin_on(connection: Connection, *, write: bool = True) -> None:
     sqlite.register(dbapi)
 
 
+def is_untouched(on: Any) -> bool:
+    """Say whether SQLite has begun no transaction on what a host gave, so that another connection may write meanwhile."""
+    if isinstance(on, sqlite3.Connection):
+        return not on.in_transaction
+    if isinstance(on, Connection):
+        return not sqlite.in_transaction(on.connection.dbapi_connection)
+    clean = hasattr(on, "flush") and not _is_async(on) and not (on.new or on.dirty or on.deleted)
+    return clean and is_untouched(on.connection())
+
+
 def _autocommits(connection: Connection, dbapi: Any) -> bool:
     if not connection.dialect.detect_autocommit_setting(dbapi):
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, Integer, MetaData, Table, Text, TextClause, text
+from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, Integer, MetaData, Table, Text, text
 from sqlalchemy.types import UserDefinedType
 
 from ..entities.sqltypes import PLAIN_JSON, DecimalType, IdType, InstantType, text_type
@@ -48,11 +48,6 @@ class SystemTables:
     tenant: Table
     plugin: Table
     custom_value: Table
-
-
-def partial(where: TextClause) -> dict[str, Any]:
-    """Return what makes an index hold only the rows where a condition is true, on both databases."""
-    return {"sqlite_where": where, "postgresql_where": where}
 
 
 def _tenant(*, key: bool = False) -> Column[str]:
@@ -260,7 +255,7 @@ def _private(metadata: MetaData, prefix: str) -> tuple[Table, ...]:
         Column("state", text_type(15), nullable=False),
         Column("at", InstantType(), nullable=False),
         Column("until", InstantType()),
-        Index(f"{prefix}key_current", "tenant", "kind", "subject", unique=True, **partial(current)),
+        Index(f"{prefix}key_current", "tenant", "kind", "subject", unique=True, sqlite_where=current),
         Index(f"{prefix}key_subject", "tenant", "kind", "subject", "state"),
         Index(f"{prefix}key_parent", "parent"),
     )
@@ -362,9 +357,9 @@ def _custom(metadata: MetaData, prefix: str) -> tuple[Table, ...]:
         Column("text", text_type(500)),
         Column("number", BigInteger()),
         Column("key", text_type(500)),
-        Index(f"{prefix}custom_value_text", "field", "text", "record", **partial(as_text)),
-        Index(f"{prefix}custom_value_number", "field", "number", "record", **partial(as_number)),
-        Index(f"{prefix}custom_value_key", "field", "key", unique=True, **partial(is_key)),
+        Index(f"{prefix}custom_value_text", "field", "text", "record", sqlite_where=as_text),
+        Index(f"{prefix}custom_value_number", "field", "number", "record", sqlite_where=as_number),
+        Index(f"{prefix}custom_value_key", "field", "key", unique=True, sqlite_where=is_key),
         Index(f"{prefix}custom_value_tenant", "tenant"),
     )
     return (custom_value,)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, text
+from sqlalchemy import Boolean, Column, Connection, ForeignKey, Index, Integer, MetaData, String, Table, event, text
 
 from ..arguments import check
 from ..entities.fields import FieldSpec
@@ -21,7 +21,7 @@ from ..ondemand import OnDemand
 from .adopted import Adopted, Adoption
 from .host_table import HostTable
 from .keys.cells import cell
-from .system import SystemTables, partial, system_tables
+from .system import SystemTables, system_tables
 
 if TYPE_CHECKING:
     from .keys.sealer import Sealer
@@ -40,6 +40,13 @@ def shortened(name: str) -> str:
     if len(whole) <= LONGEST:
         return name
     return f"{whole[: LONGEST - 9].decode(errors='ignore')}_{hashlib.sha256(whole).hexdigest()[:8]}"
+
+
+def _be_partial(metadata: MetaData, connection: Connection, **_: object) -> None:
+    """Have PostgreSQL's indexes hold the rows that SQLite's do; said here, since saying it in a table loads the dialect."""
+    if connection.dialect.name == "postgresql":
+        for index in (i for table in metadata.tables.values() for i in table.indexes if "sqlite_where" in i.dialect_kwargs):
+            index.dialect_kwargs["postgresql_where"] = index.dialect_kwargs["sqlite_where"]
 
 
 class Tables:
@@ -75,6 +82,7 @@ class Tables:
         self.prefix = prefix
         self.schema = schema
         self._metadata = MetaData(schema=schema)
+        event.listen(self._metadata, "before_create", _be_partial)
         self._making = RLock()
         self.system: SystemTables = system_tables(self._metadata, prefix)
         for table in self._metadata.tables.values():
@@ -218,7 +226,7 @@ class Tables:
             index("tenant", "owner", "id")
         for field in fields:
             if field.options.unique:
-                index("tenant", field.blind_column or field.column, unique=True, **partial(LIVING))
+                index("tenant", field.blind_column or field.column, unique=True, sqlite_where=LIVING)
             elif field.blind_column is not None:
                 index("tenant", field.blind_column)
             elif field.options.index:
@@ -241,7 +249,7 @@ class Tables:
             Column("is_primary", Boolean(), nullable=False),
         )
         primary = text("is_primary")
-        Index(shortened(f"{name}_primary_key"), listed.c.record, unique=True, **partial(primary))
+        Index(shortened(f"{name}_primary_key"), listed.c.record, unique=True, sqlite_where=primary)
         Index(shortened(f"{name}_value_idx"), listed.c.tenant, listed.c.value)
         return listed
 

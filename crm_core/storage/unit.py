@@ -39,6 +39,7 @@ class Unit:
 
     Attributes:
         begun: whether the transaction has begun.
+        before: whether what happens now is before the host's transaction that it joins, and not in it.
         epoch: grows with every write and every undoing, so what was read before may be out of date.
         undone: what to call when something of this transaction is undone.
         refusal: the code of the error that refuses a write.
@@ -70,6 +71,7 @@ class Unit:
         self.joined = joined
         self._alone = alone or not joined
         self._waiting: list[Callable[[Connection], None]] = []
+        self.before = False
         self.wrote = False
         self.defines = False
         self.epoch = 0
@@ -156,6 +158,15 @@ class Unit:
     def nested(self) -> bool:
         """Whether a savepoint or a call is open in it."""
         return bool(self._depth)
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """Do something before the host's transaction, on connections of our own."""
+        self.before = True
+        try:
+            yield
+        finally:
+            self.before = False
 
     def commit(self) -> None:
         """Commit what was done so far in an own transaction; the next statement begins another."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, create_engine, event, orm, text
 
 from crm_core import CRM, Account, Actor, Role, User, subordinates
 from crm_core.testing.databases import Database
@@ -47,3 +49,58 @@ def test_the_first_session_of_a_process_goes_by_the_directory_as_it_is(database:
             seen.append(s.query(Account).count())
         crm.close()
     assert seen == [1, 0, 1]
+
+
+@pytest.mark.parametrize("on", ["connection", "session"])
+def test_a_reading_session_in_the_hosts_transaction_goes_by_the_directory_while_others_write(database: Database, on: str) -> None:
+    """On SQLite it wrote down who reports to whom in a transaction that had read already: ``database_locked`` at once."""
+    with a_host(database) as (crm, engine, other):
+        others = Others(engine, other)
+        with engine.connect() as connection, orm.Session(connection) as session:
+            given = connection if on == "connection" else session
+            with crm.session(BOSS, on=given, write=False) as s:
+                assert s.query(Account).count() == 1
+        assert others.writes > 1
+
+
+def test_after_the_host_wrote_the_directory_is_written_in_its_transaction(database: Database) -> None:
+    """Beside it, SQLite would wait for the host in vain."""
+    with a_host(database) as (crm, engine, _):
+        with engine.connect() as connection:
+            connection.execute(text("UPDATE crm_account SET industry = 'toys'"))
+            with crm.session(BOSS, on=connection, write=False) as s:
+                assert [a.industry for a in s.query(Account).all()] == ["toys"]
+            connection.rollback()
+        with engine.connect() as connection, crm.session(BOSS, on=connection, write=False) as s:
+            assert [a.industry for a in s.query(Account).all()] == [None]
+
+
+class Others:
+    """Somebody who commits after each statement by which a host's connection reads."""
+
+    def __init__(self, engine: Engine, other: Engine) -> None:
+        self.writes = 0
+        self._other = other
+        event.listen(engine, "after_cursor_execute", self._write)
+
+    def _write(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("SELECT") and "directory" not in statement and self.writes < 5:
+            self.writes += 1
+            with self._other.begin() as connection:
+                connection.execute(text("UPDATE crm_account SET name = name"))
+
+
+@contextmanager
+def a_host(database: Database) -> Iterator[tuple[CRM, Engine, Engine]]:
+    """Give a CRM on a host's engine, with an account of the second user's, and another engine on the same database."""
+    other, engine = create_engine(database.url), create_engine(database.url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", lambda dbapi, _: dbapi.execute("PRAGMA foreign_keys = ON"))
+    first = CRM(database.url)
+    first.migrate()
+    with first.session(Actor.system("test", tenant="main")) as s:
+        s.create(Account(name="a", owner="2"))
+    first.close()
+    yield CRM(engine, roles=[ROLE], directory=Staff("1")), engine, other
+    engine.dispose()
+    other.dispose()
