@@ -31,7 +31,7 @@ from .messages import Messages
 from .ondemand import OnDemand
 from .permissions.actor import Directory
 from .permissions.mirror import Mirror
-from .permissions.policy import Policies
+from .permissions.policies import Policies
 from .permissions.roles import Role
 from .permissions.shape import Shapes
 from .permissions.shares import Shares

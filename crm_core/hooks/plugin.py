@@ -11,7 +11,7 @@ from ..permissions.predicates import Rule, everything
 from .actions import ActionDef
 from .definitions import Definitions
 from .marks import Marking
-from .measures import Better, Dimension, Facts, Figure, Measure, Metric, Rollup, Source
+from .measuring import Measuring
 from .parts import Impl, Job, Lifespan, Link, Panel, Route, Subscription
 from .retention import Retention, RetentionAction
 from .screens import Assets, Form, ListView
@@ -38,7 +38,7 @@ J = TypeVar("J", bound="Callable[[Session], None] | Callable[[AsyncCRMSession], 
 Handler: TypeAlias = "Callable[[Session, C], None] | Callable[[AsyncCRMSession, C], Awaitable[None]]"
 
 
-class Plugin(Marking):
+class Plugin(Marking, Measuring):
     """A module of the CRM: what it is called, what it needs, and what it contributes.
 
     Declare at import time, in the modules that ``__init__`` imports; what a declaration says is checked when a CRM loads the plugin,
@@ -359,63 +359,3 @@ class Plugin(Marking):
             return fn
 
         return declare
-
-    # What it is measured by
-
-    def measure(
-        self,
-        key: str,
-        entity: type[Entity],
-        *,
-        label: str,
-        formula: str,
-        unit: str,
-        of: Any = None,
-        where: Rule = everything,
-        at: str | None = None,
-        weight: str | None = None,
-        better: Better = "higher",
-    ) -> Measure:
-        """Declare a figure that adds up over records of *entity*; the arguments are those of :class:`Measure`."""
-        found = Measure(self.name, key, entity, label, formula, unit, of, where, at, weight, better)
-        self.definitions.figures.append(found)
-        return found
-
-    def source(
-        self, *, label: str, unit: str, dimensions: Mapping[str, str] | None = None, better: Better = "higher", at: str | None = None
-    ) -> Callable[[Facts], Source]:
-        """Make the decorated function, which yields facts, a measure; its docstring is the formula. See :class:`Source`."""
-
-        def declare(fn: Facts) -> Source:
-            found = Source(self.name, fn, label, _first_line(fn), unit, dict(dimensions or {}), better, at)
-            self.definitions.figures.append(found)
-            return found
-
-        return declare
-
-    def dimension(self, key: str, entity: type[Entity], of: Any, *, label: str) -> Dimension:
-        """Declare what records of *entity* can be grouped by: a field's name, or an expression of its columns."""
-        found = Dimension(self.name, key, entity, of, label)
-        self.definitions.dimensions.append(found)
-        return found
-
-    def rollup(self, key: str, entity: type[Entity], *, by: Sequence[str], of: str | None = None) -> Rollup:
-        """Keep sums of an entity's records with every write, for reports that ask by these fields; see :class:`Rollup`."""
-        found = Rollup(self.name, key, entity, tuple(by), of)
-        self.definitions.rollups.append(found)
-        return found
-
-    def metric(
-        self, *of: Measure | Source, label: str, unit: str, better: Better = "higher"
-    ) -> Callable[[Callable[..., Figure]], Callable[..., Figure]]:
-        """Make the decorated function of the measures *of* a figure of that name; its docstring is the formula. See :class:`Metric`."""
-
-        def declare(fn: Callable[..., Figure]) -> Callable[..., Figure]:
-            self.definitions.figures.append(Metric(self.name, fn, label, _first_line(fn), unit, of, better))
-            return fn
-
-        return declare
-
-
-def _first_line(fn: Callable[..., Any]) -> str:
-    return (fn.__doc__ or "").strip().partition("\n")[0]

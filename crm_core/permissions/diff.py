@@ -9,7 +9,8 @@ import attrs
 
 from ..entities.meta import spec
 from ..errors import Invalid
-from .policy import Policies, Policy
+from .policies import Policies
+from .policy import Policy
 from .predicates import Rule, all_of
 from .roles import ACTIONS, Role, role_from_json, role_to_json
 from .to_sql import SqlEnv, to_sql

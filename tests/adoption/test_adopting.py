@@ -13,11 +13,26 @@ from alembic.migration import MigrationContext
 from sqlalchemy import BigInteger, Column, Date, Engine, Integer, MetaData, Numeric, String, Table, Uuid, inspect, text
 
 import crm_sales
-from crm_core import CRM, Account, Actor, Contact, Created, FileKeys, LoadError, NotFound, Plugin, SchemaBehind
+from crm_core import (
+    CRM,
+    Account,
+    Actor,
+    Contact,
+    Created,
+    Entity,
+    Field,
+    FileKeys,
+    LoadError,
+    NotFound,
+    Plugin,
+    Refused,
+    SchemaBehind,
+    field,
+)
 from crm_core.adoption import Adopted
 from crm_core.doctor import examine
 from crm_core.errors import BackupRefused, WrongArgument
-from crm_core.testing.databases import Database
+from crm_core.testing.databases import Database, PostgresDatabases
 from crm_sales.api import Opportunity
 from tests.adoption.shop import CUSTOMER, HOST, PERSON, Base, Customer, Person, an_engine
 
@@ -106,6 +121,32 @@ def test_the_hosts_own_autogenerate_sees_its_table_and_nothing_of_ours(database:
             assert compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata) == []
             [(what, _, table, column)] = compare_metadata(MigrationContext.configure(connection, opts=options), wider)
     assert (what, table, column.name) == ("add_column", "customers", "fax")
+
+
+def test_nothing_sealed_is_kept_in_a_hosts_table(tmp_path: Path) -> None:
+    class Patient(Entity):
+        iban: Field[str | None] = field(default=None, sealed=True)
+
+    plugin = Plugin("clinic", version="1.0.0")
+    plugin.entities(Patient)
+    with pytest.raises(LoadError) as e:
+        CRM("sqlite://", plugins=[plugin], keys=FileKeys.create(tmp_path / "keys"), adopt={Patient: Adopted(a_table(), {})})
+    assert e.value.code == "adopted_sealed"
+
+
+def test_a_table_whose_key_nobody_numbers_takes_no_record_of_ours(postgres_databases: PostgresDatabases) -> None:
+    database = postgres_databases.create()
+    engine = an_engine(database.url)
+    unnumbered = a_table(key=Column("id", Integer, primary_key=True, autoincrement=False))
+    unnumbered.metadata.create_all(engine)
+    crm = CRM(engine, adopt={Account: Adopted(unnumbered, {"name": "title"})})
+    crm.migrate()
+    with crm.session(HOST) as s, pytest.raises(Refused) as e:
+        s.create(Account(name="Acme"))
+    assert (e.value.code, e.value.params) == ("adopted_no_sequence", {"table": "firms", "column": "id"})
+    crm.close()
+    engine.dispose()
+    postgres_databases.drop(database)
 
 
 def test_a_table_of_the_hosts_may_be_called_as_ours_are() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from crm_core import CRM, Account, Actor, Contact, Email, Invalid, Plugin, Role, Runtime, Session, Updated, before_write, custom
+from crm_core import CRM, Account, Actor, Contact, Email, Invalid, LoadError, Plugin, Role, Runtime, Session, Updated, before_write, custom
 from crm_core.io import Importer, export, mapping_of
 from crm_core.privacy import erase
 from crm_core.rules import F, criterion, from_json, matches, to_json
@@ -203,3 +203,23 @@ def test_a_personal_field_stands_apart_in_the_journal_and_goes_with_the_person(c
         value = crm.tables.system.custom_value
         left = s._unit.connection.execute(select(value.c.text, value.c.number).where(value.c.record == ann.id)).all()
         assert [tuple(row) for row in left] == [(None, 3)]
+
+
+def test_a_role_hides_or_locks_a_field_of_every_tenant_and_has_no_rule_by_its_value(make_crm: Any) -> None:
+    """Nobody's fields are known when roles are checked; half-sight of a field is none."""
+    with pytest.raises(LoadError) as refused:
+        make_crm(roles=[Role("gold").allow(Account, "read", where=custom("tier") == "gold")])
+    assert refused.value.code == "rule_unknown_field"
+    half = Role("half").allow(Account, "read", "update", fields={"custom.tier": "masked", "custom.size": "read"})
+    crm: CRM = make_crm(roles=[half])
+    made = {}
+    for tenant in ("acme", "other"):
+        with crm.session(Actor.system("setup", tenant=tenant)) as s:
+            s.custom_fields.add(Account, "tier")
+            s.custom_fields.add(Account, "size", kind="integer")
+            made[tenant] = s.create(Account(name="A", custom={"tier": "gold", "size": 3}))
+    for tenant, record in made.items():
+        with crm.session(Actor("7", tenant=tenant, roles={"half"})) as s:
+            assert s.get(Account, record.id).custom == {"size": 3}
+            assert unknown(lambda s=s: s.query(Account).where(custom("tier") == "gold")) == [("custom.tier", "rule_unknown_field")]
+            assert unknown(lambda s=s, id=record.id: s.update(Account, id, {"custom.size": 4})) == [("custom.size", "read_only_field")]

@@ -6,7 +6,6 @@ import ast
 import importlib
 import re
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
@@ -38,37 +37,6 @@ EXAMPLES = [
 ERRORS = {c.__name__: c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, CRMError)}
 
 
-# What is reached only past another refusal, between two processes, or from a damaged database; no program of ours names it.
-NEEDS_A_FAULT = {
-    "error adopted_no_sequence": "a host's table without a default for its key",
-    "error adopted_sealed": "an entity with sealed fields on a host's table",
-    "error analytics.no_date": "a metric without a date; no module of ours has one",
-    "error changed_meanwhile": "a plugin that writes the record which is being written, past the pipeline",
-    "error custom_too_many": "several hundred fields of one entity",
-    "error entity_not_readable": "the lens itself; sessions find nothing before it is asked",
-    "error erp_bridge.cursor_stuck": "an ERP that answers the same page for ever",
-    "error event_bad_payload": "a journal that was edited",
-    "error event_missing": "a journal of a plugin that is gone",
-    "error marketing.contended": "two processes on one segment, again and again",
-    "error masked_only_listed": "the lens itself; sessions refuse the field before",
-    "error not_a_list": "the lens itself; columns of other kinds have no has()",
-    "error not_an_entity": "a declaration that type checkers refuse",
-    "error not_preloaded": "a record read with another query than the one that is asked",
-    "error no_rates": "a core without the entity of its rates",
-    "error ref_target_missing": "a plugin that names another's entity and does not require it",
-    "error link_target_missing": "a plugin that links another's entity and does not require it",
-    "error sales.intake_contended": "two processes on one lead, again and again",
-    "error sales.no_pipeline": "two processes that make the first pipeline, again and again",
-    "error statement_not_understood": "a statement that passes the guard and the compiler cannot write",
-    "error system_field_changed": "a hook that writes system fields past their read-only attribute",
-    "field erp_bridge.binding.*": "the bridge's own books, which its tests read through their effects",
-    "field erp_bridge.outbound.*": "the same",
-    "field erp_bridge.run.ended_at": "the same",
-    "field erp_bridge.payment.base_amount": "what an ERP says; the connectors of the tests say the amount alone",
-    "entity erp_bridge.lease": "the same",
-}
-
-
 @cache
 def used_by(owner: str) -> Uses:
     """Return what the examples name, and the tests: a module's own and those of sessions; for the core, all."""
@@ -89,13 +57,29 @@ class Offered:
     names: frozenset[str]
     owner: str = ""
     template: str = ""
+    printed: bool = False
 
     @property
     def used(self) -> bool:
+        """Whether a program uses it as a thing of its kind is used: an import of it, or its name in a sentence, is no use."""
         if not self.names:
             return True
         programs = used_by(self.owner)
-        return bool(self.names & programs.names) or bool(self.template and programs.say(self.template))
+        match self.what.partition(" ")[0]:
+            case "error":  # asserted by its code, or by the class that has no other; what commands alone say, by the words that people read
+                found = programs.texts | programs.classes
+                return bool(self.names & found) or (self.printed and programs.say(self.template))
+            case "permission":  # refused to somebody
+                found = programs.refusals
+            case "setting":  # set
+                found = programs.given
+            case "role":
+                found = programs.texts
+            case "crm":  # a word of a command line
+                found = programs.words
+            case _:  # read, called, subscribed to, asserted
+                found = programs.names | programs.given | programs.texts
+        return bool(self.names & found)
 
 
 def offered(plugin: Plugin) -> Iterator[Offered]:
@@ -128,9 +112,11 @@ def offered(plugin: Plugin) -> Iterator[Offered]:
     for _, extension in d.extensions:
         for field in extension_fields(extension).values():
             yield _field(extension, extension.__name__, field.name, owner)
-    for code in sorted(raised(plugin)):
+    codes = raised(plugin)
+    for code in sorted(codes):
         classes = {name for name, error in ERRORS.items() if error.default_code == code}
-        yield Offered(f"error {code}", words.template(code) or "", frozenset({code, *classes}), owner, words.template(code) or "")
+        said = words.template(code) or ""
+        yield Offered(f"error {code}", said, frozenset({code, *classes}), owner, said, printed=codes[code])
 
 
 def _field(entity: type, called: str, name: str, owner: str, *, public: bool = True) -> Offered:
@@ -138,14 +124,18 @@ def _field(entity: type, called: str, name: str, owner: str, *, public: bool = T
     return Offered(f"field {called}.{name}", said, frozenset({name}) if public else frozenset(), owner)
 
 
-def raised(plugin: Plugin) -> set[str]:
-    """Return the error codes that a plugin, or the core, raises, by the syntax of its modules."""
+def raised(plugin: Plugin) -> dict[str, bool]:
+    """Return the error codes that a plugin, or the core, raises, by the syntax of its modules; and whether commands alone do."""
     package = "crm_core" if plugin.name == "core" else modules()[plugin]
     (place,) = importlib.import_module(package).__path__
-    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in Path(place).rglob("*.py"))
     own = {error.default_code for error in ERRORS.values()} if plugin.name == "core" else set()
-    known = {code for tree in trees for code, _ in codes_in(tree)}
-    return own | known if plugin.name == "core" else {code for code in known if code.startswith(f"{plugin.name}.")}
+    found = dict.fromkeys(own, False)
+    for path in Path(place).rglob("*.py"):
+        command = path.parent.name == "cli" or path.name == "command.py"
+        for code, _ in codes_in(ast.parse(path.read_text(encoding="utf-8"))):
+            if plugin.name == "core" or code.startswith(f"{plugin.name}."):
+                found[code] = command and found.get(code, True)
+    return found
 
 
 def on_the_command_line() -> Iterator[Offered]:
@@ -157,7 +147,7 @@ def on_the_command_line() -> Iterator[Offered]:
 
 
 def everywhere() -> list[Offered]:
-    actions = [Offered(f"permission {name}", name, frozenset({name}), "permissions") for name in ACTIONS]
+    actions = [Offered(f"permission {name}", name, frozenset({name})) for name in ACTIONS]
     return [*(each for plugin in modules() for each in offered(plugin)), *actions, *on_the_command_line()]
 
 
@@ -178,15 +168,27 @@ def test_all_that_is_offered_has_a_sentence(all_offered: list[Offered]) -> None:
 
 
 def test_all_that_is_offered_is_used_by_an_example_or_a_test(all_offered: list[Offered]) -> None:
-    unused = {each.what for each in all_offered if not each.used}
-    spared = {what for what in unused if any(fnmatchcase(what, pattern) for pattern in NEEDS_A_FAULT)}
-    assert sorted(unused - spared) == []
-    assert [pattern for pattern in NEEDS_A_FAULT if not any(fnmatchcase(what, pattern) for what in unused)] == [], "now used: take it off"
+    assert sorted(each.what for each in all_offered if not each.used) == []
 
 
-def test_a_comment_and_a_docstring_are_no_use() -> None:
-    found = uses(['"""Tells of frobnicate."""\n# frobnicate\ndef f():\n    """frobnicate"""\n    use(code="bad_thing", at=x.y)\n'])
-    assert found.names == {"use", "code", "bad_thing", "at", "x", "y"}
+PROGRAM = '''"""Tells of frobnicate."""
+from x import imported
+# frobnicate
+def f():
+    """frobnicate"""
+    use(code="bad_thing", at=x.y)
+    change({"size": 3})
+def g():
+    with raises(Denied):
+        use(Close)
+'''
+
+
+def test_a_comment_a_docstring_and_an_import_are_no_use() -> None:
+    found = uses([PROGRAM])
+    assert found.names == {"use", "x", "y", "change", "raises", "Denied", "Close"}
+    assert (set(found.given), set(found.texts)) == ({"code", "at", "size"}, {"bad_thing", "size"})
+    assert found.refusals == {"raises", "Denied", "use", "Close"}
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,7 @@ def test_cells_come_in_as_what_they_are_and_as_text_where_the_field_is_text(make
     again = Importer(crm, IMPORT, mapping_of(MAPPING)).run(path)
     assert (again.created, again.updated, again.unchanged) == (0, 0, 3)
     assert "6,The column amount holds #N/A instead of a value.,5,wrong" in errors.read_text("utf-8")
+    assert [f.error.code for f in report.failures if f.line == 6] == ["import_cell_error"]
     assert "6,wrong,,1.5,,1,,,,,\n" in errors.read_text("utf-8")
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import inspect, select
 
 from crm_core import CRM, Actor, Conflict, Contact, Entity, Field, FileKeys, Invalid, Plugin, Ref, Unavailable, Unreadable, field
+from crm_core.cli.app import app
 from crm_core.privacy import erase, scrub
 from crm_core.storage.keys import encryption
 from tests.keys.test_canaries import forms
@@ -181,3 +185,13 @@ def test_without_keys_it_says_so(make_crm: Callable[..., Any]) -> None:
     with pytest.raises(Exception, match="keys") as e:
         make_crm().keys.encrypt()
     assert not isinstance(e.value, Invalid)
+
+
+def test_the_command_seals_what_is_open_and_says_so_once(sealed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    crm, _ = sealed
+    host = ModuleType("clinic_host")
+    host.crm = crm  # type: ignore[attr-defined]  # as a host's module has it
+    monkeypatch.setitem(sys.modules, "clinic_host", host)
+    first, again = (CliRunner().invoke(app, ["keys", "encrypt", "--app", "clinic_host:crm"]) for _ in range(2))
+    assert (first.exit_code, [line.split()[0] for line in first.output.splitlines()]) == (0, ["main:", "other:"]), first.output
+    assert (again.exit_code, "main:" in again.output) == (0, False), again.output

@@ -301,7 +301,8 @@ class Company:
         views = {logical_table(Firm): self.view(Firm, kind.firm, kind), logical_table(Deal): self.view(Deal, kind.deal, kind)}
         names = {logical_table(e): self.tables.name(e) for e in (Firm, Deal)}
         limited = {table: names[table] for table, view in views.items() if view.sets is not None}
-        return Lens(views, limited=limited, rates=self.tables.entities[ExchangeRate], dialect=self.engine.dialect, **options)
+        given = {"limited": limited, "rates": self.tables.entities[ExchangeRate], "dialect": self.engine.dialect}
+        return Lens(views, **{**given, **options})
 
     def visible(self, entity: type[Entity], kind: Kind, me: str, tenant: str) -> list[Row]:
         rows, sees = (self.data.firms, kind.sees_firm) if entity is Firm else (self.data.deals, kind.sees_deal)

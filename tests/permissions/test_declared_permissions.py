@@ -45,9 +45,9 @@ def test_a_role_that_does_not_exist_gives_nothing_and_is_told_of_once(make_crm: 
     crm: CRM = make_crm(roles=[Role("clerk").allow(Account, "read")])
     with crm.session(SYSTEM) as s:
         s.create(Account(name="Acme"))
-    with caplog.at_level(logging.WARNING, "crm_core.permissions.policy"):
+    with caplog.at_level(logging.WARNING, "crm_core.permissions.policies"):
         for roles, seen in (({"clrek"}, 0), ({"clrek", "clerk"}, 1), ({"clrek"}, 0)):
             with crm.session(Actor("1", roles=roles), write=False) as s:
                 assert s.query(Account).count() == seen
-    (told,) = [r.getMessage() for r in caplog.records if r.name == "crm_core.permissions.policy"]
+    (told,) = [r.getMessage() for r in caplog.records if r.name == "crm_core.permissions.policies"]
     assert "'clrek'" in told

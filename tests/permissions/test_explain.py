@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from crm_core.permissions.actor import Actor, User
 from crm_core.permissions.explain import Explanation, explain
 from crm_core.permissions.members import Members
-from crm_core.permissions.policy import Policies
+from crm_core.permissions.policies import Policies
 from crm_core.permissions.roles import Role
 from crm_core.permissions.to_python import holds
 from crm_core.rules import F, Rule, owner, related, subordinates, team

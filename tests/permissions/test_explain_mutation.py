@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from crm_core.entities.meta import spec
 from crm_core.permissions.actor import Actor
 from crm_core.permissions.explain import explain
-from crm_core.permissions.policy import BoundRole, Policies, Policy
+from crm_core.permissions.policies import Policies
+from crm_core.permissions.policy import BoundRole, Policy
 from crm_core.permissions.predicates import Rule, Shared
 from crm_core.permissions.roles import Role
 from crm_core.permissions.to_python import holds

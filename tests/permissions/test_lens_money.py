@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from crm_core.entities.columns import alias
 from crm_core.entities.customer import ExchangeRate
 from crm_core.entities.money import Money, quantize_half_up
-from crm_core.errors import Invalid
+from crm_core.errors import Invalid, MixedCurrency
 from crm_core.permissions.money_sql import convert
 from crm_core.storage.failures import translate
 from crm_core.testing.databases import Database
@@ -165,6 +165,19 @@ def test_a_missing_rate_is_an_error_that_names_it(bank: Bank) -> None:
         bank.ask(select(Deal.amount.to("USD")).order_by(Deal.name.desc()))
     assert problem.value.code == "missing_rate"
     assert problem.value.params == {"base": "CHF", "quote": "USD", "day": "2026-06-15"}
+
+
+def test_two_amounts_do_not_meet_whose_currencies_may_differ(bank: Bank) -> None:
+    bank.add_deals([Money("100", "EUR"), Money("1", "CHF")])
+    other = alias(Deal)
+    for statement in (
+        select(Deal.name).where(Deal.amount.amount > Deal.amount.amount),
+        select(Deal.name).join(other, Deal.amount.amount == other.amount.amount),
+        select(Deal.amount.amount - Deal.amount.amount),
+    ):
+        with pytest.raises(MixedCurrency) as refused:
+            bank.ask(statement)
+        assert (refused.value.code, refused.value.params) == ("amounts_meet", {"field": "amount"})
 
 
 def test_a_rate_that_begins_after_the_day_is_missing(bank: Bank) -> None:

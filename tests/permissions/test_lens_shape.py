@@ -138,8 +138,26 @@ def test_an_entity_without_a_view_does_not_exist(company: Company) -> None:
     lens = company.lens(BY_NAME["sees all"])
     from crm_core.entities.customer import ExchangeRate
 
-    with company.engine.connect() as connection, pytest.raises(NotReadable):
+    with company.engine.connect() as connection, pytest.raises(NotReadable) as unseen:
         lens.execute(connection, select(ExchangeRate.rate), actor("u0"))
+    assert unseen.value.code == "entity_not_readable"
+
+
+def test_a_masked_field_is_listed_and_nothing_else(company: Company) -> None:
+    lens = company.lens(BY_NAME["hidden and masked"])
+    with company.engine.connect() as connection:
+        assert {*lens.execute(connection, select(Firm.phone), actor("u1")).scalars()} <= {"***", None}
+        for statement in (select(Firm.id).where(Firm.phone == "1"), select(Firm.id).order_by(Firm.phone)):
+            with pytest.raises(NotReadable) as refused:
+                lens.execute(connection, statement, actor("u1"))
+            assert refused.value.code == "masked_only_listed"
+
+
+def test_where_nobody_keeps_rates_nothing_is_converted(company: Company) -> None:
+    lens = company.lens(BY_NAME["sees all"], rates=None)
+    with company.engine.connect() as connection, pytest.raises(Refused) as refused:
+        lens.execute(connection, select(Deal.amount.to("EUR")), actor("u0"))
+    assert refused.value.code == "no_rates"
 
 
 def test_a_refused_statement_is_refused_again_and_leaves_no_compiled_trace(company: Company) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from crm_core.entities.meta import spec
 from crm_core.permissions.actor import Actor
 from crm_core.permissions.binding import bind
-from crm_core.permissions.policy import Policies
+from crm_core.permissions.policies import Policies
 from crm_core.permissions.predicates import F, Rule, Shared, actor, everything, owner, related, subordinates, team
 from crm_core.permissions.roles import Role
 from crm_core.permissions.to_python import holds

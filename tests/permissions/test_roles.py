@@ -9,7 +9,7 @@ import pytest
 from crm_core import CRM, Plugin
 from crm_core.errors import Invalid, LoadError
 from crm_core.permissions.actor import Actor
-from crm_core.permissions.policy import Policies
+from crm_core.permissions.policies import Policies
 from crm_core.permissions.predicates import Shared
 from crm_core.permissions.roles import Role
 from crm_core.rules import F, everything, nothing, owner, subordinates, team

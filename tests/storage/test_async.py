@@ -54,8 +54,9 @@ def test_an_asynchronous_engine_commits_and_rolls_back(database: Database, bound
 def test_the_synchronous_form_on_an_asynchronous_engine_needs_await_where_a_loop_runs(database: Database) -> None:
     async def main() -> None:
         bound = open_engine(create_async_engine(database.async_url))
-        with pytest.raises(NeedsAwait), bound.begin():
+        with pytest.raises(NeedsAwait) as refused, bound.begin():
             pass
+        assert refused.value.code == "needs_await"
 
     asyncio.run(main())
 

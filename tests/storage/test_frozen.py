@@ -121,6 +121,14 @@ def test_freezing_twice_writes_what_came_between(package: str) -> None:
     assert freeze(Registry([plugin]), "2027.3", ["fleet"]) == []
 
 
+def test_a_revision_is_not_written_over(package: str) -> None:
+    importlib.import_module(package)
+    freeze(Registry([fleet(package)]), "2026.11", ["fleet"])
+    with pytest.raises(LoadError) as error:
+        freeze(Registry([fleet(package, later=True)]), "2026.11", ["fleet"])
+    assert (error.value.code, revisions_in(package)) == ("revision_exists", ["2026.11.json"])
+
+
 def test_a_plugin_without_a_package_has_nowhere_to_keep_revisions() -> None:
     with pytest.raises(LoadError) as error:
         freeze(Registry([ZOO]), "2026.11", ["zoo"])

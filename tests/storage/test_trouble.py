@@ -44,6 +44,21 @@ while True:
 """
 
 
+def test_a_damaged_file_is_told_by_a_code_and_where_to_look(tmp_path: Path) -> None:
+    path = tmp_path / "crm.db"
+    crm = CRM(f"sqlite:///{path}")
+    crm.migrate()
+    crm.close()
+    with path.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff" * (path.stat().st_size - 100))
+    broken = CRM(f"sqlite:///{path}")
+    with pytest.raises(Unavailable) as damaged:
+        broken.migrations.check()
+    assert damaged.value.code == "database_damaged"
+    broken.close()
+
+
 def test_a_killed_process_loses_no_acknowledged_commit(database: Database) -> None:
     bound = open_engine(database.url)
     with bound.begin() as connection:

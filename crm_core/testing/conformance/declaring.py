@@ -62,6 +62,7 @@ def _reached(source: Source) -> Iterator[str]:
     private = {
         n for kind in (CRM, Session, Entity) for each in kind.__mro__ for n in vars(each) if n.startswith("_") and not n.endswith("__")
     }
+    private = (private | {"_unit"}) - _own_names(source)
     for name, tree in source.modules.items():
         for node in ast.walk(tree):
             if not isinstance(node, ast.Attribute):
@@ -69,8 +70,19 @@ def _reached(source: Source) -> Iterator[str]:
             whose = ast.unparse(node.value)
             mine = whose in ("self", "cls", "super()") or whose.startswith("self._")
             behind = node.attr in _BEHIND and whose.rpartition(".")[2] == "crm"
-            if behind or (not mine and node.attr in private | {"_unit"}):
+            if behind or (not mine and node.attr in private):
                 yield f"{source.where(name, node)} reaches for {ast.unparse(node)}, which is not public: use the session's verbs"
+
+
+def _own_names(source: Source) -> set[str]:
+    """Return what the plugin's own classes have: names of functions, and of attributes that are set."""
+    found: set[str] = set()
+    for node in source.nodes:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Attribute | ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.attr if isinstance(node, ast.Attribute) else node.id)
+    return found
 
 
 def _packages(subject: Subject) -> dict[str, str]:
