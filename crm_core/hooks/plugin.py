@@ -6,6 +6,7 @@ import copy
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
+from ..events.event import event_name
 from ..messages import Catalogue
 from ..permissions.predicates import Rule, everything
 from .actions import ActionDef
@@ -227,8 +228,6 @@ class Plugin(Marking):
         Raises:
             LoadError: ``not_an_event``.
         """
-
-        from ..events.event import event_name
 
         event_name(event)
 
