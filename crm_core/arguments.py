@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .entities.entity import Entity
 from .entities.fields import Ref
 from .entities.meta import EntityMeta, spec
-from .errors import NotFound, WrongArgument
-
-if TYPE_CHECKING:
-    from .scope import Scope
+from .errors import WrongArgument
 
 
 def check_entity(given: Any) -> None:
     """Raise ``WrongArgument`` where *given* is not the class of an entity."""
     if not isinstance(given, EntityMeta):
         raise _wrong(given, "the class of an entity")
-
-
-def not_found(session: Scope, entity: type[Any], id: Any) -> NotFound:
-    """Make the error of a record that is not there; what cannot be an id at all is named by its type."""
-    from .permissions.denial import unseen
-
-    name = spec(entity).name
-    error = NotFound(entity=name) if isinstance(id, str | Ref) else NotFound(entity=name, given=type(id).__name__)
-    return unseen(session, error)
 
 
 def check_record(*given: Any) -> None:

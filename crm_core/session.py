@@ -17,7 +17,6 @@ from .arguments import (
     check_record_or_ref,
     check_reference,
     check_text,
-    not_found,
 )
 from .entities.entity import Entity
 from .entities.fields import Ref
@@ -27,6 +26,7 @@ from .hooks.dispatch import HookState
 from .hooks.measures import Rollup
 from .hooks.parts import Link
 from .permissions.actor import Actor
+from .permissions.denial import not_found
 from .permissions.predicates import Rule, everything
 from .query import Query
 from .storage.changeset import BulkResult

@@ -215,8 +215,7 @@ class Plugin(Marking):
     ) -> Any:
         """Call the decorated function after the commit for each *event*, at least once, in each record's order.
 
-        It may be ``async def``; it then gets an AsyncCRMSession.
-        Decorate it once for each event it listens to; it gets them in their order too.
+        It may be ``async def``; it then gets an AsyncCRMSession. Decorate it once for each event; it gets them in their order too.
 
         Args:
             event: the event's class.
@@ -228,7 +227,6 @@ class Plugin(Marking):
         Raises:
             LoadError: ``not_an_event``.
         """
-
         event_name(event)
 
         def declare(fn: Callable[..., Any]) -> Callable[..., Any]:

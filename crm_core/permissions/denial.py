@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..entities.fields import Ref
+from ..entities.meta import spec
 from ..errors import Denied, NotFound
 from .roles import ACTIONS
 
@@ -14,6 +16,12 @@ if TYPE_CHECKING:
 def denied(session: Scope, action: str, entity: str = "") -> Denied:
     """Make the error of *action*, one on records of *entity* or a permission."""
     return Denied(action=action, entity=entity, **_missing(session, action, entity))
+
+
+def not_found(session: Scope, entity: type[Any], id: Any) -> NotFound:
+    """Make the error of a record that is not there; what cannot be an id at all is named by its type."""
+    name = spec(entity).name
+    return unseen(session, NotFound(entity=name) if isinstance(id, str | Ref) else NotFound(entity=name, given=type(id).__name__))
 
 
 def unseen(session: Scope, error: NotFound) -> NotFound:
