@@ -6,6 +6,7 @@ import copy
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
+from ..events.event import event_name
 from ..messages import Catalogue
 from ..permissions.predicates import Rule, everything
 from .actions import ActionDef
@@ -214,8 +215,7 @@ class Plugin(Marking, Measuring):
     ) -> Any:
         """Call the decorated function after the commit for each *event*, at least once, in each record's order.
 
-        It may be ``async def``; it then gets an AsyncCRMSession.
-        Decorate it once for each event it listens to; it gets them in their order too.
+        It may be ``async def``; it then gets an AsyncCRMSession. Decorate it once for each event; it gets them in their order too.
 
         Args:
             event: the event's class; a text is a LoadError.
@@ -227,8 +227,6 @@ class Plugin(Marking, Measuring):
         Raises:
             LoadError: ``not_an_event``.
         """
-        from ..events.event import event_name
-
         event_name(event)
 
         def declare(fn: Callable[..., Any]) -> Callable[..., Any]:
