@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 from sqlalchemy.exc import DBAPIError
 
+from ..entities.custom import PREFIX
 from ..entities.fields import FieldSpec, Ref
 from ..entities.meta import spec
 from ..errors import Conflict, CRMError, Denied, Detail, Invalid, Refused
@@ -92,12 +93,13 @@ class Stages:
         return work.only([i for i in range(len(work.changes)) if i not in errors])
 
     def _told(self, codec: Codec, error: CRMError) -> CRMError:
-        """Return an error without the names of fields that the actor may not read: for them there are none."""
+        """Return an error without the names of fields that the actor may not read, but for those that it gave: there are none."""
         name, levels = codec.facts.name, self._session.levels(codec.entity)
         hidden = {n for n, level in levels.items() if level == "none"}
-        if hidden.isdisjoint({d.field for d in error.details if d.entity == name} | {error.params.get("field")}):
+        told = {d.field for d in error.details if d.entity == name and d.code != "unknown_field"}
+        if hidden.isdisjoint(told | {error.params.get("field")}):
             return error
-        details = [attrs.evolve(d, field="", value="") if d.entity == name and d.field in hidden else d for d in error.details]
+        details = [attrs.evolve(d, field="", value="") if d.entity == name and d.field in hidden & told else d for d in error.details]
         params = {k: v for k, v in error.params.items() if k != "field" or v not in hidden}
         return type(error)(error.code, details=[d for d in details if d.field or d.code != error.code], **params)
 
@@ -110,14 +112,31 @@ class Stages:
         errors: Errors = {}
         many = len(work.changes) > 1
         for i, change in enumerate(work.changes):
-            if work.op == "create":
-                codec.receive(change.record)
-            names = None if work.op == "create" else change.fields
             row = work.rows[i] if many else None
-            wrong = codec.check(change.record, row, names) or codec.normalise(change.record, self._crm.region, row, names)
+            if work.op == "create":
+                wrong = self._new(codec, change, row)
+            else:
+                wrong = codec.check(change.record, row, change.fields) or self._normal(codec, change.record, row, change.fields)
             if wrong:
                 errors[i] = Invalid(details=wrong)
         return errors
+
+    def _normal(self, codec: Codec, record: Any, row: int | None, names: frozenset[str] | None = None) -> list[Detail]:
+        return codec.normalise(record, self._crm.region, row, names)
+
+    def _new(self, codec: Codec, change: Change, row: int | None) -> list[Detail]:
+        """Check a new record; a field that its actor may not read is unknown to it, whatever value is given."""
+        record, given = change.record, change.record._custom
+        hidden = {n for n, level in self._session.levels(codec.entity).items() if level == "none"}
+        named = (change.fields & hidden) | {n for s in given or () if (n := f"{PREFIX}{s}") in hidden}
+        if not named:
+            codec.receive(record)
+            return codec.check(record, row) or self._normal(codec, record, row)
+        record._custom = {s: v for s, v in (given or {}).items() if f"{PREFIX}{s}" not in hidden}
+        codec.receive(record)
+        wrong = [d for d in codec.check(record, row) if d.field not in named]
+        record._custom = given
+        return [Detail(codec.facts.name, n, "unknown_field", "", {}, row) for n in sorted(named)] + wrong
 
     def _permit(self, codec: Codec, work: Changeset) -> Errors:
         """Check that nobody writes a record out of their own sight, or a field they may not."""
