@@ -96,7 +96,7 @@ class Host:
 
     def seal(self) -> None:
         """Seal the journal's new rows."""
-        self._crm.audit.seal()
+        self._crm.audit.seal(wait=False)
 
     @contextmanager
     def open_session(self, connection: Connection | None, actor: Actor, *, chain: tuple[str, ...]) -> Iterator[Session]:

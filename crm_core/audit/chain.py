@@ -81,24 +81,44 @@ def heads(connection: Connection, tables: Tables, names: Iterable[str]) -> dict[
     return found
 
 
-def seal_pass(bound: Bound, tables: Tables) -> tuple[int, list[Head]]:
+def seal_pass(bound: Bound, tables: Tables, *, wait: bool = True) -> tuple[int, list[Head]]:
     """Seal the next rows, at most 1,000; return how many were found and the new ends of the chains they are in.
 
     The ends are none where another process sealed these rows first.
+
+    Args:
+        wait: for others on PostgreSQL who seal just now. Who does not leaves the rows to them, instead of hashing them, too.
     """
+    if not wait and bound.kind == "postgresql":
+        with bound.begin(unlimited=True) as connection:
+            if not _has_lock(connection, tables):
+                return 0, []
+            _, seals, ends = _next(connection, tables)
+            _write(connection, tables, seals)
+        return len(seals), ends
     with bound.begin(write=False, unlimited=True) as connection:
-        done = frontier(connection, tables)
-        rows = _rows(connection, tables, done)
-        known = heads(connection, tables, {row.tenant for _, row in rows}) if rows else {}
-    if not rows:
+        done, seals, ends = _next(connection, tables)
+    if not seals:
         return 0, []
-    seals, ends = _sealed(rows, known)
     with bound.begin(unlimited=True) as connection:
         _lock(connection, tables)
         if frontier(connection, tables) != done:
-            return len(rows), []
+            return len(seals), []
+        _write(connection, tables, seals)
+    return len(seals), ends
+
+
+def _next(connection: Connection, tables: Tables) -> tuple[int, list[Seal], list[Head]]:
+    """Return how far all is sealed, the next seals, and the ends of the chains with them."""
+    done = frontier(connection, tables)
+    rows = _rows(connection, tables, done)
+    known = heads(connection, tables, {row.tenant for _, row in rows}) if rows else {}
+    return done, *_sealed(rows, known)
+
+
+def _write(connection: Connection, tables: Tables, seals: Sequence[Seal]) -> None:
+    if seals:
         connection.execute(insert(tables.system.seal), [attrs.asdict(s) for s in seals])
-    return len(rows), ends
 
 
 def sequence_all(bound: Bound, tables: Tables) -> None:
@@ -134,8 +154,16 @@ def _sealed(rows: Sequence[tuple[int, Row]], known: dict[str, Head]) -> tuple[li
 def _lock(connection: Connection, tables: Tables) -> None:
     """Let one process write seals at a time; SQLite's BEGIN IMMEDIATE does."""
     if connection.dialect.name == "postgresql":
-        key = hashlib.sha256(tables.system.seal.fullname.encode()).digest()[:8]
-        connection.execute(select(func.pg_advisory_xact_lock(int.from_bytes(key, "big", signed=True))))
+        connection.execute(select(func.pg_advisory_xact_lock(_key(tables))))
+
+
+def _has_lock(connection: Connection, tables: Tables) -> bool:
+    """Take PostgreSQL's lock for writing seals, unless another process has it."""
+    return bool(connection.execute(select(func.pg_try_advisory_xact_lock(_key(tables)))).scalar_one())
+
+
+def _key(tables: Tables) -> int:
+    return int.from_bytes(hashlib.sha256(tables.system.seal.fullname.encode()).digest()[:8], "big", signed=True)
 
 
 def unsealed(connection: Connection, tables: Tables, upto: int, tenant: str | None = None) -> dict[str, int]:

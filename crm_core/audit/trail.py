@@ -40,14 +40,18 @@ class Trail:
         self._ends: dict[str, Head] | None = None
         self._lasts: dict[str, tuple[int, datetime | None]] = {}
 
-    def seal(self) -> int:
-        """Seal all that is committed, write the checkpoints that are due, and return how many rows were sealed."""
+    def seal(self, *, wait: bool = True) -> int:
+        """Seal all that is committed, write the checkpoints that are due, and return how many rows were sealed.
+
+        Args:
+            wait: until what another process on PostgreSQL seals just now is sealed, too.
+        """
         if not self._noted and self._is_kept_outside:
             self._note_plugins()
         sequence_all(self._bound, self._tables)
         count, found = 0, PASS
         while found == PASS:
-            found, ends = seal_pass(self._bound, self._tables)
+            found, ends = seal_pass(self._bound, self._tables, wait=wait)
             count += found if ends else 0
             for end in ends:
                 self._waiting()[end.tenant] = end
