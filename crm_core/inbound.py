@@ -77,7 +77,7 @@ def signed(settings: type[Any], name: str, *, header: str, algorithm: str = "sha
     def check(session: Session, request: Request) -> bool:
         secret = str(getattr(session.settings(settings), name) or "")
         wanted = prefix + hmac.new(secret.encode(), request.body, getattr(hashlib, algorithm)).hexdigest()
-        return bool(secret) and hmac.compare_digest(wanted.encode(), request.headers.get(header.lower(), "").encode())
+        return bool(secret) and hmac.compare_digest(wanted.encode(), request.headers.get(header.lower(), "").encode(errors="replace"))
 
     return check
 
@@ -88,8 +88,8 @@ def answer(crm: CRM, request: Request, tenant: str) -> Response:
     route = next((each for each in routes if each.method == request.method.upper()), None)
     if route is None:
         return _problem(crm, Invalid("no_route"), 405 if routes else 404)
-    actor = Actor.service(route.plugin, tenant=tenant)
     try:
+        actor = Actor.service(route.plugin, tenant=tenant)
         with crm.session(actor, write=False) as session:
             crm.tenants.check_on(actor, route.plugin)
             allowed = _allows(route, session, request)

@@ -131,3 +131,14 @@ def test_two_answers_to_one_call_are_a_load_error() -> None:
     with pytest.raises(LoadError) as caught:
         CRM("sqlite://", plugins=[plugin])
     assert caught.value.code == "name_taken"
+
+
+def test_no_header_and_no_name_of_a_tenant_is_more_than_a_refusal(make_crm: Callable[..., Any]) -> None:
+    """A36: what cannot be a signature is none; what cannot be a tenant is a problem document like any other error."""
+    crm = make_crm(plugins=[calls().configured(secret=SECRET)])
+    for text in ("", "\ud800", "\x00", "sha256=\N{LATIN SMALL LETTER E WITH ACUTE}", "x" * 100_000):
+        assert crm.answer(Request("POST", "/acme.calls/calls", {"X-Signature": text}, b"{}"), tenant="main").status == 401
+    for tenant in ("", "\x00", "x" * 64):
+        answer: Response = crm.answer(Request("POST", "/acme.calls/calls", {}, b"{}"), tenant=tenant)
+        assert (answer.status, json.loads(answer.body)["code"]) == (422, "bad_actor")
+    assert crm.answer(Request("POST", "/acme.calls/calls", {}, b"[" * 100_000), tenant="main").status == 401

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import io
 import ipaddress
 import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 from urllib.parse import SplitResult, urlsplit
 
 import attrs
@@ -162,6 +163,7 @@ class _Pinned(http.client.HTTPConnection):
         super().__init__(parts.hostname or "", address[1])
         self._address = address
         self._ends = ends
+        self.response_class = self._answered  # type: ignore[assignment]  # it is called as the class would be
         self._tls: Callable[[socket.socket], socket.socket] | None = None
         if parts.scheme == "https":
             self._tls = lambda plain: context.wrap_socket(plain, server_hostname=self.host)
@@ -176,6 +178,12 @@ class _Pinned(http.client.HTTPConnection):
             raise
         self.hurry(self._ends)
 
+    def _answered(self, sock: socket.socket, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
+        """Read an answer within the time, its head as its body."""
+        response = http.client.HTTPResponse(sock, *args, **kwargs)
+        response.fp = io.BufferedReader(_Hurried(response.fp.detach(), lambda: self.hurry(self._ends)))
+        return response
+
     def hurry(self, ends: float) -> None:
         """Give the next read what is left of the time."""
         left = ends - time.monotonic()
@@ -183,6 +191,25 @@ class _Pinned(http.client.HTTPConnection):
             raise TimeoutError
         if self.sock is not None:
             self.sock.settimeout(left)
+
+
+class _Hurried(io.RawIOBase):
+    """A stream that asks before each read whether there is time left."""
+
+    def __init__(self, raw: io.RawIOBase, hurry: Callable[[], None]) -> None:
+        self._raw = raw
+        self._hurry = hurry
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        self._hurry()
+        return cast("int | None", self._raw.readinto(buffer))
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 @attrs.frozen

@@ -33,6 +33,11 @@ class Echo(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:  # http.server's name
         self.seen.append(self.path)
+        if self.path == "/drip":
+            for byte in b"HTTP/1.0 200 OK\r\nX-A: " + b"a" * 50:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.1)
+            return
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.send_response(302 if self.path == "/to" else 200)
         self.send_header("Location", "http://127.0.0.1/stolen")
@@ -136,6 +141,10 @@ def test_an_answer_that_drips_ends_with_the_time_and_one_without_end_with_its_le
     with pytest.raises(Unavailable):
         http.request("GET", at(server, "/slow"))
     assert time.monotonic() - begun < 3
+    begun = time.monotonic()
+    with pytest.raises(Unavailable):
+        http.request("GET", at(server, "/drip"))
+    assert time.monotonic() - begun < 3, "a head that drips"
     with pytest.raises(Unavailable) as caught:
         http.request("GET", at(server, "/long"))
     assert "20000" in caught.value.params["reason"]
