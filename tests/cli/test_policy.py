@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+from crm_core import CRM, Actor, Invalid, User
+from crm_core.permissions.diff import diff
 from crm_core.testing.databases import Databases
 from crm_core.testing.state import state_hash
 from tests.cli.conftest import Run
@@ -123,3 +126,18 @@ def test_a_tenant_without_users_is_an_error_and_not_a_change_of_nothing(crm: Run
         1,
         "Error: The directory names nobody in tenant acme, so there is nobody to compare for. Other tenants are main.",
     )
+
+
+def test_a_directory_that_names_nobody_is_an_error_of_its_own() -> None:
+    class Nobody:
+        def users(self, tenant: str, ids: Sequence[str] | None = None) -> Iterable[User]:
+            return ()
+
+        def actor(self, tenant: str, user_id: str) -> Actor | None:
+            return None
+
+    with closing(CRM("sqlite://", directory=Nobody())) as crm:
+        crm.migrate()
+        with pytest.raises(Invalid) as e:
+            diff(crm, [], [], tenant="acme")
+    assert e.value.code == "policy_nobody"

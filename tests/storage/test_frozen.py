@@ -127,6 +127,9 @@ def test_a_revision_is_not_written_over(package: str) -> None:
     with pytest.raises(LoadError) as error:
         freeze(Registry([fleet(package, later=True)]), "2026.11", ["fleet"])
     assert (error.value.code, revisions_in(package)) == ("revision_exists", ["2026.11.json"])
+    with pytest.raises(LoadError) as error:
+        freeze(Registry([fleet(package, later=True)]), "two", ["fleet"])
+    assert (error.value.code, revisions_in(package)) == ("revision_name", ["2026.11.json"])
 
 
 def test_a_plugin_without_a_package_has_nowhere_to_keep_revisions() -> None:
