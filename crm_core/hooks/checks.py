@@ -14,6 +14,7 @@ from ..entities.meta import extension_fields, spec
 from ..errors import Invalid, LoadError
 from ..messages import closest
 from ..permissions.binding import bind
+from ..settings import load
 from ..versions import Version, VersionRange
 from .measures import Dimension, Measure, Rollup
 from .order import ordered
@@ -315,6 +316,10 @@ def default_settings(plugin: Plugin) -> Any:
     if cls is None:
         return None
     try:
-        return cls(**plugin.configuration)
+        return load(cls, dict(plugin.configuration)) if plugin.configuration else cls()
+    except Invalid as wrong:
+        raise LoadError(
+            "settings_refused", plugin=plugin.name, details=[attrs.evolve(d, entity=plugin.name) for d in wrong.details]
+        ) from wrong
     except Exception as cause:
         raise LoadError("settings_refused", plugin=plugin.name, reason=str(cause)) from cause

@@ -160,8 +160,10 @@ class Pipeline:
                 # Of what this actor may set: a suggestion tells of no field that is hidden.
                 known = [n for n, f in codec.fields.items() if levels.get(n, "write") == "write" and not f.system]
                 wrong.append(Detail(codec.facts.name, str(name)[:60], "unknown_field", "", {"suggestion": closest(name, known)}))
-            elif field.system or level != "write" or not self._stages.settable(codec, name):
+            elif field.system or not self._stages.settable(codec, name):
                 wrong.append(Detail(codec.facts.name, name, "read_only_field"))
+            elif level != "write":
+                wrong.append(Detail(codec.facts.name, name, "field_not_writable"))
             else:
                 try:
                     found[name] = structure(codec.facts.name, field, value)

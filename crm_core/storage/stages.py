@@ -171,8 +171,10 @@ class Stages:
             level = levels.get(n, "write")
             if level == "none":
                 wrong.append(Detail(codec.facts.name, n, "unknown_field"))
-            elif level != "write" or not self.settable(codec, n):
+            elif not self.settable(codec, n):
                 wrong.append(Detail(codec.facts.name, n, "read_only_field"))
+            elif level != "write":
+                wrong.append(Detail(codec.facts.name, n, "field_not_writable"))
         return wrong
 
     def _filtered(self, codec: Codec, ctx: WriteCtx, work: Changeset, failed: Failed | None) -> Changeset:

@@ -77,7 +77,9 @@ def test_a_hidden_field_is_as_unknown_as_one_that_is_not_there(crm: CRM) -> None
             with pytest.raises(Invalid, match="no field"):
                 seen.custom[name]
         for name in ("grade", "note"):
-            assert unknown(lambda name=name: s.update(Account, made.id, {f"custom.{name}": "9"})) == [(f"custom.{name}", "read_only_field")]
+            assert unknown(lambda name=name: s.update(Account, made.id, {f"custom.{name}": "9"})) == [
+                (f"custom.{name}", "field_not_writable")
+            ]
         assert set(s.describe(Account)["fields"]) & {"custom.salary", "custom.bonus", "custom.grade"} == {"custom.grade"}
         assert "salary" not in s.json_schema(Account)["properties"]["custom"]["properties"]
 
@@ -222,4 +224,4 @@ def test_a_role_hides_or_locks_a_field_of_every_tenant_and_has_no_rule_by_its_va
         with crm.session(Actor("7", tenant=tenant, roles={"half"})) as s:
             assert s.get(Account, record.id).custom == {"size": 3}
             assert unknown(lambda s=s: s.query(Account).where(custom("tier") == "gold")) == [("custom.tier", "rule_unknown_field")]
-            assert unknown(lambda s=s, id=record.id: s.update(Account, id, {"custom.size": 4})) == [("custom.size", "read_only_field")]
+            assert unknown(lambda s=s, id=record.id: s.update(Account, id, {"custom.size": 4})) == [("custom.size", "field_not_writable")]

@@ -13,6 +13,7 @@ SOURCES = sorted([*(ROOT / "crm_core").rglob("*.py"), *(ROOT / "plugins").rglob(
 
 # What may be kept, and why two CRMs of one process do not notice.
 ALLOWED = {
+    "crm_core/adoption/bulk.py event": "SQLAlchemy's listeners, set and taken off around a bulk write",
     "crm_core/cli/shell.py sys": "the command's own process: --app finds modules of the working folder, as python -m does",
     "crm_core/contracts/project.py sys": "as of the shell: the command finds the plugins of the working folder",
     "crm_core/custom_fields/defined.py _NONE": "what a tenant without custom fields has; it is never changed",
@@ -23,8 +24,10 @@ ALLOWED = {
     "crm_core/entities/money.py _EXACT": "as WIDE",
     "crm_core/entities/sealed.py _opener": "whose keys the statement that runs is for; set and reset around it, in its own context",
     "crm_core/entities/values.py _optional": "whether an extra is installed, which the process shares",
+    "crm_core/deliveries.py _service": "an actor, a function of its words",
     "crm_core/events/event.py __event_locals__": "empty on the base; an event's own are set with its class",
     "crm_core/events/event.py cls": "an event's definition, a function of its class body",
+    "crm_core/events/journal.py _parts": "a function of its text",
     "crm_core/ext/django/__init__.py view": "a view made for one route says which",
     "crm_core/ext/flask.py g": "Flask's own, of one request",
     "crm_core/ext/flask.py view": "as in Django",
