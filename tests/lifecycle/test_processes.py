@@ -16,7 +16,6 @@ from typing import Any
 from crm_core import Account
 from tests.lifecycle.club import Perks, club, system
 from tests.lifecycle.conftest import Open
-from tests.lifecycle.other import REFRESH
 from tests.lifecycle.test_uninstall import residue
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +61,15 @@ class Other:
         self._did += did
         return said, did
 
+    def uses_in_the_end(self, wanted: dict[str, Any]) -> bool:
+        """Ask until it has heard of what was switched."""
+        end = time.monotonic() + 10
+        while self.does("use")[0] != wanted:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.1)
+        return True
+
     def has(self, what: str) -> bool:
         """Wait until the club did something, if it did not."""
         while what not in self._did:
@@ -92,15 +100,14 @@ def test_another_process_stops_all_of_a_disabled_plugin_and_begins_again_with_wh
         w.crm.plugins.disable("club")
         began = time.monotonic()
         assert process.says() == "phone off"  # nobody asked it for anything
-        assert time.monotonic() - began < 2 * REFRESH + 1
+        assert time.monotonic() - began < 10
         names = [f"A {n}" for n in range(12)]
         for name in names:
             w.account(name)
         assert process.does("use") == (OFF, [])
         assert process.does("work") == ({"delivered": 0}, [])
         w.crm.plugins.disable("club", end_checks=True)
-        time.sleep(REFRESH + 0.1)
-        assert process.does("use") == ({**OFF, "check": "passed"}, [])
+        assert process.uses_in_the_end({**OFF, "check": "passed"})
         w.crm.plugins.enable("club")
         assert process.says() == "phone on"
         assert process.does("work") == ({"delivered": 14}, [f"heard {name}" for name in ("few", "many", *names)])
