@@ -12,6 +12,7 @@ from sqlalchemy import StaticPool, create_engine
 from ...entities.entity import Entity
 from ...entities.meta import spec
 from ...errors import CRMError
+from ...storage.writer import LISTED
 from .exercise import SETUP, entities_of
 from .rule import Unproved, rule
 from .subject import Subject
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 SMALL = 10
 SLOWEST = 0.02  # seconds for each record: a hundred times what the core takes, so that no busy machine is blamed on a plugin
 CHANGED = 400  # records: what one batch of update_where takes
-SLACK = 3  # statements that come with the size of a batch, such as chunks of ids
+SLACK = 3  # statements that come with the size of a batch, whatever a hook does
 
 
 @rule("CK16", "hook-budget")
@@ -47,7 +48,8 @@ def hook_budget(subject: Subject) -> Iterator[str]:
             tried += 1
             subject.note(f"{name}: {seconds * 1e6 / subject.batch:.0f} ms for 1,000 records; {large} statements for {subject.batch}")
             names = ", ".join(dict.fromkeys(i.name for i in impls if i.on in (entity, None)))
-            if large > small + SLACK:
+            # A bulk read takes a statement for each LISTED ids.
+            if large > small * -(-subject.batch // LISTED) + SLACK:
                 both = f"{SMALL} records of {name} take {small} statements and {subject.batch} take {large}"
                 yield f"{both}: one of {names} asks for each record; ask once for all of the batch"
             if seconds > SLOWEST * subject.batch:
