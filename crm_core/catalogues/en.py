@@ -308,7 +308,7 @@ TEMPLATES: Mapping[str, str] = {
     "plugin_missing": "{plugin} needs {needed}[ {range}], which is not loaded. Add it to the CRM's plugins.[ Did you mean {suggestion}?]",
     "plugin_needed": "{plugin} is required by {by}. Disable or uninstall {by} first; --with-dependents disables all of them.",
     "plugin_needs_enabled": "{plugin} requires {needs}, which is off. Enable {needs} first.",
-    "plugin_not_installed": "No installed package offers a plugin {given}. Install it with pip.[ Did you mean {suggestion}?]",
+    "plugin_not_installed": "No installed package offers a plugin {given}. Install it with pip[, or give {form}].[ Did you mean {suggestion}?]",
     "plugin_older": "{plugin} {version} is older than {installed}, which was installed. Take {installed} or a newer version.",
     "plugin_referenced": "Rows of other tables point at those of {plugin}: {by}. Uninstall their plugin with its data, or delete these rows and keys, first.",
     "plugin_required": "The tables of {plugin} cannot be removed while {by} needs them. Remove those of {by} first.",

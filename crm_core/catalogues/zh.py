@@ -308,7 +308,7 @@ TEMPLATES: Mapping[str, str] = {
     "plugin_missing": "{plugin} 需要 {needed}[ {range}]，但它没有加载。请加入 CRM 的插件列表。[您是否想用 {suggestion}？]",
     "plugin_needed": "{by} 需要 {plugin}。请先停用或卸载 {by}；--with-dependents 可一并停用。",
     "plugin_needs_enabled": "{plugin} 需要 {needs}，而后者未启用。请先启用 {needs}。",
-    "plugin_not_installed": "没有已安装的软件包提供插件 {given}。请用 pip 安装。[您是否想用 {suggestion}？]",
+    "plugin_not_installed": "没有已安装的软件包提供插件 {given}。请用 pip 安装[，或给出 {form}]。[您是否想用 {suggestion}？]",
     "plugin_older": "{plugin} {version} 比已安装的 {installed} 旧。请使用 {installed} 或更新的版本。",
     "plugin_referenced": "其他表中的行引用了 {plugin} 的行：{by}。请先连同数据卸载其所属插件，或删除这些行及外键。",
     "plugin_required": "{by} 仍需要 {plugin} 的表，因此不能移除。请先移除 {by} 的表。",

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from crm_core.cli.app import app
+from crm_core.errors import LoadError
 from crm_core.testing import Maker, example
-from crm_core.testing.conformance import RULES
-from crm_core.testing.conformance.given import examples_at
+from crm_core.testing.conformance import RULES, check
+from crm_core.testing.conformance.given import examples_at, plugin_named
+from tests.conformance.faulty import sound
 from tests.conformance.faulty.sound import Count
 from tools.reference.conformance import PAGE, with_rules
 
@@ -81,3 +85,19 @@ def test_the_page_names_every_rule_as_it_is() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert with_rules(text) == text, "run: python -m tools.reference"
     assert len({rule.id for rule in RULES}) == len({rule.name for rule in RULES}) == len(RULES)
+
+
+def test_a_plugin_that_is_not_installed_may_be_given_by_its_module() -> None:
+    with pytest.raises(LoadError, match=r"acme\.nowhere\. Install it with pip, or give package\.module:name\."):
+        plugin_named("acme.nowhere")
+
+
+def test_the_source_of_a_plugin_in_an_archive_cannot_be_read_and_its_rules_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "zipped.whl", "w") as archive:
+        archive.write(str(sound.__file__), "acme_zipped/__init__.py")
+    monkeypatch.syspath_prepend(tmp_path / "zipped.whl")
+    outcomes = {o.rule.id: o for o in check(importlib.import_module("acme_zipped").plugin).outcomes}
+    assert {id: o.reasons for id, o in outcomes.items() if o.outcome == "failed"} == {}
+    unread = {id for id, o in outcomes.items() if o.reasons == ("its source cannot be read",)}
+    assert unread == {"CK06", "CK08", "CK09", "CK13", "CK15", "CK17", "CK18", "CK19"}
+    del sys.modules["acme_zipped"]

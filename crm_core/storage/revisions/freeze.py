@@ -28,7 +28,7 @@ def missing(before: Iterable[Step], now: Iterable[Step]) -> list[Step]:
     """
     known = {part: step for step in before for part, step in _parts(step)}
     wanted = {part: step for step in now for part, step in _parts(step)}
-    changed = sorted(str(part) for part, step in known.items() if wanted.get(part) != step)
+    changed = sorted(".".join(filter(None, part)) for part, step in known.items() if wanted.get(part) != step)
     if changed:
         raise LoadError("schema_changed", changed=changed)
     steps: list[Step] = []

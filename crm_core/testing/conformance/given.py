@@ -31,7 +31,12 @@ def plugin_named(name: str) -> Plugin:
         LoadError: there is none.
     """
     if ":" not in name:
-        return discover([name])[0]
+        try:
+            return discover([name])[0]
+        except LoadError as e:
+            if e.code == "plugin_not_installed":
+                raise LoadError(e.code, **e.params, form="package.module:name") from None
+            raise
     if "" not in sys.path:
         sys.path.insert(0, "")
     module, _, attribute = name.partition(":")

@@ -14,6 +14,7 @@ import attrs
 
 from ...entities.meta import EntityMeta
 from ...hooks.plugin import Plugin
+from .rule import Unproved
 
 _IMPORTERS = frozenset({"import_module", "importlib.import_module", "__import__"})
 
@@ -56,13 +57,20 @@ class Source:
 
     @cached_property
     def modules(self) -> Mapping[str, ast.Module]:
-        """Syntax tree by module name."""
+        """Syntax tree by module name.
+
+        Raises:
+            Unproved: there is no file to read, such as in an archive.
+        """
+        if not self.files:
+            raise Unproved("its source cannot be read")
         return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in self.files.items()}
 
     @property
     def loaded(self) -> Iterator[ModuleType]:
-        """Those that are imported."""
-        yield from (sys.modules[name] for name in self.files if name in sys.modules)
+        """Those that are imported; of a package in an archive, whose files nobody can list, all of it."""
+        names = self.files or [n for n in list(sys.modules) if n == self.root or n.startswith(f"{self.root}.")]
+        yield from (sys.modules[name] for name in names if name in sys.modules and name not in self._apart)
 
     def where(self, module: str, node: ast.AST) -> str:
         """Name a place."""

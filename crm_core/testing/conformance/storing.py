@@ -8,9 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
-from ...errors import CRMError, LoadError
-from ...storage.revisions.freeze import unfrozen
-from ...storage.revisions.history import frozen
+from ...errors import CRMError
 from ..databases import Databases
 from .exercise import SETUP
 from .rule import rule
@@ -40,24 +38,12 @@ def prefixed(subject: Subject) -> Iterator[str]:
 @rule("CK07", "migrates")
 def migrates(subject: Subject) -> Iterator[str]:
     """Its tables go up, down and up again on each database, also where there are records already, and are what the code declares."""
-    yield from _drifted(subject)
+    if subject.drift:
+        yield from subject.drift.reasons
+        return
     for name, source in subject.databases.items():
         yield from (f"on {name}: {reason}" for reason in _there_and_back(subject, source))
     subject.note(f"databases: {', '.join(subject.databases)}")
-
-
-def _drifted(subject: Subject) -> Iterator[str]:
-    """Yield what the code declares otherwise than the plugin's frozen revisions, or beyond them: no host would ever get it."""
-    plugin = subject.plugin
-    if not plugin.package or not frozen(plugin.package):
-        return
-    try:
-        with subject.crm(migrate=False) as crm:
-            steps = unfrozen(crm.registry, [plugin.name])[plugin]
-    except LoadError as e:
-        yield str(e)
-        return
-    yield from (f"no revision has what the code declares: {step}; freeze one" for step in steps)
 
 
 def _there_and_back(subject: Subject, source: Databases) -> Iterator[str]:

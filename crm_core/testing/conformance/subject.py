@@ -15,12 +15,14 @@ from ...runtime import FixedClock, Runtime
 from ..databases import Databases
 from ..factory import Example, Factory
 from ..kit import START
+from .rule import Unproved
 from .source import Source
 
 if TYPE_CHECKING:
     import sqlite3
 
     from ...crm import CRM
+    from .drift import Drift
     from .exercise import Exercise
     from .second import Footprint, Second
 
@@ -104,9 +106,14 @@ class Subject:
 
         Args:
             without: leave the plugin itself out.
+
+        Raises:
+            Unproved: its tables are to be made, and its revisions do not make what its code declares.
         """
         from ...crm import CRM
 
+        if migrate and not without and self.drift:
+            raise Unproved(self.drift.short)
         mine = [] if without else [self.plugin]
         plugins = [*mine, *self.required, *(p for p in beside if p is not self.plugin and p not in self.required)]
         runtime = Runtime.seeded(SEED, clock=FixedClock(START))
@@ -154,6 +161,13 @@ class Subject:
                 return None
         except LoadError as e:
             return e
+
+    @cached_property
+    def drift(self) -> Drift | None:
+        """What its code declares and its frozen revisions do not have; None where they are alike."""
+        from .drift import drift_of
+
+        return drift_of(self)
 
     @cached_property
     def exercise(self) -> Exercise:
