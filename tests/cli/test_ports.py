@@ -10,10 +10,17 @@ import pytest
 from tests.cli.conftest import Run
 
 MODULE = """
-from crm_core import Plugin, Session
+import attrs
+from crm_core import Plugin, Secret, Session
 from crm_core.ports import Http
 
-plugin = Plugin("acme", version="1.0.0")
+
+@attrs.frozen
+class Settings:
+    token: Secret | None = None
+
+
+plugin = Plugin("acme", version="1.0.0", settings=Settings)
 plugin.ports(Http)
 
 
@@ -64,3 +71,9 @@ def test_what_runs_the_plugins_work_asks_for_the_application_that_has_the_ports(
     refused = crm("--db", "crm.db", *command)
     assert (refused.exit_code, "name your application, which has it: --app MODULE:NAME." in refused.output) == (1, True)
     assert crm("--app", "acme_app:crm", *command).exit_code == 0
+
+
+def test_a_secret_is_set_by_its_reference_without_the_ports(crm: Run) -> None:
+    crm("--db", "crm.db", "migrate")
+    assert crm("--db", "crm.db", "settings", "set", "acme", 'token={"secret": "env:ACME_TOKEN"}').exit_code == 0
+    assert crm("--db", "crm.db", "settings", "get", "acme").output == 'token={"secret": "env:ACME_TOKEN"}\n'
