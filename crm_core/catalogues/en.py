@@ -326,7 +326,7 @@ TEMPLATES: Mapping[str, str] = {
     "policy_same": "Nobody gains or loses anything ({users} users).",
     "pool_exhausted": "All connections to the database[ {database}] are in use. Nothing was changed; try again, or allow more connections.",
     "port_failed": "{port} failed: {reason}. It may work later.",
-    "port_missing": "{plugin} needs the port {port}, and the CRM has none. Pass CRM(..., ports=[[...]]) an implementation: see crm_core.ports.",
+    "port_missing": "{plugin} needs the port {port}, and the CRM has none. Pass CRM(..., ports=[[...]]) an implementation: see crm_core.ports. On the command line name your application, which has it: --app MODULE:NAME.",
     "port_twice": "Two implementations of the port {port} were given. Keep one.",
     "port_undeclared": "{plugin} did not say that it needs the port {port}. Declare plugin.ports({port}), and use it in the plugin's own code.",
     "port_unknown": "{given} implements no port of crm_core.ports, and none that a plugin asks for.",

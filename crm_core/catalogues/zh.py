@@ -326,7 +326,7 @@ TEMPLATES: Mapping[str, str] = {
     "policy_same": "没有人获得或失去任何权限（{users} 个用户）。",
     "pool_exhausted": "数据库[ {database}] 的连接已全部占用。没有任何更改；请重试，或允许更多连接。",
     "port_failed": "{port} 失败：{reason}。稍后可能恢复。",
-    "port_missing": "{plugin} 需要端口 {port}，但 CRM 没有提供。请向 CRM(..., ports=[[...]]) 传入实现：见 crm_core.ports。",
+    "port_missing": "{plugin} 需要端口 {port}，但 CRM 没有提供。请向 CRM(..., ports=[[...]]) 传入实现：见 crm_core.ports。在命令行上请指定带有该端口的应用：--app MODULE:NAME。",
     "port_twice": "端口 {port} 有两个实现。请只保留一个。",
     "port_undeclared": "{plugin} 没有声明需要端口 {port}。请声明 plugin.ports({port})，并在该插件自己的代码中使用。",
     "port_unknown": "{given} 没有实现 crm_core.ports 中的端口，也没有插件需要它。",

@@ -60,7 +60,9 @@ def runs(shell: Shell, name: str | None, tenant: str | None, limit: int, as_json
 @connected
 def run(shell: Shell, name: str, tenant: str) -> None:
     """Run the job NAME now, whether it is due or not. The exit code is 1 where it failed."""
-    done = shell.existing().jobs.run(name, tenant=tenant)
+    crm = shell.existing()
+    crm.ports.demand()
+    done = crm.jobs.run(name, tenant=tenant)
     click.echo(shell.text("cli_job_ran", job=name, tenant=tenant, state=done.state, reason=done.error or ""))
     if done.state != "done":
         raise SystemExit(FAILED)

@@ -24,14 +24,15 @@ def migrate(shell: Shell, plan: bool) -> None:
     """
     crm = shell.unchecked()
     steps = crm.migrations.plan()
+    is_new = not crm.migrations.current()
     for step in steps:
         click.echo(step)
     if not plan:
         crm.migrations.upgrade()
         click.echo(shell.text("cli_migrated", count=len(steps)))
-    for status in crm.jobs.waiting() if crm.migrations.current() else ():
+    for status in () if is_new else crm.jobs.waiting():
         click.echo(shell.text("cli_data_waits", job=status.name, tenant=status.tenant, version=status.version, done=_done(crm, status.run)))
-    if not plan and (count := crm.jobs.migrate(told=_Teller(shell).tell)):
+    if not plan and (count := crm.jobs.migrate(told=_Teller(shell).tell)) and not is_new:
         click.echo(shell.text("cli_data_migrated", count=count))
 
 
@@ -44,7 +45,7 @@ class _Teller:
 
     def tell(self, status: JobStatus, done: int, total: int | None) -> None:
         """Hear of what is done."""
-        if time.monotonic() - self._last >= 1:
+        if (done or total) and time.monotonic() - self._last >= 1:
             self._last = time.monotonic()
             of = "" if total is None else total
             click.echo(self._shell.text("cli_data_progress", job=status.name, tenant=status.tenant, done=done, total=of))

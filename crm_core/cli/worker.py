@@ -16,6 +16,7 @@ from .shell import Shell, connected
 def worker(shell: Shell, once: bool) -> None:
     """Deliver committed events to their subscribers, until interrupted."""
     crm = shell.open()
+    crm.ports.demand()
     if once:
         click.echo(shell.text("cli_delivered", count=crm.run_pending()))
         return

@@ -160,7 +160,8 @@ def field(
         searchable: a sealed field's records are found by ``==`` and ``in_`` of its whole value; ``unique`` needs it.
         pii: short for ``classified="personal"``.
         sensitive: short for ``classified="sensitive"``.
-        read_only: callers cannot set it; hooks and elevated code of its plugin can.
+        read_only: set by hooks, actions, elevated code, jobs and data migrations of its plugin, and by a system actor; anybody else
+            is refused (Invalid, ``read_only_field``).
         tree: a ``Ref`` to the own entity that leads upwards, so that no record may stand above itself.
         classified: how it is to be treated. ``public`` and ``internal``: about nobody. ``personal``: the journal keeps it apart, and
             encrypts it where the CRM has keys; it goes out to whom it is about, and is emptied when they are erased. ``sensitive``: as

@@ -40,3 +40,11 @@ def test_crm_migrate_says_which_rows_wait_brings_them_along_and_goes_on_after_a_
     assert (done.exit_code, done.output.splitlines()[-1]) == (0, "1 data migrations done.")
     assert "done" in crm("--app", "shop_app:shop", "jobs").output
     assert "10/10" in crm("--app", "shop_app:shop", "jobs", "runs").output
+
+
+def test_a_new_database_has_no_rows_to_speak_of(folder: Path, crm: Run) -> None:
+    (folder / "shop_app.py").write_text(APP)
+    done = crm("--app", "shop_app:shop", "migrate")
+    assert done.exit_code == 0
+    assert not any("loyalty.split_names" in line or "data migrations" in line for line in done.output.splitlines())
+    assert crm("--app", "shop_app:shop", "migrate").output == "The schema is up to date (0 steps).\n"

@@ -11,6 +11,7 @@ import attrs
 import pytest
 
 from crm_core import CRM, Account, Actor, Created, Denied, Event, LoadError, Plugin, Ref, Session
+from crm_core.hooks.ports import Unreached
 from crm_core.ports import DirectoryFiles, Files, LiveNotifier, MemoryMailer, Notice, Notifier
 from crm_core.testing.databases import Database
 from crm_core.testing.ports import check_notifier
@@ -118,4 +119,13 @@ def test_a_port_that_fails_is_tried_again_and_named(database: Database, tmp_path
     crm.delivery.retry(line.subscription, line.record)
     assert crm.run_pending() == 1
     assert len(list((tmp_path / "main/acme").iterdir())) == 1
+    crm.close()
+
+
+def test_a_crm_that_demands_no_port_fails_by_name_where_one_is_called(database: Database) -> None:
+    crm = CRM(database.url, plugins=[plugin("acme", Files)], ports=Unreached())
+    crm.migrate()
+    with crm.session(ADMIN) as s, pytest.raises(LoadError) as caught:
+        s.perform(Keep(s.create(Account(name="Acme")).ref))
+    assert (caught.value.code, caught.value.params) == ("port_missing", {"plugin": "acme", "port": "Files"})
     crm.close()
