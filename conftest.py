@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, chdir
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -13,6 +16,8 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it ships no types
+
+import crm_core
 
 
 def _enter_folder(namespace: dict[str, Any]) -> None:
@@ -54,10 +59,27 @@ _UNCOVERED = frozenset(
 )
 
 
+# They need Django's settings, or are pytest's own.
+_APART = re.compile(r"\.django|\.conformance\.(conftest|test_)")
+
+
+def _tracer(config: pytest.Config) -> Any:
+    return getattr(config.pluginmanager.getplugin("_cov"), "cov_controller", None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Under the tracer, import all of the core: its definitions count, whichever test would come to them first."""
+    if _tracer(session.config) is not None:
+        for found in walk_packages(crm_core.__path__, "crm_core."):
+            if not _APART.search(found.name):
+                import_module(found.name)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Take tests that coverage does not count, with their fixtures, from under its tracer."""
-    coverage = getattr(item.config.pluginmanager.getplugin("_cov"), "cov_controller", None)
+    coverage = _tracer(item.config)
     place = Path(os.path.relpath(item.path, item.config.rootpath))  # a run from elsewhere may try what is here
     covered = place.suffix != ".md" and not _UNCOVERED.intersection(place.parts) and "[postgresql" not in item.name
     if coverage is None or covered:

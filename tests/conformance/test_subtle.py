@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from importlib import import_module
 from pkgutil import iter_modules
 
 import pytest
+from sqlalchemy import Engine, event
 
 import crm_sales
+from crm_core import Money
 from crm_core.testing.conformance import RULES, check
 from crm_core.testing.databases import SQLiteDatabases
 from tests.conformance import subtle
+from tests.conformance.subtle import listening
 
 NAMES = [found.name for found in iter_modules(subtle.__path__)]
+
+
+@pytest.fixture(autouse=True)
+def the_process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Undo what three of the plugins do to the whole process."""
+    monkeypatch.setattr(Money, "__str__", Money.__str__)
+    yield
+    os.environ.pop("ACME_SURROUNDING", None)
+    if event.contains(Engine, "connect", listening.count):
+        event.remove(Engine, "connect", listening.count)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -53,11 +53,11 @@ class Other:
         return self._said.get(timeout=seconds)
 
     def does(self, what: str) -> tuple[dict[str, Any], list[str]]:
-        """Return what came of it, and what the club did before it was told."""
+        """Return what came of it, and what the club did before it was told; its job comes by the clock, too."""
         self.ask(what)
         did: list[str] = []
         while not isinstance(said := self.says(), dict):
-            did.append(said)
+            did += [said] if said != "hourly" or what == "use" else []
         self._did += did
         return said, did
 

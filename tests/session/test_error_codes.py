@@ -83,6 +83,10 @@ class Told(Event[Account], name="other.told", version=1):
     """Of another plugin."""
 
 
+class Sold(Event[Account], name="shop.sold", version=1):
+    """Of the shop, and so not the host's to tell."""
+
+
 @attrs.frozen
 class NoSettings:
     """Of no plugin."""
@@ -95,6 +99,7 @@ other.entities(Elsewhere)
 other.events(Told)
 other.extend(Account)(Perk)
 shop.entities(Basket)
+shop.events(Sold)
 spouse = shop.link(Account, Basket, many=False)
 unloaded = other.link(Account, Elsewhere)
 
@@ -130,7 +135,8 @@ IN_A_SESSION: dict[str, Callable[[Session], object]] = {
     "bad_share_action": lambda s: s.share(stored(s), "user:7", "create"),
     "bad_subject_of_request": lambda s: export(s, "somebody"),
     "compare_with_money": lambda s: s.query(Basket).where(Basket.worth > 5),  # type: ignore[operator]
-    "foreign_event": lambda s: s.emit(Told(record=stored(s).ref)),
+    "event_undeclared": lambda s: s.emit(Told(record=stored(s).ref)),
+    "foreign_event": lambda s: s.emit(Sold(record=stored(s).ref)),
     "forbidden_cast": lambda s: s.execute(select(cast(Account.created_at, Numeric))),
     "forbidden_collation": lambda s: s.execute(select(collate(Account.name, "RTRIM"))),
     "forbidden_function": lambda s: s.execute(select(func.pg_sleep(1), Account.name)),
