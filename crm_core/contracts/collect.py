@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 import types
@@ -100,7 +101,9 @@ def _columns(extension: type[Any]) -> dict[str, str]:
 
 def _attributes(cls: type[Any], without: tuple[type[Any], ...] = ()) -> dict[str, str]:
     known = {a.name for base in without for a in attrs.fields(base)}
-    return {a.name: attribute_text(a) for a in attrs.fields(cls) if a.name not in known}
+    # As it was written: who reads plain JSON into the class has its attributes' types resolved, and they say another text then.
+    written = {name: text for base in reversed(cls.__mro__) for name, text in inspect.get_annotations(base).items()}
+    return {a.name: attribute_text(a, written.get(a.name, a.type)) for a in attrs.fields(cls) if a.name not in known}
 
 
 def _event(event: type[Event[Any]]) -> Document:

@@ -53,9 +53,9 @@ def _default(field: FieldSpec) -> str:
     return json.dumps(value.value) if isinstance(value, enum.Enum) else value_text(value)
 
 
-def attribute_text(attribute: attrs.Attribute[Any]) -> str:
+def attribute_text(attribute: attrs.Attribute[Any], annotation: Any) -> str:
     """Write an attribute of a command, an event or settings: ``Decimal = Decimal('0.01')``."""
-    taken = annotation_text(attribute.type)
+    taken = annotation_text(annotation)
     return taken if attribute.default is attrs.NOTHING else f"{taken} = {value_text(attribute.default)}"
 
 

@@ -34,7 +34,7 @@ from acme_packages import plugin
 from crm_core import CRM
 from crm_core.ports import Answer, MemoryHttp
 
-crm = CRM("sqlite:///crm.db", plugins=[plugin], ports=[MemoryHttp(Answer(200, {}, b""))])
+crm = CRM("sqlite:///acme.db", plugins=[plugin], ports=[MemoryHttp(Answer(200, {}, b""))])
 """
 
 
@@ -57,11 +57,11 @@ def test_a_database_is_looked_after_without_the_ports_that_plugins_need(crm: Run
 
 
 def test_the_doctor_and_a_drill_need_no_ports_either(crm: Run) -> None:
-    crm("--db", "crm.db", "migrate")
-    assert "port" not in crm("--db", "crm.db", "doctor").output
-    assert crm("--db", "crm.db", "backup", "create", "b.zip", "--plain").exit_code == 0
-    for options in (["--db", "crm.db"], ["--app", "acme_app:crm"]):
-        drilled = crm(*options, "backup", "drill", "b.zip")
+    for n, options in enumerate((["--db", "crm.db"], ["--app", "acme_app:crm"])):
+        crm(*options, "migrate")
+        assert "port" not in crm(*options, "doctor").output
+        assert crm(*options, "backup", "create", f"{n}.zip", "--plain").exit_code == 0
+        drilled = crm(*options, "backup", "drill", f"{n}.zip")
         assert drilled.exit_code == 0, drilled.output
 
 
@@ -70,6 +70,7 @@ def test_what_runs_the_plugins_work_asks_for_the_application_that_has_the_ports(
     crm("--db", "crm.db", "migrate")
     refused = crm("--db", "crm.db", *command)
     assert (refused.exit_code, "name your application, which has it: --app MODULE:NAME." in refused.output) == (1, True)
+    crm("--app", "acme_app:crm", "migrate")
     assert crm("--app", "acme_app:crm", *command).exit_code == 0
 
 
