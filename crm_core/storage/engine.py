@@ -320,7 +320,8 @@ class Bound:
                 except BaseException:
                     connection.rollback()
                     raise
-                _commit(connection)
+                # A reader whose COMMIT is cut would be told that its outcome is unknown.
+                _commit(connection) if write else connection.rollback()
 
     @contextmanager
     def _begun(self, connection: Connection, write: bool, owed: list[WalSync]) -> Iterator[None]:

@@ -100,6 +100,8 @@ _LOCATED = frozenset(
         *("database_rights", "disk_failed", "disk_full", "not_a_database", "pool_exhausted", "unavailable"),
     }
 )
+_INVALIDATED = "8s2b"
+"""SQLAlchemy's code for a statement after the one that found the connection gone."""
 _MISSING_RATE = re.compile(r"missing_rate:(\w{3}):(\w{3}):([\d-]+)")
 
 
@@ -236,7 +238,7 @@ def _meaning(error: BaseException, driver: BaseException) -> CRMError:
     if isinstance(driver, UnicodeEncodeError):
         return Invalid("control_character")
     if isinstance(error, PendingRollbackError):
-        return Refused("host_transaction_failed")
+        return _again("connection_lost") if error.code == _INVALIDATED else Refused("host_transaction_failed")
     code = getattr(driver, "sqlite_errorcode", None)
     if code is None and isinstance(error, DBAPIError) and error.connection_invalidated:
         return _again("connection_lost")

@@ -1,4 +1,4 @@
-"""A proxy before PostgreSQL that cuts the connection at COMMIT, before the server hears of it or before the client hears back."""
+"""A proxy before PostgreSQL that cuts the connection: at its n-th message, or at COMMIT before the server or the client hears of it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,24 @@ class CuttingProxy:
 
     Args:
         when: cut ``before`` the server has the COMMIT, or ``after`` it has answered; None passes everything.
+
+    Attributes:
+        passed: how many messages of clients went through, or were to go.
+        at: cut the one of that number, before the server has it.
     """
 
     def __init__(self, folder: Path, server: Path, when: When | None = None) -> None:
         self.folder = folder
         self.when = when
         self.cut = 0
+        self.passed = 0
+        self.at: int | None = None
         self._server = server
         self._open: list[socket.socket] = []
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(folder / NAME))
         self._listener.listen()
-        self._threads = [threading.Thread(target=self._accept)]
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
     def close(self) -> None:
@@ -56,7 +62,8 @@ class CuttingProxy:
         """Pass on what the client says."""
         with suppress(OSError):
             while data := client.recv(ENOUGH):
-                if self.when is not None and b"COMMIT\0" in data:
+                self.passed += 1
+                if self.passed == self.at or (self.when is not None and b"COMMIT\0" in data):
                     self.cut += 1
                     # The client's half goes first: what the server answers then reaches nobody.
                     client.shutdown(socket.SHUT_RDWR)
