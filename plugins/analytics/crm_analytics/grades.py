@@ -37,7 +37,7 @@ class AccountGrade(Entity):
     override: Field[str | None] = field(default=None, length=20)
     override_by: Field[str | None] = field(default=None)
     override_until: Field[date | None] = field(default=None)
-    override_reason: Field[str | None] = field(default=None)
+    override_reason: Field[str | None] = field(default=None, pii=True)
 
 
 class GradeChange(Entity):
