@@ -95,7 +95,7 @@ class Lead(Entity):
     converted_opportunity: Field[Ref[Opportunity] | None] = field(default=None, on_delete="set_null", read_only=True)
 
 
-class LeadAssigned(Event[Lead], name="sales.lead_assigned", version=1, personal=("reason",)):
+class LeadAssigned(Event[Lead], name="sales.lead_assigned", version=1):
     """A lead has another owner than before; None is the pool."""
 
     old: str | None
