@@ -20,7 +20,7 @@ from ..hooks.registry import Registry
 from ..hooks.spec import Ctx, Hook
 from ..labels import ids
 from . import names
-from .texts import annotation_text, attribute_text, field_text
+from .texts import annotation_text, attribute_text, code_text, field_text
 
 Document = dict[str, Any]
 FORMAT = 1
@@ -47,6 +47,7 @@ def collect(registry: Registry, plugin: Plugin) -> Document:
         "events": marks.each("events", {e.__event_name__: e for e in d.events}, _event),
         "hooks": marks.each("hooks", {h.name: h for h in d.hooks}, lambda h: _hook(h, package_of(plugin))),
         "actions": {a.name: _action(a) for a in d.actions},
+        "data_migrations": {job.name: f"{job.version}, code {code_text(job.fn)}" for job in d.jobs if job.once},
         "permissions": _permissions(plugin),
         "settings": _attributes(plugin.settings) if plugin.settings else {},
         "errors": _errors(plugin),
@@ -183,7 +184,7 @@ def _uses(plugin: Plugin) -> Document:
         "grants": sorted(d.grants),
         "implements": sorted(f"{i.hook.name}: {i.name}" for i in d.impls),
         "subscribes": sorted(f"{event_kind(s.event)}: {s.name}" for s in d.subscriptions),
-        "jobs": sorted(f"{j.name}: {j.every}" for j in d.jobs),
+        "jobs": sorted(f"{j.name}: {j.every}" for j in d.jobs if not j.once),
         "panels": sorted(f"{p.name}: {spec(p.entity).name}" for p in d.panels),
         "ports": sorted(p.__name__ for p in d.ports),
         "routes": sorted(f"{r.method} {r.address}" for r in d.routes),
