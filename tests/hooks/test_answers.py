@@ -1,4 +1,4 @@
-"""What implementations answer is of the type that the hook is declared with, down to elements and attributes; who answers otherwise is named."""
+"""What implementations answer is of the type that the hook is declared with, in its parts too; who answers otherwise is named."""
 
 from __future__ import annotations
 
