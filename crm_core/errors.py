@@ -43,6 +43,7 @@ class CRMError(Exception):
 
     default_code: ClassVar[str] = "error"
     status: ClassVar[int] = 500
+    _messages: Messages | None = None
 
     def __init__(self, code: str | None = None, /, *, details: Sequence[Detail] = (), **params: Any) -> None:
         self.code = code or self.default_code
@@ -54,20 +55,26 @@ class CRMError(Exception):
         """Say what was wrong, where, and what to do, in words of *locale*.
 
         Args:
-            messages: ``crm.messages``, which knows the words of its plugins too; without them a plugin's code speaks for itself.
+            messages: ``crm.messages``, which knows the words of its plugins too. An error that came out of a session, or out of a
+                call of one, knows those of its CRM by itself; else a plugin's code speaks for itself, with its parameters.
         """
-        return _text(self.code, self.params, locale, messages)
+        return _text(self.code, self.params, locale, messages or self._messages)
 
     def __str__(self) -> str:
-        lines = [self.message()]
-        lines += [f"  {d.entity}.{d.field}: {d.message()}" for d in self.details]
+        lines = [_with_code(self.message(), self.code)]
+        lines += [f"  {d.entity}.{d.field}: {_with_code(d.message(messages=self._messages), d.code)}" for d in self.details]
         return "\n".join(lines)
+
+    def _told_by(self, messages: Messages) -> None:
+        """Let ``str(error)`` have the words of a CRM's plugins; the CRM that it came out of first is the one that knows."""
+        self._messages = self._messages or messages
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.code, self.details, self.params)
 
     def problem(self, locale: str = "en", messages: Messages | None = None) -> dict[str, Any]:
         """Return the error as an RFC 9457 problem document: ``e.problem(actor.locale, crm.messages)``."""
+        messages = messages or self._messages
         body: dict[str, Any] = {
             "type": f"urn:crm:error:{self.code}",
             "title": self.message(locale, messages),
@@ -88,6 +95,11 @@ def _text(code: str, params: Mapping[str, Any], locale: str, messages: Messages 
     from .messages import text
 
     return messages.text(code, params, locale) if messages else text(code, params, locale)
+
+
+def _with_code(said: str, code: str) -> str:
+    """Add a plugin's code to its words: who reads a traceback learns whose they are, and what to ask for."""
+    return said if "." not in code or said.startswith(code) else f"{said} ({code})"
 
 
 def _plain(value: Any) -> Any:

@@ -27,7 +27,6 @@ from .hooks.ports import Ports
 from .hooks.registry import Registry
 from .hooks.watchdog import Watchdog
 from .lifespan import Lifespans
-from .messages import Messages
 from .ondemand import OnDemand
 from .permissions.actor import Directory
 from .permissions.mirror import Mirror
@@ -114,7 +113,7 @@ class Rooms:
         self.tables = Tables(entities, extensions, self.registry.links, prefix=prefix, schema=schema, adopt=adopt)
         self.adoption = AdoptedTables(crm)
         self.keys = Keys(crm, keys)
-        self.messages = Messages(self.registry.catalogues)
+        self.messages = self.registry.messages
         self.events = EventCodec(entities, self.registry.events.values(), self.registry.extensions)
         self.subscribers = subscribers(self.registry.subscriptions, synchronous)
         self.policies = Policies(self.registry, roles, safe=self.safe_mode)

@@ -161,6 +161,7 @@ TEMPLATES: Mapping[str, str] = {
     "grant_unknown": "{plugin} declares the grant {grant}, but this CRM has no {unknown}.[ Did you mean {suggestion}?][ On records there are {actions}.]",
     "hook_circle": "Implementations of the hook {hook} want to run before each other: {chain}. Remove one before= or after=.",
     "hook_filter_returns": "{part} of {plugin} implements the filter {hook} and must return the value, but is annotated to return None. See {where}.",
+    "hook_given": "The hook {hook} is called with {reason}. Hand in what it is declared to take: no implementation was asked.",
     "hook_not_by_entity": "{part} of {plugin} says on=, but the hook {hook} is not about one entity. Remove on=. See {where}.",
     "hook_not_loaded": "No loaded plugin declares the hook {hook}. Declare it with plugin.hooks(...).[ Did you mean {suggestion}?]",
     "hook_order_unknown": "{part} of {plugin} wants to run before or after {target}, which does not implement this hook.[ Did you mean {suggestion}?] See {where}.",

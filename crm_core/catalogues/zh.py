@@ -161,6 +161,7 @@ TEMPLATES: Mapping[str, str] = {
     "grant_unknown": "{plugin} 声明了授权 {grant}，但此 CRM 没有 {unknown}。[您是否想用 {suggestion}？][对记录可用的操作有 {actions}。]",
     "hook_circle": "钩子 {hook} 的实现互相要求先运行：{chain}。请去掉一个 before= 或 after=。",
     "hook_filter_returns": "{plugin} 的 {part} 实现过滤钩子 {hook}，必须返回该值，但注解为返回 None。见 {where}。",
+    "hook_given": "调用钩子 {hook} 时传入了 {reason}。请传入其声明的类型：没有询问任何实现。",
     "hook_not_by_entity": "{plugin} 的 {part} 写了 on=，但钩子 {hook} 不针对某一实体。请去掉 on=。见 {where}。",
     "hook_not_loaded": "没有已加载的插件声明钩子 {hook}。请用 plugin.hooks(...) 声明。[您是否想用 {suggestion}？]",
     "hook_order_unknown": "{plugin} 的 {part} 要求在 {target} 之前或之后运行，但后者没有实现此钩子。[您是否想用 {suggestion}？]见 {where}。",

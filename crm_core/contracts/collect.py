@@ -5,22 +5,22 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-import types
 from collections.abc import Callable, Mapping
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 import attrs
 
 from ..catalogues import en
 from ..entities.meta import extension_fields, spec
 from ..events.event import Event, event_kind, subject_of
+from ..hooks import declared
 from ..hooks.core_specs import CORE
 from ..hooks.plugin import Plugin
 from ..hooks.registry import Registry
 from ..hooks.spec import Ctx, Hook
 from ..labels import ids
 from . import names
-from .texts import annotation_text, attribute_text, field_text
+from .texts import annotation_text, attribute_text, code_text, field_text
 
 Document = dict[str, Any]
 FORMAT = 1
@@ -45,8 +45,9 @@ def collect(registry: Registry, plugin: Plugin) -> Document:
         "entities": {spec(e).name: _entity(e) for e in d.entities},
         "extensions": {spec(e).name: _columns(x) for e, x in d.extensions},
         "events": marks.each("events", {e.__event_name__: e for e in d.events}, _event),
-        "hooks": marks.each("hooks", {h.name: h for h in d.hooks}, lambda h: _hook(h, package_of(plugin))),
+        "hooks": marks.each("hooks", {h.name: h for h in d.hooks}, _hook),
         "actions": {a.name: _action(a) for a in d.actions},
+        "data_migrations": {job.name: f"{job.version}, code {code_text(job.fn)}" for job in d.jobs if job.once},
         "permissions": _permissions(plugin),
         "settings": _attributes(plugin.settings) if plugin.settings else {},
         "errors": _errors(plugin),
@@ -116,10 +117,11 @@ def _event(event: type[Event[Any]]) -> Document:
     return {"version": str(version), "reads": reads, "record": about, "fields": _attributes(event, (Event,))}
 
 
-def _hook(hook: Hook[Any, Any], package: str) -> Document:
-    annotation, module = _annotation(hook, package)
-    document: Document = {"is": f"{hook.kind} per {hook.per}", "version": str(hook.version), "type": annotation}
-    arguments = get_args(_hint(annotation, module))
+def _hook(hook: Hook[Any, Any]) -> Document:
+    written = declared.annotation(hook)
+    called = type(hook).__name__ if written is None else annotation_text(written)
+    document: Document = {"is": f"{hook.kind} per {hook.per}", "version": str(hook.version), "type": called}
+    arguments = get_args(declared.hint(hook))
     if arguments and arguments[0] is not Ctx and attrs.has(arguments[0]):
         document["context"] = _attributes(arguments[0], (Ctx,))
     for item in arguments[1:2]:
@@ -127,27 +129,6 @@ def _hook(hook: Hook[Any, Any], package: str) -> Document:
         if isinstance(value, type) and attrs.has(value) and not hasattr(value, "__crm_spec__"):
             document["value"] = _attributes(value)
     return document
-
-
-def _annotation(hook: Hook[Any, Any], package: str) -> tuple[str, Any]:
-    """Find what the author wrote behind the hook's name; a value does not keep its annotation."""
-    for name, module in sorted(sys.modules.items()):
-        if name == package or name.startswith(f"{package}."):
-            for called, annotation in getattr(module, "__annotations__", {}).items():
-                if vars(module).get(called) is hook:
-                    return annotation_text(annotation), module
-    return type(hook).__name__, None
-
-
-def _hint(annotation: str, module: Any) -> Any:
-    """Resolve an annotation where its names are there at run time; else nothing is known of it."""
-    if module is None:
-        return None
-    holder = types.SimpleNamespace(__annotations__={"it": annotation})
-    try:
-        return get_type_hints(holder, vars(module))["it"]
-    except NameError:
-        return None
 
 
 def _action(action: Any) -> Document:
@@ -183,7 +164,7 @@ def _uses(plugin: Plugin) -> Document:
         "grants": sorted(d.grants),
         "implements": sorted(f"{i.hook.name}: {i.name}" for i in d.impls),
         "subscribes": sorted(f"{event_kind(s.event)}: {s.name}" for s in d.subscriptions),
-        "jobs": sorted(f"{j.name}: {j.every}" for j in d.jobs),
+        "jobs": sorted(f"{j.name}: {j.every}" for j in d.jobs if not j.once),
         "panels": sorted(f"{p.name}: {spec(p.entity).name}" for p in d.panels),
         "ports": sorted(p.__name__ for p in d.ports),
         "routes": sorted(f"{r.method} {r.address}" for r in d.routes),

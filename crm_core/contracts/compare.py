@@ -16,7 +16,7 @@ from ..versions import Version
 Path = tuple[str, ...]
 # What a host wants to know, and nobody may rely on.
 _NO_PROMISE = frozenset({"format", "version", "label", "requires", "roles", "uses", "deprecated", "experimental"})
-_ADVICE = frozenset({"events", "hooks", "actions", "api", "entities", "extensions", "settings", "errors", "permissions"})
+_ADVICE = frozenset({"events", "hooks", "actions", "api", "data_migrations", "entities", "extensions", "settings", "errors", "permissions"})
 
 
 @attrs.frozen
@@ -38,6 +38,8 @@ class Difference:
         """Say it, and what to do."""
         kind = "added" if self.old is None else "removed" if self.new is None else "changed"
         advice = f"cli_contract_do_{self.path[0]}" if self.breaking and self.path[0] in _ADVICE else ""
+        if advice and _required(self.path, self.old, self.new):
+            advice += "_required"
         params = {"what": " ".join(self.path), "old": self.old or "", "new": self.new or ""}
         lines = [messages.text(f"cli_contract_{kind}_breaking" if self.breaking else f"cli_contract_{kind}", params, locale)]
         return " ".join([*lines, messages.text(advice, {}, locale)] if advice else lines)
@@ -91,7 +93,7 @@ def _breaking(path: Path, old: str | None, new: str | None, before: Mapping[Path
         return True
     if old is None:
         raised = path[0] == "events" and before.get((*path[:2], "version")) != after.get((*path[:2], "version"))
-        return path[:2] in before and _asks(path) and not _optional(new) and not raised
+        return (path[0] == "settings" or path[:2] in before) and _asks(path) and not _optional(new) and not raised
     if path[0] == "events" and path[-1] == "version":
         return int(new) < int(old)
     if path[0] == "errors":
@@ -105,7 +107,13 @@ def _breaking(path: Path, old: str | None, new: str | None, before: Mapping[Path
 
 def _asks(path: Path) -> bool:
     """Say whether what is new there has to be given by those who did not know it."""
-    return path[0] in ("events", "actions", "entities") and "fields" in path
+    return path[0] == "settings" or (path[0] in ("events", "actions", "entities") and "fields" in path)
+
+
+def _required(path: Path, old: str | None, new: str | None) -> bool:
+    """Say whether callers and hosts of before do not give what has to be given now."""
+    asked = path[0] == "settings" or (path[0] == "entities" and "fields" in path)
+    return asked and new is not None and not _optional(new) and (old is None or _optional(old))
 
 
 def _optional(text: str) -> bool:

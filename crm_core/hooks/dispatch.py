@@ -16,6 +16,7 @@ from ..masking import masked, personal
 from .stops import is_the_hosts
 
 if TYPE_CHECKING:
+    from .declared import Check
     from .nesting import Named
     from .parts import Contribution, Impl
     from .refusals import Refusal
@@ -90,7 +91,7 @@ def run(state: HookState, part: Contribution, *args: Any) -> Any:
         state.depth = depth
 
 
-def filter_(plan: Plan, ctx: Ctx, value: Any, *, batch: bool = True) -> Any:
+def filter_(plan: Plan, ctx: Ctx, value: Any, check: Check | None = None, *, batch: bool = True) -> Any:
     """Send *value* through the chain; with *batch*, lists of equal length come back."""
     state = ctx.session.hooks
     depth = state.depth
@@ -108,6 +109,8 @@ def filter_(plan: Plan, ctx: Ctx, value: Any, *, batch: bool = True) -> Any:
                     raise _Misbehaved(f"returned {_shape(value)} instead of a list of {size}")
             elif value is None:
                 raise _Misbehaved("returned None instead of the value")
+            if check is not None and (wrong := check(value)):
+                raise _Misbehaved(f"answer{wrong}")
         return value
     except CRMError:
         raise
@@ -117,7 +120,7 @@ def filter_(plan: Plan, ctx: Ctx, value: Any, *, batch: bool = True) -> Any:
         state.depth = depth
 
 
-def first(plan: Plan, ctx: Ctx, value: Any) -> Any:
+def first(plan: Plan, ctx: Ctx, value: Any, check: Check | None = None) -> Any:
     """Return the first answer that is not None; who comes later is not asked."""
     state = ctx.session.hooks
     depth = state.depth
@@ -130,6 +133,8 @@ def first(plan: Plan, ctx: Ctx, value: Any) -> Any:
             frames[depth] = impl
             answer = fn(ctx, value)
             if answer is not None:
+                if check is not None and (wrong := check(answer)):
+                    raise _Misbehaved(f"answer{wrong}")
                 return answer
         return None
     except CRMError:
@@ -140,7 +145,7 @@ def first(plan: Plan, ctx: Ctx, value: Any) -> Any:
         state.depth = depth
 
 
-def collect(plan: Plan, ctx: Ctx, value: Any) -> list[Any]:
+def collect(plan: Plan, ctx: Ctx, value: Any, check: Check | None = None) -> list[Any]:
     """Return all answers that are not None, in order."""
     state = ctx.session.hooks
     depth = state.depth
@@ -154,6 +159,8 @@ def collect(plan: Plan, ctx: Ctx, value: Any) -> list[Any]:
             frames[depth] = impl
             answer = fn(ctx, value)
             if answer is not None:
+                if check is not None and (wrong := check(answer)):
+                    raise _Misbehaved(f"answer{wrong}")
                 answers.append(answer)
         return answers
     except CRMError:

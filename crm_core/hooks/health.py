@@ -251,7 +251,7 @@ class Health:
             if tenant in tenants:
                 return value if impl.hook.kind == "filter" else None
             answer = fn(ctx, value)
-            if impl.hook.kind != "filter":
+            if impl.hook.kind != "filter" and not impl.hook._misfit(answer):
                 self.succeeded(impl, tenant)
             return answer
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..errors import CRMError
 from . import dispatch
 
 if TYPE_CHECKING:
@@ -39,10 +40,13 @@ class Sessions(threading.local):
 
     @contextmanager
     def entered(self, state: dispatch.HookState) -> Iterator[None]:
-        """Note a session while it is open."""
+        """Note a session while it is open; an error that leaves it knows the words of its CRM's plugins."""
         before, self.last = self.last, state
         try:
             yield
+        except CRMError as error:
+            error._told_by(state.registry.messages)
+            raise
         finally:
             self.last = before
 

@@ -14,7 +14,7 @@ import pluggy
 from ..errors import Invalid, LoadError
 from ..events.event import event_name
 from ..logs import facts
-from ..messages import closest
+from ..messages import Messages, closest
 from ..runtime import Clock, SystemClock
 from . import checks
 from .actions import ActionDef
@@ -151,6 +151,11 @@ class Registry:
         """What a role can permit besides actions on records: the plugins' actions and settings, and what the core itself asks for."""
         settings = (f"{self._owners[cls]}.settings" for cls in self.settings)
         return frozenset({"core.roles", "core.privacy", "core.rollups", *(a.permission for a in self.actions.values()), *settings})
+
+    @cached_property
+    def messages(self) -> Messages:
+        """The words of the core and of the plugins."""
+        return Messages(self.catalogues)
 
     def plugin(self, name: str) -> Plugin:
         """Return a loaded plugin.

@@ -15,13 +15,16 @@ veto         ``(ctx, value) -> None``    raises Refused with all refusals, or li
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import attrs
 
-from ..errors import CRMError, Refused
+from ..errors import CRMError, Refused, WrongArgument
+from .declared import Check, answer_of
 from .dispatch import collect, filter_, first, veto
 from .refusals import Refusal, as_details
 
@@ -74,6 +77,11 @@ class Ctx:
         return self.session.elevated(reason)
 
 
+def _names_of_caller() -> Mapping[str, Any]:
+    """Return the names of the module that makes a hook: beside its own stands the type that implementations are held to."""
+    return sys._getframe(2).f_globals
+
+
 @attrs.frozen(eq=False)
 class Hook(Generic[X, V]):
     """The base of all hooks; use the class of the kind you need.
@@ -91,10 +99,19 @@ class Hook(Generic[X, V]):
     per: Literal["batch", "item"] = attrs.field(default="batch", kw_only=True)
     version: int = attrs.field(default=1, kw_only=True)
     by_entity: bool = attrs.field(default=False, kw_only=True)
+    _home: Mapping[str, Any] = attrs.field(factory=_names_of_caller, init=False, repr=False)
 
     def plan(self, ctx: Ctx) -> Plan:
         """Return the implementations that the CRM behind *ctx* runs, in order."""
         return ctx.session.hooks.registry.plan(self, getattr(ctx, "entity", None) if self.by_entity else None)
+
+    @cached_property
+    def _answer(self) -> Check | None:
+        return answer_of(self)
+
+    def _misfit(self, answer: Any) -> str:
+        """Say where an implementation's answer is of another type than declared, and of which; empty where it is as it should be."""
+        return self._answer(answer) if self._answer is not None and answer is not None else ""
 
 
 @attrs.frozen(eq=False)
@@ -107,10 +124,16 @@ class FilterHook(Hook[X, V]):
         """Return *value* as the implementations leave it.
 
         Raises:
-            PluginFailed: an implementation raised, or did not give back a value of the right shape.
+            PluginFailed: an implementation raised, or did not give back a value of the declared type.
+            WrongArgument: ``hook_given``: *value* is of another type than declared.
         """
         plan = self.plan(ctx)
-        return filter_(plan, ctx, value, batch=self.per == "batch") if plan else value
+        if not plan:
+            return value
+        if self._answer is not None and (wrong := self._answer(value)):  # lest an implementation be blamed for what it got
+            raise WrongArgument("hook_given", hook=self.name, reason=f"value{wrong}")
+        answer: V = filter_(plan, ctx, value, self._answer, batch=self.per == "batch")
+        return answer
 
 
 @attrs.frozen(eq=False)
@@ -123,9 +146,9 @@ class FirstHook(Hook[X, V], Generic[X, V, R]):
         """Return the first answer that is not None.
 
         Raises:
-            PluginFailed: an implementation raised.
+            PluginFailed: an implementation raised, or answered something else than declared.
         """
-        answer: R | None = first(self.plan(ctx), ctx, value)
+        answer: R | None = first(self.plan(ctx), ctx, value, self._answer)
         return answer
 
 
@@ -139,9 +162,9 @@ class CollectHook(Hook[X, V], Generic[X, V, R]):
         """Return all answers that are not None, in order.
 
         Raises:
-            PluginFailed: an implementation raised.
+            PluginFailed: an implementation raised, or answered something else than declared.
         """
-        answers: list[R] = collect(self.plan(ctx), ctx, value)
+        answers: list[R] = collect(self.plan(ctx), ctx, value, self._answer)
         return answers
 
 

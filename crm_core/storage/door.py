@@ -33,11 +33,12 @@ def _typed(method: Callable[..., Any]) -> Callable[..., Any]:
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return method(self, *args, **kwargs)
-        except Denied as e:
-            self._unit.denials.note(self, e, method.__name__)
-            raise
-        except WrongArgument as e:
-            e.params.setdefault("call", f"Session.{method.__name__}")
+        except CRMError as e:
+            e._told_by(self.crm.messages)
+            if isinstance(e, Denied):
+                self._unit.denials.note(self, e, method.__name__)
+            elif isinstance(e, WrongArgument):
+                e.params.setdefault("call", f"Session.{method.__name__}")
             raise
         except RecursionError as e:
             raise Invalid("too_deep") from e

@@ -83,6 +83,42 @@ def test_what_breaks_others_is_written_only_where_the_version_says_so(crm: Run, 
     assert '"grams": "int"' in (shop.parent / "plugin.json").read_text()
 
 
+MIGRATION = """
+@plugin.data_migration("1.0.0")
+def number_all(session: Session) -> None:
+    for order in session.query(Order).stream():
+        order.number = order.id
+        session.save(order)
+"""
+
+
+def test_a_released_data_migration_that_goes_or_does_something_else_is_a_break(crm: Run, shop: Path) -> None:
+    shop.write_text(PLUGIN + MIGRATION)
+    crm("plugin", "lock")
+    edit(shop, "order.number = order.id", "order.number   =   order.id")
+    assert crm("plugin", "lock", "--check").exit_code == 0  # it is formatted otherwise, and does the same
+    edit(shop, "order.id\n", "order.id[:8]\n")
+    other = crm("plugin", "lock")
+    assert other.exit_code == 1
+    assert "Breaking: data_migrations shop.number_all: was 1.0.0, code " in other.stdout
+    shop.write_text(PLUGIN)
+    sys.modules.pop("crm_shop_x")
+    gone = crm("plugin", "lock")
+    assert gone.exit_code == 1
+    assert "Breaking: data_migrations shop.number_all is gone, it was 1.0.0, code " in gone.stdout
+    assert "nothing was written" in gone.stderr
+
+
+def test_a_new_field_that_has_to_be_given_is_a_break_of_those_who_create_records(crm: Run, shop: Path) -> None:
+    crm("plugin", "lock")
+    edit(shop, "unique=True)", "unique=True)\n    weight: Field[int]\n")
+    refused = crm("plugin", "lock")
+    assert refused.exit_code == 1
+    assert "Breaking: entities shop.order fields weight is new, and has to be given: int. Calls that create" in refused.stdout
+    edit(shop, "Field[int]", "Field[int] = field(default=0)")
+    assert crm("plugin", "lock").exit_code == 0
+
+
 def test_a_break_that_is_meant_can_be_forced(crm: Run, shop: Path) -> None:
     crm("plugin", "lock")
     edit(shop, "weight: int", "grams: int")

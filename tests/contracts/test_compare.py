@@ -22,6 +22,7 @@ OLD: dict[str, Any] = {
         "sales.price": {"is": "filter per batch", "version": "1", "type": "FilterHook[PriceCtx, list[Line]]", "context": {"on": "date"}}
     },
     "actions": {"sales.win": {"permission": "sales.win", "fields": {"deal": "Ref[Deal]"}, "result": "Deal"}},
+    "data_migrations": {"sales.first_stage": "1.1.0, code 0a1b2c3d4e"},
     "permissions": {"sales.win": "sales.win"},
     "settings": {"currency": "str = 'EUR'"},
     "errors": {"sales.too_late": "days, deal"},
@@ -55,6 +56,7 @@ COMPATIBLE = [
     ("actions/sales.win/fields/reason", "str = ''"),
     ("settings/currency", "str = 'USD'"),
     ("settings/zone", "str = 'UTC'"),
+    ("data_migrations/sales.second_stage", "1.3.0, code 9a8b7c6d5e"),
     ("errors/sales.too_late", "days, deal, limit"),
     ("api/ratio", "(one: int, other: int = 1, third: int = 2) -> int"),
     ("api/ratio", "(one: int, other: int = 2) -> int"),
@@ -86,6 +88,10 @@ BREAKING = [
     ("permissions/sales.win", None),
     ("settings/currency", None),
     ("settings/currency", "str"),
+    ("settings/zone", "str"),
+    ("data_migrations/sales.first_stage", None),
+    ("data_migrations/sales.first_stage", "1.2.0, code 0a1b2c3d4e"),
+    ("data_migrations/sales.first_stage", "1.1.0, code 9a8b7c6d5e"),
     ("errors/sales.too_late", "days"),
     ("errors/sales.too_late", None),
     ("api/ratio", "(one: int, third: int, other: int = 1) -> int"),
@@ -116,6 +122,22 @@ def test_what_breaks_others_is_called_so_with_what_to_do(path: str, value: Any) 
         said = found[0].words(Messages(), locale)
         assert path.split("/")[1] in said
         assert said.count("。" if locale == "zh" else ".") > 1
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("entities/sales.deal/fields/number", "str(255)", "Calls that create such a record without it fail"),
+        ("entities/sales.deal/fields/stage", '"new" | "won"', "Calls that create such a record without it fail"),
+        ("settings/zone", "str", "A host that does not set it cannot start"),
+        ("data_migrations/sales.first_stage", None, "Databases that have not run it yet come out with other rows"),
+    ],
+)
+def test_a_break_of_what_others_send_or_have_not_run_says_whom_it_breaks(path: str, value: Any, said: str) -> None:
+    (found,) = (d for d in differences(OLD, changed(path, value)) if d.breaking)
+    words = found.words(Messages())
+    assert words.startswith("Breaking: ")
+    assert said in words
 
 
 def test_equal_documents_differ_in_nothing() -> None:

@@ -17,7 +17,7 @@ from crm_core.hooks.spec import CollectHook, Ctx, FilterHook, FirstHook, Hook, V
 from tests.hooks.host import Host, Line
 
 prices: FilterHook[Ctx, list[Line]] = FilterHook("shop.prices")
-note: FilterHook[Ctx, str] = FilterHook("shop.note", per="item")
+note: FilterHook[Ctx, str | list[Line]] = FilterHook("shop.note", per="item")
 seller: FirstHook[Ctx, Line, str] = FirstHook("shop.seller")
 duplicates: CollectHook[Ctx, list[Line], str] = CollectHook("shop.duplicates")
 may_sell: VetoHook[Ctx, list[Line]] = VetoHook("shop.may_sell")

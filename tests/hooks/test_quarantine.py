@@ -16,9 +16,9 @@ from crm_core.hooks.spec import CollectHook, Ctx, FilterHook, FirstHook, Hook, V
 from tests.hooks.host import Host, Line
 
 prices: FilterHook[Ctx, list[Line]] = FilterHook("shop.prices")
-note: FilterHook[Ctx, str] = FilterHook("shop.note", per="item")
-seller: FirstHook[Ctx, list[Line], str] = FirstHook("shop.seller")
-duplicates: CollectHook[Ctx, list[Line], str] = CollectHook("shop.duplicates")
+note: FilterHook[Ctx, str | list[Line]] = FilterHook("shop.note", per="item")
+seller: FirstHook[Ctx, list[Line], str | list[Line]] = FirstHook("shop.seller")
+duplicates: CollectHook[Ctx, list[Line], str | list[Line]] = CollectHook("shop.duplicates")
 may_sell: VetoHook[Ctx, list[Line]] = VetoHook("shop.may_sell")
 RESTING: list[Hook[Any, Any]] = [prices, note, seller, duplicates]
 ANSWER = {"shop.prices": [Line(1)], "shop.note": "hi"}
@@ -119,6 +119,17 @@ def test_one_success_in_between_begins_the_count_anew(spec: Any) -> None:
     fail(host, spec, QUARANTINE_AFTER - 1)
     assert host.registry.health.report()[1].since is None
     assert host.registry.health.report()[1].failures == QUARANTINE_AFTER - 1
+
+
+@pytest.mark.parametrize("spec", RESTING, ids=lambda h: h.kind + "-" + h.per)
+def test_an_answer_of_another_type_than_declared_counts_as_a_failure(spec: Any) -> None:
+    moody = Moody()
+    moody.mood = lambda value: [1]
+    host = Host(shop(), vendor("a", moody=(spec, moody.made())))
+    fail(host, spec, QUARANTINE_AFTER)
+    (_, found) = host.registry.health.report()
+    assert found.since is not None
+    assert found.reason.startswith("answer")
 
 
 def test_a_filter_that_returns_nonsense_fails_though_it_does_not_raise() -> None:
