@@ -46,7 +46,7 @@ class Subject:
         plugin: Plugin,
         *,
         others: Iterable[Plugin] = (),
-        examples: Mapping[type[Any], Example] | None = None,
+        examples: Mapping[Any, Example] | None = None,
         databases: Mapping[str, Databases] | None = None,
         batch: int = 1_000,
     ) -> None:
