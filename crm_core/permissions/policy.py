@@ -6,7 +6,7 @@ that action) and **every** restriction of their roles holds. What no role allows
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 import attrs
@@ -92,6 +92,11 @@ class Policy:
             return nothing
         allowed = any_of([*grants, Shared(action, entity)] if action in SHAREABLE else grants)
         return all_of([allowed, *(r.rule for role in self.roles for r in role.restrictions if r.covers(action, entity))])
+
+    @property
+    def asked(self) -> Collection[tuple[str, type[Any] | str]]:
+        """The actions, each with its entity, that somebody asked a rule for."""
+        return self._rules.keys()
 
     def is_everything(self, rule: Rule) -> bool:
         """Say whether a rule holds for every record of the tenant."""

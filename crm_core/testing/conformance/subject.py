@@ -173,10 +173,12 @@ class Subject:
     def exercise(self) -> Exercise:
         """What happened when everything that it declares was used once; done at the first look."""
         from .exercise import exercised
+        from .using import listening
 
         _ = self.untouched
-        with self.crm() as crm:
-            return exercised(self, crm)
+        listeners, called = listening(self.plugin)
+        with self.crm(*listeners) as crm:
+            return exercised(self, crm, called)
 
     @cached_property
     def untouched(self) -> Footprint:
