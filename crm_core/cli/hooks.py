@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @connected
 def hooks(shell: Shell, name: str) -> None:
     """List the hooks, or the one called NAME: its kind, and who implements it, in the order in which they run."""
-    registry = shell.looked_at().registry
+    registry = shell.declared().registry
     if name and name not in registry.hooks:
         raise Invalid("cli_no_hook", given=name[:60], suggestion=closest(name, registry.hooks))
     for hook in [registry.hooks[name]] if name else registry.hooks.values():
@@ -36,7 +36,7 @@ def hooks(shell: Shell, name: str) -> None:
 @connected
 def events(shell: Shell) -> None:
     """List the events with their versions, and who hears each."""
-    echo_table(("event", "heard by"), _events(shell.looked_at()))
+    echo_table(("event", "heard by"), _events(shell.declared()))
 
 
 def _hook(hook: Hook[Any, Any], impls: list[Impl]) -> Iterator[str]:

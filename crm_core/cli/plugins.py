@@ -58,7 +58,7 @@ def resume(shell: Shell, name: str) -> None:
 @connected
 def order(shell: Shell, hook: str) -> None:
     """Print the implementations of HOOK, like before_write or sales.price_lines, in the order in which they run, and why."""
-    registry = shell.looked_at().registry
+    registry = shell.declared().registry
     if hook not in registry.hooks:
         raise Invalid("cli_no_hook", given=hook[:60], suggestion=closest(hook, registry.hooks))
     loaded = {plugin.name for plugin in registry.plugins}

@@ -96,6 +96,16 @@ class Shell:
             raise Invalid("cli_no_database", path=file[:200])
         return self.unchecked()
 
+    def declared(self) -> CRM:
+        """Open the CRM for what its plugins' code says, which needs no database; one that was named is there all the same.
+
+        Raises:
+            Invalid: ``cli_no_database``.
+        """
+        if not self.app:
+            self.db = self.db or "sqlite://"
+        return self.looked_at()
+
     def at(self, url: str) -> CRM:
         """Open a CRM with the same plugins on another database, whatever is there."""
         from ..backup.likeness import like

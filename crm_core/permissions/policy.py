@@ -6,7 +6,7 @@ that action) and **every** restriction of their roles holds. What no role allows
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 import attrs
@@ -98,6 +98,11 @@ class Policy:
     def is_granted(self, action: str, entity: str) -> bool:
         """Say whether some role allows *action* on some records of *entity*, whatever is off."""
         return any(role.allows(action, entity) for role in self.roles)
+
+    @property
+    def asked(self) -> Collection[tuple[str, type[Any] | str]]:
+        """The actions, each with its entity, that somebody asked a rule for."""
+        return self._rules.keys()
 
     def is_everything(self, rule: Rule) -> bool:
         """Say whether a rule holds for every record of the tenant."""

@@ -148,7 +148,7 @@ class Rollups:
             Invalid: what is wrong with the rule.
         """
         codec = self._crm.codec(rollup.entity)
-        asked = bind(where, codec.facts, error=Invalid, extensions=self._crm.registry.extensions)
+        asked = bind(where, codec.facts, error=Invalid, extensions=self._crm.registry.extensions, custom=session.readable_custom)
         rule = asked & session.policy.rule("read", rollup.entity)
         if not _answers(session, rollup, rule) or any(_level(session, codec, n) for n in (*rollup.by, *filter(None, [rollup.of]))):
             return None

@@ -8,10 +8,12 @@ import types
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
 
+from ..entities.customer import Contact
 from ..entities.entity import Entity
 from ..entities.fields import FieldSpec, Ref
 from ..entities.meta import EntityMeta
@@ -34,7 +36,7 @@ _STAMPED = attrs.fields_dict(cast(Any, Event)).keys()
 DAY = datetime(2026, 1, 1, 9, tzinfo=UTC)
 
 
-def example(cls: type[Any]) -> Callable[[F], F]:
+def example(cls: type[Any] | Callable[..., Any]) -> Callable[[F], F]:
     """Say in the decorated function how a good object of *cls* is made, where what it declares is not enough.
 
     The function gets a :class:`Maker` and returns a record (not stored yet), a command or an event::
@@ -43,7 +45,8 @@ def example(cls: type[Any]) -> Callable[[F], F]:
         def redeem(a: Maker) -> Redeem:
             return Redeem(account=a.make(Account).ref, points=5)
 
-    Where *cls* is a port of the plugin's own, the function takes nothing and returns an implementation for the conformance kit.
+    Where *cls* is a port of the plugin's own, the function takes nothing and returns an implementation for the conformance kit. Where it is
+    a method of a service (``Loyalty.redeem``), the function returns its arguments by name.
     """
 
     def mark(fn: F) -> F:
@@ -53,8 +56,8 @@ def example(cls: type[Any]) -> Callable[[F], F]:
     return mark
 
 
-def examples_in(module: types.ModuleType) -> dict[type[Any], Example]:
-    """Return the examples of a module by class."""
+def examples_in(module: types.ModuleType) -> dict[Any, Example]:
+    """Return the examples of a module by what they are of."""
     return {fn.__crm_example__: fn for fn in vars(module).values() if hasattr(fn, "__crm_example__")}
 
 
@@ -86,7 +89,7 @@ class Factory:
         examples: functions by class, see :func:`examples_in`.
     """
 
-    def __init__(self, seed: int = 0, examples: Mapping[type[Any], Example] | None = None) -> None:
+    def __init__(self, seed: int = 0, examples: Mapping[Any, Example] | None = None) -> None:
         self._random = random.Random(seed)
         self._examples = dict(examples or {})
         self._n = 0
@@ -130,6 +133,19 @@ class Factory:
         made: C = self._command(session, cls, command_fields(cls), given)
         return made
 
+    def arguments(self, session: Session, method: Callable[..., Any]) -> Mapping[str, Any]:
+        """Return what a service's method cannot do without, by name.
+
+        Raises:
+            TypeError: there is no value of a type that is known: give an example.
+        """
+        if method in self._examples:
+            found: Mapping[str, Any] = self._exemplary(session, method)
+            return found
+        hints, (_, *asked) = get_type_hints(method), signature(method).parameters.values()
+        wanted = [p.name for p in asked if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        return {name: self._argument(session, hints.get(name), name) for name in wanted}
+
     def event(self, session: Session, cls: type[V], **given: Any) -> V:
         """Return an event of this class about a record that is there."""
         if cls in self._examples and not given:
@@ -138,7 +154,9 @@ class Factory:
         return cls(**{n: self.value(session, hint) for n, hint in event_fields(cls).items() if n not in given}, **given)
 
     def reference(self, session: Session, entity: type[E]) -> Ref[E]:
-        """Return a reference to a record of the session's tenant that was made before, or is made now."""
+        """Return a reference to a record of the session's tenant that was made before, or is made now; of ``Entity``, to any record."""
+        if entity in (Entity, Any):  # any record will do
+            entity = cast(type[E], Contact)
         known = self._made.get((session.actor.tenant, entity))
         return known if known is not None and session.find(entity, known) is not None else self.make(session, entity).ref
 
@@ -164,6 +182,8 @@ class Factory:
             return next(iter(hint))
         if isinstance(hint, EntityMeta):
             return self.reference(session, hint)
+        if isinstance(hint, type) and hint in self._examples:
+            return self._exemplary(session, hint)
         made = self._plain(name).get(hint)
         if made is not None:
             return made()
@@ -174,7 +194,13 @@ class Factory:
 
     # -- inside -------------------------------------------------------------------------------------------------------------------
 
-    def _exemplary(self, session: Session, cls: type[Any]) -> Any:
+    def _argument(self, session: Session, hint: Any, name: str) -> Any:
+        if isinstance(hint, EntityMeta):
+            made = self.reference(session, hint)
+            return session.get(made.entity, made)
+        return self.value(session, hint, name)
+
+    def _exemplary(self, session: Session, cls: Any) -> Any:
         self._n += 1
         return self._examples[cls](Maker(session, self, self._n))
 

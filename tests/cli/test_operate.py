@@ -55,6 +55,16 @@ def test_hooks_are_listed_with_who_implements_them_in_order(crm: Run) -> None:
     assert (wrong.exit_code, "before_write" in wrong.output) == (1, True)
 
 
+@pytest.mark.parametrize("command", [["hooks"], ["hooks", "before_write"], ["events"], ["plugins", "order", "before_write"]], ids=" ".join)
+def test_what_the_code_says_needs_no_database(crm: Run, folder: Path, command: list[str]) -> None:
+    result = crm(*command)
+    assert (result.exit_code, "sales." in result.output, list(folder.iterdir())) == (0, True, [])
+    (folder / "crm.db").write_text("this is no database")
+    assert crm(*command).output == result.output
+    mistyped = crm("--db", "tpyo.db", *command)
+    assert (mistyped.exit_code, "tpyo.db" in mistyped.output) == (1, True)
+
+
 def test_events_are_listed_with_their_versions_and_who_hears_them(crm: Run) -> None:
     crm("migrate")
     listed = crm("events").output

@@ -14,7 +14,7 @@ from crm_core.testing.databases import SQLiteDatabases
 from tests.conformance import faulty
 
 NAMES = [found.name for found in iter_modules(faulty.__path__) if found.name != "words"]
-FAULTY = [name for name in NAMES if name != "sound"]
+FAULTY = [name for name in NAMES if name not in ("sound", "roundabout")]
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from ..state import state_of
 from .exercise import ANSWERS, SETUP, entities_of
 from .promises import promises_kept
 from .rule import rule
+from .serving import open_to_readers
 from .subject import Subject
 
 if TYPE_CHECKING:
@@ -94,9 +95,9 @@ INSIDER = "conformance_insider"
 
 @rule("CK12", "fails-closed")
 def fails_closed(subject: Subject) -> Iterator[str]:
-    """Who lacks an action's permission, or does not see a record that it names, is denied; no panel shows more than may be read."""
+    """Who lacks an action's permission, or does not see a record that it names, is denied; no panel shows, and no service does, more than is allowed."""
     d = subject.plugin.definitions
-    if not d.actions and not d.panels:
+    if not d.actions and not d.panels and not d.services:
         return
     every = dict.fromkeys((*CORE.definitions.entities, *(e for p in (*subject.required, subject.plugin) for e in p.definitions.entities)))
     outsider, onlooker = Role(OUTSIDER), Role(ONLOOKER)
@@ -126,6 +127,7 @@ def fails_closed(subject: Subject) -> Iterator[str]:
         yield from _unseen(subject, every)
         for panel in d.panels:
             yield from _leaks(subject, crm, panel)
+    yield from open_to_readers(subject, every)
 
 
 def _unseen(subject: Subject, entities: Iterable[type[Entity]]) -> Iterator[str]:

@@ -95,7 +95,10 @@ def _packages(subject: Subject) -> dict[str, str]:
 
 @rule("CK09", "declared-is-used")
 def declared_is_used(subject: Subject) -> Iterator[str]:
-    """Its grants, permissions, hooks, events and settings are those that its code uses, neither more nor fewer."""
+    """Its grants, permissions, hooks, events and settings are those that it uses, neither more nor fewer.
+
+    What was used in the kit's run is used; of what the run did not reach the source tells.
+    """
     error = subject.load_error
     if error is not None:
         if RULE_OF_CODE.get(error.code) == "CK09":
@@ -103,15 +106,22 @@ def declared_is_used(subject: Subject) -> Iterator[str]:
         return
     yield from _grants(subject, subject.exercise)
     yield from _permissions(subject)
-    d, source = subject.plugin.definitions, subject.source
+    d, source, used = subject.plugin.definitions, subject.source, subject.exercise.used
     called, mentioned = _called(source), _mentioned(source)
+    read = []
     for hook in d.hooks:
         names = {name for module in source.loaded for name, value in vars(module).items() if value is hook}
-        if not names & called:
-            yield f"the hook {hook.name} is declared and never called"
+        if hook.name not in used.hooks:
+            read.append(f"the hook {hook.name}")
+            if not names & called:
+                yield f"the hook {hook.name} is declared and never called"
     for event in d.events:
-        if event.__name__ not in mentioned:
-            yield f"the event {event_name(event)} is declared and never published"
+        if event_name(event) not in used.events:
+            read.append(f"the event {event_name(event)}")
+            if event.__name__ not in mentioned:
+                yield f"the event {event_name(event)} is declared and never published"
+    if read:
+        subject.note(f"the kit's run did not use {', '.join(read)}; of these the source was read")
     if subject.plugin.settings is not None:
         fields = getattr(subject.plugin.settings, "__attrs_attrs__", ())
         yield from (f"the setting {a.name} is declared and never read" for a in fields if a.name not in source.names)
@@ -128,10 +138,13 @@ def _grants(subject: Subject, exercise: Exercise) -> Iterator[str]:
     names |= {e.__name__ for e in map(subject_of, (s.event for s in subject.plugin.definitions.subscriptions)) if e is not None}
     for grant in subject.plugin.definitions.grants:
         entity = grant.partition(":")[0]
+        if any(asked == entity for _, asked in exercise.used.granted):
+            names |= {classes.get(entity, "")}
         if entity in classes and classes[entity] not in names and entity not in texts:
             yield f"the grant {grant!r} is declared, and nothing in the code is about {classes[entity]}"
         for action in grant.partition(":")[2].split(","):
-            if (verbs := _VERBS.get(action.strip())) and not verbs & names:
+            seen = (action.strip(), entity) in exercise.used.granted
+            if not seen and (verbs := _VERBS.get(action.strip())) and not verbs & names:
                 yield f"the grant {grant!r} is declared, and nothing in the code does {action.strip()}: take {entity}:{action.strip()} off"
 
 
@@ -147,7 +160,7 @@ _VERBS = {
 def _permissions(subject: Subject) -> Iterator[str]:
     plugin, source = subject.plugin, subject.source
     declared = {a.permission for a in plugin.definitions.actions}
-    known = declared | {f"{plugin.name}.settings"} | _asked(source)
+    known = declared | {f"{plugin.name}.settings"} | _asked(source) | subject.exercise.used.permissions
     given: set[str] = set()
     for role in plugin.definitions.roles:
         own = {p for p in (*role.permissions, *(a for g in role.grants for a in g.actions)) if p.startswith(f"{plugin.name}.")}

@@ -18,6 +18,7 @@ from ...events.journal import read
 from ...permissions.actor import Actor
 from ..factory import Factory
 from ..state import state_of
+from .using import Used
 
 if TYPE_CHECKING:
     from ...crm import CRM
@@ -63,6 +64,7 @@ class Exercise:
         state: every row at the end.
         records: a record of each entity that could be made.
         redelivered: what changed when all events were delivered to the plugin's subscribers a second time.
+        used: what of its declarations was seen in use.
     """
 
     plugin: str
@@ -70,6 +72,7 @@ class Exercise:
     state: dict[str, list[str]] = attrs.field(factory=dict)
     records: dict[type[Entity], Entity] = attrs.field(factory=dict)
     redelivered: list[str] = attrs.field(factory=list)
+    used: Used = attrs.field(factory=Used)
 
     def try_(self, part: str, work: Callable[[], Any], needs: type[Any] | None = None) -> Any:
         """Do something and keep what goes wrong."""
@@ -84,10 +87,15 @@ class Exercise:
             return None
 
 
-def exercised(subject: Subject, crm: CRM) -> Exercise:
-    """Use everything once, deliver, and deliver a second time."""
+def exercised(subject: Subject, crm: CRM, called: set[str] | None = None) -> Exercise:
+    """Use everything once, deliver, and deliver a second time.
+
+    Args:
+        called: the hooks of the plugin that a listener heard until now.
+    """
     done = Exercise(subject.plugin.name)
     factory = subject.factory()
+    emitted: Counter[str] = Counter()
     for entity in entities_of(subject.plugin):
         record = done.try_(f"entity {spec(entity).name}", partial(_in_session, crm, partial(_made, factory=factory, entity=entity)), entity)
         if record is not None:
@@ -100,6 +108,7 @@ def exercised(subject: Subject, crm: CRM) -> Exercise:
         done.try_(f"action {action.name}", work, action.command)
     for event in _unheard(subject.plugin, _heard(crm)):
         done.try_(f"event {event_name(event)}", partial(_emit, crm, factory, event), event)
+        emitted[event_name(event)] += 1
     for panel in subject.plugin.definitions.panels:
         record = done.records.get(panel.entity)
         if record is not None:
@@ -109,10 +118,12 @@ def exercised(subject: Subject, crm: CRM) -> Exercise:
     crm.run_pending()
     done.troubles += _parked(crm)
     done.state = state_of(crm)
+    heard = _heard(crm)
     _redeliver(subject, crm, done)
     for record in list(done.records.values())[::-1]:
         done.try_(f"deletion of {spec(type(record)).name}", partial(_in_session, crm, partial(_deleted, record=record)))
     crm.run_pending()
+    done.used = Used.of(crm, subject.plugin, SETUP, called or set(), heard, emitted)
     known = set(map(str, done.troubles))
     done.troubles += [trouble for trouble in _parked(crm) if str(trouble) not in known]
     return done

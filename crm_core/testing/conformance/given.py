@@ -57,7 +57,7 @@ def installed() -> list[Plugin]:
     return found
 
 
-def examples_at(path: str | Path | None) -> Mapping[type[Any], Example]:
+def examples_at(path: str | Path | None) -> Mapping[Any, Example]:
     """Return the examples of a module, given by file or by name; by default of ``tests/conformance.py`` where there is one."""
     if path is None:
         return examples_in(_file(EXAMPLES)) if EXAMPLES.exists() else {}

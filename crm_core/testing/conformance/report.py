@@ -51,9 +51,11 @@ class Report:
         Path(path).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def lines(self) -> Iterator[str]:
-        """Say it in lines."""
+        """Say it in lines; why several rules were skipped is said at the first of them."""
+        skipped: set[str] = set()
         for o in self.outcomes:
             yield f"{o.outcome:7} {o.rule} ({o.seconds:.2f} s)"
-            yield from (f"        - {reason}" for reason in o.reasons)
+            yield from (f"        - {reason}" for reason in o.reasons if reason not in skipped)
+            skipped |= {*o.reasons} if o.outcome == "skipped" else set()
             yield from (f"        {note}" for note in o.notes)
         yield f"{self.plugin.name} {self.plugin.version}: {self.score} of 100"

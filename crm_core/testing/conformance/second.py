@@ -18,6 +18,7 @@ import attrs
 
 from ...hooks.surroundings import Surroundings
 from .exercise import Exercise, exercised
+from .using import listening
 
 if TYPE_CHECKING:
     from .subject import Subject
@@ -86,8 +87,9 @@ def second_of(subject: Subject) -> Second:
 
 
 def _used(subject: Subject) -> tuple[Exercise, weakref.ref[Any]]:
-    with subject.crm() as crm:
-        return exercised(subject, crm), weakref.ref(crm)
+    listeners, called = listening(subject.plugin)
+    with subject.crm(*listeners) as crm:
+        return exercised(subject, crm, called), weakref.ref(crm)
 
 
 def _listeners() -> frozenset[Any]:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ...errors import CRMError
 from ..databases import Databases
 from .exercise import SETUP
-from .rule import rule
+from .rule import Unproved, rule
 from .subject import Subject
 from .wording import core_codes, raised
 
@@ -39,6 +39,8 @@ def prefixed(subject: Subject) -> Iterator[str]:
 def migrates(subject: Subject) -> Iterator[str]:
     """Its tables go up, down and up again on each database, also where there are records already, and are what the code declares."""
     if subject.drift:
+        if not subject.drift.reasons:
+            raise Unproved(subject.drift.short)
         yield from subject.drift.reasons
         return
     for name, source in subject.databases.items():

@@ -46,7 +46,7 @@ class Subject:
         plugin: Plugin,
         *,
         others: Iterable[Plugin] = (),
-        examples: Mapping[type[Any], Example] | None = None,
+        examples: Mapping[Any, Example] | None = None,
         databases: Mapping[str, Databases] | None = None,
         batch: int = 1_000,
     ) -> None:
@@ -173,10 +173,12 @@ class Subject:
     def exercise(self) -> Exercise:
         """What happened when everything that it declares was used once; done at the first look."""
         from .exercise import exercised
+        from .using import listening
 
         _ = self.untouched
-        with self.crm() as crm:
-            return exercised(self, crm)
+        listeners, called = listening(self.plugin)
+        with self.crm(*listeners) as crm:
+            return exercised(self, crm, called)
 
     @cached_property
     def untouched(self) -> Footprint:

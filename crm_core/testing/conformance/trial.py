@@ -32,7 +32,7 @@ def check(
     plugin: Plugin,
     *,
     others: Iterable[Plugin] = (),
-    examples: Mapping[type[Any], Example] | None = None,
+    examples: Mapping[Any, Example] | None = None,
     databases: Mapping[str, Databases] | None = None,
     batch: int = 1_000,
     rules: Iterable[Rule] = RULES,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeVar
 
 import attrs
 
 from crm_core import Dimension, Invalid, Measure, Metric, Session, Source
+
+from .customs import CustomDimension, dimension_named, dimensions_of, measure_named, measures_of
 
 Additive = Measure | Source
 T = TypeVar("T")
@@ -36,31 +38,42 @@ class Definition:
 
 
 def figures(session: Session, names: Sequence[str]) -> list[Additive | Metric]:
-    """Find measures and metrics by name.
+    """Find measures and metrics by name; ``<measure>.custom.<field>`` adds up a custom field over the measure's records.
 
     Raises:
-        Invalid: ``analytics.unknown_metric``, ``analytics.no_metric``.
+        Invalid: ``analytics.unknown_metric``, ``analytics.no_metric``; of a custom field, see :func:`crm_analytics.customs.measure_named`.
     """
     if not names:
         raise Invalid("analytics.no_metric")
-    return [_found(session.crm.registry.figures, name, "analytics.unknown_metric") for name in names]
+    known, locale = session.crm.registry.figures, session.actor.locale
+    return [
+        known[name] if name in known else measure_named(session, name, locale) or _found(known, name, "analytics.unknown_metric")
+        for name in map(str, names)
+    ]
 
 
-def dimensions(session: Session, names: Sequence[str], measures: Iterable[Additive]) -> list[Dimension | str]:
+def dimensions(session: Session, names: Sequence[str], measures: Sequence[Additive]) -> list[Dimension | str]:
     """Find dimensions by name, each one of every measure; those of a source are given as their names.
 
+    ``custom.<field>`` is a custom field of the measures' records.
+
     Raises:
-        Invalid: ``analytics.unknown_dimension``, ``analytics.foreign_dimension``.
+        Invalid: ``analytics.unknown_dimension``, ``analytics.foreign_dimension``; ``unknown_field`` of a custom field.
     """
     known: dict[str, Dimension | str] = {d.name: d for d in session.crm.registry.dimensions}
     known |= {name: name for name in _of_sources(session)}
-    found = [_found(known, name, "analytics.unknown_dimension") for name in names]
+    found = [_custom(session, str(name), measures) or _found(known, name, "analytics.unknown_dimension") for name in names]
     for measure in measures:
         for dimension in found:
             if not _fits(dimension, measure):
                 name = dimension if isinstance(dimension, str) else dimension.name
                 raise Invalid("analytics.foreign_dimension", dimension=name, metric=measure.name)
     return found
+
+
+def _custom(session: Session, name: str, measures: Sequence[Additive]) -> Dimension | None:
+    entity = next((m.entity for m in measures if isinstance(m, Measure)), None)
+    return None if entity is None else dimension_named(session, name, entity, session.actor.locale)
 
 
 def source_dimensions(source: Source) -> dict[str, str]:
@@ -94,9 +107,12 @@ def parts(figure: Additive | Metric) -> tuple[Additive, ...]:
 
 
 def catalogue(session: Session, locale: str | None = None) -> list[Definition]:
-    """Tell of every figure, by name, labelled in *locale* (the actor's where none is given)."""
-    known = session.crm.registry.figures
-    return [_definition(session, known[name], locale or session.actor.locale) for name in sorted(known)]
+    """Tell of every figure, by name, in *locale* (the actor's where none is given), custom fields that the actor reads included."""
+    locale = locale or session.actor.locale
+    known: dict[str, Additive | Metric] = dict(session.crm.registry.figures)
+    declared = [f for f in known.values() if isinstance(f, Measure) and session.can("read", f.entity)]
+    known |= {custom.name: custom for measure in declared for custom in measures_of(session, measure, locale)}
+    return [_definition(session, known[name], locale) for name in sorted(known)]
 
 
 def labels(session: Session, asked_for: Sequence[Additive | Metric], by: Sequence[Dimension | str]) -> dict[str, str]:
@@ -110,7 +126,9 @@ def labels(session: Session, asked_for: Sequence[Additive | Metric], by: Sequenc
             found[dimension] = text(of_sources[dimension], {}, locale)
             continue
         found[dimension.name] = text(dimension.label, {}, locale)
-        if isinstance(dimension.of, str):
+        if isinstance(dimension, CustomDimension):
+            found |= {f"{dimension.name}.{value}": words for value, words in dimension.options.items()}
+        elif isinstance(dimension.of, str):
             field = session.crm.json_schema(dimension.entity, locale)["properties"][dimension.of]
             found |= {f"{dimension.name}.{value}": words for value, words in field.get("x-labels", {}).items()}
     return found
@@ -140,4 +158,8 @@ def _grain(figure: Additive | Metric) -> str | None:
 def _shared(session: Session, measures: Sequence[Additive]) -> tuple[str, ...]:
     known: list[Dimension | str] = [*session.crm.registry.dimensions, *_of_sources(session)]
     shared = (d for d in known if all(_fits(d, m) for m in measures))
-    return tuple(sorted(d if isinstance(d, str) else d.name for d in shared))
+    entities = {m.entity if isinstance(m, Measure) else None for m in measures}
+    custom = [
+        name for e in entities if e is not None and len(entities) == 1 and session.can("read", e) for name in dimensions_of(session, e)
+    ]
+    return tuple(sorted((*custom, *(d if isinstance(d, str) else d.name for d in shared))))

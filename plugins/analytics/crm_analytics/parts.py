@@ -23,6 +23,7 @@ class Asked:
 
     Attributes:
         money: for each entity the money field whose currency splits its figures; none where all are converted.
+        single: for each entity without one the only currency of its figures, that of a custom field.
     """
 
     by: Sequence[Dimension | str]
@@ -34,6 +35,7 @@ class Asked:
     currency: str | None
     rates: str
     money: dict[type[Any], str]
+    single: dict[type[Any], str] = attrs.field(factory=dict)
 
 
 @attrs.frozen

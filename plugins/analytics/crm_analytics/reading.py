@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, case, func, literal, select
 from crm_core import Dimension, Invalid, Measure, MixedCurrency, Money, Session, Source
 from crm_core.rules import criterion, everything
 
+from .customs import CustomMeasure
 from .definitions import Additive, source_dimensions
 from .parts import Asked, Part
 from .periods import Period, check_day
@@ -44,7 +45,9 @@ def _amount(measure: Measure, asked: Asked) -> str | None:
     """Return the money field whose currency splits a measure's figures; None where nothing does."""
     if asked.currency is not None:
         return None
-    return str(measure.of) if measure.unit == "money" else asked.money.get(measure.entity)
+    if measure.unit == "money":
+        return None if isinstance(measure, CustomMeasure) else str(measure.of)
+    return asked.money.get(measure.entity)
 
 
 class Selection:
@@ -87,16 +90,17 @@ class Selection:
         asked, many = self._asked, len(self._measures)
         row, values = row[:-many], row[-many:]
         percent = row.pop() if self._measure.weight else 100
-        currency = row.pop() if split else asked.currency
+        currency = row.pop() if split else asked.currency or asked.single.get(self._entity)
         index = row.pop(0) if periods else NO_DATE
         period = None if index == NO_DATE else periods[index]
         for measure, found in zip(self._measures, values, strict=True):
-            value = found or 0
-            if measure.unit == "money":
-                assert currency is not None
-                amount = Money(value, currency)
-                value = amount * (percent or 0) / 100 if measure.weight else amount
-            yield measure, Part(period, tuple(row), currency, value)
+            if measure.unit != "money":
+                yield measure, Part(period, tuple(row), currency, found or 0)
+                continue
+            own = measure.currency if isinstance(measure, CustomMeasure) else currency
+            assert own is not None
+            amount = found if isinstance(found, Money) else Money(found or 0, own)
+            yield measure, Part(period, tuple(row), own, amount * (percent or 0) / 100 if measure.weight else amount)
 
     def value(self, measure: Measure) -> Any:
         """Return what a measure adds up, as an aggregate; amounts as they are, without their weight."""
@@ -105,6 +109,10 @@ class Selection:
             return func.count()
         column = getattr(self._entity, measure.of) if isinstance(measure.of, str) else measure.of
         if measure.unit != "money":
+            return func.sum(column)
+        if isinstance(measure, CustomMeasure):  # it is kept in one currency, and no rate is frozen with it
+            if asked.currency not in (None, measure.currency):
+                raise MixedCurrency(one=asked.currency, other=measure.currency)
             return func.sum(column)
         if asked.currency is None:
             return column.total()

@@ -11,6 +11,7 @@ import attrs
 from crm_core import Entity, Invalid, Measure, Metric, MixedCurrency, Money, NotReadable, Ref, Session
 from crm_core.rules import Rule, everything
 
+from .customs import CustomMeasure
 from .definitions import Additive, dimensions, figures, labels, parts
 from .parts import Asked, Value
 from .periods import Calendar, Grain, Period, check_day
@@ -46,9 +47,10 @@ class Report:
     """A question, as data.
 
     Attributes:
-        metrics: names of measures and metrics: ``sales.won_value``, ``sales.win_rate``.
-        by: names of dimensions: ``sales.owner``. Each must be one of every measure.
-        where: a rule on the records: ``F("source") == "fair"``.
+        metrics: names of measures and metrics: ``sales.won_value``, ``sales.win_rate``; ``sales.won_deals.custom.budget`` adds up a custom
+            field over the records of a measure.
+        by: names of dimensions: ``sales.owner``; ``custom.region`` is a custom field. Each must be one of every measure.
+        where: a rule on the records: ``F("source") == "fair"``, ``F("custom.region") == "EU"``.
         grain: ``day``, ``week``, ``month``, ``quarter`` or ``year``, by the date of each measure.
         since, until: days, both inclusive. Without them all records count, those without a date too.
         zone: an IANA zone; the tenant's setting where it is None.
@@ -140,7 +142,7 @@ def run(session: Session, report: Report) -> Table:
     Raises:
         Invalid: a name or the calendar is wrong, a rate is missing: see :func:`crm_analytics.reading.read`.
         NotReadable: it needs a field that the actor may not read.
-        MixedCurrency: amounts are in unlike currencies, and *mixed* is ``refuse``.
+        MixedCurrency: amounts are in unlike currencies, and *mixed* is ``refuse``; a custom field is to be converted.
     """
     asked_for = figures(session, report.metrics)
     measures = list(dict.fromkeys(m for figure in asked_for for m in parts(figure)))
@@ -165,7 +167,8 @@ def _asked(session: Session, report: Report, measures: Sequence[Additive]) -> As
     settings = session.settings(Settings)
     zone = settings.zone if report.zone is None else report.zone
     fiscal_start = settings.fiscal_start if report.fiscal_start is None else report.fiscal_start
-    money = {m.entity: m.of for m in measures if isinstance(m, Measure) and m.unit == "money"} if report.currency is None else {}
+    amounts = [m for m in measures if isinstance(m, Measure) and m.unit == "money"] if report.currency is None else []
+    money = {m.entity: m.of for m in amounts if not isinstance(m, CustomMeasure)}
     return Asked(
         by=dimensions(session, report.by, measures),
         where=report.where,
@@ -176,6 +179,7 @@ def _asked(session: Session, report: Report, measures: Sequence[Additive]) -> As
         currency=report.currency,
         rates=report.rates,
         money=money,
+        single={m.entity: m.currency for m in amounts if isinstance(m, CustomMeasure) and m.entity not in money},
     )
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import func, select
 from crm_core import Account, Dimension, Invalid, Measure, MixedCurrency, Money, Ref, Session
 from crm_core.rules import everything
 
+from .customs import CustomMeasure
 from .definitions import dimensions, figures
 from .grades import AccountGrade, today
 from .parts import Asked
@@ -171,7 +172,7 @@ def purchase_facts(session: Session) -> tuple[Measure, Dimension]:
     if not settings.purchases or not settings.customer:
         raise Invalid("analytics.no_purchases", metric=settings.purchases, dimension=settings.customer)
     (measure,) = figures(session, [settings.purchases])
-    if not isinstance(measure, Measure) or measure.unit != "money" or measure.at is None:
+    if not isinstance(measure, Measure) or isinstance(measure, CustomMeasure) or measure.unit != "money" or measure.at is None:
         raise Invalid("analytics.no_purchases", metric=settings.purchases, dimension=settings.customer)
     (dimension,) = dimensions(session, [settings.customer], [measure])
     assert isinstance(dimension, Dimension)

@@ -7,6 +7,7 @@ from typing import Any
 
 from crm_core import Cell, Dimension, Measure, Money, Rollup, Session
 
+from .customs import CustomMeasure
 from .parts import Asked, Part
 from .plugin import plugin
 
@@ -36,6 +37,8 @@ def _has(rollup: Rollup, measure: Measure, asked: Asked) -> bool:
     dated = asked.grain is not None or asked.since is not None or asked.until is not None
     fields: list[Any] = [d.of if isinstance(d, Dimension) else None for d in asked.by]
     fields += ([measure.at] if dated else []) + ([measure.weight] if measure.weight else [])
+    if isinstance(measure, CustomMeasure):
+        return False
     amounts = {measure.of, asked.money.get(measure.entity)} - {None}
     # What is converted is rounded record by record.
     converted = measure.of is not None and asked.currency is not None
@@ -49,7 +52,7 @@ def _parts(cells: list[Cell], measure: Measure, asked: Asked) -> Iterator[Part]:
             continue
         period = asked.calendar.period(day, asked.grain) if asked.grain and day else None
         keys = tuple(cell.values[d.of] for d in asked.by if isinstance(d, Dimension))
-        currency = asked.currency if asked.money.get(measure.entity) is None else cell.currency
+        currency = cell.currency if measure.entity in asked.money else asked.currency or asked.single.get(measure.entity)
         yield Part(period, keys, currency, _value(cell, measure))
 
 

@@ -12,6 +12,7 @@ from crm_core import (
     Account,
     Change,
     Contact,
+    Denied,
     Entity,
     Event,
     Field,
@@ -28,7 +29,7 @@ from crm_core import (
     field,
 )
 
-from .pipeline import Forecast, Stages, Status
+from .pipeline import Forecast, Pipeline, Stages, Status, first_pipeline
 from .plugin import plugin
 from .products import Product
 from .rates import Rates, convert
@@ -281,6 +282,17 @@ def _events(change: Change) -> Iterator[Event[Opportunity]]:
 def change_deal(session: Session, deal: Opportunity | Ref[Opportunity], changes: dict[str, Any]) -> Opportunity:
     """Change a deal; one that was read before is changed only if nobody did so since."""
     return session.update(Opportunity, deal.id, changes, version=None if isinstance(deal, Ref) else deal.version)
+
+
+def setup(session: Session) -> Ref[Pipeline]:
+    """Make the main pipeline where the tenant has none, and return it: for who may make deals, whose first one makes it too.
+
+    Raises:
+        Denied: the actor may make neither pipelines nor deals.
+    """
+    if not session.can("create", Pipeline) and not session.can("create", Opportunity):
+        raise Denied(action="create", entity="sales.pipeline")
+    return first_pipeline(session)
 
 
 def close(session: Session, deal: Opportunity | Ref[Opportunity], status: Status, reason: str) -> Opportunity:

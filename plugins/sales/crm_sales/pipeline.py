@@ -97,18 +97,22 @@ def reference(session: Session, *entities: type[Entity]) -> Iterator[Session]:
 
 
 class Stages:
-    """The stages of a tenant as they are now; a tenant without pipelines gets the main one."""
+    """The stages of a tenant as they are now.
 
-    def __init__(self, session: Session) -> None:
+    Args:
+        made: a tenant without pipelines gets the main one.
+    """
+
+    def __init__(self, session: Session, *, made: bool = True) -> None:
         self._by_pipeline = _read(session)
-        if not self._by_pipeline:
-            setup(session)
+        if made and not self._by_pipeline:
+            first_pipeline(session)
             self._by_pipeline = _read(session)
 
     @property
     def main(self) -> str:
-        """The pipeline of deals that name none."""
-        return next(iter(self._by_pipeline))
+        """The pipeline of deals that name none; empty where there are no pipelines."""
+        return next(iter(self._by_pipeline), "")
 
     def of(self, pipeline: str) -> Sequence[Stage]:
         """Return a pipeline's stages in order; none of one that does not exist."""
@@ -149,7 +153,7 @@ class StageDraft:
     forecast: Forecast = Forecast.PIPELINE
 
 
-def setup(session: Session) -> Ref[Pipeline]:
+def first_pipeline(session: Session) -> Ref[Pipeline]:
     """Make the main pipeline where the tenant has none, and return it. Many may call it at once."""
     with session.elevated("the first pipeline") as elevated:
         for _ in range(2):

@@ -81,7 +81,7 @@ def funnel(session: Session, pipeline: str = "") -> list[FunnelStep]:
 
     A deal that skipped a stage counts as having passed it; one that was lost counts up to where it was lost.
     """
-    stages = Stages(session)
+    stages = Stages(session, made=False)
     key = pipeline or stages.main
     passed = [s for s in stages.of(key) if s.status is not Status.LOST]
     if not passed:

@@ -59,8 +59,8 @@ class Sales:
     # Deals
 
     def setup(self) -> Ref[Pipeline]:
-        """Make the main pipeline where there is none."""
-        return pipeline.setup(self._session)
+        """Make the main pipeline where there is none: see :func:`crm_sales.opportunities.setup`."""
+        return opportunities.setup(self._session)
 
     def make_pipeline(self, key: str, name: str, stages: Sequence[StageDraft], *, main: bool = False) -> Ref[Pipeline]:
         """Make a pipeline with its stages."""
