@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from crm_core.testing.databases import Database, Databases
 from crm_core.testing.plugin import filled
+from tests.figures import LONG
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -22,6 +24,9 @@ _health = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 settings.register_profile("local", deadline=None, print_blob=True, suppress_health_check=_health)
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+if LONG or os.environ.get("CRM_TRUST_FIGURES"):  # a figure of time is one of a disk
+    os.environ.setdefault("CRM_TEST_FOLDER", tempfile.gettempdir())
 
 
 def pytest_collection_finish() -> None:

@@ -6,7 +6,6 @@ import os
 import random
 import subprocess
 import sys
-import threading
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 
 from crm_core.errors import Invalid
 from crm_core.runtime import FixedClock, Ids, Runtime, SystemClock
+from tests.threads import at_once
 
 START = datetime(2026, 11, 22, 9, 30, 0, 123456, tzinfo=UTC)
 
@@ -74,16 +74,11 @@ def test_no_ids_is_an_empty_list() -> None:
 
 def test_threads_never_get_the_same_id() -> None:
     ids = Runtime.system().ids
-    made: list[list[str]] = []
 
-    def work() -> None:
-        made.append([value for _ in range(200) for value in ids.many(5)] + [ids.new() for _ in range(200)])
+    def work(_: int) -> list[str]:
+        return [value for _ in range(200) for value in ids.many(5)] + [ids.new() for _ in range(200)]
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    made = at_once(work, range(8))
     flat = [value for part in made for value in part]
     assert len(flat) == 8 * 1_200
     assert len(set(flat)) == len(flat)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -14,6 +16,29 @@ from .postgres import run_admin
 
 Kind = Literal["sqlite", "postgresql"]
 KINDS: tuple[Kind, ...] = ("sqlite", "postgresql")
+
+
+# A file system in memory, and how much of it each worker of a run may come to need.
+_MEMORY = Path("/dev/shm")
+_ROOM = 1 << 30
+# How many prepared PostgreSQL databases, of some 12 MB each, a worker keeps to copy from.
+_KEPT = 32
+
+
+def folder_of_tests() -> Path:
+    """Return where the databases of tests lie: ``CRM_TEST_FOLDER``, else in memory where there is 1 GB for each processor, else on disk.
+
+    What a crash of the machine would lose is of no interest to a test; on disk, half of its time may be spent on writing it there.
+    ``CRM_TEST_DURABLE`` keeps them on disk.
+    """
+    given = os.environ.get("CRM_TEST_FOLDER")
+    if given:
+        return Path(given)
+    if not os.environ.get("CRM_TEST_DURABLE") and os.access(_MEMORY, os.W_OK):
+        room = os.statvfs(_MEMORY)
+        if room.f_bavail * room.f_frsize >= _ROOM * (os.cpu_count() or 1):
+            return _MEMORY
+    return Path(tempfile.gettempdir())
 
 
 class Database:
@@ -59,7 +84,7 @@ class Databases(Protocol):
         """Name a database that is still to be made, by :meth:`fill`."""
 
     def fill(self, database: Database, name: str, prepare: Callable[[Database], None]) -> None:
-        """Make *database* a copy of the one that *prepare* filled; *prepare* runs once a worker for each *name*."""
+        """Make *database* a copy of the one that *prepare* filled; *prepare* runs once a worker for each *name* that is used often."""
 
     def drop(self, database: Database) -> None:
         """Remove *database* with everything in it, whoever is still connected."""
@@ -126,12 +151,16 @@ class PostgresDatabases:
 
     def fill(self, database: Database, name: str, prepare: Callable[[Database], None]) -> None:
         """See :class:`Databases`."""
-        if name not in self._prepared:
+        template = self._prepared.pop(name, None)
+        if template is None:
             original = self.create()
             prepare(original)
             original.close()
-            self._prepared[name] = self._name(original)
-        self._copy(self._prepared[name], database)
+            template = self._name(original)
+        self._prepared[name] = template  # now the last of them: the first has not been asked for the longest
+        if len(self._prepared) > _KEPT:
+            self._admin(f"DROP DATABASE {self._prepared.pop(next(iter(self._prepared)))} WITH (FORCE)")
+        self._copy(template, database)
 
     def drop(self, database: Database) -> None:
         """See :class:`Databases`."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .databases import KINDS, Database, Databases, PostgresDatabases, SQLiteDatabases
+from .databases import KINDS, Database, Databases, PostgresDatabases, SQLiteDatabases, folder_of_tests
 from .kit import START, Kit, open_kit
 from .postgres import CannotStart, PostgresServer
 
@@ -42,7 +44,8 @@ def _postgres(config: pytest.Config) -> str:
         return given
     if _server not in config.stash:
         try:
-            config.stash[_server] = PostgresServer.start(durable=bool(os.environ.get("CRM_TEST_DURABLE")))
+            durable = bool(os.environ.get("CRM_TEST_DURABLE"))
+            config.stash[_server] = PostgresServer.start(durable=durable, folder=folder_of_tests())
         except CannotStart as problem:
             if config.getini("crm_postgres") == "required":
                 pytest.exit(f"PostgreSQL could not be started: {problem}", returncode=3)
@@ -82,9 +85,10 @@ def postgres_databases(request: pytest.FixtureRequest) -> PostgresDatabases:
 
 
 @pytest.fixture(scope="session")
-def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> SQLiteDatabases:
+def sqlite_databases() -> Iterator[SQLiteDatabases]:
     """SQLite databases in a temporary folder."""
-    return SQLiteDatabases(tmp_path_factory.mktemp("sqlite"))
+    with TemporaryDirectory(prefix="sqlite-", dir=folder_of_tests(), ignore_cleanup_errors=True) as folder:
+        yield SQLiteDatabases(Path(folder))
 
 
 @pytest.fixture(params=KINDS)

@@ -25,7 +25,7 @@ _SUPERVISOR = 'trap "" INT TERM HUP; "$@" </dev/null & read -r _; kill -QUIT $!;
 
 # What a crash of the machine would lose is of no interest to a test, and is what makes creating a database slow.
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-_COMMON = {"max_connections": "300", "listen_addresses": "", "timezone": "UTC", "log_checkpoints": "off"}
+_COMMON = {"max_connections": "300", "listen_addresses": "", "timezone": "UTC", "log_checkpoints": "off", "max_wal_size": "256MB"}
 
 
 class CannotStart(Exception):
@@ -40,16 +40,17 @@ class PostgresServer:
         self._supervisor = supervisor
 
     @classmethod
-    def start(cls, *, durable: bool = False) -> PostgresServer:
+    def start(cls, *, durable: bool = False, folder: Path | None = None) -> PostgresServer:
         """Make a cluster in a temporary directory and serve it.
 
         Args:
             durable: keep fsync and its kin on, for tests of what survives a crash; without it a database is created in about 15 ms.
+            folder: where the directory is made, by default among the system's temporary files. Its name must be short.
 
         Raises:
             CannotStart: with the reason and the server's log.
         """
-        directory = Path(tempfile.mkdtemp(prefix="pg-"))  # short: a socket's path may have 107 bytes
+        directory = Path(tempfile.mkdtemp(prefix="pg-", dir=folder))  # short: a socket's path may have 107 bytes
         try:
             return cls._start(directory, {**_COMMON, **({} if durable else _FAST)})
         except BaseException:

@@ -116,22 +116,28 @@ class World:
         with self.crm.session(Actor.system("test", tenant="other")) as s:
             self.abroad = s.create(Account(name=CANARY, owner="1"))
 
-    def raid(self, family: str, attacks: Mapping[str, Attack], *, by: Actor = ME, refused: bool = True, journalled: bool = False) -> None:
-        """Try each attack in a session of its own.
+    def assert_refused(self, family: str, attacks: Mapping[str, Attack], *, by: Actor = ME, journalled: bool = False) -> None:
+        """Try each attack in a session of its own: it is refused with an error of 4xx, soon, with nothing changed and nothing told.
 
         Args:
             family: the class of the attacks.
-            refused: each must be refused with an error of 4xx; else it may also be answered with what the actor may know.
             journalled: what is tried is noted in the journal, as exports are, and nowhere else.
         """
+        self._assert_withstood(family, attacks, by, journalled, refused=True)
+
+    def assert_harmless(self, family: str, attacks: Mapping[str, Attack], *, by: Actor = ME, journalled: bool = False) -> None:
+        """Like :meth:`assert_refused`; but it may also be answered with what the actor may know."""
+        self._assert_withstood(family, attacks, by, journalled, refused=False)
+
+    def _assert_withstood(self, family: str, attacks: Mapping[str, Attack], by: Actor, journalled: bool, *, refused: bool) -> None:
         system = self.crm.tables.system
         noted = [system.journal.name, system.journal_position.name, "sqlite_sequence"] if journalled else []
         before = state_hash(self.crm, without=noted)
-        wrong = [f"{name}: {problem}" for name, attack in attacks.items() if (problem := self.attempt(family, attack, by, refused))]
+        wrong = [f"{name}: {problem}" for name, attack in attacks.items() if (problem := self._attempt(family, attack, by, refused))]
         assert not wrong, "\n".join(wrong)
         assert state_hash(self.crm, without=noted) == before, "something was changed"
 
-    def attempt(self, family: str, attack: Attack, by: Actor, refused: bool) -> str:
+    def _attempt(self, family: str, attack: Attack, by: Actor, refused: bool) -> str:
         """Try one attack and say what is wrong with its end; empty where nothing is."""
         self.tried[family] += 1
         started, size = time.process_time(), _megabytes()

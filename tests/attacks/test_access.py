@@ -89,8 +89,8 @@ def imported(w: World, id: str) -> None:
 
 def test_a01_a_hidden_record_answers_as_one_that_is_not_there(world: World) -> None:
     hidden, nobody = on_hidden(lambda w: w.theirs.id), on_hidden(lambda w: NOBODY)
-    world.raid("A01", hidden)
-    world.raid("A01", on_hidden(lambda w: w.abroad.id))
+    world.assert_refused("A01", hidden)
+    world.assert_refused("A01", on_hidden(lambda w: w.abroad.id))
     for name, attack in hidden.items():
         assert problem(world, attack) == problem(world, nobody[name]), name
 
@@ -108,7 +108,7 @@ def problem(w: World, attack: Attack, by: Actor = ME) -> str:
 
 
 def test_a01_lists_leave_out_what_is_hidden(world: World) -> None:
-    world.raid(
+    world.assert_harmless(
         "A01",
         {
             "get_many": lambda w, s: [a.name for a in s.get_many(Account, [w.mine.id, w.theirs.id, w.abroad.id, NOBODY])],
@@ -118,7 +118,6 @@ def test_a01_lists_leave_out_what_is_hidden(world: World) -> None:
             "the children of a hidden one": lambda w, s: s.query(Contact).where(Contact.account == w.theirs.ref).all(),
             "update_where": lambda w, s: s.update_where(s.query(Account).where(Account.name == CANARY), {"industry": "x"}),
         },
-        refused=False,
     )
 
 
@@ -142,7 +141,7 @@ def test_a02_what_may_only_be_looked_at_is_not_changed_in_any_way(world: World) 
         "a rollup": lambda w, s: s.rebuild(next(iter(w.crm.registry.rollups))),
         "an export": lambda w, s: export(s, s.query(Contact), w.folder / "never.csv"),
     }
-    world.raid("A02", attacks)
+    world.assert_refused("A02", attacks)
     assert not (world.folder / "never.csv").exists()
 
 
@@ -155,7 +154,7 @@ def test_a03_nothing_hidden_comes_along_with_what_is_seen(world: World) -> None:
     with world.crm.session(SYSTEM) as s:
         deal = s.create(Deal(name="points at a hidden one", account=world.theirs.ref, amount=Money(1, "EUR"), owner="1"))
     try:
-        world.raid(
+        world.assert_harmless(
             "A03",
             {
                 "expand": lambda w, s: w.crm.to_json(s.query(Deal).preload(Deal.account).all(), expand=["account"]),
@@ -173,10 +172,9 @@ def test_a03_nothing_hidden_comes_along_with_what_is_seen(world: World) -> None:
                     (w.folder / "a03.csv").read_text(),
                 ),
             },
-            refused=False,
             journalled=True,
         )
-        world.raid(
+        world.assert_refused(
             "A03",
             {
                 "a nested write": lambda w, s: s.update(Deal, w.deal.id, {"account": {"id": w.theirs.id, "name": "x"}}),
@@ -201,9 +199,9 @@ FORGED: dict[str, Any] = {
 
 
 def test_a04_a_body_sets_what_its_sender_may_set_and_nothing_else(world: World) -> None:
-    world.raid("A04", each("update", FORGED, lambda w, s, n: s.update(Deal, w.deal.id, {n: FORGED[n]})))
-    world.raid("A04", each("create", FORGED, lambda w, s, n: s.create(body(w, {n: FORGED[n]}))))
-    world.raid(
+    world.assert_refused("A04", each("update", FORGED, lambda w, s, n: s.update(Deal, w.deal.id, {n: FORGED[n]})))
+    world.assert_refused("A04", each("create", FORGED, lambda w, s, n: s.create(body(w, {n: FORGED[n]}))))
+    world.assert_refused(
         "A04",
         {
             "giving a new record to another": lambda w, s: s.create(Deal(name="x", account=w.mine.ref, amount=Money(1, "EUR"), owner="2")),
@@ -250,8 +248,8 @@ def imported_by_salary(w: World) -> None:
 
 
 def test_a07_a_hidden_field_does_not_exist(world: World) -> None:
-    world.raid("A07", FLS)
-    world.raid(
+    world.assert_refused("A07", FLS)
+    world.assert_harmless(
         "A07",
         {
             "JSON": lambda w, s: w.crm.to_json(s.get(Deal, w.deal.id)),
@@ -261,7 +259,6 @@ def test_a07_a_hidden_field_does_not_exist(world: World) -> None:
             "a timeline": lambda w, s: s.timeline(w.mine.ref),
             "a view": lambda w, s: s.view360(w.mine.ref),
         },
-        refused=False,
         journalled=True,
     )
     asked: list[Callable[[World, Session, str], Any]] = [
@@ -319,8 +316,8 @@ def test_a25_a_tenant_is_the_actors_and_no_body_changes_it(world: World) -> None
         "a tenant of 5 MB": lambda w, s: Actor("1", tenant="x" * 5_000_000),
     }
     for by in (other, ABROAD):
-        world.raid("A25", attacks, by=by)
-    world.raid(
+        world.assert_refused("A25", attacks, by=by)
+    world.assert_harmless(
         "A25",
         {
             "count": lambda w, s: s.query(Deal).count() and CANARY,
@@ -330,7 +327,6 @@ def test_a25_a_tenant_is_the_actors_and_no_body_changes_it(world: World) -> None
             "settings": lambda w, s: s.settings(Sizes),
         },
         by=other,
-        refused=False,
     )
 
 
@@ -405,4 +401,4 @@ DOORS: dict[str, Attack] = {
 
 def test_a31_a_hidden_record_is_hidden_behind_every_door(world: World) -> None:
     for actor in (ME, Actor("9", roles={"rep"}), Actor("9")):
-        world.raid("A31", DOORS, by=actor, refused=False, journalled=True)
+        world.assert_harmless("A31", DOORS, by=actor, journalled=True)

@@ -113,8 +113,10 @@ TEMPLATES = [
 
 
 def test_a05_sort_is_by_allowed_names_alone(world: World) -> None:
-    world.raid("A05", each("sort", filter(None, INJECTED), lambda w, s, t: s.query(Account).matching({"sort": t}, allow=["name"]).all()))
-    world.raid(
+    world.assert_refused(
+        "A05", each("sort", filter(None, INJECTED), lambda w, s, t: s.query(Account).matching({"sort": t}, allow=["name"]).all())
+    )
+    world.assert_refused(
         "A05",
         each("order_by", INJECTED[:20], lambda w, s, t: s.query(Account).order_by(t).all())
         | each("page after", filter(None, INJECTED), lambda w, s, t: s.query(Account).order_by(Account.name).page(1, after=t)),
@@ -123,14 +125,14 @@ def test_a05_sort_is_by_allowed_names_alone(world: World) -> None:
 
 def test_a06_paths_and_expressions_are_names_or_nothing(world: World) -> None:
     allow = ["name", "salary", "details", "account"]
-    world.raid("A06", each("filter", PATHS, lambda w, s, t: s.query(Deal).matching({t: "1"}, allow=allow).all()))
-    world.raid("A06", each("rule", PATHS, lambda w, s, t: report(s, where=from_json({"op": "eq", "field": t, "value": "1"}))))
-    world.raid("A06", each("zone", filter(None, ZONES), lambda w, s, t: report(s, zone=t)))
-    world.raid("A06", each("grain", filter(None, INJECTED), lambda w, s, t: report(s, grain=t)))
-    world.raid("A06", each("by", INJECTED, lambda w, s, t: report(s, by=[t])))
-    world.raid("A06", each("metric", INJECTED, lambda w, s, t: s.use(Analytics).run(Report(metrics=[t]))))
-    world.raid("A06", each("update", PATHS, lambda w, s, t: s.update(Deal, w.deal.id, {t: "1"})))
-    world.raid("A06", each("expand", PATHS, lambda w, s, t: w.crm.to_json(s.get(Deal, w.deal.id), expand=[t])), refused=False)
+    world.assert_refused("A06", each("filter", PATHS, lambda w, s, t: s.query(Deal).matching({t: "1"}, allow=allow).all()))
+    world.assert_refused("A06", each("rule", PATHS, lambda w, s, t: report(s, where=from_json({"op": "eq", "field": t, "value": "1"}))))
+    world.assert_refused("A06", each("zone", filter(None, ZONES), lambda w, s, t: report(s, zone=t)))
+    world.assert_refused("A06", each("grain", filter(None, INJECTED), lambda w, s, t: report(s, grain=t)))
+    world.assert_refused("A06", each("by", INJECTED, lambda w, s, t: report(s, by=[t])))
+    world.assert_refused("A06", each("metric", INJECTED, lambda w, s, t: s.use(Analytics).run(Report(metrics=[t]))))
+    world.assert_refused("A06", each("update", PATHS, lambda w, s, t: s.update(Deal, w.deal.id, {t: "1"})))
+    world.assert_harmless("A06", each("expand", PATHS, lambda w, s, t: w.crm.to_json(s.get(Deal, w.deal.id), expand=[t])))
 
 
 def report(s: Any, **asked: Any) -> Any:
@@ -146,7 +148,7 @@ def test_a08_templates_are_text_wherever_they_stand(world: World) -> None:
             assert "<class" not in said
             assert len(said) < 5_000
     attacks: dict[str, Attack] = each("an option", TEMPLATES, lambda w, s, t: s.update(Deal, w.deal.id, {"amount": t}))
-    world.raid("A08", attacks)
+    world.assert_refused("A08", attacks)
     plugin = Plugin("acme", version="1")
     codes = {f"acme.t{n}": text.replace("given", "x") for n, text in enumerate(TEMPLATES)}
     plugin.catalogue("en", codes)
@@ -209,7 +211,7 @@ def automation(**changed: Any) -> AutomationRule:
 
 
 def test_a30_what_is_stored_as_data_is_checked_like_what_is_asked(world: World) -> None:
-    world.raid("A30", STORED, by=SYSTEM)
+    world.assert_refused("A30", STORED, by=SYSTEM)
 
 
 def imported(w: World, mapping: dict[str, Any]) -> Any:
@@ -243,7 +245,7 @@ def dimensioned(name: str) -> Plugin:
 
 def test_a32_no_preview_shows_another_persons_record(world: World) -> None:
     """There is no template preview; what shows a record by an id or address of one's choice goes through the lens."""
-    world.raid(
+    world.assert_refused(
         "A32",
         {
             "the view of a hidden customer": lambda w, s: s.view360(w.theirs.ref),

@@ -107,9 +107,9 @@ def test_a22_a_request_is_a_question_or_refused(world: World) -> None:
         "request": (["\n", "\ud800", "\x00", "x" * 100_000], lambda w, s, t: opened(w, request=t)),
     }
     for name, (values, attack) in must.items():
-        world.raid("A22", each(name, values, attack))
+        world.assert_refused("A22", each(name, values, attack))
     for name, (values, attack) in may.items():
-        world.raid("A22", each(name, values, attack), refused=False)
+        world.assert_harmless("A22", each(name, values, attack))
 
 
 def opened(w: World, **how: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from crm_core import CRM, Account, Conflict, CRMError, Money, NotFound
 from crm_sales.api import Lead, Sales
 from tests.attacks.raid import SYSTEM, World
 from tests.laws.shop import Deal
+from tests.threads import at_once
 
 SECRET = "s3cr3t-p4ssw0rd"
 URLS = [
@@ -46,24 +46,16 @@ def test_a29_a_password_is_in_no_error_log_or_repr(url: str, caplog: pytest.LogC
         assert SECRET not in text
 
 
-def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """Do *work* in threads that begin together; return the results, errors included."""
-    together = threading.Barrier(count)
-    results: list[Any] = [None] * count
+def raced(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """Do *work* so many times at once; return the results, refusals included."""
 
-    def run(n: int) -> None:
-        together.wait()
+    def run(n: int) -> Any:
         try:
-            results[n] = work(n)
+            return work(n)
         except CRMError as e:
-            results[n] = e
+            return e
 
-    threads = [threading.Thread(target=run, args=(n,)) for n in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
+    return at_once(run, range(count))
 
 
 def test_a35_what_is_done_at_once_is_done_once(world: World) -> None:
@@ -76,7 +68,7 @@ def test_a35_what_is_done_at_once_is_done_once(world: World) -> None:
         with crm.session(SYSTEM) as s:
             return s.update(Account, record.id, {"name": f"n{n}"}, version=1).version
 
-    results = at_once(8, stale)
+    results = raced(8, stale)
     world.tried["A35"] += 3
     assert Counter(type(r).__name__ for r in results) == {"int": 1, "Conflict": 7}
     world.handled["A35"] += 1
@@ -85,7 +77,7 @@ def test_a35_what_is_done_at_once_is_done_once(world: World) -> None:
         with crm.session(SYSTEM) as s:
             return s.use(Sales).convert(s.get(Lead, lead.id))
 
-    results = at_once(8, convert)
+    results = raced(8, convert)
     assert len({repr(r) for r in results}) == 1, "a lead that was converted says what became of it"
     with crm.session(SYSTEM) as s:
         assert s.query(Account).where(Account.name == "Acme").count() == 1
@@ -95,7 +87,7 @@ def test_a35_what_is_done_at_once_is_done_once(world: World) -> None:
         with crm.session(SYSTEM) as s:
             return s.create(Deal(name="x", account=record.ref, amount=Money(1, "EUR"), code="once")).id
 
-    assert Counter(type(r).__name__ for r in at_once(8, unique)) == {"str": 1, "Conflict": 7}
+    assert Counter(type(r).__name__ for r in raced(8, unique)) == {"str": 1, "Conflict": 7}
     world.handled["A35"] += 1
 
 
@@ -107,7 +99,7 @@ def test_a35_one_key_has_one_body(world: World) -> None:
             return s.create(Account(name=name, owner="9")).id
 
     world.tried["A35"] += 3
-    results = at_once(8, keyed)
+    results = raced(8, keyed)
     assert len({r for r in results if isinstance(r, str)}) == 1, results
     assert all(isinstance(r, str | Conflict) or r.status == 503 for r in results), results
     world.handled["A35"] += 1
@@ -124,6 +116,6 @@ def test_a35_one_key_has_one_body(world: World) -> None:
 
     with crm.session(SYSTEM) as s:
         doomed = s.create(Account(name="doomed", owner="9"))
-    results = at_once(8, gone)
+    results = raced(8, gone)
     assert Counter(r if r is True else type(r) for r in results) == {True: 1, NotFound: 7}, results
     world.handled["A35"] += 1

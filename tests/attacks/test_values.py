@@ -64,19 +64,18 @@ NUMBERS: list[Any] = [
 
 
 def test_a19_no_text_is_slow_to_check(world: World) -> None:
-    world.raid("A19", each("an e-mail", SLOW, lambda w, s, t: undone(s, Contact(name="x", emails=[Email(t)], owner="1"))), refused=False)
-    world.raid("A19", each("a phone", SLOW, lambda w, s, t: undone(s, Contact(name="x", phones=[Phone(t)], owner="1"))), refused=False)
-    world.raid("A19", each("a name", SLOW, lambda w, s, t: undone(s, Account(name=t, owner="1"))), refused=False)
-    world.raid("A19", each("a website", SLOW, lambda w, s, t: undone(s, Account(name="x", website=t, owner="1"))), refused=False)
-    world.raid(
+    world.assert_harmless("A19", each("an e-mail", SLOW, lambda w, s, t: undone(s, Contact(name="x", emails=[Email(t)], owner="1"))))
+    world.assert_harmless("A19", each("a phone", SLOW, lambda w, s, t: undone(s, Contact(name="x", phones=[Phone(t)], owner="1"))))
+    world.assert_harmless("A19", each("a name", SLOW, lambda w, s, t: undone(s, Account(name=t, owner="1"))))
+    world.assert_harmless("A19", each("a website", SLOW, lambda w, s, t: undone(s, Account(name="x", website=t, owner="1"))))
+    world.assert_harmless(
         "A19",
         each("an address", SLOW, lambda w, s, t: undone(s, Account(name="x", addresses=[Address(street=t, country=t)]))),
-        refused=False,
     )
-    world.raid("A19", each("a locale", SLOW, lambda w, s, t: Actor("1", locale=t)), refused=False)
-    world.raid("A19", each("a money", SLOW, lambda w, s, t: Money(t, "EUR")))
-    world.raid("A19", each("a prefix", [*PATTERNS, *SLOW], lambda w, s, t: matching(s, name__startswith=t)), refused=False)
-    world.raid("A19", each("an equal", PATTERNS, lambda w, s, t: matching(s, name=t)), refused=False)
+    world.assert_harmless("A19", each("a locale", SLOW, lambda w, s, t: Actor("1", locale=t)))
+    world.assert_refused("A19", each("a money", SLOW, lambda w, s, t: Money(t, "EUR")))
+    world.assert_harmless("A19", each("a prefix", [*PATTERNS, *SLOW], lambda w, s, t: matching(s, name__startswith=t)))
+    world.assert_harmless("A19", each("an equal", PATTERNS, lambda w, s, t: matching(s, name=t)))
 
 
 def undone(s: Session, record: Any) -> Any:
@@ -139,12 +138,16 @@ AGREED: dict[tuple[str, str], list[str]] = {}
 
 def test_a21_numbers_are_exact_or_refused(world: World) -> None:
     odd = [n for n in NUMBERS if n is not None]
-    world.raid("A21", each("an amount", NUMBERS, lambda w, s, n: s.update(Deal, w.deal.id, {"amount": {"amount": n, "currency": "EUR"}})))
-    world.raid("A21", each("a whole number", odd, lambda w, s, n: s.update(Deal, w.deal.id, {"salary": n})), by=SYSTEM)
-    world.raid("A21", each("money", [n for n in NUMBERS if n not in (2**63, -(2**63) - 1)], lambda w, s, n: Money(n, "EUR")))
-    world.raid("A21", each("a filter", filter(lambda n: isinstance(n, str), NUMBERS), lambda w, s, n: matching(s, amount=f"EUR:{n}")))
-    world.raid("A21", each("a version", odd, lambda w, s, n: s.update(Deal, w.deal.id, {"name": "x"}, version=n)))
-    world.raid("A21", each("a size", [*odd, 0, -1, 10**9], lambda w, s, n: s.query(Deal).page(n)))
+    world.assert_refused(
+        "A21", each("an amount", NUMBERS, lambda w, s, n: s.update(Deal, w.deal.id, {"amount": {"amount": n, "currency": "EUR"}}))
+    )
+    world.assert_refused("A21", each("a whole number", odd, lambda w, s, n: s.update(Deal, w.deal.id, {"salary": n})), by=SYSTEM)
+    world.assert_refused("A21", each("money", [n for n in NUMBERS if n not in (2**63, -(2**63) - 1)], lambda w, s, n: Money(n, "EUR")))
+    world.assert_refused(
+        "A21", each("a filter", filter(lambda n: isinstance(n, str), NUMBERS), lambda w, s, n: matching(s, amount=f"EUR:{n}"))
+    )
+    world.assert_refused("A21", each("a version", odd, lambda w, s, n: s.update(Deal, w.deal.id, {"name": "x"}, version=n)))
+    world.assert_refused("A21", each("a size", [*odd, 0, -1, 10**9], lambda w, s, n: s.query(Deal).page(n)))
     assert Money("0.1", "EUR") + Money("0.2", "EUR") == Money("0.3", "EUR")
     assert str(Money("-0", "EUR").amount) in ("0", "0.00")
 
@@ -177,14 +180,13 @@ SIZES: dict[str, Attack] = {
 
 
 def test_a22_what_is_too_much_is_refused_at_once(world: World) -> None:
-    world.raid("A22", SIZES, by=SYSTEM)
-    world.raid(
+    world.assert_refused("A22", SIZES, by=SYSTEM)
+    world.assert_harmless(
         "A22",
         {
             "50,000 ids": lambda w, s: len(s.get_many(Deal, [w.deal.id] * 50_000)),
             "50,000 unknown": lambda w, s: s.get_many(Deal, map(str, range(50_000))),
         },
-        refused=False,
     )
 
 
@@ -193,12 +195,18 @@ LINES = ["Hi\r\nBcc: all@x.com", "Hi\nBcc: x", "Hi\rBcc: x", "Hi\x0bx", "Hi\x85x
 
 def test_a23_no_line_begins_in_a_header(world: World) -> None:
     """What becomes a header one day (a subject, a name, an address) is one line."""
-    world.raid("A23", each("an address", LINES, lambda w, s, t: s.create(Contact(name="x", emails=[Email(f"a@x.com{t}")], owner="1"))))
-    world.raid("A23", each("a mailbox", LINES, lambda w, s, t: s.create(Contact(name="x", emails=[Email(f"{t}a@x.com")], owner="1"))))
-    world.raid("A23", each("a subject", LINES, lambda w, s, t: s.create(Interaction(at=w.mine.created_at, subject=t))))
-    world.raid("A23", each("a name", LINES, lambda w, s, t: s.create(Contact(name=t, owner="1"))))
-    world.raid("A23", each("a label", LINES, lambda w, s, t: s.create(Contact(name="x", emails=[Email("a@x.com", t)], owner="1"))))
-    world.raid(
+    world.assert_refused(
+        "A23", each("an address", LINES, lambda w, s, t: s.create(Contact(name="x", emails=[Email(f"a@x.com{t}")], owner="1")))
+    )
+    world.assert_refused(
+        "A23", each("a mailbox", LINES, lambda w, s, t: s.create(Contact(name="x", emails=[Email(f"{t}a@x.com")], owner="1")))
+    )
+    world.assert_refused("A23", each("a subject", LINES, lambda w, s, t: s.create(Interaction(at=w.mine.created_at, subject=t))))
+    world.assert_refused("A23", each("a name", LINES, lambda w, s, t: s.create(Contact(name=t, owner="1"))))
+    world.assert_refused(
+        "A23", each("a label", LINES, lambda w, s, t: s.create(Contact(name="x", emails=[Email("a@x.com", t)], owner="1")))
+    )
+    world.assert_refused(
         "A23", each("a participant", LINES, lambda w, s, t: s.create(Interaction(at=w.mine.created_at, participants=[Participant(t)])))
     )
 
@@ -225,20 +233,20 @@ SERIALISED: list[Any] = [
 
 
 def test_a27_nothing_that_comes_in_becomes_an_object(world: World, tmp_path: Any) -> None:
-    world.raid("A27", each("a cursor", SERIALISED, lambda w, s, t: s.query(Deal).page(1, after=t)))
-    world.raid("A27", each("an enum", SERIALISED, lambda w, s, t: s.update(Deal, w.deal.id, {"amount": t})))
-    world.raid("A27", each("a reference", SERIALISED, lambda w, s, t: s.update(Deal, w.deal.id, {"account": t})))
-    world.raid(
+    world.assert_refused("A27", each("a cursor", SERIALISED, lambda w, s, t: s.query(Deal).page(1, after=t)))
+    world.assert_refused("A27", each("an enum", SERIALISED, lambda w, s, t: s.update(Deal, w.deal.id, {"amount": t})))
+    world.assert_refused("A27", each("a reference", SERIALISED, lambda w, s, t: s.update(Deal, w.deal.id, {"account": t})))
+    world.assert_refused(
         "A27",
         each(
             "a type", ["os.system", "crm_core.crm.CRM", "Account", "__main__"], lambda w, s, t: from_json({"op": t, "_type": t, "value": 1})
         ),
     )
-    world.raid(
+    world.assert_refused(
         "A27", each("an object", [PICKLED, Bomb(), object(), Bomb], lambda w, s, t: s.update(Deal, w.deal.id, {"details": t})), by=SYSTEM
     )
-    world.raid("A27", each("a command", [PICKLED, Bomb(), {"_type": "Redeem"}, "x", None], lambda w, s, t: s.perform(t)))
-    world.raid("A27", each("a mapping", [PICKLED, Bomb(), "x", [1], {"entity": Bomb()}], lambda w, s, t: mapping_of(t)))
+    world.assert_refused("A27", each("a command", [PICKLED, Bomb(), {"_type": "Redeem"}, "x", None], lambda w, s, t: s.perform(t)))
+    world.assert_refused("A27", each("a mapping", [PICKLED, Bomb(), "x", [1], {"entity": Bomb()}], lambda w, s, t: mapping_of(t)))
     assert FIRED == []
 
 

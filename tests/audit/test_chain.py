@@ -16,6 +16,7 @@ from crm_core import CRM, Account, Actor, Contact, FixedClock, Invalid, Runtime
 from crm_core.audit import ERASED, Audit, Checkpoint, FileSigner, FileSink, chain
 from crm_core.audit.chain import frontier
 from tests.conftest import MakeCRM
+from tests.threads import at_once
 
 ADMIN = Actor.system("test", tenant="main")
 
@@ -286,11 +287,7 @@ def test_a_line_of_a_sink_that_is_no_checkpoint_is_a_finding(make_crm: MakeCRM, 
 def test_passes_at_once_give_each_row_one_seal(make_crm: MakeCRM) -> None:
     crm = make_crm()
     accounts(crm, *map(str, range(50)))
-    threads = [threading.Thread(target=crm.audit.seal) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(lambda _: crm.audit.seal(), range(4))
     assert crm.audit.verify().sealed == {"main": 50}
     with crm.bound.begin(write=False) as connection:
         assert frontier(connection, crm.tables) == 50

@@ -12,6 +12,7 @@ from crm_core import CRM, AutomationRule, FixedClock, RuleTrigger, RunOutcome, R
 from crm_core.automation.schedule import read_schedule
 from crm_core.rules import F, to_json
 from tests.automation.office import AUTHOR, ROLES, Office, plugin
+from tests.threads import at_once
 
 
 def utc(text: str) -> datetime:
@@ -109,22 +110,8 @@ def test_c52_two_processes_share_a_slot_and_an_event_and_each_is_worked_on_once(
     case = office.case()
     office.later(hours=1)
     twin = CRM(office.crm.url, plugins=[plugin], roles=ROLES, runtime=Runtime.seeded(2, clock=FixedClock(office.clock.now())))
-    barrier, failures = threading.Barrier(2), []
-
-    def look(crm: CRM) -> None:
-        try:
-            barrier.wait()
-            crm.run_pending()
-        except BaseException as e:
-            failures.append(e)
-
-    threads = [threading.Thread(target=look, args=(crm,)) for crm in (office.crm, twin)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    at_once(lambda crm: crm.run_pending(), [office.crm, twin])
     twin.close()
-    assert failures == []
     assert [r.reason for r in office.runs(rule)] == ["automation_slot", "automation_done"]
     assert [r.reason for r in office.runs(heard)] == ["automation_done"]
     assert office.now(case).version == 3

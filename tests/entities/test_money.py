@@ -6,7 +6,6 @@ import copy
 import json
 import operator
 import pickle
-import threading
 import time
 from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal, localcontext
@@ -21,6 +20,7 @@ from hypothesis import strategies as st
 from crm_core.entities.currencies import CURRENCIES
 from crm_core.entities.money import LIMIT, Money, quantize_half_up, read_decimal
 from crm_core.errors import CRMError, Invalid, MixedCurrency, WrongArgument
+from tests.threads import at_once
 
 CODES = sorted(CURRENCIES)
 amounts = st.decimals(min_value=-(10**12), max_value=10**12, places=6)
@@ -328,16 +328,10 @@ def test_a_comma_in_the_format_groups_the_thousands() -> None:
 
 
 def test_threads_that_share_no_context_get_the_same_results() -> None:
-    results: list[list[Money]] = []
+    def work(_: int) -> list[Money]:
+        return [Money(n, "EUR") / 7 * 3 + Money("0.01", "EUR") for n in range(200)]
 
-    def work() -> None:
-        results.append([Money(n, "EUR") / 7 * 3 + Money("0.01", "EUR") for n in range(200)])
-
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    results = at_once(work, range(8))
     assert len(results) == 8
     assert all(result == results[0] for result in results)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-import threading
-from typing import Any
 
 from crm_core.entities.entity import Entity
 from crm_core.entities.fields import Field
 from crm_core.entities.meta import logical_table
+from tests.threads import at_once
 
 
 def test_threads_that_ask_at_once_get_one_table() -> None:
@@ -20,18 +19,7 @@ def test_threads_that_ask_at_once_get_one_table() -> None:
             class Thing(Entity):
                 name: Field[str]
 
-            found: list[Any] = []
-            ready = threading.Barrier(6)
-
-            def ask(entity: type[Thing] = Thing, found: list[Any] = found, ready: threading.Barrier = ready) -> None:
-                ready.wait()
-                found.append(logical_table(entity))
-
-            threads = [threading.Thread(target=ask) for _ in range(6)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            found = at_once(logical_table, [Thing] * 6)
             assert len({id(table) for table in found}) == 1
     finally:
         sys.setswitchinterval(interval)

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from threading import Barrier, Thread
 
 import pytest
 
@@ -16,6 +15,7 @@ from crm_erp_bridge.conformance import TcpProxy
 from crm_erp_bridge.conformance.proxy import answer, cut_reply, cut_request, silent
 from tests.erp_bridge.conftest import MakeHttpDesk
 from tests.erp_bridge.http_desk import POINTS, SYSTEM, HttpDesk
+from tests.threads import at_once
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -202,20 +202,15 @@ def test_c63_rule_17_three_cycles_of_pull_and_push_write_nothing(desk: HttpDesk)
 def test_c63_four_runs_at_once_write_each_op_once(desk: HttpDesk) -> None:
     desk.make(*[f"Customer {n:02}" for n in range(20)])
     syncs = [desk.sync, *(Sync(desk.crm, "http") for _ in range(3))]
-    start, codes = Barrier(4), []
+    codes = []
 
     def run(sync: Sync) -> None:
-        start.wait()
         try:
             sync.push()
         except Refused as e:
             codes.append(e.code)
 
-    threads = [Thread(target=run, args=(sync,)) for sync in syncs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(run, syncs)
     assert (len(desk.erp.rows("customer")), len(desk.there()), open_writes(desk)) == (20, 20, 0)
     assert set(codes) <= {"erp_bridge.busy"}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from tests.faults.conftest import NewFile
 from tests.faults.disk import Disk
 from tests.faults.ledger import SYSTEM, found, write_pair
 from tests.figures import LONG, figure
+from tests.threads import at_once
 
 CUTS = 500 if LONG else 20
 SEED = 20264
@@ -60,11 +60,7 @@ def write_until_it_is_dark(path: Path, cut: Cut, seed: int) -> list[str]:
                 return
             acknowledged.append(name)
 
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(work, range(4))
     crm.close()
     return acknowledged
 

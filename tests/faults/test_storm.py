@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 from crm_core import CRM
@@ -11,6 +10,7 @@ from tests.events.boxes import Box
 from tests.events.world import ADMIN, box_plugin
 from tests.faults.processes import add_one_each, add_up, start
 from tests.figures import LONG, figure
+from tests.threads import at_once
 
 WRITERS, TIMES = (32, 100) if LONG else (8, 25)
 
@@ -41,12 +41,7 @@ def new_box(crm: CRM) -> str:
 def test_threads_that_write_one_record_at_once(make_crm: MakeCRM) -> None:
     crm = make_crm(plugins=[box_plugin()])
     box = new_box(crm)
-    results: list[Any] = []
-    threads = [threading.Thread(target=lambda: results.append(add_one_each(crm, box, TIMES))) for _ in range(WRITERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    results = at_once(lambda _: add_one_each(crm, box, TIMES), range(WRITERS))
     report("R4 threads", crm, box, results, 1.0)
 
 

@@ -19,6 +19,7 @@ from tests.faults.conftest import NewFile
 from tests.faults.disk import Disk
 from tests.faults.ledger import SYSTEM, found, write_pair
 from tests.figures import LONG, figure
+from tests.threads import at_once
 
 LIBRARY = f"sqlite {dbapi.sqlite_version} (apsw)"
 WRITERS = 6
@@ -42,11 +43,7 @@ def write_in_threads(crm: CRM, times: int) -> list[str]:
                 s.query(Account).count()
             crm.bound.engine.dispose()
 
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(WRITERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(work, range(WRITERS))
     return names
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +25,7 @@ from crm_core import (
     check_write,
 )
 from crm_core.hooks.meter import Cost
+from tests.threads import at_once
 
 ADMIN = Actor.system("test", tenant="main")
 acme = Plugin("acme", version="1.0.0")
@@ -115,16 +115,12 @@ def test_who_measures_within_a_measurement_shares_it(make_crm: Callable[..., Any
 def test_threads_are_counted_together(make_crm: Callable[..., Any]) -> None:
     crm = make_crm(plugins=[acme])
 
-    def work() -> None:
+    def work(_: int) -> None:
         for _ in range(5):
             with crm.session(ADMIN) as s:
                 s.create(Account(name="Acme"))
 
     with crm.measured() as meter:
-        threads = [threading.Thread(target=work) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once(work, range(4))
     assert by_name(meter.report())["acme.trim"].calls == 20
     assert issubclass(Refused, CRMError)

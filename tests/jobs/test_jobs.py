@@ -14,6 +14,7 @@ from crm_core.jobs import JobCancelled
 from crm_core.jobs.cron import following, last
 from crm_core.jobs.store import LEASE
 from tests.jobs.conftest import START, Open
+from tests.threads import at_once
 
 
 @pytest.fixture(autouse=True)
@@ -267,11 +268,7 @@ def test_many_workers_at_once_run_each_occurrence_once(open_world: Open, plugin:
     crms = [CRM(w.crm.url, plugins=[plugin], runtime=w.crm.runtime) for _ in range(4)]
     for _ in range(3):
         w.clock.advance(timedelta(hours=1))
-        threads = [threading.Thread(target=crm.jobs.run_due) for crm in crms]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once(lambda crm: crm.jobs.run_due(), crms)
     for crm in crms:
         crm.close()
     w.crm.run_pending()

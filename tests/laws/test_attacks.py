@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from threading import Barrier, Thread
 from typing import Any
 
 import pytest
@@ -28,6 +27,7 @@ from crm_core import (
 from crm_core.permissions.predicates import F
 from tests.laws.shop import Deal, plugin
 from tests.laws.tricks import LOOK, SYSTEM, Leak, Redeem, Ring, bound, journal, trick
+from tests.threads import at_once
 
 # -- escalation ------------------------------------------------------------------------------------------------------------------
 
@@ -218,23 +218,16 @@ def test_nothing_points_at_a_record_that_is_deleted_at_the_same_instant(make_crm
     for _ in range(10):
         with crm.session(SYSTEM) as s:
             account = s.create(Account(name="a"))
-        together = Barrier(2)
 
-        def point(account: Account = account, together: Barrier = together) -> None:
-            together.wait()
+        def point(account: Account = account) -> None:
             with suppress(CRMError), crm.session(SYSTEM) as s:
                 s.create(Deal(name="d", account=account.ref, amount=Money(1, "EUR")))
 
-        def delete(account: Account = account, together: Barrier = together) -> None:
-            together.wait()
+        def delete(account: Account = account) -> None:
             with suppress(CRMError), crm.session(SYSTEM) as s:
                 s.delete(account)
 
-        threads = [Thread(target=f) for f in (point, delete)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once(lambda work: work(), [point, delete])
         with crm.session(SYSTEM) as s:
             assert (s.find(Account, account.id) is not None) == (s.query(Deal).where(Deal.account == account.id).count() == 1)
 

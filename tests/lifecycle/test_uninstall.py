@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from crm_core.backup import backup, drill, restore
 from crm_core.doctor import examine
 from tests.lifecycle.club import Cards, Member, Perks, Settings, Visit, club, kinds, system
 from tests.lifecycle.conftest import Open, World, one
+from tests.threads import at_once
 
 
 def filled(w: World) -> World:
@@ -227,20 +227,15 @@ def test_after_a_process_died_at_its_commit_the_next_one_does_it(w: World) -> No
 
 def test_of_two_who_uninstall_at_once_one_does(w: World) -> None:
     filled(w)
-    ends: list[str] = []
 
-    def work(crm: CRM) -> None:
+    def work(crm: CRM) -> str:
         try:
             crm.plugins.uninstall("club", keep_data=False)
-            ends.append("done")
         except CRMError as e:
-            ends.append(e.code)
+            return e.code
+        return "done"
 
-    threads = [threading.Thread(target=work, args=[w.beside()]) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    ends = at_once(work, [w.beside() for _ in range(2)])
     assert sorted(ends) == ["done", "plugin_absent"]
 
 

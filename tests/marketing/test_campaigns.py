@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from decimal import Decimal
-from threading import Barrier, Thread
 
 import pytest
 
@@ -22,6 +21,7 @@ from crm_marketing.api import (
     SegmentKind,
 )
 from tests.marketing.conftest import MANAGER, MEMBER, MONDAY, SYSTEM, MakeCRM, campaign, eur, people
+from tests.threads import at_once
 
 DAY = date(2026, 3, 2)
 
@@ -126,17 +126,7 @@ def test_c25_everybody_is_in_a_campaign_once(crm: CRM) -> None:
 def test_c25_of_four_who_enrol_at_once_each_person_is_in_once(crm: CRM) -> None:
     with crm.session(MANAGER) as s:
         spring, known = campaign(s), people(s, *(f"p{n}" for n in range(40)))
-    start, added = Barrier(4), []
-
-    def work() -> None:
-        start.wait()
-        added.append(crm.transact(MANAGER, lambda s: s.use(Marketing).enrol(spring.ref, known), retries=5))
-
-    threads = [Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    added = at_once(lambda _: crm.transact(MANAGER, lambda s: s.use(Marketing).enrol(spring.ref, known), retries=5), range(4))
     assert sum(added) == 40
     with crm.session(MANAGER) as s:
         assert s.use(Marketing).members(spring).count() == 40

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from threading import Barrier, Thread
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from crm_marketing.api import (
     WithdrawConsent,
 )
 from tests.marketing.conftest import MANAGER, MEMBER, MONDAY, MakeCRM, campaign, kinds, people
+from tests.threads import at_once
 
 PROOF: dict[str, Any] = {"text": "Yes, write to me.", "evidence": {"form": "signup"}, "source": "website"}
 
@@ -75,20 +75,14 @@ def test_of_three_who_send_at_once_nobody_is_sent_to_twice(crm: CRM) -> None:
         spring, known = campaign(s, status=CampaignStatus.ACTIVE), people(s, *(f"p{n}" for n in range(60)))
         s.create_many([Consent(contact=c.ref, purpose="news", given_at=MONDAY, **PROOF) for c in known])
         s.use(Marketing).enrol(spring, known)
-    start = Barrier(3)
     sent: list[str] = []
 
-    def work() -> None:
-        start.wait()
+    def work(_: int) -> None:
         for _ in range(3):
             done = crm.transact(MANAGER, lambda s: s.use(Marketing).send(spring.ref, "news", size=10), retries=5)
             sent.extend(r.id for r in done.sent)
 
-    threads = [Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(work, range(3))
     assert sorted(sent) == sorted(c.id for c in known)
 
 
@@ -183,17 +177,7 @@ def test_a_consent_that_begins_later_does_not_count_yet(crm: CRM, clock: FixedCl
 def test_of_four_forms_at_once_one_consent_is_in_force(crm: CRM) -> None:
     with crm.session(MEMBER) as s:
         (anna,) = people(s, "Anna")
-    start = Barrier(4)
-
-    def work() -> None:
-        start.wait()
-        crm.transact(MEMBER, lambda s: s.use(Marketing).give_consent(anna.ref, "news", **PROOF).id, retries=5)
-
-    threads = [Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(lambda _: crm.transact(MEMBER, lambda s: s.use(Marketing).give_consent(anna.ref, "news", **PROOF).id, retries=5), range(4))
     with crm.session(MEMBER) as s:
         assert s.query(Consent).count() == 1
 

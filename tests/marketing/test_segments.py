@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from threading import Barrier, Thread
 from typing import Any
 
 import pytest
@@ -31,6 +30,7 @@ from crm_marketing import plugin
 from crm_marketing.api import Marketing, RefreshSegment, Segment, SegmentEntered, SegmentKind, SegmentLeft, SegmentMember, Task, audience
 from crm_sales.api import Lead, LeadIntake, Sales
 from tests.marketing.conftest import MANAGER, MEMBER, SYSTEM, MakeCRM, kinds, people
+from tests.threads import at_once
 
 CHIEFS = to_json(F("title") == "CEO")
 
@@ -103,17 +103,7 @@ def test_c27_two_refreshes_at_once_let_each_record_in_once(crm: CRM) -> None:
     with crm.session(MANAGER) as s:
         people(s, *(f"p{n}" for n in range(1200)), title="CEO")
         chiefs = segment(s)
-    start, entered = Barrier(3), []
-
-    def work() -> None:
-        start.wait()
-        entered.append(crm.transact(MANAGER, lambda s: s.use(Marketing).refresh(chiefs.ref).entered, retries=5))
-
-    threads = [Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    entered = at_once(lambda _: crm.transact(MANAGER, lambda s: s.use(Marketing).refresh(chiefs.ref).entered, retries=5), range(3))
     assert sorted(entered) == [0, 0, 1200]
     assert kinds(crm, "marketing.segment") == ["marketing.segment_entered.v1"] * 1200
     with crm.session(MANAGER) as s:

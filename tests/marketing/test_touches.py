@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
-from threading import Barrier, Thread
 from typing import Any
 
 import pytest
@@ -32,6 +31,7 @@ from crm_marketing.api import Campaign, CampaignCost, Marketing, MemberStatus, T
 from crm_sales import plugin as sales
 from crm_sales.api import IntakeCtx, Lead, LeadIntake, Opportunity, Sales, TakenIn, after_intake
 from tests.marketing.conftest import MANAGER, MEMBER, MONDAY, SYSTEM, MakeCRM, campaign, eur, people
+from tests.threads import at_once
 
 LINK = {"utm_campaign": "spring", "utm_source": "google", "utm_medium": "cpc", "utm_term": "crm", "utm_content": "b", "gclid": "Cj0K"}
 SELLER = Actor("1", roles={"marketing.manager", "sales.manager"})
@@ -79,17 +79,7 @@ def test_c34_of_a_batch_the_earliest_touch_is_the_first(crm: CRM) -> None:
 def test_c34_of_four_first_touches_at_once_one_is_the_first(crm: CRM) -> None:
     with crm.session(MEMBER) as s:
         (anna,) = people(s, "Anna")
-    start = Barrier(4)
-
-    def work() -> None:
-        start.wait()
-        crm.transact(MEMBER, lambda s: s.use(Marketing).touch(anna.ref, LINK).id, retries=5)
-
-    threads = [Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(lambda _: crm.transact(MEMBER, lambda s: s.use(Marketing).touch(anna.ref, LINK).id, retries=5), range(4))
     with crm.session(MEMBER) as s:
         assert sorted(t.first_of is not None for t in s.use(Marketing).touches(anna)) == [False, False, False, True]
 

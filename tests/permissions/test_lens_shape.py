@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from typing import Any
 
@@ -16,6 +15,7 @@ from crm_core.errors import NotReadable, Refused
 from crm_core.testing.databases import Database
 from tests.permissions.lens_forms import read_forms
 from tests.permissions.lens_world import KINDS, USERS, Company, Deal, Firm, Kind, Loyalty, actor, logical_names
+from tests.threads import at_once
 
 BY_NAME = {kind.name: kind for kind in KINDS}
 
@@ -186,18 +186,11 @@ def test_threads_share_a_lens(database: Database) -> None:
     company = Company(database.engine(pool_size=8))
     kind = BY_NAME["shares"]
     lens = company.lens(kind)
-    wrong: list[Any] = []
 
     def look(me: str) -> None:
         with company.engine.connect() as connection:
             for i in range(20):
                 statement = select(Deal.id, *[sa.literal(n) for n in range(i % 5)])
-                if {row[0] for row in lens.execute(connection, statement, actor(me))} != ids(company, kind, me):
-                    wrong.append(me)
+                assert {row[0] for row in lens.execute(connection, statement, actor(me))} == ids(company, kind, me), me
 
-    threads = [threading.Thread(target=look, args=(me,)) for me in USERS]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
+    at_once(look, USERS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,6 +14,7 @@ from crm_core.permissions.actor import User
 from crm_core.permissions.members import MAX_LEVELS, NOBODY, ClosureRow, DirectoryTables, Members, sync
 from crm_core.storage.system import system_tables
 from crm_core.testing.databases import Database
+from tests.threads import at_once
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -165,28 +165,17 @@ def test_three_thousand_people_are_written_in_chunks(database: Database, tables:
 
 def test_two_processes_that_sync_at_once_leave_one_of_their_states(database: Database, tables: DirectoryTables) -> None:
     states = [people({"a": "b", "b": None}), people({"a": "c", "c": None, "d": None})]
-    barrier = threading.Barrier(4)
-    failed: list[BaseException] = []
 
     def work(n: int) -> None:
         engine = database.engine()
-        barrier.wait()
-        try:
-            for turn in range(10):
-                with engine.begin() as connection:
-                    if database.kind == "sqlite":
-                        connection.exec_driver_sql("PRAGMA busy_timeout = 20000")
-                        connection.exec_driver_sql("BEGIN IMMEDIATE")
-                    sync(connection, tables, "t1", states[(n + turn) % 2], NOW)
-        except BaseException as e:
-            failed.append(e)
+        for turn in range(10):
+            with engine.begin() as connection:
+                if database.kind == "sqlite":
+                    connection.exec_driver_sql("PRAGMA busy_timeout = 20000")
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                sync(connection, tables, "t1", states[(n + turn) % 2], NOW)
 
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failed == []
+    at_once(work, range(4))
     with database.engine().connect() as connection:
         digest = connection.scalar(sa.select(tables.directory_state.c.digest))
         final = next(s for s in states if s.digest == digest)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, timedelta
-from threading import Barrier, Thread
 
 import pytest
 
@@ -14,6 +13,7 @@ from crm_sales.api import Commitment, Opportunity, Sales
 from crm_service import plugin as service
 from crm_service.api import ChecklistItem, Promise, RequestKind, Service, ServiceRequest
 from tests.service.conftest import AGENT, MONDAY
+from tests.threads import at_once
 
 REP = Actor("3", roles={"sales.rep"})
 SYSTEM = Actor.system("test", tenant="main")
@@ -129,17 +129,7 @@ def test_c38_four_workers_at_once_open_one_request_a_deal(crm: CRM) -> None:
     with crm.session(REP) as s:
         for n in range(20):
             win(s, f"deal {n:02}", "Two days of training")
-    start = Barrier(4)
-
-    def work() -> None:
-        start.wait()
-        crm.run_pending()
-
-    threads = [Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(lambda _: crm.run_pending(), range(4))
     crm.run_pending()
     assert sorted(r.subject for r in requests(crm)) == [f"Onboarding: deal {n:02}" for n in range(20)]
     with crm.session(AGENT) as s:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from threading import Barrier, Thread
 from typing import Any
 
 import pytest
@@ -24,6 +23,7 @@ from crm_service.api import (
     TicketStatus,
 )
 from tests.service.conftest import AGENT, MANAGER, Desk, MakeDesk
+from tests.threads import at_once
 
 H = timedelta(hours=1)
 DIAGNOSED = Milestone("diagnosed")
@@ -89,17 +89,7 @@ def test_c40_a_milestone_is_warned_of_and_reported_like_every_target(desk: Desk)
 def test_a_milestone_is_reached_once_also_by_ten_at_once(desk: Desk) -> None:
     promise(desk)
     ticket = open_ticket(desk)
-    start = Barrier(10)
-
-    def work() -> None:
-        start.wait()
-        desk.crm.transact(AGENT, lambda s: s.use(Service).reach(ticket, "diagnosed"))
-
-    threads = [Thread(target=work) for _ in range(10)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(lambda _: desk.crm.transact(AGENT, lambda s: s.use(Service).reach(ticket, "diagnosed")), range(10))
     with desk.crm.session(AGENT) as s:
         assert s.query(TicketMilestone).count() == 1
         with pytest.raises(Conflict):

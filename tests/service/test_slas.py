@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import closing
 from datetime import date, timedelta
-from threading import Barrier, Thread
 
 import pytest
 
@@ -29,6 +28,7 @@ from crm_service.api import (
     working_time,
 )
 from tests.service.conftest import AGENT, MANAGER, OFFICE, Desk, MakeDesk
+from tests.threads import at_once
 
 H = timedelta(hours=1)
 
@@ -294,17 +294,7 @@ def test_c40_two_workers_that_check_at_once_notice_it_once(desk: Desk) -> None:
     for _ in range(5):
         open_ticket(desk)
     desk.at("tue 12:00")
-    start, counts = Barrier(3), []
-
-    def work() -> None:
-        start.wait()
-        counts.append(desk.crm.transact(MANAGER, lambda s: s.use(Service).check_slas()))
-
-    threads = [Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    counts = at_once(lambda _: desk.crm.transact(MANAGER, lambda s: s.use(Service).check_slas()), range(3))
     assert sum(counts) == len(notices(desk)) == 5 * 4
     assert len(desk.kinds("service.sla_")) == 5 * 4
 

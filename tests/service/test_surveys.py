@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from threading import Barrier, Thread
 from typing import Any
 
 import pytest
@@ -40,6 +39,7 @@ from crm_service.api import (
 )
 from tests.service.conftest import AGENT, MANAGER, MONDAY, Desk, MakeDesk
 from tests.service.surveys import VISITOR, answer, invite, people, responses, survey, token
+from tests.threads import at_once
 
 
 def stored(desk: Desk) -> str:
@@ -76,21 +76,15 @@ def test_c43_a_token_works_once(desk: Desk) -> None:
 
 def test_c43_twenty_people_with_one_token_give_one_answer_and_one_ticket(desk: Desk) -> None:
     given = token(desk, low_score=6)
-    start, outcomes = Barrier(20), []
 
-    def work(score: int) -> None:
-        start.wait()
+    def work(score: int) -> str:
         try:
             desk.crm.transact(VISITOR, lambda s: s.use(Service).respond(given, score))
-            outcomes.append("answered")
         except NotFound as e:
-            outcomes.append(e.code)
+            return e.code
+        return "answered"
 
-    threads = [Thread(target=work, args=(n % 7,)) for n in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    outcomes = at_once(work, [n % 7 for n in range(20)])
     assert sorted(outcomes) == ["answered"] + ["service.survey_token"] * 19
     with desk.crm.session(AGENT, write=False) as s:
         assert (s.query(SurveyResponse).count(), s.query(Ticket).count()) == (1, 1)
@@ -229,17 +223,11 @@ def test_c43_nobody_is_asked_again_in_the_quiet_period_by_whichever_survey(desk:
 
 def test_c43_the_quiet_period_holds_in_large_batches_and_at_the_same_moment(desk: Desk) -> None:
     asked, contacts = survey(desk), people(desk, 1200)
-    start, counts = Barrier(4), []
 
-    def work() -> None:
-        start.wait()
-        counts.append(len(desk.crm.transact(MANAGER, lambda s: s.use(Service).invite(asked, iter(contacts)), retries=5)))
+    def work(_: int) -> int:
+        return len(desk.crm.transact(MANAGER, lambda s: s.use(Service).invite(asked, iter(contacts)), retries=5))
 
-    threads = [Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    counts = at_once(work, range(4))
     assert sorted(counts) == [0, 0, 0, 1200]
 
 

@@ -26,6 +26,7 @@ from crm_core.storage.engine import Bound, open_engine
 from crm_core.storage.failures import retryable, translate, unique_columns
 from crm_core.storage.tables import Tables
 from crm_core.testing.databases import Database
+from tests.threads import at_once
 
 ONE, TWO = (f"01890000-0000-7000-8000-00000000000{n}" for n in (1, 2))
 
@@ -236,7 +237,8 @@ def test_a_deadlock_can_be_retried(postgres: Database) -> None:
     errors: list[CRMError] = []
     both = threading.Barrier(2)
 
-    def work(first: int, second: int) -> None:
+    def work(order: tuple[int, int]) -> None:
+        first, second = order
         try:
             with bound.begin() as connection:
                 connection.exec_driver_sql("SET LOCAL deadlock_timeout = '50ms'")
@@ -246,11 +248,7 @@ def test_a_deadlock_can_be_retried(postgres: Database) -> None:
         except CRMError as e:
             errors.append(e)
 
-    threads = [threading.Thread(target=work, args=order) for order in ((1, 2), (2, 1))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(work, [(1, 2), (2, 1)])
     assert [(e.code, retryable(e)) for e in errors] == [("deadlock", True)]
     bound.dispose()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +33,7 @@ from tests.storage.zoo import (
     tables_in,
     tables_of,
 )
+from tests.threads import at_once
 
 # Said by the reflection and sorting that only Alembic's comparison does, here and in hosts that do not leave our tables out.
 pytestmark = pytest.mark.filterwarnings("ignore:Did not recognize type 'xid8'", "ignore:Cannot correctly sort tables")
@@ -254,25 +254,17 @@ def test_migrations_run_on_an_asynchronous_engine(bound: Bound, database: Databa
 def test_two_crms_with_different_plugins_migrate_in_two_threads(databases: Any) -> None:
     made = [databases.create(), databases.create()]
     opened = [open_engine(d.url) for d in made]
-    errors: list[BaseException] = []
 
-    def work(bound: Bound, plugin: Plugin) -> None:
-        try:
-            for _ in range(3):
-                migrations = migrations_of(bound, plugin)
-                migrations.upgrade()
-                migrations.downgrade(None, plugin.name)
-                migrations.upgrade()
-                migrations.check()
-        except BaseException as e:
-            errors.append(e)
+    def work(pair: tuple[Bound, Plugin]) -> None:
+        bound, plugin = pair
+        for _ in range(3):
+            migrations = migrations_of(bound, plugin)
+            migrations.upgrade()
+            migrations.downgrade(None, plugin.name)
+            migrations.upgrade()
+            migrations.check()
 
-    threads = [threading.Thread(target=work, args=pair) for pair in zip(opened, (ZOO, NAVY), strict=True)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    at_once(work, list(zip(opened, (ZOO, NAVY), strict=True)))
     assert "crm_zoo_animal" in tables_in(opened[0]) - tables_in(opened[1])
     assert "crm_navy_ship" in tables_in(opened[1]) - tables_in(opened[0])
     for bound, database in zip(opened, made, strict=True):
@@ -281,25 +273,13 @@ def test_two_crms_with_different_plugins_migrate_in_two_threads(databases: Any) 
 
 
 def test_two_processes_that_boot_together_migrate_once(bound: Bound, database: Database) -> None:
-    errors: list[BaseException] = []
-    start = threading.Barrier(4)
+    def work(own: Bound) -> None:
+        migrations_of(own, ZOO).upgrade()
 
-    def work() -> None:
-        own = open_engine(database.url)
-        try:
-            start.wait()
-            migrations_of(own, ZOO).upgrade()
-        except BaseException as e:
-            errors.append(e)
-        finally:
-            own.dispose()
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    booted = [open_engine(database.url) for _ in range(4)]
+    at_once(work, booted)
+    for own in booted:
+        own.dispose()
     migrations_of(bound, ZOO).check()
 
 

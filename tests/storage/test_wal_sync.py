@@ -15,6 +15,7 @@ from crm_core.storage import sqlite, wal
 from crm_core.storage.engine import Bound, open_engine
 from tests.figures import LONG, figure
 from tests.storage.counter import add_one, count, create_counter
+from tests.threads import at_once
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def write(bound: Bound, writers: int, times: int) -> list[BaseException]:
     """Add one from several threads; return what went wrong."""
     errors: list[BaseException] = []
 
-    def work() -> None:
+    def work(_: int) -> None:
         for _ in range(times):
             try:
                 with bound.begin() as connection:
@@ -52,11 +53,7 @@ def write(bound: Bound, writers: int, times: int) -> list[BaseException]:
             except BaseException as e:
                 errors.append(e)
 
-    threads = [threading.Thread(target=work) for _ in range(writers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(work, range(writers))
     return errors
 
 

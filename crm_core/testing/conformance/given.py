@@ -17,7 +17,7 @@ from typing import Any
 from ...errors import LoadError
 from ...hooks.plugin import Plugin
 from ...hooks.registry import discover
-from ..databases import Databases, PostgresDatabases, SQLiteDatabases
+from ..databases import Databases, PostgresDatabases, SQLiteDatabases, folder_of_tests
 from ..factory import Example, examples_in
 from ..postgres import CannotStart, PostgresServer
 
@@ -77,14 +77,14 @@ def _file(path: Path) -> ModuleType:
 @contextmanager
 def databases_here() -> Iterator[tuple[Mapping[str, Databases], str]]:
     """Give SQLite, and PostgreSQL where it is; and why it is not, else an empty text."""
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=folder_of_tests()) as folder:
         found: dict[str, Databases] = {"sqlite": SQLiteDatabases(Path(folder))}
         url = os.environ.get("CRM_TEST_POSTGRES")
         if url:
             yield found | {"postgresql": PostgresDatabases(url, f"conformance_{os.getpid()}")}, ""
             return
         try:
-            server = PostgresServer.start()
+            server = PostgresServer.start(folder=folder_of_tests())
         except CannotStart as e:
             yield found, str(e)
             return
