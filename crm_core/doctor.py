@@ -46,7 +46,7 @@ class Finding:
 
     Attributes:
         check: what was looked at: ``database``, ``log``, ``schema``, ``events``, ``sequencer``, ``parked``, ``keys``, ``clock``,
-            ``plugins``, ``upgrade``.
+            ``plugins``, ``adoption``, ``upgrade``.
         level: ``ok``; ``warning``: somebody should look at it; ``error``: something does not work or may be lost.
         code, params: the message, for the catalogues.
     """
@@ -278,6 +278,11 @@ def _log(crm: CRM) -> Iterator[Finding]:
         yield Finding("log", "ok", "doctor_log")
 
 
+def _adoption(crm: CRM) -> Iterator[Finding]:
+    for adoption in crm.adoption.unobserved:
+        yield Finding("adoption", "warning", "doctor_unobserved", {"entity": adoption.name, "table": adoption.table.name})
+
+
 _CHECKS: Mapping[str, Callable[[CRM], Iterator[Finding]]] = {
     "database": _database,
     "log": _log,
@@ -288,5 +293,6 @@ _CHECKS: Mapping[str, Callable[[CRM], Iterator[Finding]]] = {
     "keys": _keys,
     "clock": _clock,
     "plugins": _plugins,
+    "adoption": _adoption,
 }
 _OF_TABLES = {"events", "sequencer", "parked", "keys", "plugins"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,6 +16,7 @@ from ..arguments import check
 from ..entities.entity import Entity
 from ..entities.fields import Ref
 from ..errors import Detail, LoadError
+from ..logs import facts
 from ..permissions.actor import Actor
 from ..permissions.prepared import driver_rows
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from .observing import Observer
 
 BATCH = 500
+log = logging.getLogger("crm_core.adoption")
 
 
 @attrs.frozen
@@ -48,6 +51,7 @@ class AdoptedTables:
     def __init__(self, crm: CRM) -> None:
         self._crm = crm
         self._observer: Observer | None = None
+        self._told = False
         self._acting: ContextVar[Actor | None] = ContextVar("crm_acting", default=None)
 
     def observe(self, target: Any) -> None:
@@ -73,6 +77,26 @@ class AdoptedTables:
 
             self._observer = Observer(self._crm, self._actor)
         self._observer.listen(target)
+
+    @property
+    def unobserved(self) -> tuple[Adoption, ...]:
+        """The adopted tables that an ORM may write to while this process observes none; without those that say ``observed=False``."""
+        waiting = () if self._observer is not None or self._crm.safe_mode else self._crm.tables.adopted.values()
+        return tuple(each for each in waiting if each.adopted.observed)
+
+    def _read(self, entity: type[Any]) -> None:
+        """Hear that a lens shows an entity. Only the process in which an ORM writes can know that it is observed: so it is here that one
+        which is not is told of, once, and not before somebody works with the records."""
+        if self._told or not any(each.entity is entity for each in self.unobserved):
+            return
+        self._told = True
+        table = self._crm.tables.adopted[entity].table.name
+        log.warning(
+            "%s is adopted, and this process observes no ORM: what one writes there is missing from the journal, and nobody hears of it. "
+            "Call crm.adoption.observe(sessionmaker) where the CRM is made; if nothing writes, say Adopted(..., observed=False).",
+            table,
+            extra=facts("adopted_unobserved", table=table),
+        )
 
     @contextmanager
     def acting(self, actor: Actor) -> Iterator[None]:

@@ -67,6 +67,10 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     ),
     "cli_adopted": ("{rows} rows written down.", "已记录 {rows} 行。"),
     "cli_adopted_whole": ("Nothing is wrong.", "没有问题。"),
+    "doctor_unobserved": (
+        "{table} is adopted as {entity}, and nothing here observes an ORM that writes to it. Call crm.adoption.observe(sessionmaker) where the CRM is made; if nothing writes there, say Adopted(..., observed=False).",
+        "{table} 已被采用为 {entity}，但此处没有观察任何写入它的 ORM。请在创建 CRM 的地方调用 crm.adoption.observe(sessionmaker)；如果没有写入，请写 Adopted(..., observed=False)。",
+    ),
     "forked_while_open": (
         "This process was forked while a connection to {database} was in use, which SQLite does not survive. Fork first, then open sessions and workers.",
         "该进程在 {database} 的连接正被使用时被 fork，SQLite 不支持这样做。请先 fork，再打开会话和 worker。",

@@ -12,6 +12,7 @@ import click
 from ..contracts.collect import collect, package_of
 from ..contracts.compare import allowed, differences
 from ..contracts.document import place, read, text
+from ..contracts.payloads import keep
 from ..contracts.project import loaded
 from ..errors import Invalid, LoadError
 from ..hooks.plugin import Plugin
@@ -111,6 +112,7 @@ def lock(shell: Shell, names: tuple[str, ...], check: bool, force: bool) -> None
 
 def _locked(shell: Shell, registry: Registry, each: Plugin, check: bool, force: bool) -> bool:
     now, before = collect(registry, each), read(package_of(each))
+    keep(registry, each, now, before)
     path = place(package_of(each))
     if path is None:
         raise LoadError("package_missing", plugin=each.name)

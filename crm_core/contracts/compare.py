@@ -71,6 +71,8 @@ def _series(version: str) -> tuple[int, ...]:
 
 
 def _lines(document: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    if len(path) == 3 and path[2] == "payloads":
+        return  # they follow from the fields
     if isinstance(document, Mapping):
         if path and path[0] in _ADVICE and len(path) > 1:
             yield path, ""

@@ -50,6 +50,8 @@ class Adopted:
         tenant: whose records its rows are, where no column says so.
         fill: values for columns of the host that are never NULL and that we do not know, for the rows that the CRM makes.
         since: when rows were made that do not say it, and how far back their history goes.
+        observed: False says that no ORM of yours writes to it, or that its writes need no journal; else a process that reads the table
+            and observes no ORM (:meth:`crm.adoption.observe`) warns once.
 
     Raises:
         LoadError: ``adopted_no_table``.
@@ -60,6 +62,7 @@ class Adopted:
     tenant: str = attrs.field(default="main", kw_only=True)
     fill: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True)
     since: datetime = attrs.field(default=EPOCH, kw_only=True)
+    observed: bool = attrs.field(default=True, kw_only=True)
 
 
 @attrs.frozen(eq=False)

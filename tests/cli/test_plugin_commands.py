@@ -54,6 +54,8 @@ def test_a_lock_is_written_once_and_then_compared(crm: Run, shop: Path) -> None:
     assert crm("plugin", "lock").exit_code == 0
     document = json.loads((shop.parent / "plugin.json").read_text())
     assert document["entities"] == {"shop.order": {"fields": {"number": "str(255), unique"}, "table": "shop_order"}}
+    payloads = document["events"]["shop.sent"].pop("payloads")
+    assert (list(payloads), list(payloads["1"])) == (["1"], ["weight"])
     assert document["events"] == {"shop.sent": {"fields": {"weight": "int"}, "reads": ["1"], "record": "shop.order", "version": "1"}}
     assert crm("plugin", "lock", "--check").exit_code == 0
 
@@ -81,6 +83,20 @@ def test_what_breaks_others_is_written_only_where_the_version_says_so(crm: Run, 
     edit(shop, '"1.0.0"', '"2.0.0"')
     assert crm("plugin", "lock").exit_code == 0
     assert '"grams": "int"' in (shop.parent / "plugin.json").read_text()
+
+
+def test_the_payload_that_a_version_wrote_is_kept_when_the_next_one_comes_and_may_be_a_real_one(crm: Run, shop: Path) -> None:
+    crm("plugin", "lock")
+    lock = shop.parent / "plugin.json"
+    document = json.loads(lock.read_text())
+    document["events"]["shop.sent"]["payloads"]["1"] = {"weight": 4711}  # as one in a journal
+    lock.write_text(json.dumps(document))
+    assert crm("plugin", "lock", "--check").exit_code == 0
+    upcast = "weight: int\n    by: str\n\n@Sent.upcast(1)\ndef by_none(old):\n    return {**old, 'by': ''}\n"
+    edit(shop, "version=1):\n    weight: int", f"version=2):\n    {upcast}")
+    assert crm("plugin", "lock").exit_code == 0
+    kept = json.loads(lock.read_text())["events"]["shop.sent"]["payloads"]
+    assert (list(kept), kept["1"], list(kept["2"])) == (["1", "2"], {"weight": 4711}, ["by", "weight"])
 
 
 MIGRATION = """

@@ -20,6 +20,7 @@ from crm_core import Account, CRMDeprecationWarning, Ctx, Entity, Event, Field, 
 from crm_core.contracts.collect import collect, package_of
 from crm_core.contracts.compare import differences
 from crm_core.contracts.document import place, read, text
+from crm_core.contracts.payloads import keep
 from crm_core.hooks.core_specs import CORE
 from crm_core.hooks.registry import Registry
 from crm_core.messages import Messages
@@ -38,6 +39,7 @@ def test_what_ours_promise_is_what_is_locked(registry: Registry, plugin: Plugin)
     locked, now = read(package_of(plugin)), collect(registry, plugin)
     assert locked
     assert [difference.words(Messages()) for difference in differences(locked, now)] == []
+    keep(registry, plugin, now, locked)
     path = place(package_of(plugin))
     assert path
     assert path.read_text(encoding="utf-8") == text(now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from ...contracts.collect import collect, package_of
 from ...contracts.compare import differences
@@ -27,6 +28,12 @@ def promises_kept(subject: Subject) -> Iterator[str]:
         if before["version"] != plugin.version:
             yield f"plugin.json is of version {before['version']}, the code of {plugin.version}: run crm plugin lock {plugin.name}"
     yield from _of_its_package(subject)
+
+
+def payloads_kept(subject: Subject) -> dict[str, dict[str, Any]]:
+    """Return the payloads that plugin.json keeps, by the event's name and version."""
+    document = read(package_of(subject.plugin)) or {}
+    return {name: event.get("payloads", {}) for name, event in document.get("events", {}).items()}
 
 
 def _of_its_package(subject: Subject) -> Iterator[str]:
