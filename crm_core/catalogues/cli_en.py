@@ -74,6 +74,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_person_exported": "{count} records of {subjects} were written to {path}.",
     "cli_plan_held": "held: {entity} {record}: {reason}",
     "cli_plan_step": "{count} of {entity}: {action} ({why}).",
+    "cli_plugin_at_work": "  at work until {until}: {part}",
     "cli_plugin_disabled": "It is disabled since {since}[: {reason}].",
     "cli_plugin_ends": "ends: {part}",
     "cli_plugin_failing": "It fails: {function}, {count} times in a row, last with {reason}.",

@@ -74,6 +74,7 @@ TEMPLATES: Mapping[str, str] = {
     "cli_person_exported": "已将 {subjects} 的 {count} 条记录写入 {path}。",
     "cli_plan_held": "保留：{entity} {record}：{reason}",
     "cli_plan_step": "{entity} 的 {count} 条：{action}（{why}）。",
+    "cli_plugin_at_work": "  运行中，至 {until}：{part}",
     "cli_plugin_disabled": "自 {since} 起已停用[：{reason}]。",
     "cli_plugin_ends": "终止：{part}",
     "cli_plugin_failing": "出错：{function} 连续失败 {count} 次，最近一次为 {reason}。",

@@ -298,6 +298,7 @@ TEMPLATES: Mapping[str, str] = {
     "panel_failed": "{plugin} cannot show this part now[ ({function}: {reason})].",
     "past_too_far": "More than {limit} records of {entity} changed since {at}. Choose a later instant.",
     "plugin_absent": "The database knows no plugin {given}.[ Did you mean {suggestion}?] crm plugins lists them.",
+    "plugin_at_work": "A process works with {plugin} now: {by}. Stop it or wait for it, or delete the data all the same (--at-work, at_work=True).",
     "plugin_bad_name": "{given} is not a name for a plugin: use lower-case words joined by dots, like acme.loyalty.",
     "plugin_circle": "Plugins require each other in a circle: {chain}. Remove one of the requirements.",
     "plugin_core": "The core itself cannot be installed, disabled or uninstalled.",

@@ -298,6 +298,7 @@ TEMPLATES: Mapping[str, str] = {
     "panel_failed": "{plugin} 现在无法显示这一部分[（{function}：{reason}）]。",
     "past_too_far": "自 {at} 以来，{entity} 有超过 {limit} 条记录发生变化。请选择更晚的时刻。",
     "plugin_absent": "数据库中没有插件 {given}。[您是否想用 {suggestion}？]crm plugins 可列出全部插件。",
+    "plugin_at_work": "有进程正在使用 {plugin}：{by}。请先停止该进程或等待其结束，或仍然删除数据（--at-work，at_work=True）。",
     "plugin_bad_name": "{given} 不能作为插件名称：请用点号连接的小写单词，例如 acme.loyalty。",
     "plugin_circle": "插件循环依赖：{chain}。请去掉其中一个依赖。",
     "plugin_core": "核心本身不能安装、停用或卸载。",

@@ -72,21 +72,24 @@ def enable(shell: Shell, name: str, reason: str | None, with_dependents: bool) -
 @click.option("--keep-data", "keep", flag_value=True, default=None, type=bool, help="Its tables and columns stay, for the next time.")
 @click.option("--drop-data", "keep", flag_value=False, type=bool, help="Delete all that it has in the database, for good.")
 @click.option("--yes", is_flag=True, help="Delete it.")
+@click.option("--at-work", is_flag=True, help="Delete it though a process runs a job or an external subscriber of it now.")
 @_plan
 @_reason
 @connected
-def uninstall(shell: Shell, name: str, keep: bool | None, yes: bool, plan: bool, reason: str | None) -> None:
+def uninstall(shell: Shell, name: str, keep: bool | None, yes: bool, at_work: bool, plan: bool, reason: str | None) -> None:
     """Take the plugin NAME out of the database, whether its package is installed or not. Say what becomes of its data."""
     if keep is None and not plan:
         raise Invalid("cli_plugin_keep_or_drop", plugin=name[:63])
     crm = shell.existing()
     found = crm.plugins.removal(name)
     _show(found)
+    for part, until in found.at_work.items():
+        click.echo(shell.text("cli_plugin_at_work", part=part, until=until.isoformat(timespec="seconds")))
     if plan or keep is None:
         return
     if not keep and not yes:
         raise Invalid("cli_needs_yes_plugin", plugin=name[:63], rows=_sum(found.rows))
-    crm.plugins.uninstall(name, keep_data=keep, reason=reason)
+    crm.plugins.uninstall(name, keep_data=keep, reason=reason, at_work=at_work)
     sums = {"tables": len(found.rows), "rows": _sum(found.rows), "columns": len(found.columns)}
     click.echo(shell.text("cli_plugin_kept" if keep else "cli_plugin_removed", plugin=name, **sums))
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from ..arguments import check_text
 from ..asession import synchronous
 from ..entities.validate import is_id
-from ..errors import Conflict, MissingExtra, NotFound, Unavailable
+from ..errors import Conflict, MissingExtra, NotFound, SchemaBehind, Unavailable
 from ..messages import closest
 from ..versions import Version
 from . import cron
@@ -92,6 +92,7 @@ class Jobs:
             NotFound: ``job_unknown``.
             Conflict: ``job_running``: a worker has it.
             Unavailable: ``tenant_suspended`` and its like: it may not run there now.
+            SchemaBehind: ``plugin_dropped``: somebody deleted the data of its plugin meanwhile.
         """
         check_text(name, tenant)
         job = self._jobs.get(name)
@@ -105,7 +106,10 @@ class Jobs:
         if claim is None:
             raise Conflict("job_running", job=name, tenant=tenant)
         Attempt(self._crm, self._store, job, claim, told).run()
-        return next(run for run in self.runs(name, tenant=tenant) if run.id == claim.run)
+        done = next((run for run in self.runs(name, tenant=tenant) if run.id == claim.run), None)
+        if done is None:
+            raise SchemaBehind("plugin_dropped", plugins=[job.plugin])
+        return done
 
     def cancel(self, run: str) -> None:
         """Ask a run to end: it does at its next ``session.job.progress(...)``. One that waits for its next try is given up.

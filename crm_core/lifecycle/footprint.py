@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
 from sqlalchemy import Connection, Inspector, TableClause, column, delete, func, inspect, literal, select, table
 
 from ..entities.custom_field import CustomField
+from ..events.subscription import database_now
 from ..storage.revisions.steps import AddColumn, CreateTable, Step
 
 if TYPE_CHECKING:
@@ -77,6 +79,15 @@ class Footprint:
         if self._custom:
             self._add(counted.others, "custom_field", self._fields, self._fields.c.id.in_(self._custom))
         return counted
+
+    def at_work(self) -> dict[str, datetime]:
+        """Return the plugins' jobs and subscribers that some process runs under a lease, by name: until when it lasts unless renewed."""
+        found: dict[str, datetime] = {}
+        now = database_now(self._connection)
+        for of in (self._crm.tables.system.job, self._crm.tables.system.subscription):
+            leased = select(of.c.name, func.max(of.c.until)).where(of.c.name.in_(self._names(of.c.name)), of.c.until > now).group_by(of.c.name)
+            found |= {name: until for name, until in self._connection.execute(leased)}
+        return dict(sorted(found.items()))
 
     def pointing(self) -> dict[str, int]:
         """Return how many rows of other tables point at these, by table and column; those that could are named with none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -157,19 +158,22 @@ class Plugins:
 
     # -- going --------------------------------------------------------------------------------------------------------------------
 
-    def uninstall(self, name: str, *, keep_data: bool, reason: str | None = None) -> Removal:
+    def uninstall(self, name: str, *, keep_data: bool, reason: str | None = None, at_work: bool = False) -> Removal:
         """Take a plugin out of the database, whether its code is here or not, in one transaction; return what it had.
 
         Args:
             keep_data: its tables and columns stay, marked, and :meth:`install` finds them; else they are deleted for good, with all
                 that the core keeps about it but the journal. Another process that has its code stops working on this database:
                 within ten seconds its sessions raise ``SchemaBehind`` (``plugin_dropped``), and until then what asks for what is gone.
+            at_work: delete its data though a process runs a job or an external subscriber of it now, which then fails.
 
         Raises:
             Invalid: ``plugin_absent``; *reason* is no printable text of at most 255 characters.
-            Conflict: ``plugin_needed``: another plugin requires it; ``plugin_referenced``: rows of others point at its own.
+            Conflict: ``plugin_needed``: another plugin requires it; ``plugin_referenced``: rows of others point at its own;
+                ``plugin_at_work``: its data would be deleted under a process that works with it.
         """
         check(keep_data, bool, "True or False")
+        check(at_work, bool, "True or False")
         check_reason(reason=reason)
         with self._crm.migrations.alone() as connection:
             known = self._store.all(connection)
@@ -180,6 +184,8 @@ class Plugins:
             if keep_data:
                 self._store.put(connection, going, "uninstalled", reason, ACTOR)
             else:
+                if removal.at_work and not at_work:
+                    raise Conflict("plugin_at_work", plugin=name, by=_told(removal.at_work))
                 pointing = footprint.pointing()
                 if pointing:
                     raise Conflict("plugin_referenced", plugin=name, by=[f"{place} ({rows})" for place, rows in sorted(pointing.items())])
@@ -266,7 +272,7 @@ class Plugins:
         footprint = Footprint(self._crm, connection, {name, *companions}, steps)
         counted = footprint.count()
         sums = total(counted.tables), total(counted.columns), total(counted.others)
-        return Removal(name, kept.status.version, companions, *sums), counted, footprint
+        return Removal(name, kept.status.version, companions, *sums, footprint.at_work()), counted, footprint
 
     def _dependents(self, name: str, known: Mapping[str, Kept], states: Collection[str]) -> Sequence[str]:
         """Return the plugins that require one, directly or not, and are in one of some states; companions are not asked."""
@@ -319,6 +325,10 @@ class Plugins:
             origin = Origin(tenant, runtime.clock.now(), ACTOR, None, "", reason, None, ())
             entry = JournalRow("core", event, 0, kind, payload)
             self._crm.writer(connection).journal(connection, origin, [entry])
+
+
+def _told(leases: Mapping[str, datetime]) -> Sequence[str]:
+    return [f"{name} ({until.isoformat(timespec='seconds')})" for name, until in leases.items()]
 
 
 def _refuse_needed(name: str, by: Sequence[str]) -> None:

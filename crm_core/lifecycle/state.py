@@ -78,6 +78,7 @@ class Removal:
         rows: how many, by table of its own.
         columns: how many values are in the columns that it added to others, by ``table.column``.
         others: how many rows of the core's tables are about it, by table: positions, parked lines, jobs, settings, ...
+        at_work: its jobs and external subscribers that some process runs now, and how long it has them unless it asks again.
     """
 
     name: str
@@ -86,3 +87,4 @@ class Removal:
     rows: Mapping[str, int]
     columns: Mapping[str, int]
     others: Mapping[str, int]
+    at_work: Mapping[str, datetime]
