@@ -30,12 +30,13 @@ from .permissions.denial import not_found
 from .permissions.predicates import Rule, everything
 from .query import Query
 from .results import shown
+from .storage.changes import check_changes
 from .storage.changeset import BulkResult
 from .storage.door import typed_errors
 from .storage.emitting import emit
 from .storage.idempotency import Replayed
 from .storage.kept import returned
-from .storage.pipeline import Pipeline, check_changes
+from .storage.pipeline import Pipeline
 from .storage.reader import Reader
 from .storage.unit import Lease
 from .tenant_session import TenantSession

@@ -6,29 +6,20 @@ touches no row; what is NULL there or invalid reads as the field's default.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
-from decimal import Decimal
-from enum import Enum as PythonEnum
+from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import attrs
 from sqlalchemy import Boolean, Column, Date, DateTime, Dialect, Enum, Integer, String, Table, TextClause, Uuid, text
 
-from ..arguments import check
-from ..entities.fields import NOTHING, FieldSpec
+from ..entities.fields import FieldSpec
 from ..entities.meta import spec
 from ..entities.money import Money
-from ..entities.sqltypes import instant_text
-from ..errors import Invalid, LoadError
+from ..errors import LoadError
+from .adopted_keys import Key
+from .adopted_values import as_instant, as_number, literal, neutral, quoted, sqlite_instant
 
-HOST = "system:host"
-FOUND = {"version": 1, "created_by": HOST, "updated_by": HOST}
-MIDDLE = "-8000-8000-"
-LOW = (1 << 48) - 1
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -66,60 +57,6 @@ class Adopted:
 
 
 @attrs.frozen(eq=False)
-class Key:
-    """How the host's primary key and our ids become each other: ids hold the key, so they need no place of their own."""
-
-    entity: type[Any]
-    column: Column[Any]
-
-    @property
-    def numeric(self) -> bool:
-        """Whether it is a number, given by the database; a ``Uuid`` is given by us."""
-        return isinstance(self.column.type, Integer)
-
-    def holds(self, kind: Any) -> bool:
-        """Say whether a column of the host's can hold such keys."""
-        return isinstance(kind, Integer if self.numeric else Uuid)
-
-    @property
-    def _mark(self) -> str:
-        # Ids are unique in the world: customer 1 and contact 1 are two.
-        return hashlib.sha256(spec(self.entity).name.encode()).hexdigest()[:8]
-
-    def sql(self, column: str, dialect: str) -> str:
-        """Write the id that a column's value stands for."""
-        if not self.numeric:
-            if dialect == "postgresql":
-                return f"CAST({column} AS uuid)"
-            parts = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
-            return "lower(" + " || '-' || ".join(f"substr({column}, {start}, {length})" for start, length in parts) + ")"
-        if dialect == "sqlite":
-            return f"printf('{self._mark}-%04x{MIDDLE}%012x', ({column} >> 48) & 65535, {column} & {LOW})"
-        whole = f"CAST({column} AS bigint)"
-        high, low = f"lpad(to_hex(({whole} >> 48) & 65535), 4, '0')", f"lpad(to_hex({whole} & {LOW}), 12, '0')"
-        return f"CAST('{self._mark}-' || {high} || '{MIDDLE}' || {low} AS uuid)"
-
-    def id(self, value: Any) -> str:
-        """Return the id of a primary key's value.
-
-        Raises:
-            WrongArgument: it is no value of the host's primary key.
-        """
-        check(value, int if self.numeric else (UUID, str, bytes), f"a value of {self.column}, {'an int' if self.numeric else 'a UUID'}")
-        if not self.numeric:
-            text = str(value).replace("-", "").lower()
-            return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
-        return f"{self._mark}-{(value >> 48) & 65535:04x}{MIDDLE}{value & LOW:012x}"
-
-    def value(self, id_: str, dialect: str) -> Any:
-        """Return the primary key's value, as the driver takes it, that an id stands for."""
-        if not self.numeric:
-            return id_ if dialect == "postgresql" and getattr(self.column.type, "native_uuid", False) else id_.replace("-", "")
-        number = int(id_[9:13] + id_[24:], 16)
-        return number - (1 << 64) if number >> 63 else number
-
-
-@attrs.frozen(eq=False)
 class Place:
     """Where one column of the entity is in the host's table.
 
@@ -136,81 +73,6 @@ class Place:
     sql: Callable[[Dialect], str]
     write: Callable[[Any, str], Any] | None = None
     plain: bool = False
-
-
-def _number(field: FieldSpec) -> Callable[[Any, str], Any]:
-    def write(value: Any, _: str) -> Any:
-        try:
-            return int(value)
-        except ValueError:
-            raise Invalid("adopted_value", field=field.name, given=str(value)[:60], expected="int") from None
-
-    return write
-
-
-def _instant(zoned: bool) -> Callable[[Any, str], Any]:
-    def write(value: Any, dialect: str) -> Any:
-        if dialect == "sqlite":
-            return str(value)[:26].replace("T", " ")
-        return value if zoned else value.astimezone(UTC).replace(tzinfo=None)
-
-    return write
-
-
-def _sqlite_instant(c: str) -> str:
-    # What SQLite cannot read as a time is NULL. Its own %f has milliseconds; SQLAlchemy writes microseconds.
-    fraction = (
-        f"CASE WHEN length({c}) = 26 AND substr({c}, 20, 1) = '.' THEN substr({c}, 20, 7) ELSE substr(strftime('%f', {c}), 3) || '000' END"
-    )
-    return f"CASE WHEN strftime('%Y', {c}) > '0000' THEN strftime('%Y-%m-%dT%H:%M:%S', {c}) || {fraction} || '+00:00' END"
-
-
-def quoted(text: str) -> str:
-    """Write a text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def neutral(field: FieldSpec, since: datetime) -> Any:
-    """Return what a field that is never None reads as where the host's column is NULL: its default, else what is next to nothing."""
-    if field.system and field.name in FOUND:
-        return FOUND[field.name]
-    if field.options.default is not NOTHING and field.options.default is not None:
-        return field.options.default
-    if field.options.factory is not None:
-        return field.options.factory()
-    empty = {
-        "str": "",
-        "text": "",
-        "int": 0,
-        "decimal": Decimal(0),
-        "bool": False,
-        "date": since.date(),
-        "datetime": since,
-        "list": [],
-        "json": {},
-    }
-    return empty.get(field.kind)
-
-
-def literal(field: FieldSpec, value: Any, dialect: Dialect) -> str:
-    """Write a field's value as SQL."""
-    sqlite = dialect.name == "sqlite"
-    match value:
-        case bool():
-            return str(int(value)) if sqlite else str(value).lower()
-        case PythonEnum():
-            return quoted(str(value.value))
-        case int():
-            return str(value)
-        case Decimal():
-            return str(int(value.scaleb(field.options.scale))) if sqlite else str(value)
-        case datetime():
-            return quoted(instant_text(value)) if sqlite else f"CAST({quoted(value.isoformat())} AS timestamptz)"
-        case date():
-            return quoted(value.isoformat()) if sqlite else f"CAST({quoted(value.isoformat())} AS date)"
-        case dict() | list():
-            return quoted(json.dumps(value)) if sqlite else f"CAST({quoted(json.dumps(value))} AS jsonb)"
-    return quoted(str(value))
 
 
 class Adoption:
@@ -273,7 +135,7 @@ class Adoption:
             case "str" | "text" if isinstance(kind, String) and not isinstance(kind, Enum):
                 pass
             case "str" | "text" if isinstance(kind, Integer):
-                write, plain = _number(field), False
+                write, plain = as_number(field), False
             case "str" | "text" | "enum" if isinstance(kind, Enum | String):
                 plain = False
             case "bool" if isinstance(kind, Boolean):
@@ -283,7 +145,7 @@ class Adoption:
             case "date" if isinstance(kind, Date):
                 plain = False
             case "datetime" if isinstance(kind, DateTime):
-                write, plain = _instant(kind.timezone), False
+                write, plain = as_instant(kind.timezone), False
             case "ref" if field.nullable and (target := self._target(field)) is not None and target.holds(kind):
                 write, plain = target.value, False
             case _:
@@ -320,7 +182,7 @@ class Adoption:
             case "date" if sqlite:
                 return f"CASE WHEN strftime('%Y', {column}) > '0000' THEN strftime('%Y-%m-%d', {column}) END"
             case "datetime" if sqlite:
-                return _sqlite_instant(column)
+                return sqlite_instant(column)
             case "date" | "datetime":  # Python knows neither infinity nor years before 1 or after 9999
                 zone = " AT TIME ZONE 'UTC'" if isinstance(host.type, DateTime) and not host.type.timezone else ""
                 return f"CASE WHEN {column} BETWEEN '0001-01-02' AND '9999-12-30' THEN {column}{zone} END"

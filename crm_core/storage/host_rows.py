@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Dialect, func, select, text
 
 from ..errors import Refused
 from ..permissions.prepared import send
-from .adopted import HOST
+from .adopted_values import HOST
 from .writer import created_row, placeholders
 
 if TYPE_CHECKING:

@@ -16,55 +16,21 @@ from sqlalchemy.schema import CreateSchema
 from ..arguments import check
 from ..entities.sqltypes import text_type
 from ..errors import Conflict, Invalid, SchemaBehind
+from .branches import HEADS, Branch
 from .engine import Bound
 from .join import begin_on
 from .revisions.adopting import AdoptedPlace
-from .revisions.history import Revision, frozen, names, order
+from .revisions.history import Revision, names
 from .revisions.place import Place
-from .revisions.steps import AddColumn, CreateIndex, CreateTable, Step, declared, digest
+from .revisions.steps import AddColumn, CreateIndex, CreateTable, Step
 from .tables import Tables
 
 if TYPE_CHECKING:
     from alembic.operations import ops
 
-    from ..hooks.plugin import Plugin
     from ..hooks.registry import Registry
 
-HEADS = "heads"
 BASE = "base"
-
-
-class Branch:
-    """The revisions of one plugin: those it froze, or, before it froze any, what it declares today."""
-
-    def __init__(self, plugin: Plugin, tables: Tables) -> None:
-        self.name = plugin.name
-        self.requires = set(plugin.requires) | ({"core"} - {plugin.name})
-        self.revisions = frozen(plugin.package) if plugin.package else []
-        self.frozen = bool(self.revisions)
-        if not self.frozen:
-            steps = declared(tables, plugin.name)
-            self.revisions = [Revision(digest(steps), steps)]
-
-    def position(self, revision: str | None) -> int | None:
-        """Return how many revisions a database at *revision* has; None where this code does not know it.
-
-        A database made from the declared schema is where the frozen revision of the same content is.
-        """
-        if revision is None:
-            return 0
-        steps: list[Step] = []
-        for number, known in enumerate(self.revisions, 1):
-            steps += known.steps
-            if revision in (known.id, digest(steps)):
-                return number
-        return 0 if not self.frozen and revision.startswith("declared.") else None
-
-    def target(self, to: str) -> int:
-        """Return how many revisions *to* stands for; a branch without frozen ones knows only its head."""
-        if to == HEADS or not self.frozen:
-            return len(self.revisions)
-        return sum(r.order <= order(to) for r in self.revisions)
 
 
 class Migrations:

@@ -7,15 +7,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..arguments import check_record
-from ..entities.custom import PREFIX
 from ..entities.entity import Entity
 from ..entities.meta import spec
 from ..entities.sealing import MASK
-from ..entities.validate import MAX_ITEMS, plain, structure
+from ..entities.validate import plain, structure
 from ..errors import Conflict, CRMError, Denied, Detail, Invalid, NotFound
 from ..hooks.core_specs import Change
-from ..messages import closest, redact
+from ..messages import closest
 from ..permissions.denial import denied, unseen
+from .changes import check_changes, check_version, flattened
 from .changeset import BulkResult, Changeset, Operation
 from .stages import SYSTEM, Failed, Stages
 
@@ -116,7 +116,7 @@ class Pipeline:
         """
         failed: Failed = []
         codec = self._session.codec(entity)
-        _check_version(codec, version)
+        check_version(codec, version)
         structured = [(id_, self.structure(codec, changes)) for id_, changes in asked]
         with self._session._unit.atomic():
             olds = self._session.reader.locked(entity, [id_ for id_, _ in structured])
@@ -209,7 +209,7 @@ class Pipeline:
         """Write what differs from the record as it was read; see :meth:`Session.save`."""
         session, entity = self._session, type(record)
         codec = self._session.codec(entity)
-        _check_version(codec, record.version)
+        check_version(codec, record.version)
         levels = session.levels(entity)
         editable = {
             n: v for n, v in codec.values(record).items() if not codec.fields[n].system and levels.get(n, "write") in ("read", "write")
@@ -362,34 +362,6 @@ def _amends(codec: Codec, old: Entity, changes: Mapping[str, Any]) -> bool:
         return False
     lists = [name for name in changes if codec.fields[name].kind == "list"]
     return all(item in (changes[name] or ()) for name in lists for item in codec.get(old, name))
-
-
-def _check_version(codec: Codec, version: object) -> None:
-    if version is not None and (type(version) is not int or version.bit_length() > 63):
-        raise Invalid(details=[_wrong_type(codec, "version", "int", version)])
-
-
-def check_changes(codec: Codec, changes: object) -> None:
-    """Raise ``Invalid`` where *changes*, which may come from outside, are not fields with values."""
-    if not isinstance(changes, Mapping):
-        raise Invalid(details=[_wrong_type(codec, "", "object", changes)])
-    if len(changes) > MAX_ITEMS:
-        raise Invalid(details=[Detail(codec.facts.name, "", "too_long", "", {"length": len(changes), "limit": MAX_ITEMS})])
-
-
-def flattened(entity: str, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Write changes of custom fields, which may come as ``{"custom": {...}}``, under their dotted names."""
-    given = changes.get("custom")
-    if "custom" not in changes:
-        return changes
-    if not isinstance(given, Mapping) or len(given) > MAX_ITEMS:
-        params = {"expected": "object", "given": type(given).__name__}
-        raise Invalid(details=[Detail(entity, "custom", "wrong_type", redact(given), params)])
-    return {n: v for n, v in changes.items() if n != "custom"} | {f"{PREFIX}{n}": v for n, v in given.items()}
-
-
-def _wrong_type(codec: Codec, field: str, expected: str, given: object) -> Detail:
-    return Detail(codec.facts.name, field, "wrong_type", redact(given), {"expected": expected, "given": type(given).__name__})
 
 
 def _has(record: Any, name: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,14 @@ from crm_core import (
     Note,
     Plugin,
     Role,
+    RuleTrigger,
+    Session,
     Tag,
     Tagging,
     field,
     owner,
 )
-from crm_core.rules import related
+from crm_core.rules import F, related, to_json
 from crm_marketing.api import Campaign, Segment, SegmentMember
 from crm_sales.api import Lead, Opportunity, Quote, Sales
 from crm_service.api import ServiceRequest, Ticket
@@ -116,3 +120,23 @@ class House(World):
         with self.crm.session(ABROAD_SYSTEM) as s:
             self.far = s.create(Deal(name=CANARY, account=self.abroad.ref, amount=Money(1, "EUR"), owner="1", code="abroad"))
             s.update(Account, self.abroad.id, {"custom.badge": "far", "custom.vip": CANARY})
+
+
+def rule(**changed: Any) -> AutomationRule:
+    """Make an automation rule of a customer's."""
+    given: dict[str, Any] = {
+        "name": "x", "entity": "account", "runs_on": RuleTrigger.UPDATED, "condition": to_json(F("name") == "x"),
+        "actions": [{"set": {"name": "y"}}],
+    } | changed  # fmt: skip
+    return AutomationRule(**given)
+
+
+def segment(**changed: Any) -> Segment:
+    return Segment(**({"name": "x", "entity": "account", "owner": "1"} | changed))
+
+
+def undone(s: Session, work: Callable[[], Any]) -> None:
+    """Try to write, and undo what was written."""
+    with suppress(ZeroDivisionError), s.savepoint():
+        work()
+        raise ZeroDivisionError

@@ -41,6 +41,7 @@ from tests.laws.shop import plugin as shop
 from tests.laws.tricks import trick
 
 CANARY = "C4N4RY"
+NOBODY = "00000000-0000-7000-8000-000000000000"
 SALARY = 7654321
 CPU_SECONDS = 2.0
 MEGABYTES = 200
@@ -187,3 +188,22 @@ def _unsaid(value: object) -> str:
 
 def _megabytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1 if sys.platform == "darwin" else 1024)
+
+
+def body(w: World, changed: dict[str, Any]) -> Any:
+    """Read a deal from the body of a request."""
+    given = {"name": "x", "account": w.mine.id, "amount": {"amount": "1", "currency": "EUR"}} | changed
+    return w.crm.from_json(Deal, given)
+
+
+def problem(w: World, attack: Attack, by: Actor = ME) -> str:
+    """Return all that is said where *attack* is refused, with one word for each id; fail where it is not."""
+    try:
+        with w.crm.session(by) as s:
+            attack(w, s)
+    except CRMError as e:
+        said = json.dumps([e.problem(), str(e)])
+        for id in (w.theirs.id, w.hidden.id, w.person.id, w.abroad.id, NOBODY):
+            said = said.replace(id, "ID")
+        return said
+    raise AssertionError("it was done")

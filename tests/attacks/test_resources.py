@@ -10,9 +10,8 @@ import attrs
 
 from crm_core import CRM, Account, Actor, AutomationRule, AutomationRun, CRMError, RunOutcome, Session
 from crm_core.ext.resource import Ask, Resource, opening
-from tests.attacks.house import House
+from tests.attacks.house import House, rule, undone
 from tests.attacks.raid import ME, SYSTEM, World, each
-from tests.attacks.test_surfaces import rule, undone
 from tests.laws.shop import Deal
 
 WORLD = House

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,43 +18,12 @@ from crm_demo.play import begin, play, progress
 from crm_demo.story import STORY
 from crm_demo.year import year
 from crm_erp_bridge.api import Invoice, Order, Payment
+from tests.children import start
+from tests.demo.cutting import CUT, play_until_the_cut, run_until_the_cut
 
 DAYS = 1
 # Ids, and the hashes of secrets that are drawn like ids.
 UUID = re.compile(r"[0-9a-f]{64}|[0-9a-f]{8}-?[0-9a-f]{4}-?7[0-9a-f]{3}-?[0-9a-f]{4}-?[0-9a-f]{12}")
-# Dies with the process's power: nothing is flushed, rolled back or closed.
-CUT = """
-import os, sys
-from pathlib import Path
-from crm_demo.company import Company
-from crm_demo.play import Step, begin, play
-from crm_demo.story import STORY
-from crm_demo.year import year
-from crm_erp_bridge.api import FolderDrop
-url, days, when, root = sys.argv[1], int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
-came = begin(url, 7, days)
-company = Company(url, 7, root, lives=came.lives, now=came.clock)
-company.crm.migrate()
-steps = [*STORY, *year(days)]
-step = steps[came.steps]
-def cut(company):
-    step.run(company)
-    os._exit(9)
-if when == "before its mark":
-    steps[came.steps] = Step(step.name, cut, step.joined)
-if when == "at the ERP":
-    FolderDrop.apply = lambda self, ops: os._exit(9)
-play(company, steps, lambda step: os._exit(9))
-"""
-# Dies where a name says, in the command itself.
-COMMAND = """
-import os, sys
-import crm_demo.command
-from crm_erp_bridge.api import FolderDrop
-owner, name = {"ERP": (FolderDrop, "apply"), "report": (crm_demo.command, "report")}[sys.argv[1]]
-setattr(owner, name, lambda *_: os._exit(9))
-crm_demo.command.demo(["--days", "1", "--db", sys.argv[2]])
-"""
 
 
 def test_killed_after_each_step_and_in_some_it_comes_to_the_same_end(databases: Databases, database: Database, tmp_path: Path) -> None:
@@ -70,9 +36,11 @@ def test_killed_after_each_step_and_in_some_it_comes_to_the_same_end(databases: 
     for done, step in enumerate(steps):
         cuts = ["before its mark"] if done % 4 == 1 or not step.joined else []
         for when in ["at the ERP", *cuts] if step.name == "invoice" else cuts:
-            kills += _run_until_the_cut(CUT, database.url, str(DAYS), when, str(tmp_path / "cut"))
+            assert start(play_until_the_cut, database.url, DAYS, when, tmp_path / "cut").ended() == CUT
+            kills += 1
             assert progress(database.url).steps == done, "a step that was cut off left nothing"
-        kills += _run_until_the_cut(CUT, database.url, str(DAYS), "after it", str(tmp_path / "cut"))
+        assert start(play_until_the_cut, database.url, DAYS, "after it", tmp_path / "cut").ended() == CUT
+        kills += 1
         assert progress(database.url).steps == done + 1
     came = begin(database.url, 7, DAYS)
     assert came.lives == kills, "each life is counted, so that no two make the same ids"
@@ -89,7 +57,7 @@ def test_killed_after_each_step_and_in_some_it_comes_to_the_same_end(databases: 
 
 def test_killed_while_it_trades_with_the_erp_it_goes_on_once_the_dead_lease_is_over(tmp_path: Path) -> None:
     db = tmp_path / "shop.db"
-    _run_until_the_cut(COMMAND, "ERP", str(db))
+    assert start(run_until_the_cut, "ERP", db).ended() == CUT
     for options, words in ((["--days", "2"], "--days 1"), (["--days", "1", "--seed", "8"], "--seed 7")):
         other = CliRunner().invoke(demo, [*options, "--db", str(db)])
         assert (other.exit_code, words in other.output) == (1, True), "it says what it was begun with"
@@ -101,7 +69,7 @@ def test_killed_while_it_trades_with_the_erp_it_goes_on_once_the_dead_lease_is_o
 
 def test_killed_before_its_report_it_writes_the_report_and_nothing_else(tmp_path: Path) -> None:
     db = tmp_path / "shop.db"
-    _run_until_the_cut(COMMAND, "report", str(db))
+    assert start(run_until_the_cut, "report", db).ended() == CUT
     report, rows = db.with_suffix(".html"), _rows(db)
     assert not report.exists()
     done = CliRunner().invoke(demo, ["--days", "1", "--db", str(db)])
@@ -118,18 +86,6 @@ def _rows(db: Path) -> int:
         return journal_rows(company.crm)
     finally:
         company.close()
-
-
-def _run_until_the_cut(program: str, *args: str) -> int:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program, *args],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 9, done.stderr
-    return 1
 
 
 def _journal(crm: CRM) -> list[tuple[str, ...]]:

@@ -1,13 +1,15 @@
-"""A process that delivers and dies at a named point; run by ``test_crashes.py`` as ``python -m tests.events.crashing URL POINT``."""
+"""What processes do that deliver and die at a named point, or say when they are inside a batch and wait there."""
 
 from __future__ import annotations
 
 import os
-import sys
+import time
+from multiprocessing.connection import Connection
 from typing import Any
 
 import sqlalchemy as sa
 
+from crm_core.events.subscription import Fenced
 from crm_core.testing.databases import Database
 from tests.events.raw import RawHost
 
@@ -47,9 +49,9 @@ def _arm(engine: sa.Engine, point: str, seen: list[str]) -> None:
         sa.event.listen(engine, "commit", commit)
 
 
-def main(url: str, point: str, external: str) -> None:
+def deliver(tell: Connection, url: str, point: str, external: bool) -> None:
     """Deliver what there is, and die on the way."""
-    made = host(Database("postgresql" if url.startswith("postgresql") else "sqlite", url), point, external=external == "external")
+    made = host(Database("postgresql" if url.startswith("postgresql") else "sqlite", url), point, external=external)
     delivery = made.delivery()
     if point in ("after commit", "between batches"):
         delivery.run_pending(limit=3 if point == "after commit" else 1)
@@ -58,5 +60,16 @@ def main(url: str, point: str, external: str) -> None:
     os._exit(0)
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def deliver_with_a_short_lease(tell: Connection, url: str) -> None:
+    """Deliver with a lease of a second; the first event takes half of it."""
+
+    def handle(session: Any, event: Any) -> None:
+        session.effect(event)
+        tell.send("inside")
+        time.sleep(0.5)
+
+    made = RawHost(Database("postgresql", url), {"box.record": handle})
+    try:
+        tell.send("delivered" if made.delivery(lease=1).run_pending() else "failed")
+    except (Exception, Fenced):
+        tell.send("failed")

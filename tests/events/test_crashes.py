@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,17 +14,11 @@ import sqlalchemy as sa
 
 from crm_core.errors import CommitOutcomeUnknown, CRMError
 from crm_core.testing.databases import Database
-from tests.events.crashing import POINTS
+from tests.children import start
+from tests.events.crashing import POINTS, deliver, deliver_with_a_short_lease
 from tests.events.raw import RawHost
 
 MakeHost = Callable[..., RawHost]
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def worker(*arguments: str, module: str = "tests.events.crashing") -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments], cwd=ROOT, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -36,9 +26,7 @@ def test_a_worker_that_dies_leaves_each_effect_once_and_in_order(database: Datab
     host = new_host({"box.record": lambda s, e: s.effect(e)})
     records = host.records(3)
     host.journal(records * 4)
-    process = worker(database.url, point, "inside")
-    process.communicate()
-    assert process.returncode == 9, "it must have died where it was told to"
+    assert start(deliver, database.url, point, False).ended() == 9, "it must have died where it was told to"
     committed = host.effects()
     assert sum(map(len, committed.values())) == {"after commit": 3, "between batches": 1}.get(point, 0)
     host.delivery().run_pending()
@@ -52,9 +40,7 @@ def test_an_external_handlers_events_come_again_with_the_same_id(database: Datab
     host = new_host({"box.record": lambda s, e: s.effect(e)}, external=True)
     records = host.records(3)
     host.journal(records * 2)
-    process = worker(database.url, point, "external")
-    process.communicate()
-    assert process.returncode == 9
+    assert start(deliver, database.url, point, True).ended() == 9
     assert host.delivery().run_pending() == 0, "the dead worker's lease still runs"
     with host.begin() as connection:
         connection.execute(sa.update(host.tables.system.subscription).values(until=None))
@@ -70,19 +56,17 @@ def test_a_stopped_worker_blocks_nobody_for_longer_than_its_lease(postgres_datab
     host = RawHost(database, {"box.record": lambda s, e: s.effect(e)})
     host.create()
     host.journal(host.records(5))
-    process = worker(database.url, module="tests.events.stopping")
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"inside\n"
-    process.send_signal(signal.SIGSTOP)
+    child = start(deliver_with_a_short_lease, database.url)
+    assert child.told.recv() == "inside"
+    child.signal(signal.SIGSTOP)
     assert host.delivery().run_pending() == 0, "the stopped worker has the claim"
     deadline = time.monotonic() + 20
     while not host.effects() and time.monotonic() < deadline:
         host.delivery().run_pending()
         time.sleep(0.1)
     assert host.effects() == host.expected()
-    process.send_signal(signal.SIGCONT)
-    output, _ = process.communicate()
-    assert output == b"failed\n"
+    child.signal(signal.SIGCONT)
+    assert child.rest() == ["failed"]
     assert host.effects() == host.expected()
     host.bound.dispose()
     postgres_databases.drop(database)
@@ -204,10 +188,8 @@ def test_worker_processes_race_without_a_second_effect(database: Database, new_h
     host = new_host({"box.record": lambda s, e: s.effect(e)})
     records = host.records(10)
     host.journal(records * 30)
-    processes = [worker(database.url, "never", "inside") for _ in range(3)]
-    for process in processes:
-        process.communicate()
-    assert [p.returncode for p in processes] == [0, 0, 0]
+    children = [start(deliver, database.url, "never", False) for _ in range(3)]
+    assert [child.ended() for child in children] == [0, 0, 0]
     host.delivery().run_pending()
     assert host.effects() == host.expected()
     print(f"{database.kind}: 300 events, 3 processes")

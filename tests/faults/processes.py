@@ -1,20 +1,14 @@
-"""Real processes that may be killed: what runs in them, and how it is started quickly, from a server that has the imports already."""
+"""What runs in processes that may be killed."""
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
 import resource
 import signal
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from typing import Any
 
-import attrs
 import sqlalchemy as sa
 
 from crm_core import CRM
@@ -23,47 +17,6 @@ from crm_core.storage import sqlite
 from tests.events.boxes import Box
 from tests.events.world import ADMIN, box_plugin
 from tests.faults.ledger import SYSTEM, write_pair
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([__name__])
-
-
-@attrs.frozen
-class Child:
-    """A process that tells what it has done."""
-
-    process: BaseProcess
-    told: Connection
-
-    def kill(self) -> list[Any]:
-        """End it as ``kill -9`` does; return what it had told and nobody had read."""
-        self.process.kill()
-        return self.rest()
-
-    def rest(self) -> list[Any]:
-        """Wait for its end; return what it had told and nobody had read."""
-        found: list[Any] = []
-        with suppress(EOFError, ConnectionResetError):
-            while True:
-                found.append(self.told.recv())
-        self.process.join()
-        self.told.close()
-        return found
-
-
-def start(work: Callable[..., None], *arguments: Any) -> Child:
-    """Run ``work(tell, *arguments)`` in a process of its own."""
-    ours, theirs = _context.Pipe(duplex=False)
-    process = _context.Process(target=_run, args=(work, theirs, *arguments), daemon=True)
-    process.start()
-    theirs.close()
-    return Child(process, ours)
-
-
-def _run(work: Callable[..., None], *arguments: Any) -> None:
-    # Each of hundreds of processes would warn of the same SQLite.
-    logging.getLogger("crm_core").setLevel(logging.ERROR)
-    work(*arguments)
 
 
 def write_for_ever(tell: Connection, url: str, tag: str) -> None:

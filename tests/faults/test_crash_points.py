@@ -8,10 +8,10 @@ import sqlalchemy as sa
 
 from crm_core import CRM, FixedClock
 from crm_core.testing.databases import Database, Databases
+from tests.children import start
 from tests.events.boxes import Box, Effect
 from tests.events.world import ADMIN
 from tests.faults.dying import DIED, deliver_and_die, open_crm
-from tests.faults.processes import start
 from tests.figures import LONG, figure
 
 POINTS = 6

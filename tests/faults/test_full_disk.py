@@ -13,10 +13,11 @@ from crm_core import CRM
 from crm_core.errors import CRMError
 from crm_core.storage import sqlite
 from crm_core.testing.databases import Database, SQLiteDatabases
+from tests.children import start
 from tests.events.boxes import Box
 from tests.events.world import ADMIN, World, box_plugin, recorder, world
 from tests.faults.ledger import found
-from tests.faults.processes import start, write_until_files_are_full
+from tests.faults.processes import write_until_files_are_full
 from tests.figures import LONG, figure
 
 BAR = "typed error, nothing partial, goes on without restart"

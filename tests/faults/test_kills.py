@@ -16,8 +16,9 @@ import psycopg
 
 from crm_core import CRM, CommitOutcomeUnknown, Unavailable
 from crm_core.testing.databases import PostgresDatabases
+from tests.children import start
 from tests.faults.ledger import SYSTEM, found, write_pair
-from tests.faults.processes import start, write_for_ever
+from tests.faults.processes import write_for_ever
 from tests.figures import LONG, figure
 
 SEED = 20265

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 import signal
 import time
@@ -15,9 +14,9 @@ import pytest
 
 from crm_core.events.subscription import lease
 from crm_core.testing.databases import Database
+from tests.children import start
 from tests.events.raw import RawHost
 from tests.events.world import box_plugin, recorder, world
-from tests.faults.processes import start
 from tests.figures import LONG, figure
 
 SEED = 20268
@@ -47,8 +46,7 @@ def test_a_worker_that_was_stopped_beyond_its_lease_is_fenced(database: Database
         host.journal(host.records(3))
         child = start(deliver_slowly, database.kind, database.url, turn + 1)
         assert child.told.recv() == "inside"
-        assert child.process.pid is not None
-        os.kill(child.process.pid, signal.SIGSTOP)
+        child.signal(signal.SIGSTOP)
         assert host.delivery(lease=PERIOD).run_pending() == 0, "its lease still runs"
         end = time.monotonic() + 20
         done = 0
@@ -56,7 +54,7 @@ def test_a_worker_that_was_stopped_beyond_its_lease_is_fenced(database: Database
             time.sleep(0.1)
             done += host.delivery(lease=PERIOD).run_pending()
         assert done == 3
-        os.kill(child.process.pid, signal.SIGCONT)
+        child.signal(signal.SIGCONT)
         assert child.rest() == [0], "what it says afterwards does not count"
         effects, expected = host.effects(), host.expected()
         assert {r: list(dict.fromkeys(ids)) for r, ids in effects.items()} == expected

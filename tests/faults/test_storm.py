@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from crm_core import CRM
+from tests.children import start
 from tests.conftest import MakeCRM
 from tests.events.boxes import Box
 from tests.events.world import ADMIN, box_plugin
-from tests.faults.processes import add_one_each, add_up, start
+from tests.faults.processes import add_one_each, add_up
 from tests.figures import LONG, figure
 from tests.threads import at_once
 

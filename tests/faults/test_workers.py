@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from crm_core import CRM, AutomationRule, AutomationRun, RuleTrigger
 from crm_core.testing.databases import PostgresDatabases
 from tests.automation.office import Case
+from tests.children import Child, start
 from tests.events.boxes import Box, Effect
 from tests.events.world import ADMIN
-from tests.faults.processes import Child, start
 from tests.faults.working import open_crm, work
 from tests.figures import LONG, figure
 

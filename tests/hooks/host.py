@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from crm_core.errors import Denied, LoadError, NotFound
+from crm_core.hooks.core_specs import CORE
 from crm_core.hooks.dispatch import HookState
 from crm_core.hooks.plugin import Plugin
 from crm_core.hooks.registry import Registry
@@ -66,3 +67,13 @@ def refused(make: Callable[[], Any]) -> LoadError:
     except LoadError as e:
         return e
     raise AssertionError("it loaded")
+
+
+def plugin(name: str, version: str = "1.0", **requires: str) -> Plugin:
+    """Make an empty plugin."""
+    return Plugin(name, version=version, requires=requires)
+
+
+def names(registry: Registry) -> list[str]:
+    """Return the names of the plugins, in their order, without the core."""
+    return [p.name for p in registry.plugins if p is not CORE]
