@@ -8,8 +8,8 @@ plugin.grants("account:read", "note:create")
 
 @plugin.on(Created[Account])
 def greet(s: Session, event: Event[Account]) -> None:
-    account = s.get(Account, event.record)
-    s.create(Note(body=f"Send a welcome to {account.name}", owner=account.owner))
+    if account := s.find(Account, event.record):  # None where it is deleted by now
+        s.create(Note(body=f"Send a welcome to {account.name}", owner=account.owner))
 
 
 seller = Role("seller").allow(Account, "read", "create", "update", where=owner).allow(Note, "read", where=owner)
