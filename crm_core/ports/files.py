@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
+from ..disk import sync_folder
 from ..errors import Invalid, NotFound, Unavailable
 
 _PART = re.compile(r"[A-Za-z0-9_@+=-][A-Za-z0-9._@+=-]{0,199}")
@@ -98,7 +99,7 @@ class DirectoryFiles:
                 with suppress(OSError):
                     Path(temporary).unlink()
                 raise
-            _sync(place.parent)
+            sync_folder(place.parent)
 
     def get(self, key: str) -> bytes:
         """Return what is kept under *key*."""
@@ -168,12 +169,3 @@ def _failing(key: str = "") -> Iterator[None]:
         raise Unavailable("port_failed", port="Files", reason=type(e).__name__) from e
     except OSError as e:
         raise Unavailable("port_failed", port="Files", reason=os.strerror(e.errno or 0)) from e
-
-
-def _sync(folder: Path) -> None:
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -17,6 +17,7 @@ from typing import IO, Any, Self
 
 import attrs
 
+from ...disk import sync_folder
 from ...errors import BackupRefused, Unavailable
 from ..keys.provider import KeyProvider
 from .reading import BATCH, Count, Rows, Tally, total
@@ -207,9 +208,4 @@ def _give_name(temporary: Path, target: Path, force: bool) -> None:
             os.link(temporary, target)
         except FileExistsError:
             raise BackupRefused("backup_exists", path=target.name) from None
-    if os.name == "posix":
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync_folder(target.parent)
