@@ -18,7 +18,7 @@ from ..privacy.certificate import Certificate
 from ..privacy.erasing import certificates, reapply
 from ..storage.backup.archive import Archive, Manifest
 from ..storage.backup.layout import Layout
-from ..storage.backup.loading import clear, fence, give_positions, is_empty, load, skip
+from ..storage.backup.loading import clear, fence, give_positions, is_empty, load, skip, strays
 from ..storage.backup.reading import Count, Extent, Rows, Tally, read, total
 from ..storage.keys.provider import KeyProvider
 from ..storage.revisions.history import order
@@ -54,7 +54,7 @@ def restore(
     Raises:
         BackupRefused: as :func:`verify`; ``backup_not_empty``, ``backup_other_tenant``, ``backup_schema`` (the database's schema is
             another than the backup's), ``backup_adopted`` (the rows of adopted tables are the host's), ``backup_unknown_table``,
-            ``backup_differs`` (the rows read back are not those of the backup).
+            ``backup_stray`` (a row points at one of another tenant), ``backup_differs`` (the rows read back are not those of the backup).
         NotFound: ``tenant_unknown``: the backup has no rows of it.
         SchemaBehind: the database's schema is not that of this code.
         Unavailable: the database cannot serve.
@@ -135,6 +135,8 @@ def bring(crm: CRM, connection: Connection, source: Source, *, force: bool = Fal
         raise BackupRefused("backup_damaged", where="rows") from e
     if tenant is not None and not total(brought):
         raise NotFound("tenant_unknown", tenant=tenant[:63])
+    if pointing := strays(connection, layout, tenant):
+        raise BackupRefused("backup_stray", tables=pointing)
     give_positions(connection, layout, extent)
     found = Tally()
     for rows in found.through(read(connection, layout, extent)):

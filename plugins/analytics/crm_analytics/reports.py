@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import attrs
 
@@ -18,22 +18,46 @@ from .reading import read
 from .settings import Settings
 
 Rates = Literal["frozen", "today", "dated"]
+Mixed = Literal["split", "refuse"]
+_KNOWN = {"rates": get_args(Rates), "mixed": get_args(Mixed)}
 Figure = Value | None
 
 
-def _as_names(given: Sequence[str] | str) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(dict.fromkeys(given))
+def _as_names(given: Any) -> tuple[str, ...]:
+    names: tuple[Any, ...] = (given,) if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
+    if not all(isinstance(name, str) for name in names):
+        raise Invalid("analytics.bad_question", part="by", given=type(given).__name__, expected="names")
+    return tuple(dict.fromkeys(names))
 
 
-def _as_grain(given: Grain | str | None) -> Grain | None:
+def _is_a(kind: type[Any]) -> Any:
+    def check(report: Report, attribute: Any, given: Any) -> None:
+        if given is not None and type(given) is not kind:
+            raise Invalid("analytics.bad_question", part=attribute.name, given=type(given).__name__, expected=kind.__name__)
+
+    return check
+
+
+def grain_of(given: Grain | str) -> Grain:
+    """Read a grain.
+
+    Raises:
+        Invalid: ``analytics.bad_question``.
+    """
     try:
-        return Grain(given) if given is not None else None
+        return Grain(given)
     except ValueError:
         raise Invalid("analytics.bad_question", part="grain", given=str(given)[:60], expected=", ".join(g.value for g in Grain)) from None
 
 
 def _is_day(report: Report, attribute: Any, given: Any) -> None:
     check_day(attribute.name, given)
+
+
+def _is_one_of(report: Report, attribute: Any, given: Any) -> None:
+    known = _KNOWN[attribute.name]
+    if given not in known:
+        raise Invalid("analytics.bad_question", part=attribute.name, given=str(given)[:60], expected=", ".join(known))
 
 
 def _is_rule(report: Report, attribute: Any, given: Any) -> None:
@@ -62,14 +86,14 @@ class Report:
     metrics: Sequence[str] = attrs.field(converter=_as_names)
     by: Sequence[str] = attrs.field(default=(), converter=_as_names)
     where: Rule = attrs.field(default=everything, validator=_is_rule)
-    grain: Grain | None = attrs.field(default=None, converter=_as_grain)
+    grain: Grain | None = attrs.field(default=None, converter=attrs.converters.optional(grain_of))
     since: date | None = attrs.field(default=None, validator=_is_day)
     until: date | None = attrs.field(default=None, validator=_is_day)
-    zone: str | None = None
-    fiscal_start: int | None = None
-    currency: str | None = None
-    rates: Rates = attrs.field(default="frozen", validator=attrs.validators.in_(("frozen", "today", "dated")))
-    mixed: Literal["split", "refuse"] = attrs.field(default="split", validator=attrs.validators.in_(("split", "refuse")))
+    zone: str | None = attrs.field(default=None, validator=_is_a(str))
+    fiscal_start: int | None = attrs.field(default=None, validator=_is_a(int))
+    currency: str | None = attrs.field(default=None, validator=_is_a(str))
+    rates: Rates = attrs.field(default="frozen", validator=_is_one_of)
+    mixed: Mixed = attrs.field(default="split", validator=_is_one_of)
 
     def before(self) -> Report:
         """Return the same question about the span just before, of as many days."""
