@@ -54,7 +54,8 @@ def restore(
     Raises:
         BackupRefused: as :func:`verify`; ``backup_not_empty``, ``backup_other_tenant``, ``backup_schema`` (the database's schema is
             another than the backup's), ``backup_adopted`` (the rows of adopted tables are the host's), ``backup_unknown_table``,
-            ``backup_stray`` (a row points at one of another tenant), ``backup_differs`` (the rows read back are not those of the backup).
+            ``backup_stray`` (a row is of another tenant than it may be, or points at one), ``backup_differs`` (the rows read back are
+            not those of the backup).
         NotFound: ``tenant_unknown``: the backup has no rows of it.
         SchemaBehind: the database's schema is not that of this code.
         Unavailable: the database cannot serve.
@@ -109,16 +110,25 @@ def of_file(manifest: Manifest, archive: Archive, tenant: str | None) -> Source:
     if tenant is None:
         return Source(manifest, archive.tables, columns)
     theirs = {name: each for name, each in columns.items() if "tenant" in each}
-    return Source(manifest, lambda: _of_tenant(tenant, archive.tables()), theirs, tenant)
+    return Source(manifest, lambda: _of_tenant(tenant, archive.tables(), alone=manifest.tenant is not None), theirs, tenant)
 
 
-def _of_tenant(tenant: str, tables: Iterator[Rows]) -> Iterator[Rows]:
+def _of_tenant(tenant: str, tables: Iterator[Rows], *, alone: bool) -> Iterator[Rows]:
+    """Yield a tenant's rows; in an archive that says it has no others, others are refused."""
+
+    def mine(name: str, at: int, lines: Iterator[bytes]) -> Iterator[bytes]:
+        for line in lines:
+            if json.loads(line)[at] == tenant:
+                yield line
+            elif alone:
+                raise BackupRefused("backup_stray", tables=[name])
+
     for rows in tables:
         if "tenant" not in rows.columns:
             skip(rows)
             continue
         at = rows.columns.index("tenant")
-        yield attrs.evolve(rows, lines=(line for line in rows.lines if json.loads(line)[at] == tenant))
+        yield attrs.evolve(rows, lines=mine(rows.name, at, rows.lines))
 
 
 def bring(crm: CRM, connection: Connection, source: Source, *, force: bool = False) -> Mapping[str, Count]:

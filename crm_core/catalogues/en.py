@@ -47,7 +47,7 @@ TEMPLATES: Mapping[str, str] = {
     "backup_plugins_missing": "The database has tables of plugins that are not loaded: {plugins}. Load them, so that the backup is whole.",
     "backup_refused": "The backup cannot be used.",
     "backup_schema": "The schema of {plugins} is another than the backup's. Load these plugins, and restore into an empty database.",
-    "backup_stray": "The backup has rows of one tenant that point at another's, in {tables}. Nobody's session wrote that; take another backup.",
+    "backup_stray": "The backup has rows in {tables} that are of another tenant than they may be, or point at one. Nobody's session wrote that; take another backup.",
     "backup_unknown_table": "The backup has {table}[ ({columns})], which no loaded plugin knows. Load the plugin, or newer code.",
     "backup_unreadable": "{path} cannot be read[: {reason}].",
     "backup_wrong_key": "The key {key} does not open this backup: it was made with another one, or its head is damaged.",

@@ -47,7 +47,7 @@ TEMPLATES: Mapping[str, str] = {
     "backup_plugins_missing": "数据库中有未加载插件的表：{plugins}。请加载它们，使备份完整。",
     "backup_refused": "无法使用该备份。",
     "backup_schema": "{plugins} 的表结构与备份不同。请加载这些插件，并恢复到空数据库。",
-    "backup_stray": "备份的 {tables} 中有租户的行指向其他租户的行。没有会话会写出这样的数据；请换用另一个备份。",
+    "backup_stray": "备份的 {tables} 中有行属于或指向不应有的其他租户。没有会话会写出这样的数据；请换用另一个备份。",
     "backup_unknown_table": "备份中有 {table}[（{columns}）]，没有已加载的插件认识它。请加载该插件或更新代码。",
     "backup_unreadable": "无法读取 {path}[：{reason}]。",
     "backup_wrong_key": "密钥 {key} 打不开此备份：它由另一个密钥生成，或其头部已损坏。",

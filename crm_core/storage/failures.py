@@ -102,7 +102,7 @@ _LOCATED = frozenset(
 )
 _INVALIDATED = "8s2b"
 """SQLAlchemy's code for a statement after the one that found the connection gone."""
-_SENDING = ("sqlalchemy.", "psycopg.", "asyncpg.", "crm_core.permissions.prepared")
+_SENDING = ("sqlalchemy.", "psycopg", "asyncpg", "crm_core.permissions.prepared")
 _MISSING_RATE = re.compile(r"missing_rate:(\w{3}):(\w{3}):([\d-]+)")
 
 
