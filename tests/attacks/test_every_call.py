@@ -248,13 +248,13 @@ def odd(world: World, family: str, name: str, call: Callable[[Any, Session], Any
 
     def undone(value: Any, w: World, s: Session) -> Any:
         call(value, s)
-        raise CRMErrorOfFour
+        raise Enough
 
     tried = ((value, world.attempt(family, partial(undone, value), SYSTEM, True)) for value in values)
     return [f"{name} of {ascii(value)[:40]}: {problem}" for value, problem in tried if problem]
 
 
-class CRMErrorOfFour(CRMError):
+class Enough(CRMError):
     """Leaves a session without a commit."""
 
     status = 400
@@ -263,10 +263,9 @@ class CRMErrorOfFour(CRMError):
 def test_a22_no_argument_of_an_action_is_more_than_refused(world: World, ids: Ids) -> None:
     wrong: list[str] = []
     for action in world.crm.registry.actions.values():
-        base = {f.name: ids.mine.get(f.spec.target, NOBODY) for f in action.fields.values() if f.spec and f.spec.kind == "ref"}
-        base |= {
-            f.name: {} if f.spec and f.spec.kind == "json" else "x" for f in action.fields.values() if f.required and f.name not in base
-        }
+        known = {f.name: f.spec for f in action.fields.values() if f.spec and (f.required or f.spec.kind == "ref")}
+        others: dict[str, Any] = {"json": {}, "bool": True, "int": 1}
+        base = {n: ids.mine.get(f.target, NOBODY) if f.kind == "ref" else others.get(f.kind, "x") for n, f in known.items()}
         for name in action.fields:
             load = partial(lambda a, b, n, v, s: s.perform(a.load(b | {n: v})), action, base, name)
             wrong += odd(world, "A22", f"{action.name}.{name}", load, ODDER)

@@ -41,7 +41,7 @@ def test_a20_every_answer_of_a_web_host_can_be_written(world: World) -> None:
     assert isinstance(world, House)
     app = Flask("host")
     session = crm_flask.install(app, world.crm, actor=lambda: ME)
-    of = {Deal: world.deal.id, Account: world.mine.id, Lead: world.lead.id}
+    of: dict[Any, str] = {Deal: world.deal.id, Account: world.mine.id, Lead: world.lead.id}
     for entity in of:
         app.register_blueprint(crm_flask.blueprint(world.crm, entity, session=session), url_prefix=f"/{entity.__name__}")
     client = app.test_client()
@@ -68,7 +68,8 @@ def test_a22_an_error_tells_forty_details_and_how_many_more() -> None:
 
 
 def test_a28_names_beside_a_session_are_names_or_refused(world: World) -> None:
-    crm = world.crm
+    assert isinstance(world, House)
+    crm, lead = world.crm, world.lead
     must: dict[str, Callable[[World, Session, str], Any]] = {
         "a tenant": lambda w, s, t: crm.tenants.create(t),
         "a tenant's label": lambda w, s, t: crm.tenants.create("new", label=t or "\n"),
@@ -82,7 +83,7 @@ def test_a28_names_beside_a_session_are_names_or_refused(world: World) -> None:
         "a setting that is reset": lambda w, s, t: s.reset_settings(Sizes, t),
         "a custom field": lambda w, s, t: s.custom_fields.add(Account, t),
         "options of a custom field": lambda w, s, t: s.custom_fields.add(Account, "n", kind="choice", options=[t, *map(str, range(300))]),
-        "why a lead is released": lambda w, s, t: s.use(Sales).release(w.lead, reason=t),
+        "why a lead is released": lambda w, s, t: s.use(Sales).release(lead, reason=t),
         "a question's zone": lambda w, s, t: s.use(Analytics).run(Report(metrics=["sales.won_deals"], zone=t or "x")),
         "a question's rates": lambda w, s, t: s.use(Analytics).run(Report(metrics=["sales.won_deals"], rates=t)),  # type: ignore[arg-type]
         "a cohort's grain": lambda w, s, t: s.use(Analytics).cohorts(t),
@@ -126,7 +127,12 @@ def test_a22_a_text_is_no_list_of_options(world: World) -> None:
 def test_a04_the_erp_is_sent_what_is_stored_and_not_what_somebody_holds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A record with another's id, or changed and not saved, went out as it was given."""
     sent: list[Any] = []
-    monkeypatch.setattr(queue, "offer", lambda reader, own, offered: sent.extend(record for record, _ in offered) or 0)
+
+    def offer(reader: Session, own: Session, offered: Any) -> int:
+        sent.extend(record for record, _ in offered)
+        return len(offered)
+
+    monkeypatch.setattr(queue, "offer", offer)
     forged = Account(name="Forged", owner="1")
     forged.id = world.theirs.id
     world.raid("A04", {"another's id": lambda w, s: s.use(ErpBridge).offer(forged, source="x")})

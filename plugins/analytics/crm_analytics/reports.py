@@ -18,12 +18,11 @@ from .reading import read
 from .settings import Settings
 
 Rates = Literal["frozen", "today", "dated"]
-Mixed = Literal["split", "refuse"]
-_KNOWN = {"rates": get_args(Rates), "mixed": get_args(Mixed)}
+_KNOWN: Mapping[str, Sequence[str]] = {"rates": get_args(Rates), "mixed": ("split", "refuse")}
 Figure = Value | None
 
 
-def _as_names(given: Any) -> tuple[str, ...]:
+def _as_names(given: Sequence[str] | str) -> tuple[str, ...]:
     names: tuple[Any, ...] = (given,) if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
     if not all(isinstance(name, str) for name in names):
         raise Invalid("analytics.bad_question", part="by", given=type(given).__name__, expected="names")
@@ -48,6 +47,10 @@ def grain_of(given: Grain | str) -> Grain:
         return Grain(given)
     except ValueError:
         raise Invalid("analytics.bad_question", part="grain", given=str(given)[:60], expected=", ".join(g.value for g in Grain)) from None
+
+
+def _as_grain(given: Grain | str | None) -> Grain | None:
+    return None if given is None else grain_of(given)
 
 
 def _is_day(report: Report, attribute: Any, given: Any) -> None:
@@ -86,14 +89,14 @@ class Report:
     metrics: Sequence[str] = attrs.field(converter=_as_names)
     by: Sequence[str] = attrs.field(default=(), converter=_as_names)
     where: Rule = attrs.field(default=everything, validator=_is_rule)
-    grain: Grain | None = attrs.field(default=None, converter=attrs.converters.optional(grain_of))
+    grain: Grain | None = attrs.field(default=None, converter=_as_grain)
     since: date | None = attrs.field(default=None, validator=_is_day)
     until: date | None = attrs.field(default=None, validator=_is_day)
     zone: str | None = attrs.field(default=None, validator=_is_a(str))
     fiscal_start: int | None = attrs.field(default=None, validator=_is_a(int))
     currency: str | None = attrs.field(default=None, validator=_is_a(str))
     rates: Rates = attrs.field(default="frozen", validator=_is_one_of)
-    mixed: Mixed = attrs.field(default="split", validator=_is_one_of)
+    mixed: Literal["split", "refuse"] = attrs.field(default="split", validator=_is_one_of)
 
     def before(self) -> Report:
         """Return the same question about the span just before, of as many days."""
