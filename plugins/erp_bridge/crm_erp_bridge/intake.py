@@ -59,6 +59,9 @@ def judge(session: Session, bridge: str, stream: Stream, remotes: Sequence[Remot
         record = records.get(verdict.local_id or "")
         verdict.plain = session.crm.to_json(record) if record else {}
         verdict.ours = stream.ours(verdict.plain)
+        if verdict.remote.partial and verdict.values:
+            before = {**verdict.ours, **(verdict.binding.base if verdict.binding else {})}
+            verdict.values |= {name: before.get(name) for name in stream.unsaid(verdict.remote.data)}
         if verdict.kind == "create":
             _decide(stream, verdict, found=record is not None)
     return verdicts
@@ -67,6 +70,8 @@ def judge(session: Session, bridge: str, stream: Stream, remotes: Sequence[Remot
 def _read(stream: Stream, remote: Remote) -> Verdict:
     if not named(remote):
         return Verdict("invalid", remote, error={"code": "erp_bridge.bad_id", "params": {}})
+    if remote.wrong is not None:
+        return Verdict("invalid", remote, error=problem_of(remote.wrong))
     if remote.deleted:
         return Verdict("create", remote)
     try:
