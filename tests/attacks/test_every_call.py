@@ -22,8 +22,7 @@ from crm_core.testing import Factory
 from crm_erp_bridge.api import ErpBridge
 from crm_erp_bridge.ledger import OpState, Outbound, Parked, ParkedState
 from tests.attacks.house import House
-from tests.attacks.raid import ME, SYSTEM, World
-from tests.attacks.test_access import NOBODY
+from tests.attacks.raid import ME, NOBODY, SYSTEM, World
 
 WORLD = House
 NOT_MADE = {

@@ -89,15 +89,15 @@ def test_a28_names_beside_a_session_are_names_or_refused(world: World) -> None:
         "a cohort's grain": lambda w, s, t: s.use(Analytics).cohorts(t),
     }
     for name, attack in must.items():
-        world.raid("A28", each(name, ODD, attack), by=SYSTEM)
-    world.raid("A28", each("a role that goes", ODD, lambda w, s, t: s.remove_role(t)), by=SYSTEM, refused=False)
+        world.assert_refused("A28", each(name, ODD, attack), by=SYSTEM)
+    world.assert_harmless("A28", each("a role that goes", ODD, lambda w, s, t: s.remove_role(t)), by=SYSTEM)
     questions: list[dict[str, Any]] = [
         {"metrics": None}, {"metrics": [1]}, {"metrics": ["sales.won_deals"], "by": 5}, {"metrics": ["sales.won_deals"], "zone": []},
         {"metrics": ["sales.won_deals"], "fiscal_start": "1"}, {"metrics": ["sales.won_deals"], "currency": []},
     ]  # fmt: skip
-    world.raid("A04", each("a question", questions, lambda w, s, q: s.use(Analytics).run(Report(**q))), by=SYSTEM)
+    world.assert_refused("A04", each("a question", questions, lambda w, s, q: s.use(Analytics).run(Report(**q))), by=SYSTEM)
     naive = datetime(2026, 1, 1)  # noqa: DTZ001
-    world.raid("A21", {"an instant": lambda w, s: s.use(Sales).waterfall(naive, currency="EUR")})
+    world.assert_refused("A21", {"an instant": lambda w, s: s.use(Sales).waterfall(naive, currency="EUR")})
 
 
 def test_a28_the_reason_of_an_elevation_is_one_line(make_crm: Any) -> None:
@@ -135,7 +135,7 @@ def test_a04_the_erp_is_sent_what_is_stored_and_not_what_somebody_holds(world: W
     monkeypatch.setattr(queue, "offer", offer)
     forged = Account(name="Forged", owner="1")
     forged.id = world.theirs.id
-    world.raid("A04", {"another's id": lambda w, s: s.use(ErpBridge).offer(forged, source="x")})
+    world.assert_refused("A04", {"another's id": lambda w, s: s.use(ErpBridge).offer(forged, source="x")})
     with world.crm.session(ME) as s:
         held = s.get(Account, world.mine.id)
         held.name = "Forged"
