@@ -16,7 +16,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, event
 
 from ..errors import CommitOutcomeUnknown, LoadError, MissingExtra
 from . import sqlite
-from .engine import _SYNC_DRIVERS, Bound, Kind, _check_sqlite, _kind
+from .engine import _SYNC_DRIVERS, DJANGO, Bound, Kind, _check_sqlite, _kind
 from .failures import located, meaning, typed
 
 try:
@@ -59,6 +59,11 @@ class DjangoBound(Bound):
         user, password, host = (at[name] or None for name in ("USER", "PASSWORD", "HOST"))
         port = int(at["PORT"]) if at["PORT"] else None
         return URL.create(_SYNC_DRIVERS[self.kind], username=user, password=password, host=host, port=port, database=str(at["NAME"]))
+
+    @property
+    def bind(self) -> str:
+        """What another CRM is given: an engine over Django's connection could not roll back."""
+        return f"{DJANGO}{self.alias}"
 
     @contextmanager
     def begin(self, write: bool = True, *, unlimited: bool = False) -> Iterator[Connection]:

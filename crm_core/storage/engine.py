@@ -166,6 +166,11 @@ class Bound:
         return self._given.url
 
     @property
+    def bind(self) -> str | Engine:
+        """What another CRM is given to work on the same database, synchronously."""
+        return self.synchronous().engine
+
+    @property
     def dialect(self) -> Dialect:
         """How the driver speaks to which a call made here and now goes: an AsyncEngine has another one where no loop runs."""
         apart = self.is_async and (in_our_loop() or not (in_greenlet() or in_a_loop()))

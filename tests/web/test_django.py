@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
+from sqlalchemy import create_engine, inspect
+
+import crm_sales
+from crm_core import CRM
+from crm_core.backup import backup
 from crm_core.testing.databases import Database, SQLiteDatabases
 from tests.web.hosts import ROOT, environment
 
@@ -29,3 +35,19 @@ def test_migrate_makes_both_tables_once_and_the_command_line_works_on_them(sqlit
     listed = run(database, "crm", "plugins")
     assert (listed.returncode, "shop" in listed.stdout) == (0, True), listed.stderr
     assert run(database, "makemigrations", "--check", "--dry-run").returncode == 0
+
+
+def test_a_backup_is_drilled_through_manage_py_and_nothing_of_it_stays_behind(database: Database, tmp_path: Path) -> None:
+    assert run(database, "migrate").returncode == 0
+    good, other = tmp_path / "good.crm", tmp_path / "other.crm"
+    assert run(database, "crm", "backup", "create", str(good), "--plain").returncode == 0
+    elsewhere = CRM(f"sqlite:///{tmp_path / 'other.db'}", plugins=[crm_sales.plugin])
+    elsewhere.migrate()
+    backup(elsewhere, other, plain=True)
+    elsewhere.close()
+    drilled, refused = (run(database, "crm", "backup", "drill", str(each)) for each in (good, other))
+    assert (drilled.returncode, "restored, compared" in drilled.stdout) == (0, True), drilled.stderr
+    assert (refused.returncode, "Traceback" in refused.stderr) == (1, False), refused.stderr
+    engine = create_engine(database.url)
+    assert [name for name in inspect(engine).get_schema_names() if "drill" in name] == []
+    engine.dispose()
