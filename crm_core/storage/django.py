@@ -65,6 +65,17 @@ class DjangoBound(Bound):
         """What another CRM is given: an engine over Django's connection could not roll back."""
         return f"{DJANGO}{self.alias}"
 
+    def mark(self) -> object | None:
+        """Return Django's list of what to do on commit: it takes a new one with each commit, rollback and savepoint undone."""
+        wrapper = self._wrapper
+        if any(getattr(block, "_from_testcase", False) for block in wrapper.atomic_blocks):
+            return self.TESTED
+        return wrapper.run_on_commit if wrapper.in_atomic_block else None
+
+    def committed(self, then: Callable[[], None]) -> None:
+        """Let Django call it."""
+        transaction.on_commit(then, using=self.alias)
+
     @contextmanager
     def begin(self, write: bool = True, *, unlimited: bool = False) -> Iterator[Connection]:
         """Open a block of ``atomic``: a savepoint, where one is open. Django's settings limit its statements."""
@@ -163,7 +174,7 @@ class DjangoBound(Bound):
             self._raw()
         commits = not self._wrapper.in_atomic_block
         block = transaction.atomic(using=self.alias)
-        with self._said(write), self._immediate(write):
+        with self._said(write), self._begun(write):
             block.__enter__()
         try:
             yield
@@ -181,11 +192,15 @@ class DjangoBound(Bound):
             error = meaning(e.__cause__ or e, write=write)
             raise located(CommitOutcomeUnknown() if commits and error.code == "connection_lost" else error, self.url) from e
 
-    def _immediate(self, write: bool) -> AbstractContextManager[None]:
-        """Begin for writing: a transaction that on SQLite reads first and then writes would lose against other writers."""
+    def _begun(self, write: bool) -> AbstractContextManager[None]:
+        """On SQLite, begin for writing or for reading, whatever the settings say of an ``atomic`` of the host's.
+
+        A transaction that reads first and then writes would lose against other writers; one that only reads need not wait for them.
+        """
         wrapper = self._wrapper
-        plain = not write or wrapper.in_atomic_block or self.kind != "sqlite" or wrapper.transaction_mode
-        return nullcontext() if plain else _mode(wrapper, "IMMEDIATE")
+        if wrapper.in_atomic_block or self.kind != "sqlite" or (write and wrapper.transaction_mode):
+            return nullcontext()
+        return _mode(wrapper, "IMMEDIATE" if write else "DEFERRED")
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def run(database: Database, *command: str) -> subprocess.CompletedProcess[str]:
 def test_the_shops_tests_and_ours_pass_in_djangos_runner(database: Database) -> None:
     done = run(database, "test", "shop", "tests.web.django_cases")
     assert done.returncode == 0, done.stderr
-    assert "Ran 22 tests" in done.stderr
+    assert "Ran 25 tests" in done.stderr
 
 
 def test_migrate_makes_both_tables_once_and_the_command_line_works_on_them(sqlite_databases: SQLiteDatabases) -> None:
@@ -51,3 +51,28 @@ def test_a_backup_is_drilled_through_manage_py_and_nothing_of_it_stays_behind(da
     engine = create_engine(database.url)
     assert [name for name in inspect(engine).get_schema_names() if "drill" in name] == []
     engine.dispose()
+
+
+READS = """
+import sqlite3, time
+from django.db import connection
+from shop.crm import crm
+from crm_core import Account, Actor, Denied
+
+connection.ensure_connection()
+connection.connection.execute("PRAGMA busy_timeout = 30000")
+writer = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
+writer.execute("BEGIN IMMEDIATE")
+begun = time.monotonic()
+with crm.session(Actor("2", roles={"seller"}), write=False) as s:
+    assert s.query(Account).count() == 0
+assert time.monotonic() - begun < 15, time.monotonic() - begun
+writer.execute("ROLLBACK")
+"""
+
+
+def test_a_reading_session_waits_for_no_writer_whatever_the_settings_begin_with(sqlite_databases: SQLiteDatabases) -> None:
+    database = sqlite_databases.create()  # the shop's settings say IMMEDIATE
+    assert run(database, "migrate").returncode == 0
+    done = run(database, "shell", "-c", READS)
+    assert done.returncode == 0, done.stderr
