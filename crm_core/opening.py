@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection
@@ -162,7 +163,13 @@ def _finish(session: Session) -> None:
         from .events.wake import notify
 
         notify(unit.connection, session.crm.tables)
-        session.crm.bound.committing(session.crm.run_pending)
+        session.crm.bound.committing(partial(_deliver, session.crm))
+
+
+def _deliver(crm: CRM, **how: Any) -> int:
+    from .deliveries import run_pending
+
+    return run_pending(crm, **how)
 
 
 def check_reason(**texts: str | None) -> None:

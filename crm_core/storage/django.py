@@ -28,6 +28,8 @@ try:
 except ModuleNotFoundError as e:
     raise MissingExtra(extra="django", module=e.name or "") from e
 
+SECONDS = 1.0  # of a request, for subscribers
+
 
 class DjangoBound(Bound):
     """The database that one alias of Django's ``DATABASES`` names, through Django's connection of the calling thread.
@@ -108,18 +110,19 @@ class DjangoBound(Bound):
             yield connection
 
     def committing(self, deliver: Callable[..., int]) -> None:
-        """Let Django deliver once it has committed, unless ``CRM_DELIVER_ON_COMMIT`` is False: then a worker does."""
+        """Let Django deliver once it has committed, for a second or as long as ``CRM_DELIVER_ON_COMMIT`` says; the rest is a worker's."""
         self._waking.due = True
         transaction.on_commit(lambda: self.deliver(deliver), using=self.alias, robust=True)
 
     def deliver(self, deliver: Callable[..., int]) -> int:
-        """Deliver what a committed transaction wrote; in a test's transaction, which never commits, what it wrote so far."""
-        tested = self._wrapper.in_atomic_block
-        if not getattr(self._waking, "due", False) or not (tested or getattr(settings, "CRM_DELIVER_ON_COMMIT", True)):
+        """Deliver what a committed transaction wrote; in a test's transaction, which never commits, all that it wrote so far."""
+        said = getattr(settings, "CRM_DELIVER_ON_COMMIT", True)
+        seconds = SECONDS if said is True else float(said or 0)
+        if not getattr(self._waking, "due", False) or not seconds:
             return 0
         self._waking.due = False
-        if not tested:
-            return deliver()
+        if not self._wrapper.in_atomic_block:
+            return deliver(seconds=seconds)
         with self._connected() as connection:
             return deliver(on=connection)
 

@@ -136,6 +136,12 @@ class OnDjangosConnection(TestCase):
             s.query(Account).all()
         self.assertEqual(callbacks, [])
 
+    def test_the_setting_is_read_at_each_commit_and_holds_where_a_test_plays_one(self) -> None:
+        for said, delivered in ((False, 0), (0.5, 2)):
+            with override_settings(CRM_DELIVER_ON_COMMIT=said), self.captureOnCommitCallbacks(execute=True), crm.session(BOB) as s:
+                s.create(Account(name="A"))
+            self.assertEqual(notes(), delivered)
+
     def test_an_undone_session_has_nothing_delivered(self) -> None:
         with self.captureOnCommitCallbacks(execute=True), self.assertRaises(ZeroDivisionError), transaction.atomic():
             with crm.session(BOB) as s:
@@ -202,6 +208,17 @@ class Committed(TransactionTestCase):
         with self.assertRaises(SystemExit) as ended:
             Command().run_from_argv(["manage.py", "crm", "worker", "--once"])
         self.assertEqual((ended.exception.code, notes()), (0, 1))
+
+    def test_a_commit_delivers_for_as_long_as_the_setting_says_and_leaves_the_rest_to_a_worker(self) -> None:
+        crm.run_pending()
+        before = notes()
+        with override_settings(CRM_DELIVER_ON_COMMIT=False), crm.session(BOB) as s:
+            s.create_many([Account(name=f"a{n}") for n in range(60)])
+        with override_settings(CRM_DELIVER_ON_COMMIT=0.000001), crm.session(BOB) as s:
+            s.create(Account(name="own"))
+        self.assertLess(notes() - before, 60)
+        crm.run_pending()
+        self.assertEqual(notes() - before, 61)
 
     def test_a_whole_request_in_one_transaction_vanishes_whole(self) -> None:
         wrapper = connections["default"]
