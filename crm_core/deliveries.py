@@ -136,11 +136,11 @@ class Host:
         return event.without([*hidden, *(n for n in event.custom_names() if n not in names)])
 
 
-def run_pending(crm: CRM, limit: int | None = None, on: Any = None, seconds: float | None = None) -> int:
-    """Deliver what is due; the arguments are those of :meth:`CRM.run_pending` and of :meth:`Delivery.run_pending`."""
+def run_pending(crm: CRM, limit: int | None, on: Any) -> int:
+    """Deliver what is due; the arguments are those of :meth:`CRM.run_pending`."""
     check(limit, (int, NoneType), "a number or None")
     if on is None:
-        return crm.delivery.run_pending(limit=limit, seconds=seconds)
+        return crm.delivery.run_pending(limit=limit)
     with joined(crm.bound, on) as connection:
         return crm.delivery.run_pending(limit=limit, on=connection)
 

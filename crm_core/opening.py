@@ -166,10 +166,8 @@ def _finish(session: Session) -> None:
         session.crm.bound.committing(partial(_deliver, session.crm))
 
 
-def _deliver(crm: CRM, **how: Any) -> int:
-    from .deliveries import run_pending
-
-    return run_pending(crm, **how)
+def _deliver(crm: CRM, *, on: Any = None, seconds: float | None = None) -> int:
+    return crm.delivery.run_pending(seconds=seconds) if on is None else crm.run_pending(on=on)
 
 
 def check_reason(**texts: str | None) -> None:

@@ -177,7 +177,7 @@ class DjangoBound(Bound):
             self._raw()
         commits = not self._wrapper.in_atomic_block
         block = transaction.atomic(using=self.alias)
-        with self._said(write), self._begun(write):
+        with self._said(write), self._mode_of(write):
             block.__enter__()
         try:
             yield
@@ -195,7 +195,7 @@ class DjangoBound(Bound):
             error = meaning(e.__cause__ or e, write=write)
             raise located(CommitOutcomeUnknown() if commits and error.code == "connection_lost" else error, self.url) from e
 
-    def _begun(self, write: bool) -> AbstractContextManager[None]:
+    def _mode_of(self, write: bool) -> AbstractContextManager[None]:
         """On SQLite, begin for writing or for reading, whatever the settings say of an ``atomic`` of the host's.
 
         A transaction that reads first and then writes would lose against other writers; one that only reads need not wait for them.
