@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection
@@ -38,19 +39,22 @@ def opened(
     own = on is None
     if own and write:
         _refuse_inside_a_plugin(crm)
-    is_joined = not own or crm.bound.managed
+    # A framework's transaction that begins here to read holds nobody else's work: what is to be written of it comes before or after.
+    reads_alone = own and crm.bound.managed and not write and crm.bound.mark() is None
+    is_joined = not own or (crm.bound.managed and not reads_alone)
     begin: Callable[[], AbstractContextManager[Connection]]
-    begin = (lambda: _joined(crm, session, host, write)) if is_joined else (lambda: _begun(crm, session, write))
+    begin = (lambda: _joined(crm, session, host, write)) if is_joined or reads_alone else (lambda: _begun(crm, session, write))
     unit = Unit(begin, write=write, joined=is_joined, url=crm.bound.url)
+    session = Session(crm, actor, Lease(unit), reason=reason, request=request)
     with (
         _quarantines_kept(crm, own=own and write),
         crm.denials.behind(unit),
         _reads_kept(crm, unit, own=own),
+        _people_known(crm, session) if reads_alone else nullcontext(),
         crm.bound.hosted(on, write) as host,
         unit,
     ):
         unit.refusal = "safe_mode" if crm.safe_mode else unit.refusal
-        session = Session(crm, actor, Lease(unit), reason=reason, request=request)
         # What a failed session wrote is undone, whether the host goes on or not.
         with crm.denials.of(session), crm.sessions.entered(session.hooks), unit.savepoint() if write and unit.joined else nullcontext():
             if idempotency_key is not None:
@@ -76,6 +80,14 @@ def _quarantines_kept(crm: CRM, *, own: bool) -> Iterator[None]:
     finally:
         if own:
             crm.quarantine.keep()
+
+
+@contextmanager
+def _people_known(crm: CRM, session: Session) -> Iterator[None]:
+    """See that who reports to whom is written down before a transaction that only reads; see :func:`_begun`."""
+    with session._unit.outside():
+        crm.members(session)
+    yield
 
 
 @contextmanager
@@ -149,4 +161,8 @@ def _finish(session: Session) -> None:
         from .events.wake import notify
 
         notify(unit.connection, session.crm.tables)
-        session.crm.bound.committing(session.crm.run_pending)
+        session.crm.bound.committing(partial(_deliver, session.crm))
+
+
+def _deliver(crm: CRM, *, on: Any = None, seconds: float | None = None) -> int:
+    return crm.delivery.run_pending(seconds=seconds) if on is None else crm.run_pending(on=on)

@@ -130,7 +130,8 @@ class AdoptedTables:
     def fill(self, *, limit: int | None = None) -> int:
         """Take up rows that the journal does not know: each is journalled as created when it was made, as by an import.
 
-        Each 500 are a transaction of their own, so it may be stopped and run again, also while others write.
+        Each 500 are a transaction of their own, so it may be stopped and run again, also while others write. Subscribers hear of each row:
+        have a worker run, else the requests that deliver what they commit work that off.
 
         Args:
             limit: stop after this many.

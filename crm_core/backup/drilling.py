@@ -62,7 +62,7 @@ def drill(crm: CRM, path: str | os.PathLike[str], key: KeyProvider | None = None
 def _scratch(crm: CRM) -> Iterator[CRM]:
     """Give a CRM like this one, on nothing."""
     if crm.bound.kind == "postgresql":
-        yield like(crm, crm.bound.synchronous().engine, schema=f"crm_drill_{os.urandom(6).hex()}")
+        yield like(crm, crm.bound.bind, schema=f"crm_drill_{os.urandom(6).hex()}")
         return
     engine = create_engine("sqlite://", creator=_temporary, poolclass=StaticPool)
     try:

@@ -134,21 +134,22 @@ class Delivery:
         with self._host.begin() as connection:
             parking.discard(connection, self._host.tables, subscription, record)
 
-    def run_pending(self, *, limit: int | None = None, on: Connection | None = None) -> int:
+    def run_pending(self, *, limit: int | None = None, on: Connection | None = None, seconds: float | None = None) -> int:
         """Do what is due by the clock, deliver until nothing is left, and return how many deliveries succeeded. In safe mode nothing is.
 
         Args:
             limit: stop after this many.
             on: deliver inside this open transaction, which sees its own uncommitted events; for tests, since it blocks other workers
                 until it ends. Nothing is done by the clock then.
+            seconds: begin no further batch, of 20 events, after so many, and do nothing by the clock: somebody waits for it.
         """
         if self._host.waits:
             return 0
         ticked = 0
         if on is None:
             self._host.seal()  # first: no handler that hangs keeps a row from it
-            ticked = self._host.tick()
-        done = Run(self._host, self._retry, self._lease, on).until_done(limit)
+            ticked = self._host.tick() if seconds is None else 0
+        done = Run(self._host, self._retry, self._lease, on).until_done(limit, seconds)
         if on is None and (done or ticked):
             self._host.seal()
         return done

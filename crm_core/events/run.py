@@ -24,6 +24,8 @@ from .subscription import Subscriber, register
 if TYPE_CHECKING:
     from .delivery import DeliveryHost
 
+SHORT = 20  # events of a batch whose time is short
+
 
 class Begin(Protocol):
     """Opens a transaction; leaving it commits, or rolls back on an error."""
@@ -51,15 +53,22 @@ class Run:
         self._inside: Server = Inside(caller, self._begin)
         self._outside: Server = Outside(caller, self._begin, period, on)
 
-    def until_done(self, limit: int | None) -> int:
-        """Deliver until nothing is due, or others have all that is; return how many deliveries succeeded."""
+    def until_done(self, limit: int | None, seconds: float | None = None) -> int:
+        """Deliver until nothing is due, others have all that is, or the time is over; return how many deliveries succeeded.
+
+        Args:
+            seconds: begin nothing after so many; what is begun at once is little then, since it is done to its end.
+        """
         done = 0
+        most = BATCH if seconds is None else SHORT
+        clock = self._host.runtime.clock
+        end = None if seconds is None else clock.monotonic() + seconds
         while work := self._survey():
             moved = False
             for serve in work:
-                if limit is not None and done >= limit:
+                if (limit is not None and done >= limit) or (end is not None and clock.monotonic() >= end):
                     return done
-                count = serve(BATCH if limit is None else min(BATCH, limit - done))
+                count = serve(most if limit is None else min(most, limit - done))
                 moved = moved or count is not None
                 done += count or 0
             if not moved:

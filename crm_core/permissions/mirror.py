@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import attrs
 from sqlalchemy import Connection
 
 from .actor import Directory
@@ -18,37 +20,71 @@ if TYPE_CHECKING:
 FRESH_SECONDS = 1.0
 
 
+@attrs.frozen
+class _Answer:
+    """What the directory said: when, after how many changes that somebody told of, and in which open transaction."""
+
+    at: float
+    members: Members
+    changes: int
+    mark: object | None
+
+
+class _Held(threading.local):
+    """What a thread was answered in a transaction that is not committed yet, by tenant."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, _Answer] = {}
+
+
 class Mirror:
     """The members of every tenant that a session asked about."""
 
     def __init__(self, crm: CRM, directory: Directory | None) -> None:
         self._crm = crm
         self._directory = directory
-        self._known: dict[str, tuple[float, Members]] = {}
+        self._known: dict[str, _Answer] = {}
+        self._held = _Held()
+        self._changes: dict[str, int] = {}
 
     def members(self, tenant: str, unit: Unit) -> Members:
         """Return the tenant's people, asking the directory again where the last answer is older than a second."""
         if self._directory is None:
             return NOBODY
-        now = self._crm.runtime.clock.monotonic()
-        known = self._known.get(tenant)
-        if known is not None and now - known[0] < FRESH_SECONDS:
-            return known[1]
-        members = Members.of(self._directory.users(tenant))
-        if known is not None and known[1].digest == members.digest:
-            self._known[tenant] = (now, members)
-            return members
+        now, bound = self._crm.runtime.clock.monotonic(), self._crm.bound
+        mark, changes = bound.mark(), self._changes.get(tenant, 0)
+        known = None if mark is bound.TESTED else self._known.get(tenant)
+        held = self._held.answers.get(tenant)
+        if held is not None and (held.mark is not mark or held.changes != changes):
+            held = None
+        for each in (held, known):
+            if each is not None and now - each.at < FRESH_SECONDS:
+                return each.members
+        answer = _Answer(now, Members.of(self._directory.users(tenant)), changes, mark)
+        if held is None and known is not None and known.members.digest == answer.members.digest:
+            self._known[tenant] = answer
+            return answer.members
         with self._connection(unit) as connection:
-            sync(connection, self._crm.tables.system, tenant, members, self._crm.runtime.clock.now())
-        if unit.before or not unit.joined:
-            self._known[tenant] = (now, members)
+            sync(connection, self._crm.tables.system, tenant, answer.members, self._crm.runtime.clock.now())
+        if mark is None:
+            if unit.before or not unit.joined:
+                self._known[tenant] = answer
+        elif mark is not bound.TESTED:
+            self._held.answers[tenant] = answer
+            bound.committed(lambda: self._keep(tenant, answer))
         if self._is_within(unit):
             unit.undone.append(lambda: self.changed(tenant))
-        return members
+        return answer.members
 
     def changed(self, tenant: str) -> None:
         """Ask the directory again at the next session."""
+        self._changes[tenant] = self._changes.get(tenant, 0) + 1
         self._known.pop(tenant, None)
+
+    def _keep(self, tenant: str, answer: _Answer) -> None:
+        """Remember for all what was answered in a transaction that has committed, unless somebody told of a change since."""
+        if answer.changes == self._changes.get(tenant, 0):
+            self._known[tenant] = answer
 
     def _is_within(self, unit: Unit) -> bool:
         """Say whether to write in the session's own transaction: a host's, or one that holds SQLite's only lock or connection already.

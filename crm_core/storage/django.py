@@ -16,7 +16,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, event
 
 from ..errors import CommitOutcomeUnknown, LoadError, MissingExtra
 from . import sqlite
-from .engine import _SYNC_DRIVERS, Bound, Kind, _check_sqlite, _kind
+from .engine import _SYNC_DRIVERS, DJANGO, Bound, Kind, _check_sqlite, _kind
 from .failures import located, meaning, typed
 
 try:
@@ -27,6 +27,8 @@ try:
     from django.utils.connection import ConnectionDoesNotExist
 except ModuleNotFoundError as e:
     raise MissingExtra(extra="django", module=e.name or "") from e
+
+SECONDS = 1.0  # of a request, for subscribers
 
 
 class DjangoBound(Bound):
@@ -60,6 +62,22 @@ class DjangoBound(Bound):
         port = int(at["PORT"]) if at["PORT"] else None
         return URL.create(_SYNC_DRIVERS[self.kind], username=user, password=password, host=host, port=port, database=str(at["NAME"]))
 
+    @property
+    def bind(self) -> str:
+        """What another CRM is given: an engine over Django's connection could not roll back."""
+        return f"{DJANGO}{self.alias}"
+
+    def mark(self) -> object | None:
+        """Return Django's list of what to do on commit: it takes a new one with each commit, rollback and savepoint undone."""
+        wrapper = self._wrapper
+        if any(getattr(block, "_from_testcase", False) for block in wrapper.atomic_blocks):
+            return self.TESTED
+        return wrapper.run_on_commit if wrapper.in_atomic_block else None
+
+    def committed(self, then: Callable[[], None]) -> None:
+        """Let Django call it."""
+        transaction.on_commit(then, using=self.alias)
+
     @contextmanager
     def begin(self, write: bool = True, *, unlimited: bool = False) -> Iterator[Connection]:
         """Open a block of ``atomic``: a savepoint, where one is open. Django's settings limit its statements."""
@@ -92,18 +110,19 @@ class DjangoBound(Bound):
             yield connection
 
     def committing(self, deliver: Callable[..., int]) -> None:
-        """Let Django deliver once it has committed, unless ``CRM_DELIVER_ON_COMMIT`` is False: then a worker does."""
+        """Let Django deliver once it has committed, for a second or as long as ``CRM_DELIVER_ON_COMMIT`` says; the rest is a worker's."""
         self._waking.due = True
         transaction.on_commit(lambda: self.deliver(deliver), using=self.alias, robust=True)
 
     def deliver(self, deliver: Callable[..., int]) -> int:
-        """Deliver what a committed transaction wrote; in a test's transaction, which never commits, what it wrote so far."""
-        tested = self._wrapper.in_atomic_block
-        if not getattr(self._waking, "due", False) or not (tested or getattr(settings, "CRM_DELIVER_ON_COMMIT", True)):
+        """Deliver what a committed transaction wrote; in a test's transaction, which never commits, all that it wrote so far."""
+        said = getattr(settings, "CRM_DELIVER_ON_COMMIT", True)
+        seconds = SECONDS if said is True else float(said or 0)
+        if not getattr(self._waking, "due", False) or not seconds:
             return 0
         self._waking.due = False
-        if not tested:
-            return deliver()
+        if not self._wrapper.in_atomic_block:
+            return deliver(seconds=seconds)
         with self._connected() as connection:
             return deliver(on=connection)
 
@@ -158,7 +177,7 @@ class DjangoBound(Bound):
             self._raw()
         commits = not self._wrapper.in_atomic_block
         block = transaction.atomic(using=self.alias)
-        with self._said(write), self._immediate(write):
+        with self._said(write), self._mode_of(write):
             block.__enter__()
         try:
             yield
@@ -176,11 +195,15 @@ class DjangoBound(Bound):
             error = meaning(e.__cause__ or e, write=write)
             raise located(CommitOutcomeUnknown() if commits and error.code == "connection_lost" else error, self.url) from e
 
-    def _immediate(self, write: bool) -> AbstractContextManager[None]:
-        """Begin for writing: a transaction that on SQLite reads first and then writes would lose against other writers."""
+    def _mode_of(self, write: bool) -> AbstractContextManager[None]:
+        """On SQLite, begin for writing or for reading, whatever the settings say of an ``atomic`` of the host's.
+
+        A transaction that reads first and then writes would lose against other writers; one that only reads need not wait for them.
+        """
         wrapper = self._wrapper
-        plain = not write or wrapper.in_atomic_block or self.kind != "sqlite" or wrapper.transaction_mode
-        return nullcontext() if plain else _mode(wrapper, "IMMEDIATE")
+        if wrapper.in_atomic_block or self.kind != "sqlite" or (write and wrapper.transaction_mode):
+            return nullcontext()
+        return _mode(wrapper, "IMMEDIATE" if write else "DEFERRED")
 
 
 @contextmanager

@@ -133,9 +133,10 @@ class Bound:
         kind: ``sqlite`` or ``postgresql``.
         is_async: the engine given is an AsyncEngine.
         managed: a framework keeps the connection and its transaction, which every session joins.
+        TESTED: the mark of a framework's transaction that is a test's, and never commits.
     """
 
-    managed = False
+    managed, TESTED = False, object()
 
     def __init__(self, engine: Engine | AsyncEngine, *, owned: bool, statement_timeout: float | None = None) -> None:
         self.is_async = not isinstance(engine, Engine)
@@ -164,6 +165,11 @@ class Bound:
     def url(self) -> URL:
         """Where the database is."""
         return self._given.url
+
+    @property
+    def bind(self) -> str | Engine:
+        """What another CRM is given to work on the same database, synchronously."""
+        return self.synchronous().engine
 
     @property
     def dialect(self) -> Dialect:
@@ -244,6 +250,12 @@ class Bound:
 
     def committing(self, deliver: Callable[..., int]) -> None:
         """Hear that a session wrote. The journal wakes delivery by itself; a framework's own hooks may call *deliver* as well."""
+
+    def mark(self) -> object | None:
+        """Return what is one object while the framework's transaction goes on and nothing of it is undone; None: there is no such."""
+
+    def committed(self, then: Callable[[], None]) -> None:
+        """Call *then* once the transaction of :meth:`mark` has committed; never where it does not."""
 
     def synchronous(self) -> Bound:
         """Return the database through a synchronous driver: this one, or for an AsyncEngine a connection apart."""

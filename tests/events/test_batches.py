@@ -136,3 +136,24 @@ def test_a_statement_that_fails_and_is_passed_over_fails_its_event_alone(new_wor
     assert [e.box for e in world.effects()] == [boxes[0].id, boxes[2].id]
     assert [line.record for line in world.crm.delivery.parked()] == ([boxes[1].id] if postgresql else [])
     assert world.effects(Ref(Box, boxes[1].id)) == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_delivery_that_somebody_waits_for_ends_in_time_also_where_all_fail(new_world: MakeWorld, plugin: Plugin, fails: bool) -> None:
+    seen: list[str] = []
+
+    @plugin.on(Created[Box])
+    def slow(s: Session, event: Any) -> None:
+        seen.append(event.record.id)
+        world.later(seconds=0.1)
+        if fails:
+            raise ValueError("poison")
+
+    world = new_world(plugin)
+    world.boxes(["box"] * 100)
+    done = world.crm.delivery.run_pending(seconds=1.5)
+    assert done == (0 if fails else len(seen))
+    assert 15 <= len(seen) <= 20
+    if not fails:
+        world.crm.run_pending()
+        assert len(seen) == 100

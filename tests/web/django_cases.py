@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
-from datetime import date
+from collections.abc import Sequence
+from contextlib import nullcontext
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -17,7 +20,24 @@ from shop.models import Order
 from sqlalchemy import select
 
 import crm_sales
-from crm_core import CRM, Account, Actor, Conflict, Email, LoadError, Money, Note, NotFound, Refused, SchemaBehind
+from crm_core import (
+    CRM,
+    Account,
+    Actor,
+    Conflict,
+    Email,
+    FixedClock,
+    LoadError,
+    Money,
+    Note,
+    NotFound,
+    Refused,
+    Role,
+    Runtime,
+    SchemaBehind,
+    User,
+    subordinates,
+)
 from crm_core.ext import django as crm_django
 from crm_core.ext.django.apps import migrated
 from crm_core.ext.django.management.commands.crm import Command
@@ -28,6 +48,30 @@ BOB = Actor(2, roles={"seller"})
 SYSTEM = Actor.system("test", tenant="main")
 second = CRM("django://default", plugins=[crm_sales.plugin], prefix="second_")
 session = crm_django.install(crm, actor=lambda _: BOB)
+
+
+class Staff:
+    """Two people; the second reports to the first, or to nobody."""
+
+    def __init__(self) -> None:
+        self.asked, self.manager = 0, "1"
+
+    def users(self, tenant: str, ids: Sequence[str] | None = None) -> Sequence[User]:
+        self.asked += 1
+        return [User("1", "Boss"), User("2", "Rep", manager=self.manager or None)]
+
+    def actor(self, tenant: str, user_id: str) -> Actor | None:
+        return None
+
+
+BOSS = Actor("1", roles={"boss"})
+
+
+def staffed(staff: Staff) -> tuple[CRM, FixedClock]:
+    """Make a CRM on the shop's tables with a directory, and the clock that says how old its answers are."""
+    clock = FixedClock(datetime.now(UTC))
+    runtime = Runtime.seeded(secrets.token_hex(), clock=clock)
+    return CRM("django://default", roles=[Role("boss").allow(Account, "read", where=subordinates)], directory=staff, runtime=runtime), clock
 
 
 def names() -> list[str]:
@@ -92,12 +136,29 @@ class OnDjangosConnection(TestCase):
             s.query(Account).all()
         self.assertEqual(callbacks, [])
 
+    def test_the_setting_is_read_at_each_commit_and_holds_where_a_test_plays_one(self) -> None:
+        for said, delivered in ((False, 0), (0.5, 2)):
+            with override_settings(CRM_DELIVER_ON_COMMIT=said), self.captureOnCommitCallbacks(execute=True), crm.session(BOB) as s:
+                s.create(Account(name="A"))
+            self.assertEqual(notes(), delivered)
+
     def test_an_undone_session_has_nothing_delivered(self) -> None:
         with self.captureOnCommitCallbacks(execute=True), self.assertRaises(ZeroDivisionError), transaction.atomic():
             with crm.session(BOB) as s:
                 s.create(Account(name="Never"))
             raise ZeroDivisionError
         self.assertEqual(notes(), 0)
+
+    def test_in_a_test_each_session_goes_by_the_directory_as_it_is(self) -> None:
+        staff = Staff()
+        crm, _ = staffed(staff)
+        with crm.session(SYSTEM) as s:
+            s.create(Account(name="a", owner="2"))
+        seen = []
+        for staff.manager in ("1", "", "1", "1"):
+            with crm.session(BOSS, write=False) as s:
+                seen.append(s.query(Account).count())
+        self.assertEqual((seen, staff.asked), ([1, 0, 1, 1], 4))
 
 
 def failing(request: HttpRequest) -> HttpResponse:
@@ -148,6 +209,17 @@ class Committed(TransactionTestCase):
             Command().run_from_argv(["manage.py", "crm", "worker", "--once"])
         self.assertEqual((ended.exception.code, notes()), (0, 1))
 
+    def test_a_commit_delivers_for_as_long_as_the_setting_says_and_leaves_the_rest_to_a_worker(self) -> None:
+        crm.run_pending()
+        before = notes()
+        with override_settings(CRM_DELIVER_ON_COMMIT=False), crm.session(BOB) as s:
+            s.create_many([Account(name=f"a{n}") for n in range(60)])
+        with override_settings(CRM_DELIVER_ON_COMMIT=0.000001), crm.session(BOB) as s:
+            s.create(Account(name="own"))
+        self.assertLess(notes() - before, 60)
+        crm.run_pending()
+        self.assertEqual(notes() - before, 61)
+
     def test_a_whole_request_in_one_transaction_vanishes_whole(self) -> None:
         wrapper = connections["default"]
         before, wrapper.settings_dict["ATOMIC_REQUESTS"] = wrapper.settings_dict["ATOMIC_REQUESTS"], True
@@ -174,6 +246,57 @@ class Committed(TransactionTestCase):
                 s.create(Account(name="Acme"))
             transaction.on_commit(lambda: seen.append(("after", notes())))
         self.assertEqual(seen, [("before", 0), ("after", 1)])
+
+    def test_the_directory_is_asked_once_a_second_by_sessions_and_events(self) -> None:
+        staff = Staff()
+        crm, clock = staffed(staff)
+        with transaction.atomic():
+            for n in range(3):
+                with crm.session(SYSTEM) as s:
+                    s.create(Account(name=f"a{n}", owner="2"))
+        for _ in range(3):
+            with crm.session(BOSS, write=False) as s:
+                self.assertEqual(s.query(Account).count(), 3)
+            with transaction.atomic(), crm.session(BOSS) as s:
+                s.query(Account).all()
+        self.assertEqual(staff.asked, 1)
+        staff.manager = ""
+        clock.advance(timedelta(seconds=1))
+        for _ in range(3):
+            with crm.session(BOSS, write=False) as s:
+                self.assertEqual(s.query(Account).count(), 0)
+        self.assertEqual(staff.asked, 2)
+
+    def test_what_the_directory_said_in_a_transaction_that_is_undone_is_forgotten(self) -> None:
+        staff = Staff()
+        crm, clock = staffed(staff)
+        with crm.session(SYSTEM) as s:
+            s.create(Account(name="a", owner="2"))
+        seen = []
+
+        def look() -> None:
+            with crm.session(BOSS, write=False) as s:
+                seen.append(s.query(Account).count())
+
+        for manager, undone in (("", "1"), ("1", "")):
+            staff.manager = manager
+            clock.advance(timedelta(seconds=1))
+            look()
+            for inner in (False, True):
+                staff.manager = undone
+                clock.advance(timedelta(seconds=1))
+                with transaction.atomic():
+                    try:
+                        with transaction.atomic() if inner else nullcontext():
+                            look()
+                            raise ZeroDivisionError
+                    except ZeroDivisionError:
+                        transaction.set_rollback(not inner)
+                    staff.manager = manager
+                    if inner:
+                        look()
+                look()
+        self.assertEqual(seen, [0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 1])
 
     def test_a_connection_that_died_is_replaced(self) -> None:
         if connection.vendor == "sqlite":

@@ -12,7 +12,7 @@ LOGGING = {"version": 1, "handlers": {"console": {"class": "logging.StreamHandle
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 POSTGRES = os.environ.get("SHOP_POSTGRES")
-SQLITE = {"transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"}  # writers wait for each other, readers for nobody
+SQLITE = {"transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"}  # writers wait for each other
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.postgresql" if POSTGRES else "django.db.backends.sqlite3",
