@@ -19,6 +19,7 @@ from ..errors import Detail, LoadError
 from ..logs import facts
 from ..permissions.actor import Actor
 from ..permissions.prepared import driver_rows
+from ..storage.adopted_fits import misfits
 
 if TYPE_CHECKING:
     from ..crm import CRM
@@ -172,10 +173,17 @@ class AdoptedTables:
                     records = rows_of(codec, connection, table, ids)
                 for id_ in ids:
                     record = records[id_]
-                    yield from (Flaw(codec.facts.name, id_, self.key(record), detail) for detail in codec.check(record))
+                    yield from (Flaw(codec.facts.name, id_, self.key(record), detail) for detail in self._wrong(codec, record))
                 if len(ids) < BATCH:
                     break
                 after = ids[-1]
+
+    def _wrong(self, codec: Codec, record: Entity) -> Iterator[Detail]:
+        wrong = codec.check(record)
+        yield from wrong
+        known, dialect = {detail.field for detail in wrong}, self._crm.bound.engine.dialect
+        told = misfits(self._crm.tables.adopted[codec.entity], codec, record, dialect)
+        yield from (detail for detail in told if detail.field not in known)
 
 
 def rows_of(codec: Codec, connection: Connection, table: Any, ids: Sequence[str], *, lock: bool = False) -> dict[str, Entity]:

@@ -57,6 +57,10 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "The table {table}, which {entity} is to adopt, is not in the database. Create it before the CRM's migration.",
         "{entity} 要采用的表 {table} 不在数据库中。请在 CRM 迁移之前创建它。",
     ),
+    "adopted_tenant": (
+        '{table} cannot say that a row is {tenant}\'s, so a session of {tenant} makes no {entity} there. Map "tenant" to a column that holds it.',
+        '{table} 无法表明某行属于 {tenant}，因此 {tenant} 的会话不能在其中创建 {entity}。请把 "tenant" 映射到能保存它的列。',
+    ),
     "adopted_value": (
         "{field} is {expected} in the host's table, and cannot be {given}.",
         "{field} 在宿主的表中是{expected}，不能是 {given}。",
