@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import attrs
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..storage.adopted import Adoption
     from .observing import Observer
 
+E = TypeVar("E", bound=Entity)
 BATCH = 500
 log = logging.getLogger("crm_core.adoption")
 
@@ -117,6 +118,17 @@ class AdoptedTables:
         """Return the id of the record that the host's row with primary key *key* is."""
         return self._of(entity).key.id(key)
 
+    def ref(self, entity: type[E], key: Any) -> Ref[E]:
+        """Return what points at the record that the host's row with primary key *key* is; whether there is one is asked when it is written.
+
+        ``s.create(Opportunity(..., account=crm.adoption.ref(Account, 7)))``
+
+        Raises:
+            LoadError: ``adopted_not``: the entity has a table of ours.
+            WrongArgument: it is no value of the host's primary key.
+        """
+        return Ref(entity, self.id(entity, key))
+
     def key(self, record: Entity | Ref[Any]) -> Any:
         """Return the host's primary key of a record: an ``int``, or a ``UUID``."""
         key = self._of(record.entity if isinstance(record, Ref) else type(record)).key
@@ -162,7 +174,13 @@ class AdoptedTables:
         return count
 
     def check(self, *, tenant: str = "main") -> Iterator[Flaw]:
-        """Tell what in the rows of adopted tables the CRM would not have taken: too long, empty, no such option, ..."""
+        """Tell what in the rows of adopted tables the CRM would not have taken: too long, empty, no such option, ...
+
+        Raises:
+            SchemaBehind: the tables themselves are not what the CRM needs; see :meth:`crm.migrations.check`.
+        """
+        with self._crm.bound.begin(write=False, unlimited=True) as connection:
+            self._crm.migrations.check_adopted(connection)
         for entity in self._crm.tables.adopted:
             codec, table = self._crm.codec(entity), self._crm.tables.entities[entity]
             after = ""

@@ -166,6 +166,8 @@ class Adoption:
             found = column if host is None else self._converted(column, field, host, dialect)
             if field.nullable or field.name == "deleted_at":
                 return found
+            if field.name == "updated_at":  # of a row that nobody changed before us
+                return f"coalesce({found}, {self.places['created_at'].sql(dialect)})"
             value = neutral(field, self.adopted.since)
             if isinstance(value, Money):
                 value = value.currency if name.endswith("_currency") else value.amount

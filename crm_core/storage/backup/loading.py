@@ -46,8 +46,8 @@ def rows_of(connection: Connection, layout: Layout, tenant: str) -> dict[str, in
 
 
 def clear(connection: Connection, layout: Layout, tenant: str | None = None, *, upto: int | None = None) -> None:
-    """Delete all rows, or a tenant's. What mirrors the host's directory stays, and so do rows of the host's own: in them the columns that we
-    added are emptied, so that they are as before we saw them.
+    """Delete all rows, or a tenant's. What mirrors the host's directory stays, and so do rows of the host's own: in them the columns that
+    we added are emptied, so that they are as before we saw them.
 
     Args:
         upto: the last row of the journal to delete.
