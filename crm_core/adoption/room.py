@@ -163,7 +163,8 @@ class AdoptedTables:
     def _filled(self, entity: type[Any], most: int) -> int:
         table, adoption = self._crm.tables.entities[entity], self._crm.tables.adopted[entity]
         with self._crm.bound.begin() as connection:
-            keys = connection.execute(select(adoption.key.column).where(adoption.unseen(connection.dialect)).limit(most)).scalars()
+            waiting = select(adoption.key.column).where(adoption.unseen(connection.dialect), adoption.owned(connection.dialect))
+            keys = connection.execute(waiting.limit(most)).scalars()
             ids = [adoption.key.id(value) for value in keys]
             found = connection.execute(select(table.c.id, table.c.tenant).where(table.c.id.in_(ids))).all()
             count = 0

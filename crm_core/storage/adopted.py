@@ -20,6 +20,7 @@ from ..errors import LoadError
 from .adopted_keys import Key
 from .adopted_values import as_instant, as_number, literal, neutral, quoted, sqlite_instant
 
+TENANT = 63  # characters of a tenant's name
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -230,6 +231,10 @@ class Adoption:
         if tenant is None:
             return text(whole)
         return text(f"{whole} AND {self.places['tenant'].sql(dialect)} = :tenant").bindparams(tenant=tenant)
+
+    def owned(self, dialect: Dialect) -> TextClause:
+        """Write the condition that a row of the host's table says whose it is; where it does not, it is no tenant's record."""
+        return text(f"length({self.places['tenant'].sql(dialect)}) BETWEEN 1 AND {TENANT}")
 
     # -- writing ------------------------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ ACME = Actor.system("x", tenant="acme")
 def firms(*extra: Column[Any]) -> Table:
     metadata = MetaData()
     Table("users", metadata, Column("id", Integer, primary_key=True))
-    first = Column("id", Integer, primary_key=True), Column("title", String(20), nullable=False)
+    first: Any = Column("id", Integer, primary_key=True), Column("title", String(20), nullable=False)
     owner = Column("manager", Integer, ForeignKey("users.id", deferrable=True, initially="DEFERRED"))
     return Table("firms", metadata, *first, owner, *extra, sqlite_autoincrement=True)
 
@@ -171,7 +171,7 @@ def test_a_tenant_that_the_tables_column_cannot_tell_from_another_is_refused(
 def test_what_a_column_cannot_hold_is_refused_with_the_field_named(
     database: Database, changes: dict[str, Any], code: str, field: str
 ) -> None:
-    extra = Column("site", String(10)), Column("sort", Enum("company", name="sorts"))
+    extra: Any = Column("site", String(10)), Column("sort", Enum("company", name="sorts"))
     with adopting(database, firms(*extra), website="site", kind="sort") as crm:
         for way in ("create", "update", "many"):
             with crm.session(HOST) as s:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, select, text
+from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, or_, select, text
+from sqlalchemy.orm import registry, sessionmaker
 
 import crm_sales
 from crm_core import CRM, Account, Actor, Contact, Money, NotFound, TenantSuspended
@@ -22,10 +24,10 @@ NAMES = ("acme", "beta")
 @pytest.fixture
 def crm(database: Database) -> Iterator[CRM]:
     """Return a CRM whose accounts are the rows of a table with a tenant's column, two tenants' each."""
-    columns = [
+    columns: list[Any] = [
         Column("id", Integer, primary_key=True),
         Column("title", String(50), nullable=False),
-        Column("org", String(50), nullable=False),
+        Column("org", String(80)),
     ]
     table = Table("firms", MetaData(), *columns, sqlite_autoincrement=True)
     engine = an_engine(database.url)
@@ -111,3 +113,30 @@ def test_a_backup_of_one_tenant_has_its_rows_of_the_hosts_table_alone(crm: CRM, 
     with away.session(of("beta")) as s:
         assert s.query(Account).all() == []
     away.close()
+
+
+def test_a_row_that_does_not_say_whose_it_is_is_nobodys_and_in_nobodys_way(crm: CRM) -> None:
+    table = crm.tables.adopted[Account].table
+    firm = type("Firm", (), {})
+    registry().map_imperatively(firm, table)
+    orm = sessionmaker(crm.bound.engine)
+    crm.adoption.observe(orm)
+    with orm.begin() as db:
+        for org in (None, "", "x" * 70, "acme"):
+            made: Any = firm()
+            made.title, made.org = f"Of {org}"[:20], org
+            db.add(made)
+    with orm.begin() as db:
+        for each in db.query(firm).filter(or_(table.c.org.is_(None), table.c.org == "acme")):
+            each.title += "!"
+    assert crm.adoption.fill() == 1  # beta's from before: acme's was changed, and so is known
+    with crm.session(of("acme")) as s:
+        assert "Of acme!" in [a.name for a in s.query(Account).all()]
+    with crm.session(of("main")) as s:
+        assert s.query(Account).all() == []
+    with orm.begin() as db:
+        for each in db.query(firm).filter(table.c.org.is_(None)):
+            each.org = "beta"
+    assert crm.adoption.fill() == 1
+    with crm.session(of("beta")) as s:
+        assert "Of None!" in [a.name for a in s.query(Account).all()]
