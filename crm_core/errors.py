@@ -222,6 +222,13 @@ class Unavailable(CRMError):
     default_code, status = "unavailable", 503
 
 
+class StatementFailed(CRMError):
+    """The database does not take a statement as it is written: the code of the core, a plugin or the host must change. Nothing was
+    changed, and to repeat the call helps nothing."""
+
+    default_code, status = "database_failed", 500
+
+
 class BackupRefused(CRMError):
     """A backup is damaged or does not open with this key, or a target is not one that it may be restored into. Nothing was changed."""
 

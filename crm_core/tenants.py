@@ -159,6 +159,8 @@ class Tenants:
     def drop(self, name: str) -> Mapping[str, int]:
         """Delete all rows of a tenant, its journal included, in one transaction, and return how many of each table.
 
+        Rows of adopted tables are the host's and stay: what the CRM keeps in its own columns of them is emptied, and a session of that
+        tenant sees them again as rows that the journal does not know. Delete them first where they are to go, too.
         One row of its journal stays and says so (``core.tenant_dropped.v1``). Nobody may work in the tenant meanwhile.
 
         Raises:

@@ -14,6 +14,7 @@ from sqlalchemy.sql.visitors import iterate
 from ..entities.entity import Entity
 from ..hooks.core_specs import Change
 from ..permissions.actor import Actor
+from ..storage.adopted import TENANT
 from ..storage.changeset import Changeset, Operation
 from ..storage.join import joined
 from ..storage.shown import differ
@@ -185,7 +186,8 @@ class Observer:
     def _by_tenant(self, session: Any, records: Iterable[Entity]) -> Iterator[tuple[Actor, list[Entity]]]:
         tenants: dict[str, list[Entity]] = {}
         for record in records:
-            tenants.setdefault(record.tenant, []).append(record)
+            if 1 <= len(record.tenant) <= TENANT:  # else it is nobody's, and no record
+                tenants.setdefault(record.tenant, []).append(record)
         for tenant, ours in tenants.items():
             yield self._actor(session.info.get("crm_actor"), tenant), ours
 

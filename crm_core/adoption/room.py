@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import attrs
@@ -19,6 +19,7 @@ from ..errors import Detail, LoadError
 from ..logs import facts
 from ..permissions.actor import Actor
 from ..permissions.prepared import driver_rows
+from ..storage.adopted_fits import misfits
 
 if TYPE_CHECKING:
     from ..crm import CRM
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ..storage.adopted import Adoption
     from .observing import Observer
 
+E = TypeVar("E", bound=Entity)
 BATCH = 500
 log = logging.getLogger("crm_core.adoption")
 
@@ -116,6 +118,17 @@ class AdoptedTables:
         """Return the id of the record that the host's row with primary key *key* is."""
         return self._of(entity).key.id(key)
 
+    def ref(self, entity: type[E], key: Any) -> Ref[E]:
+        """Return what points at the record that the host's row with primary key *key* is; whether there is one is asked when it is written.
+
+        ``s.create(Opportunity(..., account=crm.adoption.ref(Account, 7)))``
+
+        Raises:
+            LoadError: ``adopted_not``: the entity has a table of ours.
+            WrongArgument: it is no value of the host's primary key.
+        """
+        return Ref(entity, self.id(entity, key))
+
     def key(self, record: Entity | Ref[Any]) -> Any:
         """Return the host's primary key of a record: an ``int``, or a ``UUID``."""
         key = self._of(record.entity if isinstance(record, Ref) else type(record)).key
@@ -151,7 +164,8 @@ class AdoptedTables:
     def _filled(self, entity: type[Any], most: int) -> int:
         table, adoption = self._crm.tables.entities[entity], self._crm.tables.adopted[entity]
         with self._crm.bound.begin() as connection:
-            keys = connection.execute(select(adoption.key.column).where(adoption.unseen(connection.dialect)).limit(most)).scalars()
+            waiting = select(adoption.key.column).where(adoption.unseen(connection.dialect), adoption.owned(connection.dialect))
+            keys = connection.execute(waiting.limit(most)).scalars()
             ids = [adoption.key.id(value) for value in keys]
             found = connection.execute(select(table.c.id, table.c.tenant).where(table.c.id.in_(ids))).all()
             count = 0
@@ -162,7 +176,13 @@ class AdoptedTables:
         return count
 
     def check(self, *, tenant: str = "main") -> Iterator[Flaw]:
-        """Tell what in the rows of adopted tables the CRM would not have taken: too long, empty, no such option, ..."""
+        """Tell what in the rows of adopted tables the CRM would not have taken: too long, empty, no such option, ...
+
+        Raises:
+            SchemaBehind: the tables themselves are not what the CRM needs; see :meth:`crm.migrations.check`.
+        """
+        with self._crm.bound.begin(write=False, unlimited=True) as connection:
+            self._crm.migrations.check_adopted(connection)
         for entity in self._crm.tables.adopted:
             codec, table = self._crm.codec(entity), self._crm.tables.entities[entity]
             after = ""
@@ -173,10 +193,17 @@ class AdoptedTables:
                     records = rows_of(codec, connection, table, ids)
                 for id_ in ids:
                     record = records[id_]
-                    yield from (Flaw(codec.facts.name, id_, self.key(record), detail) for detail in codec.check(record))
+                    yield from (Flaw(codec.facts.name, id_, self.key(record), detail) for detail in self._wrong(codec, record))
                 if len(ids) < BATCH:
                     break
                 after = ids[-1]
+
+    def _wrong(self, codec: Codec, record: Entity) -> Iterator[Detail]:
+        wrong = codec.check(record)
+        yield from wrong
+        known, dialect = {detail.field for detail in wrong}, self._crm.bound.engine.dialect
+        told = misfits(self._crm.tables.adopted[codec.entity], codec, record, dialect)
+        yield from (detail for detail in told if detail.field not in known)
 
 
 def rows_of(codec: Codec, connection: Connection, table: Any, ids: Sequence[str], *, lock: bool = False) -> dict[str, Entity]:

@@ -17,6 +17,14 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "{table} has no column {column}, which {entity} is to adopt as {field}.",
         "{table} 没有列 {column}，而 {entity} 要把它用作 {field}。",
     ),
+    "adopted_columns_gone": (
+        "A migration of yours took columns of the CRM out of {tables}: {names}. `crm migrate` or crm.migrations.upgrade makes them again, empty.",
+        "您的迁移从 {tables} 中移除了 CRM 的列：{names}。`crm migrate` 或 crm.migrations.upgrade 会重新创建它们（内容为空）。",
+    ),
+    "adopted_columns_missing": (
+        "The table {table}, which {entity} adopted, has no {columns} in the database. Run your own migrations, or change the columns of Adopted.",
+        "{entity} 所采用的表 {table} 在数据库中没有 {columns}。请运行您自己的迁移，或修改 Adopted 的列。",
+    ),
     "adopted_field_missing": (
         "{entity} needs a column for {field}: name it in columns=.",
         "{entity} 需要 {field} 的列：请在 columns= 中指定。",
@@ -56,6 +64,10 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     "adopted_table_missing": (
         "The table {table}, which {entity} is to adopt, is not in the database. Create it before the CRM's migration.",
         "{entity} 要采用的表 {table} 不在数据库中。请在 CRM 迁移之前创建它。",
+    ),
+    "adopted_tenant": (
+        '{table} cannot say that a row is {tenant}\'s, so a session of {tenant} makes no {entity} there. Map "tenant" to a column that holds it.',
+        '{table} 无法表明某行属于 {tenant}，因此 {tenant} 的会话不能在其中创建 {entity}。请把 "tenant" 映射到能保存它的列。',
     ),
     "adopted_value": (
         "{field} is {expected} in the host's table, and cannot be {given}.",

@@ -20,6 +20,7 @@ from ..errors import LoadError
 from .adopted_keys import Key
 from .adopted_values import as_instant, as_number, literal, neutral, quoted, sqlite_instant
 
+TENANT = 63  # characters of a tenant's name
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -80,6 +81,7 @@ class Adoption:
 
     Attributes:
         places: where each column of the entity is, by its name.
+        mapped: the host's column of each field that has one, by the field's name.
         key: how ids and the host's primary key become each other.
         id_column: our generated column that holds the id, for references and look-ups.
 
@@ -102,6 +104,7 @@ class Adoption:
         if unknown:
             raise LoadError("adopted_field_unknown", entity=self.name, field=unknown[0])
         self.places: dict[str, Place] = {}
+        self.mapped: dict[str, Column[Any]] = {}
         for name, field in fields.items():
             self._put(name, field)
         self._check_fill()
@@ -130,12 +133,13 @@ class Adoption:
             raise LoadError(
                 "adopted_column_unknown", entity=self.name, field=name, column=self.adopted.columns[name], table=self.table.name
             )
+        self.mapped[name] = column
         kind, write, plain = column.type, None, True
         match field.kind:
             case "str" | "text" if isinstance(kind, String) and not isinstance(kind, Enum):
                 pass
             case "str" | "text" if isinstance(kind, Integer):
-                write, plain = as_number(field), False
+                write, plain = as_number(self.name, field), False
             case "str" | "text" | "enum" if isinstance(kind, Enum | String):
                 plain = False
             case "bool" if isinstance(kind, Boolean):
@@ -163,6 +167,8 @@ class Adoption:
             found = column if host is None else self._converted(column, field, host, dialect)
             if field.nullable or field.name == "deleted_at":
                 return found
+            if field.name == "updated_at":  # of a row that nobody changed before us
+                return f"coalesce({found}, {self.places['created_at'].sql(dialect)})"
             value = neutral(field, self.adopted.since)
             if isinstance(value, Money):
                 value = value.currency if name.endswith("_currency") else value.amount
@@ -215,6 +221,20 @@ class Adoption:
         """Write the condition that a row of the host's table is one that the journal does not know."""
         quote = dialect.identifier_preparer
         return text(f"{quote.format_table(self.table)}.{quote.quote(self.places['version'].name)} IS NULL")
+
+    def emptied(self, dialect: Dialect, tenant: str | None) -> TextClause:
+        """Write the update that takes a tenant's rows, or all, back to what they were before we saw them: our columns are NULL."""
+        quote = dialect.identifier_preparer
+        ours = [quote.quote(place.name) for name, place in self.places.items() if place.ours and place.name and name != "id"]
+        sets = ", ".join(f"{name} = NULL" for name in ours)
+        whole = f"UPDATE {quote.format_table(self.table)} SET {sets} WHERE {quote.quote(self.places['version'].name)} IS NOT NULL"
+        if tenant is None:
+            return text(whole)
+        return text(f"{whole} AND {self.places['tenant'].sql(dialect)} = :tenant").bindparams(tenant=tenant)
+
+    def owned(self, dialect: Dialect) -> TextClause:
+        """Write the condition that a row of the host's table says whose it is; where it does not, it is no tenant's record."""
+        return text(f"length({self.places['tenant'].sql(dialect)}) BETWEEN 1 AND {TENANT}")
 
     # -- writing ------------------------------------------------------------------------------------------------------------------
 

@@ -13,20 +13,21 @@ from sqlalchemy import Dialect
 
 from ..entities.fields import NOTHING, FieldSpec
 from ..entities.sqltypes import instant_text
-from ..errors import Invalid
+from ..errors import Detail, Invalid
+from .adopted_fits import exact
 
 HOST = "system:host"
 FOUND = {"version": 1, "created_by": HOST, "updated_by": HOST}
 
 
-def as_number(field: FieldSpec) -> Callable[[Any, str], Any]:
+def as_number(entity: str, field: FieldSpec) -> Callable[[Any, str], Any]:
     """Return what makes a text the number that the host's column holds, and refuses one that is none."""
 
     def write(value: Any, _: str) -> Any:
-        try:
-            return int(value)
-        except ValueError:
-            raise Invalid("adopted_value", field=field.name, given=str(value)[:60], expected="int") from None
+        number = exact(value)
+        if number is None:
+            raise Invalid(details=[Detail(entity, field.name, "adopted_value", "", {"given": str(value)[:60], "expected": "int"})])
+        return number
 
     return write
 

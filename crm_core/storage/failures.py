@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError, St
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ..entities.meta import spec
-from ..errors import Conflict, CRMError, Detail, Invalid, PluginFailed, ReadOnly, Refused, SchemaBehind, Unavailable
+from ..errors import Conflict, CRMError, Detail, Invalid, PluginFailed, ReadOnly, Refused, SchemaBehind, StatementFailed, Unavailable
 
 if TYPE_CHECKING:
     from .tables import Tables
@@ -94,6 +94,9 @@ _WORDS: Mapping[str, Make] = {
     "no such column": lambda: SchemaBehind("schema_behind"),
     "has no column named": lambda: SchemaBehind("schema_behind"),
 }
+_MISTAKEN = ("syntax error", "incomplete input", "unrecognized token", "no such function", "wrong number of arguments", "ambiguous column")
+"""What SQLite says of a statement that is wrong as it is written; PostgreSQL has a class of codes for it."""
+
 _LOCATED = frozenset(
     {
         *("cannot_open", "connection_lost", "database_damaged", "database_locked", "database_overloaded", "database_read_only"),
@@ -264,7 +267,9 @@ def _meaning(error: BaseException, driver: BaseException) -> CRMError:
     # A failed connect carries no SQLSTATE.
     if code is None and not state and type(driver).__name__ == "OperationalError":
         return Unavailable("cannot_open", retryable=True)
-    return Unavailable("database_failed", reason=str(driver).partition("\n")[0])
+    reason = str(driver).partition("\n")[0]
+    mistaken = state.startswith("42") or (code is not None and code & 0xFF == sqlite3.SQLITE_ERROR and any(w in reason for w in _MISTAKEN))
+    return StatementFailed(reason=reason) if mistaken else Unavailable("database_failed", reason=reason)
 
 
 def _sources(driver: BaseException) -> Iterator[Any]:

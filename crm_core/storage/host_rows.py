@@ -90,9 +90,7 @@ class HostRows:
         return len(unseen)
 
     def renew(self, connection: Connection, adoption: Adoption, records: Sequence[Any]) -> list[Any]:
-        """Let rows that have the numbers of deleted ones go on with their versions; return those."""
-        if not adoption.key.numeric:
-            return []
+        """Let rows with the keys of deleted ones, or that lost our columns, go on with the versions that the journal has; return those."""
         journal = self._tables.system.journal
         found: list[Any] = []
         for start in range(0, len(records), 500):

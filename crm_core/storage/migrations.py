@@ -6,6 +6,7 @@ Alembic's operations run on explicit contexts; its process-wide proxies are neve
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,11 @@ from sqlalchemy.schema import CreateSchema
 from ..arguments import check
 from ..entities.sqltypes import text_type
 from ..errors import Conflict, Invalid, SchemaBehind
+from ..logs import facts
 from .branches import HEADS, Branch
 from .engine import Bound
 from .join import begin_on
+from .migrations_adopted import Mend, lacking, mends
 from .revisions.adopting import AdoptedPlace
 from .revisions.history import Revision, names
 from .revisions.place import Place
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from ..hooks.registry import Registry
 
 BASE = "base"
+log = logging.getLogger("crm_core.migrations")
 
 
 class Migrations:
@@ -87,6 +91,7 @@ class Migrations:
         """
         with self._bound.begin(write=False, unlimited=True) as connection:
             lines = [] if self._has_schema(connection) else [f"create schema {self._tables.schema}"]
+            lines += [f"make again what a later migration took away: {mend.words}" for mend in self._mends(connection)]
             for branch, revision, steps in self._pending(connection, to):
                 self._refuse_unready(connection, branch, steps)
                 lines += [f"{branch.name} {revision.id}: {self._place.describe(step)}" for step in steps]
@@ -102,7 +107,9 @@ class Migrations:
 
         Raises:
             SchemaBehind: ``schema_missing`` (nothing is there), ``schema_not_ours`` (tables of our names without our version table),
-                ``schema_behind``, ``schema_newer`` (made by later code), ``schema_damaged`` (tables are gone).
+                ``schema_behind``, ``schema_newer`` (made by later code), ``schema_damaged`` (tables are gone), ``adopted_columns_gone``
+                (columns of ours in an adopted table are; :meth:`upgrade` makes them again), ``adopted_columns_missing`` (columns
+                of the host's that are adopted are), ``adopted_table_missing``.
         """
         if connection is None:
             with self._bound.begin(write=False, unlimited=True) as own:
@@ -118,6 +125,18 @@ class Migrations:
         gone = sorted(self._names() - there)
         if gone:
             raise SchemaBehind("schema_damaged", tables=gone)
+        self.check_adopted(connection)
+
+    def check_adopted(self, connection: Connection) -> None:
+        """Compare adopted tables alone with what the CRM needs of them; a migration of the host's may have made one anew.
+
+        Raises:
+            SchemaBehind: ``adopted_columns_gone``, ``adopted_columns_missing``, ``adopted_table_missing``.
+        """
+        gone = self._mends(connection)
+        if gone:
+            raise SchemaBehind("adopted_columns_gone", tables=sorted({m.table for m in gone}), names=sorted(m.name for m in gone)[:20])
+        lacking(self._place, connection)
 
     def refuse_newer(self, connection: Connection | None = None) -> None:
         """Refuse a database that has none of our tables, or that later code made; asked until it fits, at the first session of a process.
@@ -165,7 +184,8 @@ class Migrations:
     # -- changing -----------------------------------------------------------------------------------------------------------------
 
     def upgrade(self, connection: Connection | None = None, to: str = HEADS) -> None:
-        """Bring the schema to *to*: all of it or nothing.
+        """Bring the schema to *to*: all of it or nothing. Columns of ours that a later migration of the host's took out of an adopted table
+        are made again, empty, and the log says which (``adopted_mended``).
 
         Args:
             connection: the host's, as ``op.get_bind()`` gives it in its own revision: nothing is committed there. Without it, an own
@@ -183,6 +203,11 @@ class Migrations:
             if not self._has_schema(on):
                 on.execute(CreateSchema(str(self._tables.schema), if_not_exists=True))
             pending = list(self._pending(on, to))
+            again = self._mends(on)
+            if again:
+                self._run(on, [mend.operation for mend in again])
+                told = [mend.words for mend in again]
+                log.warning("What a later migration took away is made again: %s", ", ".join(told), extra=facts("adopted_mended", made=told))
             for branch, _, steps in pending:
                 self._refuse_unready(on, branch, steps)
             self._version.create(on, checkfirst=True)
@@ -277,6 +302,11 @@ class Migrations:
             position = self._position(branch, current)
             for revision in branch.revisions[position : branch.target(to)]:
                 yield branch, revision, revision.steps if branch.frozen else self._missing(connection, revision.steps)
+
+    def _mends(self, connection: Connection) -> list[Mend]:
+        current = self._current(connection) if self._place.adopted else {}
+        applied = (step for b in self._branches for r in b.revisions[: b.position(current.get(b.name)) or 0] for step in r.steps)
+        return mends(self._place, connection, applied)
 
     def _refuse_unready(self, connection: Connection, branch: Branch, steps: Sequence[Step]) -> None:
         found: Inspector = inspect(connection)

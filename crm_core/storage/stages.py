@@ -17,7 +17,7 @@ from ..hooks.refusals import as_details, by_position
 from ..messages import redact
 from ..permissions.denial import denied
 from ..permissions.predicates import Related, walk
-from . import custom_values
+from . import adopted_fits, custom_values
 from .changeset import Changeset
 from .door import explained
 from .failures import translate
@@ -53,6 +53,7 @@ class Stages:
         work = self._sift(codec, work, self._permit(codec, work), failed)
         if not work.changes:
             return work
+        self._admit(work)
         ctx = WriteCtx(session=self._session, entity=work.entity, op=work.op)
         if before_write.plan(ctx):
             work = self._filtered(codec, ctx, work, failed)
@@ -68,6 +69,12 @@ class Stages:
             after_write(shown.ctx, shown.changes)
             self._refuse_moved(codec, shown)
         return work
+
+    def _admit(self, work: Changeset) -> None:
+        """Refuse to make a record in a table of the host's that would not be its tenant's there."""
+        adoption = self._crm.tables.adopted.get(work.entity)
+        if adoption is not None and work.op == "create":
+            adopted_fits.admit(adoption, self._session.actor.tenant, self._crm.bound.engine.dialect)
 
     def _refuse_moved(self, codec: Codec, shown: Shown) -> None:
         for _, moved in shown.moved():
@@ -110,6 +117,7 @@ class Stages:
 
     def _validate(self, codec: Codec, work: Changeset) -> Errors:
         errors: Errors = {}
+        adoption = self._crm.tables.adopted.get(codec.entity)
         many = len(work.changes) > 1
         for i, change in enumerate(work.changes):
             row = work.rows[i] if many else None
@@ -117,6 +125,10 @@ class Stages:
                 wrong = self._new(codec, change, row)
             else:
                 wrong = codec.check(change.record, row, change.fields) or self._normal(codec, change.record, row, change.fields)
+            if adoption is not None:
+                known, names = {d.field for d in wrong}, None if work.op == "create" else change.fields
+                told = adopted_fits.misfits(adoption, codec, change.record, self._crm.bound.engine.dialect, row, names)
+                wrong = [*wrong, *(d for d in told if d.field not in known)]
             if wrong:
                 errors[i] = Invalid(details=wrong)
         return errors
@@ -237,6 +249,8 @@ class Stages:
         if work.op == "delete":
             return {}
         errors: Errors = {**pointing_at_unseen(self._session, codec, work)}
+        if (adoption := self._crm.tables.adopted.get(codec.entity)) is not None:
+            errors |= adopted_fits.dangling(adoption, codec, work, self._session._unit.connection)
         restored = work.op == "restore"
         for name in codec.references:
             field = codec.fields[name]

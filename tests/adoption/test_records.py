@@ -123,7 +123,7 @@ def test_a_stale_version_is_a_conflict_that_tells_both_sides(world: World) -> No
 def test_an_owner_that_the_hosts_number_cannot_be_is_invalid_and_nothing_is_written(world: World) -> None:
     with pytest.raises(Invalid) as e, world.crm.session(HOST) as s:
         s.create(Account(name="Worded", owner="ann"))
-    assert (e.value.code, e.value.params["field"]) == ("adopted_value", "owner")
+    assert [(d.entity, d.field, d.code) for d in e.value.details] == [("account", "owner", "adopted_value")]
     with world.db() as db:
         assert db.scalars(select(Customer).where(Customer.company_name == "Worded")).all() == []
 

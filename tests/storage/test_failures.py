@@ -18,7 +18,7 @@ from crm_core.entities.entity import Entity
 from crm_core.entities.fields import Field, ListField, Ref, field
 from crm_core.entities.sqltypes import IdType
 from crm_core.entities.values import Email
-from crm_core.errors import Conflict, CRMError, Detail, Invalid, LoadError, SchemaBehind, Unavailable
+from crm_core.errors import Conflict, CRMError, Detail, Invalid, LoadError, SchemaBehind, StatementFailed, Unavailable
 from crm_core.hooks.plugin import Plugin
 from crm_core.hooks.registry import Registry
 from crm_core.storage import engine as engine_module
@@ -324,6 +324,6 @@ def test_errors_of_the_hosts_own_are_not_ours_to_translate(bound: Bound) -> None
 
 def test_an_error_without_a_name_says_what_the_database_said(bound: Bound) -> None:
     found = translate(failure(bound, sa.text("SELECT FROM WHERE")))
-    assert isinstance(found, Unavailable)
-    assert found.code == "database_failed"
+    assert isinstance(found, StatementFailed)
+    assert (found.code, found.status, retryable(found)) == ("database_failed", 500, False)  # who waits and tries again waits for nothing
     assert "syntax error" in found.message()

@@ -9,10 +9,12 @@ from typing import Any
 import attrs
 
 import crm_core
+import crm_core.adoption
 import crm_core.ports
 import crm_core.rules
 import crm_core.testing
 from crm_core import CRM, CRMError, Entity, Event, Money, Page, Plugin, Query, Role, Session
+from crm_core.adoption import AdoptedTables
 from crm_core.asession import AsyncCRMSession
 from crm_core.automation.engine import Automation
 from crm_core.contracts.names import INSIDE
@@ -29,10 +31,16 @@ from .source import assigned
 
 _AT_LENGTH: tuple[type[Any], ...] = (
     *(CRM, Session, AsyncCRMSession, Query, Page, Entity, Money, Role, Plugin, Event, CRMError),
-    *(Migrations, Delivery, Worker, Automation),
+    *(Migrations, AdoptedTables, Delivery, Worker, Automation),
     *(Files, Mailer, Http, Notifier, Kit),
 )
-_WHERE = {Migrations: "crm.migrations", Delivery: "crm.delivery", Worker: "crm.worker()", Automation: "crm.automation"}
+_WHERE = {
+    Migrations: "crm.migrations",
+    AdoptedTables: "crm.adoption",
+    Delivery: "crm.delivery",
+    Worker: "crm.worker()",
+    Automation: "crm.automation",
+}
 
 
 def page() -> list[str]:
@@ -41,7 +49,7 @@ def page() -> list[str]:
     lines += table(("name", "is"), [(code(name), _said(getattr(crm_core, name))) for name in crm_core.__all__])
     lines += ["", "## crm_core.rules", "", prose(crm_core.rules.__doc__)]
     lines += table(("name", "is"), [(code(name), _said(getattr(crm_core.rules, name))) for name in crm_core.rules.__all__])
-    for module in (crm_core.ports, crm_core.testing):
+    for module in (crm_core.adoption, crm_core.ports, crm_core.testing):
         lines += ["", f"## {module.__name__}", "", prose(module.__doc__)]
         lines += table(("name", "is"), [(code(_called(getattr(module, name))), _said(getattr(module, name))) for name in module.__all__])
     lines += ["", "## field", "", prose(crm_core.field.__doc__), *arguments(crm_core.field)]

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, bindparam, delete, func, insert, literal, select, text, update
 
 from ...permissions.prepared import send
+from ..host_table import HostTable
 from .layout import MADE_BY_ITSELF, OF_THE_JOURNAL, Layout, Part, named
 from .reading import BATCH, Count, Extent, Rows, Tally
 from .values import decoders, from_json
@@ -34,10 +35,10 @@ def is_empty(connection: Connection, layout: Layout, tenant: str | None = None) 
 
 
 def rows_of(connection: Connection, layout: Layout, tenant: str) -> dict[str, int]:
-    """Return how many rows a tenant has, by table; those that have none are left out."""
+    """Return how many rows a tenant has, by table; those that have none are left out, and tables that are the host's."""
     found: dict[str, int] = {}
     for part in layout.parts:
-        if part.has_tenant:
+        if part.has_tenant and not isinstance(part.table, HostTable):
             counted = select(func.count()).select_from(part.table).where(*_mine(part.table, tenant))
             if count := connection.scalar(counted):
                 found[part.name] = count
@@ -45,7 +46,8 @@ def rows_of(connection: Connection, layout: Layout, tenant: str) -> dict[str, in
 
 
 def clear(connection: Connection, layout: Layout, tenant: str | None = None, *, upto: int | None = None) -> None:
-    """Delete all rows, or a tenant's. What mirrors the host's directory stays.
+    """Delete all rows, or a tenant's. What mirrors the host's directory stays, and so do rows of the host's own: in them the columns that
+    we added are emptied, so that they are as before we saw them.
 
     Args:
         upto: the last row of the journal to delete.
@@ -64,9 +66,12 @@ def clear(connection: Connection, layout: Layout, tenant: str | None = None, *, 
     connection.execute(delete(system.journal_position).where(*([] if whole else [system.journal_position.c.journal_id.in_(numbers)])))
     theirs = [part for part in layout.parts if tenant is None or part.has_tenant]
     for part in theirs:
-        if part.later:
+        if part.later and not isinstance(part.table, HostTable):
             connection.execute(update(part.table).where(*_mine(part.table, tenant)).values(dict.fromkeys(c.name for c in part.later)))
     for part in reversed(theirs):
+        if isinstance(part.table, HostTable):
+            connection.execute(part.table.adoption.emptied(connection.dialect, tenant))
+            continue
         connection.execute(delete(part.table).where(*(mine if part.table is system.journal else _mine(part.table, tenant))))
 
 

@@ -56,7 +56,7 @@ class Place:
                 case CreateIndex():
                     made.append(self._index(step))
             if self.kind == "postgresql":
-                keys += [self._foreign_key(step.table, c) for c in columns if c.references]
+                keys += [self.foreign_key(step.table, c) for c in columns if c.references]
         return made + keys
 
     def is_there(self, step: Step, found: Inspector) -> bool:
@@ -115,7 +115,8 @@ class Place:
             server_default=step.default if step.expression is None else text(step.expression),
         )
 
-    def _foreign_key(self, table: str, step: ColumnStep) -> ops.CreateForeignKeyOp:
+    def foreign_key(self, table: str, step: ColumnStep, *, checked: bool = True) -> ops.CreateForeignKeyOp:
+        """Return what makes a column's foreign key on PostgreSQL; where it is not *checked*, rows that are there may break it."""
         from alembic.operations import ops
 
         target, schema, key = self._target(step)
@@ -128,6 +129,7 @@ class Place:
             source_schema=self.schema,
             referent_schema=schema,
             ondelete=step.on_delete or None,
+            **({} if checked else {"postgresql_not_valid": True}),
         )
 
     def _target(self, step: ColumnStep) -> tuple[str, str | None, str]:
