@@ -1,43 +1,33 @@
-"""How the host's ORM is observed: rows are read before and after it writes them, and what differs is journalled.
-
-Reading the rows, not the objects, tells the truth also where the database computed a value or the object never loaded the old one.
-"""
+"""How SQLAlchemy's ORM is observed: what it is about to write, and what it wrote, in flushes and in statements."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, event, func, inspect, select
 
-from ..entities.entity import Entity
-from ..hooks.core_specs import Change
-from ..permissions.actor import Actor
-from ..storage.changeset import Changeset, Operation
 from ..storage.join import joined
-from ..storage.shown import differ
 from .bulk import BulkWatch
-from .room import rows_of
+from .recording import Recorder, Records
 
 if TYPE_CHECKING:
     from ..crm import CRM
-    from ..entities.codec import Codec
     from ..storage.adopted import Adoption
 
 WAITING = "crm_observed"
-Records = dict[str, Entity]
 
 
 class Observer:
     """Listens to ORM sessions for one CRM.
 
     Args:
-        actor: says who writes, given what the session says and the rows' tenant.
+        recorder: writes down what became of rows.
     """
 
-    def __init__(self, crm: CRM, actor: Callable[[Any, str], Actor]) -> None:
+    def __init__(self, crm: CRM, recorder: Recorder) -> None:
         self._crm = crm
-        self._actor = actor
+        self._recorder = recorder
         self._entities: dict[Table, type[Any]] = {adoption.table: entity for entity, adoption in crm.tables.adopted.items()}
         self._bulk = BulkWatch(() if crm.safe_mode else self._entities, WAITING)
 
@@ -125,43 +115,16 @@ class Observer:
     # -- rows ---------------------------------------------------------------------------------------------------------------------
 
     def _look(self, session: Any, entity: type[Any], ids: Sequence[str], gone: Sequence[str]) -> Records:
-        """Read rows before the host changes them, lock them, take up those that were unseen, and free those that will be *gone*."""
-        connection = self._connection(session, entity)
-        codec, table = self._crm.codec(entity), self._crm.tables.entities[entity]
-        with joined(self._crm.bound, connection):
-            found = rows_of(codec, connection, table, ids, lock=True)
-        for actor, ours in self._by_tenant(session, found.values()):
-            with self._crm.session(actor, on=connection) as s:
-                self._crm.writer(connection).hosts.see(s, codec, ours)
-                leaving = [r.id for r in ours if r.id in set(gone)]
-                if leaving:
-                    s.pipeline.release(entity, leaving)
-        return found
+        return self._recorder.before(self._connection(session, entity), entity, ids, gone, by=session.info.get("crm_actor"))
 
     def _journal(self, session: Any, entity: type[Any], olds: Records, new: Sequence[str]) -> None:
-        """Write down what became of rows."""
-        if not olds and not new:
-            return
-        connection = self._connection(session, entity)
-        codec = self._crm.codec(entity)
-        now = rows_of(codec, connection, self._crm.tables.entities[entity], [*olds, *new])
-        fresh = {id_: now[id_] for id_ in new if id_ in now}
-        for actor, ours in self._by_tenant(session, [*olds.values(), *fresh.values()]):
-            with self._crm.session(actor, on=connection) as s:
-                for op, changes in _changes(codec, ours, olds, now, self._crm.runtime.clock.now()).items():
-                    s.pipeline.observed(codec, Changeset(entity, op, changes, list(range(len(changes)))))
+        if olds or new:
+            self._recorder.after(self._connection(session, entity), entity, olds, new, by=session.info.get("crm_actor"))
 
     def _connection(self, session: Any, entity: type[Any]) -> Connection:
         """Return the connection that the session writes the entity's table with; it may have several."""
         found: Connection = session.connection(bind_arguments={"clause": self._crm.tables.adopted[entity].table})
         return found
-
-    def _by_tenant(self, session: Any, records: Iterable[Entity]) -> Iterator[tuple[Actor, list[Entity]]]:
-        tenants: dict[str, list[Entity]] = {}
-        for record in records:
-            tenants.setdefault(record.tenant, []).append(record)
-        for tenant, ours in tenants.items():
-            yield self._actor(session.info.get("crm_actor"), tenant), ours
 
 
 def _matching(state: Any, key: Any) -> Iterator[Any]:
@@ -174,25 +137,3 @@ def _matching(state: Any, key: Any) -> Iterator[Any]:
             wanted = select(key)
             criteria = () if statement.whereclause is None else (statement.whereclause,)
             yield from state.session.execute(wanted.where(*criteria), row or {}).scalars()
-
-
-def _changes(codec: Codec, ours: Sequence[Entity], olds: Records, now: Records, at: Any) -> dict[Operation, list[Change]]:
-    """Sort what became of records into operations; what happens to a record that the CRM deleted is not told."""
-    found: dict[Operation, list[Change]] = {}
-    for record in ours:
-        old, new = olds.get(record.id), now.get(record.id)
-        if old is None:
-            assert new is not None
-            found.setdefault("create", []).append(Change(record=new, old=None, fields=frozenset()))
-        elif new is None or (new.deleted_at is not None and old.deleted_at is None):
-            if old.deleted_at is None:
-                last = codec.copy(old)
-                last.deleted_at = at if new is None else new.deleted_at
-                found.setdefault("delete", []).append(Change(record=last, old=old, fields=frozenset({"deleted_at"})))
-        elif new.deleted_at is None:
-            fields = frozenset(n for n, f in codec.fields.items() if not f.system and differ(codec.get(new, n), codec.get(old, n)))
-            restored = old.deleted_at is not None
-            if fields or restored:
-                op: Operation = "restore" if restored else "update"
-                found.setdefault(op, []).append(Change(record=new, old=old, fields=fields))
-    return found

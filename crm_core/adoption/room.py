@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..entities.codec import Codec
     from ..storage.adopted import Adoption
     from .observing import Observer
+    from .recording import Recorder
 
 BATCH = 500
 log = logging.getLogger("crm_core.adoption")
@@ -51,6 +52,7 @@ class AdoptedTables:
     def __init__(self, crm: CRM) -> None:
         self._crm = crm
         self._observer: Observer | None = None
+        self._observing = False
         self._told = False
         self._acting: ContextVar[Actor | None] = ContextVar("crm_acting", default=None)
 
@@ -75,13 +77,20 @@ class AdoptedTables:
         if self._observer is None:
             from .observing import Observer
 
-            self._observer = Observer(self._crm, self._actor)
+            self._observer = Observer(self._crm, self._recorder())
         self._observer.listen(target)
+
+    def _recorder(self) -> Recorder:
+        """Return what an observer writes down with; from here on this process observes."""
+        from .recording import Recorder
+
+        self._observing = True
+        return Recorder(self._crm, self._actor)
 
     @property
     def unobserved(self) -> tuple[Adoption, ...]:
         """The adopted tables that an ORM may write to while this process observes none; without those that say ``observed=False``."""
-        waiting = () if self._observer is not None or self._crm.safe_mode else self._crm.tables.adopted.values()
+        waiting = () if self._observing or self._crm.safe_mode else self._crm.tables.adopted.values()
         return tuple(each for each in waiting if each.adopted.observed)
 
     def _read(self, entity: type[Any]) -> None:
