@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Table, event, func, inspect, select
+from sqlalchemy import Connection, Table, event, inspect, select
 
 from ..storage.join import joined
 from .bulk import BulkWatch
@@ -93,24 +93,17 @@ class Observer:
         adoption = self._crm.tables.adopted[entity]
         key = table.c[adoption.key.column.name]
         if state.is_insert:
-            highest = select(func.coalesce(func.max(key), 0)) if adoption.key.numeric else None
-            before = None if highest is None else state.session.execute(highest).scalar_one()
+            connection = self._connection(state.session, entity)
+            before = self._recorder.highest(connection, entity)
             result = state.invoke_statement(execution_options={WAITING: True})
-            self._journal(state.session, entity, {}, self._made(state, adoption, before))
+            made = _given(state, adoption) if before is None else self._recorder.above(connection, entity, before)
+            self._journal(state.session, entity, {}, made)
             return result
         ids = [adoption.key.id(value) for value in _matching(state, key)]
         olds = self._look(state.session, entity, ids, ids if state.is_delete else ())
         result = state.invoke_statement(execution_options={WAITING: True})
         self._journal(state.session, entity, olds, ())
         return result
-
-    def _made(self, state: Any, adoption: Adoption, before: int | None) -> list[str]:
-        """Return the ids of rows that an insert made: those with a higher number than there was, or the keys that it gave."""
-        if before is None:
-            given = state.parameters if isinstance(state.parameters, list) else [state.parameters or {}]
-            return [adoption.key.id(row[adoption.key.column.name]) for row in given if adoption.key.column.name in row]
-        wanted = select(adoption.key.column).where(adoption.key.column > before, adoption.unseen(self._crm.bound.engine.dialect))
-        return [adoption.key.id(value) for value in state.session.execute(wanted).scalars()]
 
     # -- rows ---------------------------------------------------------------------------------------------------------------------
 
@@ -125,6 +118,12 @@ class Observer:
         """Return the connection that the session writes the entity's table with; it may have several."""
         found: Connection = session.connection(bind_arguments={"clause": self._crm.tables.adopted[entity].table})
         return found
+
+
+def _given(state: Any, adoption: Adoption) -> list[str]:
+    """Return the ids of the keys that an insert gave."""
+    given = state.parameters if isinstance(state.parameters, list) else [state.parameters or {}]
+    return [adoption.key.id(row[adoption.key.column.name]) for row in given if adoption.key.column.name in row]
 
 
 def _matching(state: Any, key: Any) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from ..entities.entity import Entity
 from ..hooks.core_specs import Change
@@ -62,6 +62,19 @@ class Recorder:
             with self._crm.session(actor, on=connection) as s:
                 for op, changes in _changes(codec, ours, olds, now, self._crm.runtime.clock.now()).items():
                     s.pipeline.observed(codec, Changeset(entity, op, changes, list(range(len(changes)))))
+
+    def highest(self, connection: Connection, entity: type[Any]) -> int | None:
+        """Return the highest key of the host's rows; None where keys are no numbers."""
+        key = self._crm.tables.adopted[entity].key
+        return connection.execute(select(func.coalesce(func.max(key.column), 0))).scalar_one() if key.numeric else None
+
+    def above(self, connection: Connection, entity: type[Any], highest: int | None) -> list[str]:
+        """Return the ids of the rows that came since :meth:`highest` and that nobody knows."""
+        adoption = self._crm.tables.adopted[entity]
+        if highest is None:
+            return []
+        wanted = select(adoption.key.column).where(adoption.key.column > highest, adoption.unseen(connection.dialect))
+        return [adoption.key.id(value) for value in connection.execute(wanted).scalars()]
 
     def _by_tenant(self, by: Any, records: Iterable[Entity]) -> Iterator[tuple[Actor, list[Entity]]]:
         tenants: dict[str, list[Entity]] = {}

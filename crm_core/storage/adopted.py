@@ -42,7 +42,8 @@ class Adopted:
     """A table of the host that is an entity's own: ``CRM(engine, adopt={Account: Adopted(Customer, {"name": "company_name"})})``.
 
     Args:
-        table: the host's table, or a class that its ORM maps to one, a Django model where ``crm_core.ext.django`` is installed. Its primary key is one column, an integer or a ``Uuid``.
+        table: the host's table, or a class that its ORM maps to one, a Django
+            model where ``crm_core.ext.django`` is installed. Its primary key is one column, an integer or a ``Uuid``.
         columns: the host's column for each field that it has, by the field's name. Fields that are missing here become columns of ours
             in the same table.
         tenant: whose records its rows are, where no column says so.
@@ -55,7 +56,7 @@ class Adopted:
         LoadError: ``adopted_no_table``.
     """
 
-    table: Table = attrs.field(converter=table_of)
+    table: Table = attrs.field(converter=lambda given: table_of(given))
     columns: Mapping[str, str] = attrs.field(factory=dict)
     tenant: str = attrs.field(default="main", kw_only=True)
     fill: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True)

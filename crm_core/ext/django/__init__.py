@@ -25,6 +25,11 @@ try:
 except ModuleNotFoundError as e:
     raise MissingExtra(extra="django", module=e.name or "") from e
 
+from . import tables as tables  # models can be adopted
+from .observing import Acting, ObservedQuerySet, observe
+
+__all__ = ["Acting", "ObservedQuerySet", "Problems", "install", "observe", "openapi", "session", "urls"]
+
 Opens = Callable[[HttpRequest], AbstractContextManager[Session]]
 
 
