@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 from unittest.mock import ANY, patch
 
 from django.contrib.auth.models import AbstractUser, Group, User
+from django.core.management import call_command
 from django.db import IntegrityError, connection, models, transaction
 from django.db.models.functions import Upper
 from django.test import Client, TestCase, TransactionTestCase
@@ -295,3 +297,30 @@ class Committed(TransactionTestCase):
         with patch.object(crm.runtime.clock, "now", side_effect=ZeroDivisionError), self.assertRaises(ZeroDivisionError):
             Customer.objects.create(company_name="Never")
         self.assertEqual(Customer.objects.count(), 1)
+
+    def test_a_test_that_committed_leaves_nothing_to_the_next(self) -> None:
+        self._two_deals()
+
+    def test_and_the_next_leaves_nothing_either(self) -> None:
+        self._two_deals()
+
+    def _two_deals(self) -> None:
+        heard.clear()
+        with crm.session(HOST) as s:
+            self.assertEqual((s.query(Opportunity).count(), s.custom_fields.list(Account)), (0, []))
+            s.custom_fields.add(Account, "tier", kind="integer")
+        acme = Customer.objects.create(company_name="Acme")
+        deal(acme)
+        with crm.session(HOST) as s:
+            s.update(Account, id_of(acme), {"custom.tier": 3})
+            s.create(Opportunity(name="Second", account=Ref(Account, id_of(acme)), amount=Money("2", "EUR")))
+        self.assertEqual(heard, [("created", "Acme"), ("updated", {"custom.tier": (None, 3)})])
+
+    def test_flush_asks_first_and_empties_both(self) -> None:
+        deal(Customer.objects.create(company_name="Acme"))
+        with patch("builtins.input", return_value="no"):
+            call_command("flush", stdout=StringIO())
+        self.assertEqual(Customer.objects.count(), 1)
+        call_command("flush", interactive=False, verbosity=0)
+        with crm.session(HOST, write=False) as s:
+            self.assertEqual((Customer.objects.count(), s.query(Opportunity).count()), (0, 0))
