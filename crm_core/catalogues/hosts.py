@@ -79,4 +79,5 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "This process was forked while a connection to {database} was in use, which SQLite does not survive. Fork first, then open sessions and workers.",
         "该进程在 {database} 的连接正被使用时被 fork，SQLite 不支持这样做。请先 fork，再打开会话和 worker。",
     ),
+    "not_signed_in": ("Sign in first.", "请先登录。"),
 }

@@ -8,6 +8,7 @@ from io import StringIO
 from typing import Any
 from unittest.mock import ANY, patch
 
+from django.contrib.admin import ModelAdmin
 from django.contrib.auth.models import AbstractUser, Group, User
 from django.core.management import call_command
 from django.db import IntegrityError, connection, models, transaction
@@ -260,6 +261,15 @@ class WhoWrites(TestCase):
         by = {c.company_name: journal(c)[0][2] for c in Customer.objects.all()}
         self.assertEqual(by, {"By Ann": str(self.ann.pk), "By nobody": "system:host"})
 
+    def test_who_is_not_logged_in_is_told_so_as_a_problem(self) -> None:
+        answer = Client().get("/accounts/")
+        self.assertEqual((answer.status_code, answer.json()["code"]), (403, "not_signed_in"))
+        self.assertEqual(answer.headers["Content-Type"], "application/problem+json")
+
+    def test_what_a_client_did_wrong_is_said_to_a_client(self) -> None:
+        gone = self.client.get("/accounts/7")
+        self.assertEqual((gone.status_code, "crm.adoption" in gone.content.decode()), (404, False))
+
     def test_what_the_admin_does_is_journalled_with_old_values_and_a_record_with_deals_is_protected(self) -> None:
         at = "/admin/django_shop/customer"
         form = {
@@ -282,7 +292,11 @@ class WhoWrites(TestCase):
         stale = self.client.patch(f"/accounts/{id_of(acme)}", {"name": "Stale"}, content_type="application/json", headers={"If-Match": tag})
         self.assertIn(stale.status_code, (409, 412))
         deal(acme)
-        answer = self.client.post(f"{at}/{acme.pk}/delete/", {"post": "yes"})
+        shown = self.client.get(f"{at}/{acme.pk}/delete/").content.decode()
+        self.assertIn("<li>Deal Deal</li>", shown)
+        self.assertNotIn("Are you sure", shown)
+        with patch("tests.adoption.django_shop.urls.CustomerAdmin.get_deleted_objects", ModelAdmin.get_deleted_objects):
+            answer = self.client.post(f"{at}/{acme.pk}/delete/", {"post": "yes"})
         self.assertEqual((answer.status_code, answer.json()["code"], Customer.objects.count()), (409, "protected", 1))
 
 
