@@ -1,45 +1,34 @@
-"""How the host's ORM is observed: rows are read before and after it writes them, and what differs is journalled.
-
-Reading the rows, not the objects, tells the truth also where the database computed a value or the object never loaded the old one.
-"""
+"""How SQLAlchemy's ORM is observed: what it is about to write, and what it wrote, in flushes and in statements."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BinaryExpression, Connection, Table, event, func, inspect, select
+from sqlalchemy import BinaryExpression, Connection, Table, event, inspect, select
 from sqlalchemy.sql.visitors import iterate
 
-from ..entities.entity import Entity
-from ..hooks.core_specs import Change
-from ..permissions.actor import Actor
-from ..storage.adopted import TENANT
-from ..storage.changeset import Changeset, Operation
 from ..storage.join import joined
-from ..storage.shown import differ
 from .bulk import BulkWatch, Rows
-from .room import rows_of
+from .recording import Recorder, Records
 
 if TYPE_CHECKING:
     from ..crm import CRM
-    from ..entities.codec import Codec
     from ..storage.adopted import Adoption
 
 WAITING = "crm_observed"
-Records = dict[str, Entity]
 
 
 class Observer:
     """Listens to ORM sessions for one CRM.
 
     Args:
-        actor: says who writes, given what the session says and the rows' tenant.
+        recorder: writes down what became of rows.
     """
 
-    def __init__(self, crm: CRM, actor: Callable[[Any, str], Actor]) -> None:
+    def __init__(self, crm: CRM, recorder: Recorder) -> None:
         self._crm = crm
-        self._actor = actor
+        self._recorder = recorder
         self._entities: dict[Table, type[Any]] = {adoption.table: entity for entity, adoption in crm.tables.adopted.items()}
         self._bulk = BulkWatch(() if crm.safe_mode else self._entities, WAITING, self._in_bulk)
 
@@ -105,10 +94,11 @@ class Observer:
         adoption = self._crm.tables.adopted[entity]
         key = table.c[adoption.key.column.name]
         if state.is_insert:
-            highest = select(func.coalesce(func.max(key), 0)) if adoption.key.numeric else None
-            before = None if highest is None else state.session.execute(highest).scalar_one()
+            connection = self._connection(state.session, entity)
+            before = self._recorder.highest(connection, entity)
             result = state.invoke_statement(execution_options={WAITING: True})
-            self._journal(state.session, entity, {}, self._made(state, adoption, before))
+            made = _given(state, adoption) if before is None else self._recorder.above(connection, entity, before)
+            self._journal(state.session, entity, {}, made)
             return result
         ids = [adoption.key.id(value) for value in _matching(state, key)]
         olds = self._look(state.session, entity, ids, ids if state.is_delete else ())
@@ -124,13 +114,14 @@ class Observer:
         connection = self._connection(session, entity)
         if statement.is_insert:
             with joined(self._crm.bound, connection):
-                before = connection.execute(select(func.coalesce(func.max(key), 0))).scalar_one() if adoption.key.numeric else None
+                before = self._recorder.highest(connection, entity)
 
             def made(result: Any) -> None:
                 keys = {row[0] for row in result.inserted_primary_key_rows}
-                if None in keys and before is not None:  # an SQLite that does not return them
-                    keys |= set(connection.execute(self._newer(adoption, before)).scalars())
-                self._journal(session, entity, {}, [adoption.key.id(value) for value in sorted(keys - {None})])
+                ids = [adoption.key.id(value) for value in sorted(keys - {None})]
+                if None in keys:  # an SQLite that does not return them
+                    ids += [each for each in self._recorder.above(connection, entity, before) if each not in ids]
+                self._journal(session, entity, {}, ids)
 
             return made
         compared = (each for each in iterate(statement.whereclause) if isinstance(each, BinaryExpression) and each.left is key)
@@ -138,58 +129,25 @@ class Observer:
         olds = self._look(session, entity, [adoption.key.id(row[bind]) for row in rows], ())
         return lambda _: self._journal(session, entity, olds, ())
 
-    def _newer(self, adoption: Adoption, before: int) -> Any:
-        """Select the keys of rows that came since *before* was the highest one."""
-        return select(adoption.key.column).where(adoption.key.column > before, adoption.unseen(self._crm.bound.engine.dialect))
-
-    def _made(self, state: Any, adoption: Adoption, before: int | None) -> list[str]:
-        """Return the ids of rows that an insert made: those with a higher number than there was, or the keys that it gave."""
-        if before is None:
-            given = state.parameters if isinstance(state.parameters, list) else [state.parameters or {}]
-            return [adoption.key.id(row[adoption.key.column.name]) for row in given if adoption.key.column.name in row]
-        return [adoption.key.id(value) for value in state.session.execute(self._newer(adoption, before)).scalars()]
-
     # -- rows ---------------------------------------------------------------------------------------------------------------------
 
     def _look(self, session: Any, entity: type[Any], ids: Sequence[str], gone: Sequence[str]) -> Records:
-        """Read rows before the host changes them, lock them, take up those that were unseen, and free those that will be *gone*."""
-        connection = self._connection(session, entity)
-        codec, table = self._crm.codec(entity), self._crm.tables.entities[entity]
-        with joined(self._crm.bound, connection):
-            found = rows_of(codec, connection, table, ids, lock=True)
-        for actor, ours in self._by_tenant(session, found.values()):
-            with self._crm.session(actor, on=connection) as s:
-                self._crm.writer(connection).hosts.see(s, codec, ours)
-                leaving = [r.id for r in ours if r.id in set(gone)]
-                if leaving:
-                    s.pipeline.release(entity, leaving)
-        return found
+        return self._recorder.before(self._connection(session, entity), entity, ids, gone, by=session.info.get("crm_actor"))
 
     def _journal(self, session: Any, entity: type[Any], olds: Records, new: Sequence[str]) -> None:
-        """Write down what became of rows."""
-        if not olds and not new:
-            return
-        connection = self._connection(session, entity)
-        codec = self._crm.codec(entity)
-        now = rows_of(codec, connection, self._crm.tables.entities[entity], [*olds, *new])
-        fresh = {id_: now[id_] for id_ in new if id_ in now}
-        for actor, ours in self._by_tenant(session, [*olds.values(), *fresh.values()]):
-            with self._crm.session(actor, on=connection) as s:
-                for op, changes in _changes(codec, ours, olds, now, self._crm.runtime.clock.now()).items():
-                    s.pipeline.observed(codec, Changeset(entity, op, changes, list(range(len(changes)))))
+        if olds or new:
+            self._recorder.after(self._connection(session, entity), entity, olds, new, by=session.info.get("crm_actor"))
 
     def _connection(self, session: Any, entity: type[Any]) -> Connection:
         """Return the connection that the session writes the entity's table with; it may have several."""
         found: Connection = session.connection(bind_arguments={"clause": self._crm.tables.adopted[entity].table})
         return found
 
-    def _by_tenant(self, session: Any, records: Iterable[Entity]) -> Iterator[tuple[Actor, list[Entity]]]:
-        tenants: dict[str, list[Entity]] = {}
-        for record in records:
-            if 1 <= len(record.tenant) <= TENANT:  # else it is nobody's, and no record
-                tenants.setdefault(record.tenant, []).append(record)
-        for tenant, ours in tenants.items():
-            yield self._actor(session.info.get("crm_actor"), tenant), ours
+
+def _given(state: Any, adoption: Adoption) -> list[str]:
+    """Return the ids of the keys that an insert gave."""
+    given = state.parameters if isinstance(state.parameters, list) else [state.parameters or {}]
+    return [adoption.key.id(row[adoption.key.column.name]) for row in given if adoption.key.column.name in row]
 
 
 def _matching(state: Any, key: Any) -> Iterator[Any]:
@@ -202,25 +160,3 @@ def _matching(state: Any, key: Any) -> Iterator[Any]:
             wanted = select(key)
             criteria = () if statement.whereclause is None else (statement.whereclause,)
             yield from state.session.execute(wanted.where(*criteria), row or {}).scalars()
-
-
-def _changes(codec: Codec, ours: Sequence[Entity], olds: Records, now: Records, at: Any) -> dict[Operation, list[Change]]:
-    """Sort what became of records into operations; what happens to a record that the CRM deleted is not told."""
-    found: dict[Operation, list[Change]] = {}
-    for record in ours:
-        old, new = olds.get(record.id), now.get(record.id)
-        if old is None:
-            assert new is not None
-            found.setdefault("create", []).append(Change(record=new, old=None, fields=frozenset()))
-        elif new is None or (new.deleted_at is not None and old.deleted_at is None):
-            if old.deleted_at is None:
-                last = codec.copy(old)
-                last.deleted_at = at if new is None else new.deleted_at
-                found.setdefault("delete", []).append(Change(record=last, old=old, fields=frozenset({"deleted_at"})))
-        elif new.deleted_at is None:
-            fields = frozenset(n for n, f in codec.fields.items() if not f.system and differ(codec.get(new, n), codec.get(old, n)))
-            restored = old.deleted_at is not None
-            if fields or restored:
-                op: Operation = "restore" if restored else "update"
-                found.setdefault(op, []).append(Change(record=new, old=old, fields=fields))
-    return found

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..entities.codec import Codec
     from ..storage.adopted import Adoption
     from .observing import Observer
+    from .recording import Recorder
 
 E = TypeVar("E", bound=Entity)
 BATCH = 500
@@ -48,11 +49,16 @@ class Flaw:
 
 
 class AdoptedTables:
-    """The host's tables that are entities of one CRM: ``crm.adoption``."""
+    """The host's tables that are entities of one CRM: ``crm.adoption``.
+
+    Attributes:
+        observes: whether this process observes an ORM.
+    """
 
     def __init__(self, crm: CRM) -> None:
         self._crm = crm
         self._observer: Observer | None = None
+        self.observes = False
         self._told = False
         self._acting: ContextVar[Actor | None] = ContextVar("crm_acting", default=None)
 
@@ -77,13 +83,25 @@ class AdoptedTables:
         if self._observer is None:
             from .observing import Observer
 
-            self._observer = Observer(self._crm, self._actor)
+            self._observer = Observer(self._crm, self.recorder())
         self._observer.listen(target)
+
+    def recorder(self) -> Recorder:
+        """Return what an observer of an ORM writes down with; from here on this process observes."""
+        from .recording import Recorder
+
+        self.observes = True
+        return Recorder(self._crm, self._actor)
+
+    @property
+    def acts(self) -> bool:
+        """Whether :meth:`acting` says who writes."""
+        return self._acting.get() is not None
 
     @property
     def unobserved(self) -> tuple[Adoption, ...]:
         """The adopted tables that an ORM may write to while this process observes none; without those that say ``observed=False``."""
-        waiting = () if self._observer is not None or self._crm.safe_mode else self._crm.tables.adopted.values()
+        waiting = () if self.observes or self._crm.safe_mode else self._crm.tables.adopted.values()
         return tuple(each for each in waiting if each.adopted.observed)
 
     def _read(self, entity: type[Any]) -> None:

@@ -45,13 +45,17 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "{entity} has a table of its own in this database, so {table} cannot stand for it. Adopt before the first migration.",
         "{entity} 在此数据库中已有自己的表，因此 {table} 不能代替它。请在首次迁移之前采用。",
     ),
+    "adopted_manager": (
+        'What is saved of {model} goes past the CRM. Give the model objects = ObservedQuerySet.as_manager() (or a queryset of yours that derives from it) as its first manager, and base_manager_name = "objects" in its Meta.',
+        '{model} 的保存不经过 CRM。请把 objects = ObservedQuerySet.as_manager()（或派生自它的查询集）设为该模型的第一个管理器，并在其 Meta 中写 base_manager_name = "objects"。',
+    ),
     "adopted_no_sequence": (
         "Nothing gives out numbers for {table}.{column}. Give the column an identity or a sequence.",
         "{table}.{column} 没有编号来源。请为该列设置 identity 或序列。",
     ),
     "adopted_no_table": (
-        "Adopted takes a SQLAlchemy Table or a mapped class, not {given}.",
-        "Adopted 需要 SQLAlchemy 的 Table 或映射类，而不是 {given}。",
+        "Adopted takes a SQLAlchemy Table, a mapped class, or a Django model where crm_core.ext.django is in INSTALLED_APPS, not {given}.",
+        "Adopted 需要 SQLAlchemy 的 Table、映射类，或在 INSTALLED_APPS 含有 crm_core.ext.django 时的 Django 模型，而不是 {given}。",
     ),
     "adopted_not": (
         "{entity} stands in a table of its own, not in one of the host's.",
@@ -87,4 +91,5 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "This process was forked while a connection to {database} was in use, which SQLite does not survive. Fork first, then open sessions and workers.",
         "该进程在 {database} 的连接正被使用时被 fork，SQLite 不支持这样做。请先 fork，再打开会话和 worker。",
     ),
+    "not_signed_in": ("Sign in first.", "请先登录。"),
 }

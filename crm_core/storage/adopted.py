@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import singledispatch
 from typing import Any
 
 import attrs
@@ -24,11 +25,21 @@ TENANT = 63  # characters of a tenant's name
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _table(given: Any) -> Table:
+@singledispatch
+def table_of(given: Any) -> Table:
+    """Return the table that is given, or that a class of an ORM stands for. An ORM registers how, by the type of its classes.
+
+    Raises:
+        LoadError: ``adopted_no_table``.
+    """
     found = getattr(given, "__table__", given)
     if not isinstance(found, Table):
         raise LoadError("adopted_no_table", given=repr(given)[:60])
     return found
+
+
+def _as_table(given: Any) -> Table:
+    return table_of(given)  # mypy does not read what a singledispatch function takes
 
 
 @attrs.frozen(eq=False)
@@ -36,7 +47,8 @@ class Adopted:
     """A table of the host that is an entity's own: ``CRM(engine, adopt={Account: Adopted(Customer, {"name": "company_name"})})``.
 
     Args:
-        table: the host's table, or a class that its ORM maps to one. Its primary key is one column, an integer or a ``Uuid``.
+        table: the host's table, or a class that its ORM maps to one, or a Django model where
+            ``crm_core.ext.django`` is installed. Its primary key is one column, an integer or a ``Uuid``.
         columns: the host's column for each field that it has, by the field's name. Fields that are missing here become columns of ours
             in the same table.
         tenant: whose records its rows are, where no column says so.
@@ -49,7 +61,7 @@ class Adopted:
         LoadError: ``adopted_no_table``.
     """
 
-    table: Table = attrs.field(converter=_table)
+    table: Table = attrs.field(converter=_as_table)
     columns: Mapping[str, str] = attrs.field(factory=dict)
     tenant: str = attrs.field(default="main", kw_only=True)
     fill: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...crm import CRM
 from ...entities.entity import Entity
-from ...errors import CRMError, MissingExtra
+from ...errors import CRMError, Denied, MissingExtra
 from ...permissions.actor import Actor
 from ...session import Session
 from ..openapi import Served, document
@@ -20,10 +20,16 @@ from ..problem import problem
 from ..resource import VERBS, Answer, Ask, Resource, Route, opening
 
 try:
+    from django.core.exceptions import PermissionDenied
     from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
     from django.urls import URLPattern, URLResolver, get_resolver, path
 except ModuleNotFoundError as e:
     raise MissingExtra(extra="django", module=e.name or "") from e
+
+from . import tables as tables  # models can be adopted
+from .observing import Acting, ObservedQuerySet, observe
+
+__all__ = ["Acting", "ObservedQuerySet", "Problems", "install", "observe", "openapi", "session", "urls"]
 
 Opens = Callable[[HttpRequest], AbstractContextManager[Session]]
 
@@ -43,11 +49,14 @@ def install(crm: CRM, *, actor: Callable[[HttpRequest], Actor]) -> Opens:
     ``Idempotency-Key`` makes a request that comes twice happen once; ``X-Request-ID`` stands in the journal.
 
     Args:
-        actor: tells who asks.
+        actor: tells who asks. Where it raises ``PermissionDenied``, opening raises ``Denied``, code ``not_signed_in``.
     """
 
     def opens(request: HttpRequest) -> AbstractContextManager[Session]:
-        who = actor(request)
+        try:
+            who = actor(request)
+        except PermissionDenied as e:
+            raise Denied("not_signed_in") from e
         request.crm = (crm, who)  # type: ignore[attr-defined]  # for Problems
         return session(crm, who, **opening(who, request.method or "", _headers(request)))
 

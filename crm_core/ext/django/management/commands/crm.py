@@ -20,8 +20,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run ``crm ARGS`` on the host's CRM."""
+        import click
+
         from crm_core.cli.app import app
 
+        for option in app.params:
+            if isinstance(option, click.Option) and option.name in ("db", "app"):
+                option.hidden = True  # the setting says it
         named = settings.CRM if isinstance(settings.CRM, str) else settings.CRM[0]
         module, _, name = named.rpartition(".")
         app(["--app", f"{module}:{name}", *args], prog_name="manage.py crm")

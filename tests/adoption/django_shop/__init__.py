@@ -1,0 +1,1 @@
+"""A shop in Django with a table of customers, which its CRM has adopted."""
