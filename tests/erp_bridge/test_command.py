@@ -11,7 +11,7 @@ from types import ModuleType
 import click.testing
 import pytest
 
-from crm_core import CRM, Money
+from crm_core import CRM, Account, Money
 from crm_erp_bridge import plugin
 from crm_erp_bridge.api import Bridge, FolderDrop, Order
 from tests.erp_bridge.conftest import SYSTEM, Desk, customer, order
@@ -81,6 +81,23 @@ def test_c63_dead_letters_from_the_command_line_in_the_readers_language(desk: De
     assert said in run("dead", "files").output
     failed = run("replay", "files", one)
     assert (failed.exit_code, failed.output) == (1, "Error: This is no dead letter any more: it is on its way, done or discarded.\n")
+
+
+def test_c63_which_one_it_is_is_said_from_the_command_line(desk: Desk, run: Run) -> None:
+    with desk.crm.session(SYSTEM) as s:
+        ours = s.create(Account(name="Acme", external_ref="K-1"))
+    desk.drop("customer-1.json", customer("C1", number="K-1"))
+    run("pull", "files")
+    desk.drop("customer-2.json", customer("C2", number="K-1"))
+    assert run("pull", "files").output == "customer.conflict  1\n"
+    letter = run("dead", "files").output.split()[0]
+    assert "bound to each other already" in run("bind", "files", letter, ours.id).output
+    with desk.crm.session(SYSTEM) as s:
+        other = s.create(Account(name="Acme 2"))
+        s.update(Account, ours.id, {"external_ref": None})
+    assert run("bind", "files", letter, other.id).exit_code == 0
+    assert run("dead", "files").output == ""
+    assert "no dead letter nobody" in run("bind", "files", "nobody", other.id).output
 
 
 def test_c63_a_push_from_the_command_line_and_an_unknown_bridge(desk: Desk, run: Run) -> None:

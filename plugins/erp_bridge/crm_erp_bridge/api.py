@@ -1,6 +1,6 @@
 """What hosts, integrators and other modules may import of the ERP bridge."""
 
-from .actions import DiscardRecord, DiscardWrite, ReplayRecord, ReplayWrite
+from .actions import BindRecord, DiscardRecord, DiscardWrite, ReplayRecord, ReplayWrite
 from .bridge import Bridge
 from .connector import (
     AuthFailed,
@@ -38,6 +38,7 @@ from .sync import Sync
 
 __all__ = [
     "AuthFailed",
+    "BindRecord",
     "Binding",
     "Bridge",
     "CheckResult",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 import attrs
@@ -43,16 +44,22 @@ class Verdict:
     error: dict[str, Any] = attrs.Factory(dict)
 
 
-def judge(session: Session, bridge: str, stream: Stream, remotes: Sequence[Remote]) -> list[Verdict]:
-    """Say what each record means, in the ERP's order; of several versions of one record the last counts. Nothing is written."""
+def judge(
+    session: Session, bridge: str, stream: Stream, remotes: Sequence[Remote], *, chosen: Mapping[str, str] = MappingProxyType({})
+) -> list[Verdict]:
+    """Say what each record means, in the ERP's order; of several versions of one record the last counts. Nothing is written.
+
+    Args:
+        chosen: which record of ours a person took for one of the ERP's, by the ERP's id.
+    """
     latest = {r.id: r for r in remotes}
     verdicts = [_read(stream, r) for r in latest.values()]
     _look_up_references(session, bridge, stream, verdicts)
     bound = bindings_of(session, bridge, stream.name, [id for id, remote in latest.items() if named(remote)])
     for verdict in verdicts:
         verdict.binding = bound.get(verdict.remote.id)
-        verdict.local_id = verdict.binding.local_id if verdict.binding else None
-    _match(session, bridge, stream, [v for v in verdicts if v.binding is None and v.kind == "create"])
+        verdict.local_id = verdict.binding.local_id if verdict.binding else chosen.get(verdict.remote.id)
+    _match(session, bridge, stream, [v for v in verdicts if v.local_id is None and v.kind == "create"])
     entity = session.crm.entity(stream.record)
     records = {r.id: r for r in session.get_many(entity, [v.local_id for v in verdicts if v.local_id])}
     for verdict in verdicts:

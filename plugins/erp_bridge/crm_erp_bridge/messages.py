@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from .plugin import plugin
 
 _EN: Mapping[str, str] = {
+    "erp_bridge.action.bind": "It is this record",
     "erp_bridge.action.discard": "Discard",
     "erp_bridge.action.replay": "Try again",
-    "erp_bridge.ambiguous": "Several records, or one that is bound already, have the same {field}: {records}. Decide which one it is.",
+    "erp_bridge.ambiguous": "Several records, or one that is bound already, have the same {field}: {records}. Bind the right one.",
     "erp_bridge.auth_failed": "The ERP does not let us in. Check the user, its rights and its key.",
     "erp_bridge.bad_file": "The file {file} cannot be read: {reason}",
     "erp_bridge.bad_id": "The ERP's id or version cannot be kept: it has more than 200 characters, or some that no database takes.",
     "erp_bridge.bad_mapping": "The mapping {source} cannot be used[, section {section}]: {expected}[. Did you mean {suggestion}?]",
     "erp_bridge.bad_value": "[{field}: ]{given} cannot be read: expected {expected}.",
     "erp_bridge.both_changed": "Both sides changed {fields}. Replay takes the ERP's values, discard keeps ours.",
+    "erp_bridge.bound_already": "The record {record} and the ERP's {id} are bound to each other already.",
     "erp_bridge.breaker_open": "The ERP failed again and again and is left alone until {until}.",
     "erp_bridge.busy": "Another run of the bridge {bridge} is at work[, until {until} at the latest].",
     "erp_bridge.changed_there": "Somebody changed the record {id} in the ERP; it is written again on top of that.",
@@ -33,6 +35,7 @@ _EN: Mapping[str, str] = {
     "erp_bridge.dimension.currency": "Currency",
     "erp_bridge.dimension.status": "Status",
     "erp_bridge.fatal": "The ERP refused for good: {reason}",
+    "erp_bridge.letter_outdated": "The ERP's record {id} was written since. crm erp replay reads it again.",
     "erp_bridge.metric.invoiced_value": "Invoiced",
     "erp_bridge.metric.open_value": "Still to be paid",
     "erp_bridge.metric.order_size": "Mean order",
@@ -59,15 +62,17 @@ _EN: Mapping[str, str] = {
 }
 
 _ZH: Mapping[str, str] = {
+    "erp_bridge.action.bind": "就是这条记录",
     "erp_bridge.action.discard": "放弃",
     "erp_bridge.action.replay": "重试",
-    "erp_bridge.ambiguous": "有多条记录（或一条已绑定的记录）的 {field} 相同：{records}。请确定是哪一条。",
+    "erp_bridge.ambiguous": "有多条记录（或一条已绑定的记录）的 {field} 相同：{records}。请绑定到正确的一条。",
     "erp_bridge.auth_failed": "ERP 拒绝登录。请检查用户、权限和密钥。",
     "erp_bridge.bad_file": "无法读取文件 {file}：{reason}",
     "erp_bridge.bad_id": "该记录在 ERP 中的编号或版本无法保存：超过 200 个字符，或含有数据库无法存储的字符。",
     "erp_bridge.bad_mapping": "映射 {source} 无法使用[，段 {section}]：{expected}[。是否指 {suggestion}？]",
     "erp_bridge.bad_value": "[{field}：]{given} 无法读取：应为 {expected}。",
     "erp_bridge.both_changed": "双方都修改了 {fields}。重试采用 ERP 的值，放弃保留我方的值。",
+    "erp_bridge.bound_already": "记录 {record} 与 ERP 的 {id} 已相互绑定。",
     "erp_bridge.breaker_open": "ERP 连续失败，{until} 之前不再访问。",
     "erp_bridge.busy": "桥 {bridge} 正在运行另一任务[，最迟到 {until}]。",
     "erp_bridge.changed_there": "有人在 ERP 中修改了记录 {id}；将在其基础上重新写入。",
@@ -85,6 +90,7 @@ _ZH: Mapping[str, str] = {
     "erp_bridge.dimension.currency": "币种",
     "erp_bridge.dimension.status": "状态",
     "erp_bridge.fatal": "ERP 永久拒绝：{reason}",
+    "erp_bridge.letter_outdated": "此后 ERP 记录 {id} 又被写入。crm erp replay 会重新读取。",
     "erp_bridge.metric.invoiced_value": "开票金额",
     "erp_bridge.metric.open_value": "未付金额",
     "erp_bridge.metric.order_size": "平均订单金额",

@@ -40,12 +40,25 @@ class ErpBridge:
         """Try a dead letter once more; of a conflict, take the ERP's values.
 
         A write whose record changed since is discarded as superseded, and what the record says now is queued in its place.
+        A record of the ERP is taken in as it was last seen; :meth:`Sync.replay` reads it once more.
 
         Raises:
             Denied: the actor lacks the permission ``erp_bridge.operate``.
-            Refused: ``erp_bridge.not_dead``: it is on its way, done or discarded.
+            Refused: ``erp_bridge.not_dead``: it is on its way, done or discarded; ``erp_bridge.letter_outdated``: the record was written
+                to the ERP since, so what is kept is not how it is now.
         """
         return letters.replay(self._session, letter)
+
+    def bind(self, letter: Parked, *, record: str) -> Parked:
+        """Decide that a parked record of the ERP is that record of ours (its id), and take it in as such.
+
+        Raises:
+            Denied: the actor lacks the permission ``erp_bridge.operate``.
+            NotFound: there is no such record for the actor.
+            Refused: ``erp_bridge.not_dead``; ``erp_bridge.bound_already``: one of the two is bound to another; or what else is wrong with
+                the ERP's record, as ``erp_bridge.parent_missing``.
+        """
+        return letters.bind(self._session, letter, record)
 
     def discard(self, letter: Outbound | Parked, *, reason: str) -> Outbound | Parked:
         """Give a dead letter up, and say why; of a conflict, keep our values, which are then written to the ERP.

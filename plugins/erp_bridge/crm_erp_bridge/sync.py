@@ -8,14 +8,18 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import attrs
+
 from crm_core import CRM, Actor, CRMError
 
 from .breaker import Breaker
 from .bridge import Bridge
 from .channel import Channel
+from .connector import NotOffered, Remote
 from .fitting import check_fit
-from .ledger import Run, RunKind
-from .letters import bridge_named
+from .keeping import from_plain
+from .ledger import Outbound, Parked, Run, RunKind
+from .letters import bridge_named, letter_of, replay
 from .plan import Plan, plan
 from .plugin import plugin
 from .pull import pull
@@ -94,6 +98,28 @@ class Sync:
         }
         self._keep(RunKind.RECONCILE, result.clean, counts, "")
         return result
+
+    def replay(self, letter: str) -> Outbound | Parked:
+        """Try a dead letter once more, by its id: a record of the ERP as the ERP has it now, where the connector offers ``get``.
+
+        Raises:
+            Invalid: ``erp_bridge.unknown_letter``.
+            Refused: as :meth:`ErpBridge.replay`.
+            AuthFailed, Throttled, Unavailable: the ERP could not be asked.
+        """
+        with self._channel.session("replay", fenced=False) as session:
+            found = letter_of(session, self._channel.name, letter)
+        now = self._read_again(found) if isinstance(found, Parked) else None
+        with self._channel.session("replay", fenced=False) as session:
+            return replay(session, found, now)
+
+    def _read_again(self, letter: Parked) -> Remote | None:
+        kept, stream = from_plain(letter.remote), self._channel.bridge.mapping.streams[letter.stream]
+        try:
+            there = self._channel.call(self._channel.connector.get, stream.entity, [kept.id], kept.scope)
+        except NotOffered:
+            return None
+        return there[0] if there else attrs.evolve(kept, deleted=True)
 
     def ask(self, question: str, args: dict[str, Any] | None = None, *, timeout: timedelta = timedelta(seconds=5)) -> dict[str, Any]:
         """Ask the ERP a live question: stock, a price, credit.
