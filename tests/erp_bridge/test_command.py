@@ -86,7 +86,7 @@ def test_c63_dead_letters_from_the_command_line_in_the_readers_language(desk: De
 def test_c63_which_one_it_is_is_said_from_the_command_line(desk: Desk, run: Run) -> None:
     with desk.crm.session(SYSTEM) as s:
         ours = s.create(Account(name="Acme", external_ref="K-1"))
-    desk.drop("customer-1.json", customer("C1", number="K-1"))
+    desk.drop("customer-1.json", customer("C1", name="Acme", number="K-1"))
     run("pull", "files")
     desk.drop("customer-2.json", customer("C2", number="K-1"))
     assert run("pull", "files").output == "customer.conflict  1\n"
@@ -95,7 +95,9 @@ def test_c63_which_one_it_is_is_said_from_the_command_line(desk: Desk, run: Run)
     with desk.crm.session(SYSTEM) as s:
         other = s.create(Account(name="Acme 2"))
         s.update(Account, ours.id, {"external_ref": None})
-    assert run("bind", "files", letter, other.id).exit_code == 0
+    assert run("bind", "files", letter, other.id).output == ""
+    assert "Both sides changed" in run("dead", "files").output, "they are one now, and differ in what a person decides"
+    assert run("replay", "files", letter).exit_code == 0
     assert run("dead", "files").output == ""
     assert "no dead letter nobody" in run("bind", "files", "nobody", other.id).output
 

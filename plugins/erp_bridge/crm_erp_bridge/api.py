@@ -26,12 +26,14 @@ from .connector import (
     Throttled,
     Unavailable,
 )
+from .due import DueCtx, due
 from .facts import Invoice, InvoiceKind, Order, OrderKind, OrderLine, OrderStatus, Payment
 from .folder import FolderDrop, FolderSettings
 from .ledger import Binding, Cursor, Lease, OpState, Outbound, Parked, ParkedState, Run, RunKind, SeenFile
 from .plan import Difference, Plan
 from .purchase_history import PurchaseHistory
-from .reconcile import Reconciliation, StreamReport
+from .reconcile import Reconciliation
+from .report import StreamReport
 from .service import ErpBridge
 from .settings import Settings
 from .sync import Sync
@@ -49,6 +51,7 @@ __all__ = [
     "Difference",
     "DiscardRecord",
     "DiscardWrite",
+    "DueCtx",
     "EntityCaps",
     "ErpBridge",
     "Fatal",
@@ -92,4 +95,5 @@ __all__ = [
     "Sync",
     "Throttled",
     "Unavailable",
+    "due",
 ]

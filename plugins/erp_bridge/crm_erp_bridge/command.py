@@ -14,7 +14,7 @@ from crm_core import CRM, Actor, Invalid, Session
 from .ledger import Outbound, Parked
 from .letters import letter_of
 from .plugin import plugin
-from .reconcile import StreamReport
+from .report import StreamReport
 from .service import ErpBridge
 from .sync import Sync, bridge_of
 

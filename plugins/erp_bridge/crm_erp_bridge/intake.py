@@ -14,6 +14,7 @@ from .connector import Remote
 from .keeping import named, shown
 from .ledger import Binding, bindings_of
 from .mapping import Stream, Values
+from .matching import Coming, match
 from .merge import merge
 
 VerdictKind = Literal["create", "update", "same", "echo", "conflict", "delete", "waiting", "invalid", "skipped"]
@@ -45,12 +46,19 @@ class Verdict:
 
 
 def judge(
-    session: Session, bridge: str, stream: Stream, remotes: Sequence[Remote], *, chosen: Mapping[str, str] = MappingProxyType({})
+    session: Session,
+    bridge: str,
+    stream: Stream,
+    remotes: Sequence[Remote],
+    *,
+    chosen: Mapping[str, str] = MappingProxyType({}),
+    coming: Coming | None = None,
 ) -> list[Verdict]:
     """Say what each record means, in the ERP's order; of several versions of one record the last counts. Nothing is written.
 
     Args:
         chosen: which record of ours a person took for one of the ERP's, by the ERP's id.
+        coming: what earlier pages would bring that is not written, as in a plan; this page adds to it.
     """
     latest = {r.id: r for r in remotes}
     verdicts = [_read(stream, r) for r in latest.values()]
@@ -59,7 +67,7 @@ def judge(
     for verdict in verdicts:
         verdict.binding = bound.get(verdict.remote.id)
         verdict.local_id = verdict.binding.local_id if verdict.binding else chosen.get(verdict.remote.id)
-    _match(session, bridge, stream, [v for v in verdicts if v.local_id is None and v.kind == "create"])
+    match(session, bridge, stream, verdicts, {} if coming is None else coming)
     entity = session.crm.entity(stream.record)
     records = {r.id: r for r in session.get_many(entity, [v.local_id for v in verdicts if v.local_id])}
     for verdict in verdicts:
@@ -93,30 +101,6 @@ def _look_up_references(session: Session, bridge: str, stream: Stream, verdicts:
             else:
                 verdict.kind = "waiting"
                 verdict.error = {"code": "erp_bridge.parent_missing", "params": {"stream": field.stream, "id": remote_id}}
-
-
-def _match(session: Session, bridge: str, stream: Stream, verdicts: Sequence[Verdict]) -> None:
-    """Recognise records that come for the first time; one that could be several is for a person to decide."""
-    entity: Any = session.crm.entity(stream.record)
-    for name in stream.match:
-        unknown = [v for v in verdicts if v.local_id is None and v.kind == "create" and v.values.get(name) is not None]
-        if not unknown:
-            continue
-        candidates = session.query(entity).where(getattr(entity, name).in_([v.values[name] for v in unknown])).all()
-        taken = {b.local_id for b in _bound_here(session, bridge, stream, [c.id for c in candidates])}
-        for verdict in unknown:
-            same = [c for c in candidates if getattr(c, name) == verdict.values[name]]
-            if len(same) == 1 and same[0].id not in taken:
-                verdict.local_id = same[0].id
-            elif same:
-                verdict.kind = "conflict"
-                verdict.error = {"code": "erp_bridge.ambiguous", "params": {"field": name, "records": [c.id for c in same][:5]}}
-
-
-def _bound_here(session: Session, bridge: str, stream: Stream, local_ids: Sequence[str]) -> list[Binding]:
-    from .ledger import bindings_to
-
-    return list(bindings_to(session, bridge, stream.name, local_ids).values())
 
 
 def _decide(stream: Stream, verdict: Verdict, *, found: bool) -> None:

@@ -8,6 +8,7 @@ from crm_core import Invalid, Refused, Session
 
 from .bridge import Bridge
 from .connector import Remote
+from .due import due_of
 from .intake import judge
 from .keeping import from_plain
 from .ledger import OPEN, PARKED, SUPERSEDED, Binding, OpState, Outbound, Parked, ParkedState, joined
@@ -50,8 +51,10 @@ def _write_again(own: Session, letter: Outbound) -> None:
     """Queue a write once more; where our record changed since, what it says now goes under a new key, as a key keeps its values."""
     _must(letter.state is OpState.DEAD)
     stream = _stream(own, letter)
-    record = own.find(own.crm.entity(stream.record), letter.local_id)
-    present = sent_values(stream, stream.ours(own.crm.to_json(record))) if record else letter.values
+    found = due_of(own, stream.record, [letter.local_id])
+    if found is not None and not found:
+        raise Refused("erp_bridge.not_due", record=stream.record, id=letter.local_id)
+    present = letter.values if found is None else sent_values(stream, stream.ours(found[letter.local_id]))
     on_its_way = own.query(Outbound).where(Outbound.local_key == letter.local_key, Outbound.state.in_(OPEN)).count()
     if present == letter.values and not on_its_way:
         now = own.crm.runtime.clock.now()

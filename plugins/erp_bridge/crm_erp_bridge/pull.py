@@ -17,6 +17,7 @@ from .mapping import Stream
 from .push import settle
 from .settings import Settings
 from .taking import gone, take_in
+from .written import living_ids
 
 
 def pull(channel: Channel) -> Counter[str]:
@@ -146,14 +147,7 @@ def _deletions(channel: Channel, stream: Stream, scope: str) -> Counter[str]:
     """Find what the ERP does not have any more: missing in two scans running, and never too many at once."""
     if not (channel.caps(stream).id_listing and channel.connector.offers("list_ids")):
         return Counter()
-    there: set[str] = set()
-    after: str | None = None
-    while True:
-        page = channel.call(channel.connector.list_ids, stream.entity, after, channel.caps(stream).bulk_read, scope)
-        there |= page.records.keys()
-        after = page.next
-        if after is None:
-            break
+    there = set(living_ids(channel, stream, scope))
     with channel.session("deletions") as session:
         bound = session.query(Binding).where(
             Binding.bridge == channel.name, Binding.stream == stream.name, Binding.scope == scope, Binding.gone_at.is_(None)

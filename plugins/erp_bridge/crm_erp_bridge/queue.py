@@ -119,8 +119,8 @@ def _is_news(stream: Stream, values: Mapping[str, Any], binding: Binding | None,
     """Say whether the ERP is to have a record, and does not have it like this or is about to get it."""
     if binding is None and (stream.to_erp == "known" or not (line or needed or stream.to_erp == "always")):
         return False
-    if line is not None and line.state in OPEN:
-        return bool(line.values != values)
+    if line is not None and (line.state in OPEN or line.state is OpState.DEAD):
+        return bool(line.values != values)  # the same once more is for a person to ask
     return binding is None or hash_of(values) != binding.sent_hash
 
 

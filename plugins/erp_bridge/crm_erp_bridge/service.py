@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from crm_core import Account, Denied, Entity, Ref, Session
+from crm_core import Account, Denied, Entity, Link, Ref, Refused, Session
 
 from . import letters, queue
+from .due import due_of
 from .ledger import Outbound, Parked
 from .plugin import plugin
 from .purchase_history import PurchaseHistory, purchase_history
@@ -24,12 +25,18 @@ class ErpBridge:
     def offer(self, record: Entity, *, source: str) -> int:
         """Queue a record for every ERP that is to have it by its mapping, once a *source*; return how many writes that are.
 
+        What happens from now on queues itself; this is for a first load: what was won before there was a bridge.
+
         Raises:
             Denied: the actor may not see the record.
+            Refused: ``erp_bridge.not_due``: the record is not to be in an ERP, as a deal that is still open.
         """
         if not self._session.can("read", record):
             raise Denied(action="read", entity=type(record).__name__)
         with self._session.elevated("queue for the ERP") as own:
+            name = Link.to(record).entity
+            if due_of(own, name, [record.id]) == {}:
+                raise Refused("erp_bridge.not_due", record=name, id=record.id)
             return queue.offer(self._session, own, [(record, source)])
 
     def dead_letters(self, bridge: str | None = None, *, limit: int = 100) -> list[Outbound | Parked]:
