@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 import click
 
-from crm_core import CRM, Actor, Invalid, Session
+from crm_core import CRM, Actor, CRMError, Invalid, Session
 
 from .ledger import Outbound, Parked
 from .letters import letter_of
@@ -44,7 +44,7 @@ _tenant = click.option("--tenant", help="Whose; that of the bridge's first scope
 def pull(shell: Shell, bridge: str, tenant: str | None) -> None:
     """Pull."""
     with Sync(shell.open(), bridge, tenant=tenant) as sync:
-        _counts(shell, sync.pull())
+        _told(shell, sync, sync.pull)
 
 
 @erp.command("push", help="Write to the ERP what is queued.")
@@ -54,7 +54,7 @@ def pull(shell: Shell, bridge: str, tenant: str | None) -> None:
 def push(shell: Shell, bridge: str, tenant: str | None) -> None:
     """Push."""
     with Sync(shell.open(), bridge, tenant=tenant) as sync:
-        _counts(shell, sync.push())
+        _told(shell, sync, sync.push)
 
 
 @erp.command("plan", help="Say what a pull and a push would do, and do nothing.")
@@ -162,6 +162,17 @@ def _session(shell: Shell, bridge: str, tenant: str | None) -> Iterator[Session]
     _, owner = bridge_of(crm, bridge, tenant)
     with crm.session(Actor.service(plugin.name, tenant=owner)) as session:
         yield session
+
+
+def _told(shell: Shell, sync: Sync, run: Callable[[], Mapping[str, int]]) -> None:
+    """Run, and tell what was done, also where the run stopped half-way."""
+    try:
+        counts = run()
+    except CRMError:
+        if sync.counts:
+            _counts(shell, sync.counts)
+        raise
+    _counts(shell, counts)
 
 
 def _counts(shell: Shell, counts: Mapping[str, int]) -> None:

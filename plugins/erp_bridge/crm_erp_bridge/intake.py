@@ -29,6 +29,7 @@ class Verdict:
         ours: our record's, where there is one.
         changes: what our record takes over.
         overruled, conflicts: see :class:`~crm_erp_bridge.merge.Merged`.
+        missing: what it may do without and points at, as (stream, id): it is taken in, and linked when that is here.
         error: what is wrong, as plain JSON.
     """
 
@@ -42,6 +43,7 @@ class Verdict:
     changes: Values = attrs.Factory(dict)
     overruled: list[str] = attrs.Factory(list)
     conflicts: dict[str, tuple[Any, Any]] = attrs.Factory(dict)
+    missing: list[tuple[str, str]] = attrs.Factory(list)
     error: dict[str, Any] = attrs.Factory(dict)
 
 
@@ -98,9 +100,13 @@ def _look_up_references(session: Session, bridge: str, stream: Stream, verdicts:
             remote_id = verdict.values[field.field]
             if remote_id in found:
                 verdict.values[field.field] = found[remote_id].local_id
+                continue
+            if field.owner == "erp" and field.field not in session.crm.json_schema(session.crm.entity(stream.record))["required"]:
+                verdict.values[field.field] = None
+                verdict.missing.append((field.stream, remote_id))
             else:
                 verdict.kind = "waiting"
-                verdict.error = {"code": "erp_bridge.parent_missing", "params": {"stream": field.stream, "id": remote_id}}
+            verdict.error = {"code": "erp_bridge.parent_missing", "params": {"stream": field.stream, "id": remote_id}}
 
 
 def _decide(stream: Stream, verdict: Verdict, *, found: bool) -> None:

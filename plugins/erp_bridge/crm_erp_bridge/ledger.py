@@ -164,8 +164,8 @@ class Cursor(Entity):
     """How far a stream of a scope is read. It moves in the transaction that keeps what was read.
 
     Attributes:
-        key: the bridge, stream and scope.
-        cursor: the ERP's word for how far.
+        key: the bridge, stream and scope; the bridge alone says with which stream the next pull begins.
+        cursor: the ERP's word for how far, or the stream to begin with.
         at: when it moved last.
     """
 

@@ -50,15 +50,14 @@ def _recognise(stream: Stream, verdict: Verdict, candidates: dict[str, list[Enti
         same = [c.id for c in candidates[name] if value in values_of(stream, name, c)]
         other = coming.get((name, value), verdict.remote.id)
         if other != verdict.remote.id:
-            verdict.error = {"code": "erp_bridge.same_there", "params": {"field": name, "id": other}}
+            verdict.kind, verdict.error = "conflict", {"code": "erp_bridge.same_there", "params": {"field": name, "id": other}}
         elif len(same) == 1 and same[0] not in taken:
             verdict.local_id = same[0]
             taken.add(same[0])
             return
         elif same:
-            verdict.error = {"code": "erp_bridge.ambiguous", "params": {"field": name, "records": same[:5]}}
-        if verdict.error:
-            verdict.kind = "conflict"
+            verdict.kind, verdict.error = "conflict", {"code": "erp_bridge.ambiguous", "params": {"field": name, "records": same[:5]}}
+        if verdict.kind == "conflict":
             return
 
 

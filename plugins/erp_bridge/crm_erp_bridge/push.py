@@ -26,19 +26,17 @@ LONGEST = timedelta(hours=1)
 OLDEST = timedelta(hours=24)
 
 
-def push(channel: Channel) -> Counter[str]:
-    """Write what is due; return how many ops ended how, by ``stream.state``.
+def push(channel: Channel, counts: Counter[str]) -> None:
+    """Write what is due; count how many ops ended how, by ``stream.state``.
 
     Raises:
         AuthFailed, Throttled, Unavailable: the run stopped; what was not written is still queued.
     """
-    counts: Counter[str] = Counter()
     with channel.leased():
         settle(channel)
         for stream in (s for s in channel.streams if s.to_erp != "never"):
             while batch := _next(channel, stream):
                 counts += _write(channel, stream, *batch)
-    return counts
 
 
 def settle(channel: Channel) -> None:

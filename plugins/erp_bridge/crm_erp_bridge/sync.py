@@ -47,6 +47,9 @@ class Sync:
         bridge: its name in the settings.
         tenant: whose; the tenant of its first scope where none is given.
 
+    Attributes:
+        counts: what the last pull or push did, also where it stopped half-way.
+
     Raises:
         Invalid: ``erp_bridge.unknown_bridge``.
         LoadError: ``erp_bridge.bad_mapping``: the mapping does not fit the CRM or the connector.
@@ -57,6 +60,7 @@ class Sync:
         connector = found.connect()
         check_fit(crm, found.mapping, connector)
         self._channel = Channel(crm, found, connector, owner, Breaker())
+        self.counts: Counter[str] = Counter()
 
     def __enter__(self) -> Sync:
         return self
@@ -130,11 +134,12 @@ class Sync:
         """
         return self._channel.call(self._channel.connector.ask, question, args or {}, timeout=timeout)
 
-    def _recorded(self, kind: RunKind, work: Callable[[Channel], Counter[str]]) -> Counter[str]:
+    def _recorded(self, kind: RunKind, work: Callable[[Channel, Counter[str]], None]) -> Counter[str]:
+        self.counts = Counter()
         with self._failing(kind):
-            counts = work(self._channel)
-        self._keep(kind, True, dict(counts), "")
-        return counts
+            work(self._channel, self.counts)
+        self._keep(kind, True, dict(self.counts), "")
+        return self.counts
 
     @contextmanager
     def _failing(self, kind: RunKind) -> Iterator[None]:
@@ -143,7 +148,7 @@ class Sync:
         except Exception as e:
             code = e.code if isinstance(e, CRMError) else type(e).__name__
             if code != "erp_bridge.busy":
-                self._keep(kind, False, {}, code)
+                self._keep(kind, False, dict(self.counts), code)
             raise
 
     def _keep(self, kind: RunKind, ok: bool, counts: dict[str, Any], error: str) -> None:

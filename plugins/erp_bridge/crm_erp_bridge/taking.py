@@ -30,10 +30,15 @@ def take_in(session: Session, bridge: str, stream: Stream, scope: str, verdicts:
         elif verdict.kind == "delete":
             _delete(session, stream, verdict)
     for verdict in verdicts:
-        if verdict.kind in ("conflict", "waiting", "invalid"):
+        if _waits(verdict):
             _park(session, bridge, stream, verdict)
-    _settle(session, bridge, stream, [v for v in verdicts if v.kind not in ("conflict", "waiting", "invalid")])
+    _settle(session, bridge, stream, [v for v in verdicts if not _waits(v)])
     return Counter(v.kind for v in verdicts)
+
+
+def _waits(verdict: Verdict) -> bool:
+    """Say whether a letter is kept: it is not taken in, or not yet linked to all that it points at."""
+    return verdict.kind in ("conflict", "waiting", "invalid") or bool(verdict.missing and verdict.kind not in ("delete", "skipped"))
 
 
 def _create(session: Session, bridge: str, stream: Stream, scope: str, verdicts: Sequence[Verdict]) -> None:
@@ -127,8 +132,8 @@ def gone(session: Session, stream: Stream, bindings: Sequence[Binding]) -> None:
 
 
 def _park(session: Session, bridge: str, stream: Stream, verdict: Verdict) -> None:
-    states = {"conflict": ParkedState.CONFLICT, "waiting": ParkedState.WAITING}
-    state = states.get(verdict.kind, ParkedState.DEAD)
+    states = {"conflict": ParkedState.CONFLICT, "invalid": ParkedState.DEAD}
+    state = states.get(verdict.kind, ParkedState.WAITING)
     error = dict(verdict.error)
     if verdict.conflicts:
         error["conflicts"] = {name: list(both) for name, both in verdict.conflicts.items()}

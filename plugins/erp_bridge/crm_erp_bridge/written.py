@@ -26,7 +26,7 @@ def living_ids(channel: Channel, stream: Stream, scope: str) -> Iterator[str]:
     """Yield all living ids of a stream's kind."""
     after: str | None = None
     while True:
-        page = channel.call(channel.connector.list_ids, stream.entity, after, channel.caps(stream).bulk_read, scope)
+        page = channel.patiently(channel.connector.list_ids, stream.entity, after, channel.caps(stream).bulk_read, scope)
         yield from page.records
         after = page.next
         if after is None:
