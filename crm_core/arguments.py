@@ -9,7 +9,10 @@ from typing import Any
 from .entities.entity import Entity
 from .entities.fields import Ref
 from .entities.meta import EntityMeta, spec
-from .errors import LoadError, WrongArgument
+from .errors import Invalid, LoadError, WrongArgument
+from .messages import redact
+
+LONGEST_REASON = 255
 
 
 def check_entity(given: Any) -> None:
@@ -83,6 +86,18 @@ def check_reference(given: Any, entity: type[Any]) -> None:
     field = spec(entity).fields.get(name) if isinstance(name, str) else None
     if field is None or field.kind != "ref":
         raise _wrong(given, f"a reference of {entity.__name__}")
+
+
+def check_reason(**texts: str | None) -> None:
+    """Check what goes into every row of the journal.
+
+    Raises:
+        Invalid: one is no printable text of at most 255 characters.
+    """
+    wrong = [n for n, t in texts.items() if t is not None and not (isinstance(t, str) and len(t) <= LONGEST_REASON and t.isprintable())]
+    if wrong:
+        expected = f"a printable text of at most {LONGEST_REASON} characters"
+        raise Invalid("wrong_type", field=wrong[0], given=redact(texts[wrong[0]]), expected=expected)
 
 
 def _wrong(given: Any, expected: str) -> WrongArgument:

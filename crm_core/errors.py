@@ -11,6 +11,8 @@ import attrs
 if TYPE_CHECKING:
     from .messages import Messages
 
+MOST_TOLD = 40
+
 
 @attrs.frozen
 class Detail:
@@ -29,6 +31,13 @@ class Detail:
     def message(self, locale: str = "en", messages: Messages | None = None) -> str:
         """Say it in words of *locale*; see :meth:`CRMError.message`."""
         return _text(self.code, {"entity": self.entity, "field": self.field, "value": self.value, **self.params}, locale, messages)
+
+    def to_json(self, locale: str = "en", messages: Messages | None = None) -> dict[str, Any]:
+        """Return it as a problem document has it."""
+        from .messages import on_one_line
+
+        place = {"entity": self.entity, "field": on_one_line(self.field)} | ({} if self.row is None else {"row": self.row})
+        return place | {"code": self.code, "value": self.value, "message": self.message(locale, messages)}
 
 
 class CRMError(Exception):
@@ -61,8 +70,15 @@ class CRMError(Exception):
         return _text(self.code, self.params, locale, messages or self._messages)
 
     def __str__(self) -> str:
+        from .messages import on_one_line
+
         lines = [_with_code(self.message(), self.code)]
-        lines += [f"  {d.entity}.{d.field}: {_with_code(d.message(messages=self._messages), d.code)}" for d in self.details]
+        lines += [
+            f"  {on_one_line(f'{d.entity}.{d.field}')}: {_with_code(d.message(messages=self._messages), d.code)}"
+            for d in self.details[:MOST_TOLD]
+        ]
+        if len(self.details) > MOST_TOLD:
+            lines.append("  " + _text("and_more", {"count": len(self.details) - MOST_TOLD}, "en", None))
         return "\n".join(lines)
 
     def _told_by(self, messages: Messages) -> None:
@@ -73,7 +89,10 @@ class CRMError(Exception):
         return _rebuild, (type(self), self.code, self.details, self.params)
 
     def problem(self, locale: str = "en", messages: Messages | None = None) -> dict[str, Any]:
-        """Return the error as an RFC 9457 problem document: ``e.problem(actor.locale, crm.messages)``."""
+        """Return the error as an RFC 9457 problem document: ``e.problem(actor.locale, crm.messages)``.
+
+        Of very many details it has the first 40 as ``errors``, and how many there are besides as ``more``.
+        """
         messages = messages or self._messages
         body: dict[str, Any] = {
             "type": f"urn:crm:error:{self.code}",
@@ -83,11 +102,9 @@ class CRMError(Exception):
             "params": _plain(self.params),
         }
         if self.details:
-            body["errors"] = [
-                {"entity": d.entity, "field": d.field, "code": d.code, "value": d.value, "message": d.message(locale, messages)}
-                | ({} if d.row is None else {"row": d.row})
-                for d in self.details
-            ]
+            body["errors"] = [detail.to_json(locale, messages) for detail in self.details[:MOST_TOLD]]
+        if len(self.details) > MOST_TOLD:
+            body["more"] = len(self.details) - MOST_TOLD
         return body
 
 
@@ -107,12 +124,20 @@ def _plain(value: Any) -> Any:
     from .messages import redact
 
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {_encodable(str(k)): _plain(v) for k, v in value.items()}
+    if isinstance(value, str):
+        return _encodable(value)
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(v) for v in value]
     if isinstance(value, int) and value.bit_length() > 128:
         return redact(value)
-    return value if isinstance(value, str | int | bool | None) or (isinstance(value, float) and math.isfinite(value)) else str(value)
+    whole = isinstance(value, int | bool | None) or (isinstance(value, float) and math.isfinite(value))
+    return value if whole else _encodable(str(value))
+
+
+def _encodable(text: str) -> str:
+    """Replace halves of surrogate pairs, which JSON may bring and no answer can carry."""
+    return text.encode(errors="replace").decode()
 
 
 def _rebuild(cls: type[CRMError], code: str, details: Sequence[Detail], params: Mapping[str, Any]) -> CRMError:

@@ -20,6 +20,7 @@ _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
 _SHOWN = 40
 _MOST = 300
+_LONGEST_LOCALE = 35  # as an actor's may be
 
 
 @attrs.frozen
@@ -100,7 +101,7 @@ def _cut(shown: str) -> str:
 
 
 def _spellings(locale: str) -> Iterable[str]:
-    parts = locale.replace("-", "_").split("_")
+    parts = locale[:_LONGEST_LOCALE].replace("-", "_").split("_")
     for size in range(len(parts), 0, -1):
         yield "_".join(parts[:size])
 
@@ -125,6 +126,11 @@ def _show(value: Any) -> str:
         shown = ", ".join(map(_show, itertools.islice(value, _MOST)))
     else:
         shown = redact(value) if isinstance(value, int) else str(value)
+    return on_one_line(shown)
+
+
+def on_one_line(shown: str) -> str:
+    """Cut a text, and replace what would end a line or command a terminal."""
     shown = shown if len(shown) <= _MOST else shown[: _MOST - 1] + "…"
     return shown if shown.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection
 
-from .arguments import check
-from .errors import Invalid, Refused
-from .messages import redact
+from .arguments import check, check_reason
+from .errors import Refused
 from .permissions.actor import Actor
 from .session import Session
 from .storage import idempotency
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from .crm import CRM
 
 R = TypeVar("R")
-LONGEST_REASON = 255
 
 
 @contextmanager
@@ -152,15 +150,3 @@ def _finish(session: Session) -> None:
 
         notify(unit.connection, session.crm.tables)
         session.crm.bound.committing(session.crm.run_pending)
-
-
-def check_reason(**texts: str | None) -> None:
-    """Check what goes into every row of the journal.
-
-    Raises:
-        Invalid: one is no printable text of at most 255 characters.
-    """
-    wrong = [n for n, t in texts.items() if t is not None and not (isinstance(t, str) and len(t) <= LONGEST_REASON and t.isprintable())]
-    if wrong:
-        expected = f"a printable text of at most {LONGEST_REASON} characters"
-        raise Invalid("wrong_type", field=wrong[0], given=redact(texts[wrong[0]]), expected=expected)

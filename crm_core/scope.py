@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from .arguments import check_reason
 from .entities.entity import Entity
 from .entities.meta import spec
 from .errors import Denied, ReadOnly, Refused
@@ -189,7 +190,9 @@ class Scope:
 
         Raises:
             Denied: no plugin's code is running.
+            Invalid: *reason* is no printable text of at most 255 characters.
         """
+        check_reason(reason=reason)
         running = self.hooks.running
         plugin = running.plugin if running else self.plugin
         if not plugin:

@@ -19,7 +19,7 @@ from .arguments import check_one_of, check_text
 from .errors import Conflict, Denied, Invalid, NotFound, TenantSuspended, Unavailable
 from .events.parking import wake
 from .events.sequencer import sequence
-from .messages import closest
+from .messages import closest, redact
 from .permissions.actor import Actor
 from .permissions.off import NOTHING_OFF, Off
 
@@ -30,6 +30,7 @@ Declaring = Literal["open", "declared"]
 Changes = Mapping[type[Any], Mapping[str, Any]]
 MAIN = "main"
 DROPPED = "dropped"
+LONGEST_LABEL = 255
 OPERATOR = "tenants"
 """``Actor.system("tenants", tenant=...)`` alone works in a tenant that is suspended, and sees the modules that are off."""
 
@@ -78,9 +79,13 @@ class Tenants:
 
         Raises:
             Conflict: ``tenant_exists``: it is declared.
-            Invalid: a name, a module or a setting is wrong.
+            Invalid: a name, the label, a module or a setting is wrong.
         """
         check_text(name, label)
+        if len(label) > LONGEST_LABEL or not label.isprintable():
+            raise Invalid(
+                "wrong_type", field="label", given=redact(label), expected=f"a printable text of at most {LONGEST_LABEL} characters"
+            )
         on = self._checked(modules)
         actor = Actor.system(OPERATOR, tenant=name)
         now = self._crm.runtime.clock.now()
@@ -158,9 +163,11 @@ class Tenants:
 
         Raises:
             NotFound: ``tenant_unknown``: it has no rows.
+            Invalid: ``bad_actor``: no tenant can have this name.
             Unavailable: the database cannot serve.
         """
         check_text(name)
+        Actor.system(OPERATOR, tenant=name)  # says what is wrong with a name that none can have
         with self._crm.bound.synchronous().begin(unlimited=True) as connection:
             self._crm.migrations.check(connection)
             gone = dropped(self._crm, connection, name)

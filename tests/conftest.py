@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,6 +69,18 @@ def make_crm(databases: Databases, beside: list[Any], crm_plugins: Any) -> Itera
     for crm, database in made:
         crm.close()
         databases.drop(database)
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A package, empty as yet, in which a vendor freezes revisions."""
+    (tmp_path / "vendor_of_ships").mkdir()
+    (tmp_path / "vendor_of_ships" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    importlib.import_module("vendor_of_ships")
+    yield "vendor_of_ships"
+    sys.modules.pop("vendor_of_ships", None)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CORE = sorted((ROOT / "crm_core").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
+OTHERS = sorted(path for room in ("crm_demo", "tests", "tools") for path in (ROOT / room).rglob("*.py"))
 
 PUBLIC = {"crm_core", "crm_core.rules"}
 # A plugin may build expressions. What runs, defines or hides SQL is not its own: engines, connections, text, Table, MetaData, the ORM.
@@ -155,6 +156,6 @@ def test_opening_a_crm_imports_nothing_that_its_database_does_not_need() -> None
 
 
 def test_a_file_fits_one_reading() -> None:
-    lengths = {path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines()) for path in [*CORE, *PLUGINS]}
+    lengths = {path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines()) for path in [*CORE, *PLUGINS, *OTHERS]}
     # A catalogue is looked up, a line a code; nobody reads it through.
     assert {path: lines for path, lines in lengths.items() if lines > 420 and "/catalogues/" not in path} == {}

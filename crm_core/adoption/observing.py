@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Table, event, func, inspect, select
+from sqlalchemy import BinaryExpression, Connection, Table, event, func, inspect, select
+from sqlalchemy.sql.visitors import iterate
 
 from ..entities.entity import Entity
 from ..hooks.core_specs import Change
@@ -16,7 +17,7 @@ from ..permissions.actor import Actor
 from ..storage.changeset import Changeset, Operation
 from ..storage.join import joined
 from ..storage.shown import differ
-from .bulk import BulkWatch
+from .bulk import BulkWatch, Rows
 from .room import rows_of
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Observer:
         self._crm = crm
         self._actor = actor
         self._entities: dict[Table, type[Any]] = {adoption.table: entity for entity, adoption in crm.tables.adopted.items()}
-        self._bulk = BulkWatch(() if crm.safe_mode else self._entities, WAITING)
+        self._bulk = BulkWatch(() if crm.safe_mode else self._entities, WAITING, self._in_bulk)
 
     def listen(self, target: Any) -> None:
         """Begin to listen, once."""
@@ -114,13 +115,38 @@ class Observer:
         self._journal(state.session, entity, olds, ())
         return result
 
+    def _in_bulk(self, session: Any, statement: Any, rows: Rows) -> Callable[[Any], None]:
+        """Read the rows that a statement of ``bulk_save_objects`` and its kin is about; return what journals them when it was executed."""
+        entity = self._entities[statement.table]
+        adoption = self._crm.tables.adopted[entity]
+        key = statement.table.c[adoption.key.column.name]
+        connection = self._connection(session, entity)
+        if statement.is_insert:
+            with joined(self._crm.bound, connection):
+                before = connection.execute(select(func.coalesce(func.max(key), 0))).scalar_one() if adoption.key.numeric else None
+
+            def made(result: Any) -> None:
+                keys = {row[0] for row in result.inserted_primary_key_rows}
+                if None in keys and before is not None:  # an SQLite that does not return them
+                    keys |= set(connection.execute(self._newer(adoption, before)).scalars())
+                self._journal(session, entity, {}, [adoption.key.id(value) for value in sorted(keys - {None})])
+
+            return made
+        compared = (each for each in iterate(statement.whereclause) if isinstance(each, BinaryExpression) and each.left is key)
+        bind = str(next(compared).right.key)
+        olds = self._look(session, entity, [adoption.key.id(row[bind]) for row in rows], ())
+        return lambda _: self._journal(session, entity, olds, ())
+
+    def _newer(self, adoption: Adoption, before: int) -> Any:
+        """Select the keys of rows that came since *before* was the highest one."""
+        return select(adoption.key.column).where(adoption.key.column > before, adoption.unseen(self._crm.bound.engine.dialect))
+
     def _made(self, state: Any, adoption: Adoption, before: int | None) -> list[str]:
         """Return the ids of rows that an insert made: those with a higher number than there was, or the keys that it gave."""
         if before is None:
             given = state.parameters if isinstance(state.parameters, list) else [state.parameters or {}]
             return [adoption.key.id(row[adoption.key.column.name]) for row in given if adoption.key.column.name in row]
-        wanted = select(adoption.key.column).where(adoption.key.column > before, adoption.unseen(self._crm.bound.engine.dialect))
-        return [adoption.key.id(value) for value in state.session.execute(wanted).scalars()]
+        return [adoption.key.id(value) for value in state.session.execute(self._newer(adoption, before)).scalars()]
 
     # -- rows ---------------------------------------------------------------------------------------------------------------------
 

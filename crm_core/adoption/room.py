@@ -57,8 +57,8 @@ class AdoptedTables:
     def observe(self, target: Any) -> None:
         """Write what an ORM session does to adopted tables into the journal, in its own transaction.
 
-        Observed are flushes (``add``, changed attributes, ``delete``), and ``session.execute`` of ``update``, ``delete`` and ``insert``,
-        whose rows are read before and after. Not observed are ``bulk_save_objects`` and its kin, SQL texts, and what goes past the
+        Observed are flushes (``add``, changed attributes, ``delete``), ``session.execute`` of ``update``, ``delete`` and ``insert``, and
+        ``bulk_save_objects`` and its kin, whose rows are read before and after. Not observed are SQL texts, and what goes past the
         session: :meth:`fill` takes up the rows that they made.
 
         Args:

@@ -18,7 +18,7 @@ from ..privacy.certificate import Certificate
 from ..privacy.erasing import certificates, reapply
 from ..storage.backup.archive import Archive, Manifest
 from ..storage.backup.layout import Layout
-from ..storage.backup.loading import clear, fence, give_positions, is_empty, load, skip
+from ..storage.backup.loading import clear, fence, give_positions, is_empty, load, skip, strays
 from ..storage.backup.reading import Count, Extent, Rows, Tally, read, total
 from ..storage.keys.provider import KeyProvider
 from ..storage.revisions.history import order
@@ -54,7 +54,8 @@ def restore(
     Raises:
         BackupRefused: as :func:`verify`; ``backup_not_empty``, ``backup_other_tenant``, ``backup_schema`` (the database's schema is
             another than the backup's), ``backup_adopted`` (the rows of adopted tables are the host's), ``backup_unknown_table``,
-            ``backup_differs`` (the rows read back are not those of the backup).
+            ``backup_stray`` (a row is of another tenant than it may be, or points at one), ``backup_differs`` (the rows read back are
+            not those of the backup).
         NotFound: ``tenant_unknown``: the backup has no rows of it.
         SchemaBehind: the database's schema is not that of this code.
         Unavailable: the database cannot serve.
@@ -109,16 +110,25 @@ def of_file(manifest: Manifest, archive: Archive, tenant: str | None) -> Source:
     if tenant is None:
         return Source(manifest, archive.tables, columns)
     theirs = {name: each for name, each in columns.items() if "tenant" in each}
-    return Source(manifest, lambda: _of_tenant(tenant, archive.tables()), theirs, tenant)
+    return Source(manifest, lambda: _of_tenant(tenant, archive.tables(), alone=manifest.tenant is not None), theirs, tenant)
 
 
-def _of_tenant(tenant: str, tables: Iterator[Rows]) -> Iterator[Rows]:
+def _of_tenant(tenant: str, tables: Iterator[Rows], *, alone: bool) -> Iterator[Rows]:
+    """Yield a tenant's rows; in an archive that says it has no others, others are refused."""
+
+    def mine(name: str, at: int, lines: Iterator[bytes]) -> Iterator[bytes]:
+        for line in lines:
+            if json.loads(line)[at] == tenant:
+                yield line
+            elif alone:
+                raise BackupRefused("backup_stray", tables=[name])
+
     for rows in tables:
         if "tenant" not in rows.columns:
             skip(rows)
             continue
         at = rows.columns.index("tenant")
-        yield attrs.evolve(rows, lines=(line for line in rows.lines if json.loads(line)[at] == tenant))
+        yield attrs.evolve(rows, lines=mine(rows.name, at, rows.lines))
 
 
 def bring(crm: CRM, connection: Connection, source: Source, *, force: bool = False) -> Mapping[str, Count]:
@@ -135,6 +145,8 @@ def bring(crm: CRM, connection: Connection, source: Source, *, force: bool = Fal
         raise BackupRefused("backup_damaged", where="rows") from e
     if tenant is not None and not total(brought):
         raise NotFound("tenant_unknown", tenant=tenant[:63])
+    if pointing := strays(connection, layout, tenant):
+        raise BackupRefused("backup_stray", tables=pointing)
     give_positions(connection, layout, extent)
     found = Tally()
     for rows in found.through(read(connection, layout, extent)):

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ..arguments import check_entity, check_text
 from ..entities.custom import PREFIX, CustomKind
 from ..entities.custom_field import CustomField
 from ..entities.meta import logical_table, spec
-from ..errors import Conflict, Invalid, NotFound
+from ..errors import Conflict, Invalid, NotFound, WrongArgument
+from .definition import MOST_OPTIONS
 from .emptying import emptied
 
 if TYPE_CHECKING:
@@ -199,8 +201,10 @@ def labels(label: Label) -> dict[str, Any]:
 
 def choices(options: Sequence[str] | Mapping[str, Label]) -> list[Any]:
     """Write the options of a choice."""
+    if isinstance(options, str):
+        raise WrongArgument(given="a text", expected="the values of a choice, not one text")
     named = options.items() if isinstance(options, Mapping) else ((value, "") for value in options)
-    return [{"value": value, "label": labels(label)} for value, label in named]
+    return [{"value": value, "label": labels(label)} for value, label in islice(named, MOST_OPTIONS + 1)]
 
 
 def text_of(bound: Bound | None) -> str | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import types
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from itertools import chain
-from typing import Any, cast
+from typing import Any, Union, cast, get_args, get_origin
 
 import attrs
 
@@ -25,6 +26,7 @@ MAX_JSON = 1_000_000
 MAX_NESTED = 100
 MAX_ITEMS = 1_000
 MAX_PART = 1_000
+_SCALARS = (str, int, bool, float, types.NoneType)
 _GIVEN = frozenset({"given", "value", "suggestion"})  # parameters that tell what was given, or nearly
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")  # written out: twice as quick as a counted group
 
@@ -189,6 +191,23 @@ def _json(field: FieldSpec, value: Any) -> Iterator[Problem]:
             yield "too_deep", {}
         elif json.loads(text) != value:
             yield "bad_json", {}
+        elif not _is_of(field.type, value):
+            yield from _wrong(_written(field.type), value)
+
+
+def _is_of(hint: Any, value: Any) -> bool:
+    """Say whether JSON has the shape of an annotation: whoever reads ``dict[str, str]`` asks for its items, and for words in them."""
+    kind, parts = get_origin(hint) or hint, get_args(hint)
+    if kind in (Union, types.UnionType):
+        return any(_is_of(each, value) for each in parts)
+    if kind in (dict, list):
+        items = value.values() if isinstance(value, dict) else value
+        return isinstance(value, kind) and (not parts or all(_is_of(parts[-1], each) for each in items))
+    return kind not in _SCALARS or type(value) is kind or (kind is float and type(value) is int)
+
+
+def _written(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint).replace("typing.", "")
 
 
 def _is_deep(value: Any) -> bool:

@@ -37,6 +37,7 @@ _PROBLEM: Final = {
                 },
             },
         },
+        "more": {"type": "integer"},
     },
     "required": ["type", "title", "status", "code"],
 }

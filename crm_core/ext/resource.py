@@ -60,7 +60,7 @@ class Answer:
     @property
     def content(self) -> bytes:
         """The body as bytes."""
-        return b"" if self.body is None else json.dumps(self.body, ensure_ascii=False, separators=(",", ":")).encode()
+        return b"" if self.body is None else json.dumps(self.body, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 @attrs.frozen

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, NewType, TypeAlias, Union, get_a
 
 import attrs
 
-from ..entities.fields import Ref
-from ..entities.money import Money
-
 if TYPE_CHECKING:
     from .spec import Hook
 
 Check: TypeAlias = Callable[[Any], str]
 """Says of a value where it is of another type, and of which (``[0].price: int instead of Money``); empty where it is as declared."""
 
+# What the core makes it checks itself: an amount when it is made, a record when it is written, a change when a hook gives it back.
+_CORE = __name__.partition(".")[0]
 _VALUE = {"filter": 1, "first": 2, "collect": 2}
 """Which of the types in a hook's brackets an implementation answers with."""
 
@@ -79,7 +78,8 @@ def _check(hint: Any, within: tuple[type[Any], ...]) -> Check | None:
         return _parts(is_kind, [_check(each, within) for each in arguments])
     if arguments and (kind is tuple or len(arguments) == 1) and issubclass(kind, Collection):
         return _items(is_kind, _check(arguments[0], within))
-    if attrs.has(kind) and kind not in (Money, Ref, *within) and not hasattr(kind, "__crm_spec__") and not arguments:
+    is_whole = arguments or kind in within or hasattr(kind, "__crm_spec__") or kind.__module__.partition(".")[0] == _CORE
+    if attrs.has(kind) and not is_whole:
         return _attributes(is_kind, kind, (*within, kind))
     return is_kind
 

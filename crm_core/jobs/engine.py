@@ -17,6 +17,7 @@ from ..asession import synchronous
 from ..entities.validate import is_id
 from ..errors import Conflict, MissingExtra, NotFound, SchemaBehind, Unavailable
 from ..messages import closest
+from ..permissions.actor import Actor
 from ..versions import Version
 from . import cron
 from .attempt import Attempt
@@ -90,6 +91,7 @@ class Jobs:
 
         Raises:
             NotFound: ``job_unknown``.
+            Invalid: ``bad_actor``: no tenant can have this name.
             Conflict: ``job_running``: a worker has it.
             Unavailable: ``tenant_suspended`` and its like: it may not run there now.
             SchemaBehind: ``plugin_dropped``: somebody deleted the data of its plugin meanwhile.
@@ -98,6 +100,7 @@ class Jobs:
         job = self._jobs.get(name)
         if job is None:
             raise NotFound("job_unknown", given=name[:200], suggestion=closest(name, self._jobs))
+        Actor.system("jobs", tenant=tenant)  # says what is wrong with a name that no tenant can have
         self._crm.tenants.check(tenant, plugin=job.plugin)
         now = self._crm.runtime.clock.now()
         with self._crm.bound.begin(unlimited=True) as connection:

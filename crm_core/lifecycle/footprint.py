@@ -85,8 +85,10 @@ class Footprint:
         found: dict[str, datetime] = {}
         now = database_now(self._connection)
         for of in (self._crm.tables.system.job, self._crm.tables.system.subscription):
-            leased = select(of.c.name, func.max(of.c.until)).where(of.c.name.in_(self._names(of.c.name)), of.c.until > now).group_by(of.c.name)
-            found |= {name: until for name, until in self._connection.execute(leased)}
+            leased = (
+                select(of.c.name, func.max(of.c.until)).where(of.c.name.in_(self._names(of.c.name)), of.c.until > now).group_by(of.c.name)
+            )
+            found |= dict(map(tuple, self._connection.execute(leased)))
         return dict(sorted(found.items()))
 
     def pointing(self) -> dict[str, int]:

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
-from ..arguments import check, check_text
+from ..arguments import check, check_reason, check_text
 from ..errors import Conflict, Invalid, SchemaBehind
 from ..events.parking import wake
 from ..messages import closest
-from ..opening import check_reason
 from ..storage.writer import JournalRow, Origin
 from ..versions import Version
 from .footprint import Counted, Footprint, total

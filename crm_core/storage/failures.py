@@ -102,12 +102,23 @@ _LOCATED = frozenset(
 )
 _INVALIDATED = "8s2b"
 """SQLAlchemy's code for a statement after the one that found the connection gone."""
+_SENDING = ("sqlalchemy.", "psycopg", "asyncpg", "crm_core.permissions.prepared")
 _MISSING_RATE = re.compile(r"missing_rate:(\w{3}):(\w{3}):([\d-]+)")
 
 
 def is_database_error(error: BaseException) -> bool:
     """Say whether *error* comes from the database, its driver or its pool, and so is for :func:`translate`."""
+    if isinstance(error, UnicodeEncodeError | OverflowError):  # as drivers raise them for a text or number that no column takes
+        return _raised_in(error).startswith(_SENDING)
     return isinstance(error, SQLAlchemyError | sqlite3.Error) or type(error).__module__.partition(".")[0] in ("psycopg", "asyncpg")
+
+
+def _raised_in(error: BaseException) -> str:
+    """Name the module in which an error was raised."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return "" if at is None else str(at.tb_frame.f_globals.get("__name__", ""))
 
 
 @contextmanager

@@ -25,10 +25,11 @@ from ..entities.fields import Ref
 from ..entities.meta import spec
 from ..errors import Conflict, CRMError, Invalid, ReadOnly, Refused, Unreadable, WrongArgument
 from .door import at_the_door
-from .kept import Asked, NotKept, keep, keep_error, keep_items, restore, restore_error, returned
+from .kept import Asked, NotKept, is_read_again, keep, keep_error, keep_items, restore, restore_error, returned
 from .stages import SYSTEM
 
 if TYPE_CHECKING:
+    from ..permissions.actor import Actor
     from ..session import Session
     from .tables import Tables
 
@@ -71,13 +72,15 @@ class Keyed:
     """The calls of one session under one key: recorded in a first run, answered from the record in a later one.
 
     What a savepoint undid is recorded, too, since the second run comes by it again: there it is done anew, and must be undone again.
+    Whoever comes again with other rights, as with a key of an API that may do less, gets records alone, which are read again.
     """
 
-    def __init__(self, session: Session, key: str, past: list[dict[str, Any]] | None) -> None:
+    def __init__(self, session: Session, key: str, past: Mapping[str, Any] | None) -> None:
         self._session = session
         self.key = key
         self.replaying = past is not None
-        self.calls: list[dict[str, Any]] = past or []
+        self.calls: list[dict[str, Any]] = past["calls"] if past else []
+        self._as_then = past is None or past["rights"] == _rights(session.actor)
         self._next = 0
         self._depth = 0
         self._savepoints = 0
@@ -127,8 +130,10 @@ class Keyed:
             raise self._mismatch(name)
         self._next += 1
         if "error" in past:
-            raise restore_error(past["error"])
+            raise restore_error(past["error"] if self._as_then else {**past["error"], "params": {}, "details": []})
         if "undone" not in past:
+            if not (self._as_then or is_read_again(past["result"])):
+                raise self._mismatch(name)
             return cast("R", restore(past["result"], Any if returns is None else returns, self._session))
         if not self._savepoints:
             raise self._mismatch(name)
@@ -256,7 +261,7 @@ def begin(session: Session, key: str) -> Keyed:
         raise Invalid("bad_idempotency_key", given=str(key)[:60])
     tables = session.crm.tables
     table = tables.system.idempotency
-    past = outcome(session._unit.connection, tables, session.actor.tenant, key)
+    past = _past(session._unit.connection, tables, session.actor.tenant, key)
     if past is None:
         try:
             with session._unit.atomic() as connection:
@@ -265,10 +270,10 @@ def begin(session: Session, key: str) -> Keyed:
                 )
             return Keyed(session, key, None)
         except IntegrityError:
-            past = outcome(session._unit.connection, tables, session.actor.tenant, key)
+            past = _past(session._unit.connection, tables, session.actor.tenant, key)
     if past is None or past["actor"] != session.actor.id:
         raise Conflict("idempotency_mismatch", key=key, call="session")
-    return Keyed(session, key, past["calls"])
+    return Keyed(session, key, past)
 
 
 def finish(session: Session, keyed: Keyed) -> None:
@@ -278,7 +283,7 @@ def finish(session: Session, keyed: Keyed) -> None:
     tables, connection, tenant = session.crm.tables, session._unit.connection, session.actor.tenant
     table = tables.system.idempotency
     mine: Iterable[Any] = (table.c.tenant == tenant, table.c.key == keyed.key)
-    result: Any = {"calls": keyed.calls}
+    result: Any = {"calls": keyed.calls, "rights": _rights(session.actor)}
     if tables.sealer is not None:
         result = tables.sealer.kept(connection, tenant, keyed.key, result)
     connection.execute(update(table).where(*mine).values(result=result))
@@ -290,6 +295,17 @@ def outcome(connection: Connection, tables: Tables, tenant: str, key: str) -> di
     Raises:
         Unreadable: it was sealed, and its key is not here.
     """
+    found = _past(connection, tables, tenant, key)
+    return None if found is None else {name: found[name] for name in ("actor", "at", "calls")}
+
+
+def _rights(actor: Actor) -> str:
+    """Tell one set of roles, teams and attributes from another."""
+    given = describe([actor.roles, actor.teams, actor.attributes], str)
+    return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
+
+
+def _past(connection: Connection, tables: Tables, tenant: str, key: str) -> dict[str, Any] | None:
     table = tables.system.idempotency
     row = connection.execute(select(table.c.actor, table.c.at, table.c.result).where(table.c.tenant == tenant, table.c.key == key)).first()
     if row is None:
@@ -299,4 +315,4 @@ def outcome(connection: Connection, tables: Tables, tenant: str, key: str) -> di
         if tables.sealer is None:
             raise Unreadable("key_missing")
         result = tables.sealer.read(connection, tenant, key, result)
-    return {"actor": row.actor, "at": row.at, "calls": result["calls"]}
+    return {"actor": row.actor, "at": row.at, "calls": result["calls"], "rights": result.get("rights")}

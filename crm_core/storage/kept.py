@@ -152,6 +152,14 @@ def restore(kept: Any, hint: Any, session: Session) -> Any:
     return cls(**{str(a.alias): restore(fields[a.name], hints.get(a.name, Any), session) for a in given})
 
 
+def is_read_again(kept: Any) -> bool:
+    """Say whether a kept result tells nothing but what is read again, as its reader may see it then."""
+    if isinstance(kept, dict):
+        ((tag, value),) = kept.items()
+        return tag in ("$record", "$ref") or (tag in _SEQUENCES and all(map(is_read_again, value))) or (tag == "$bulk" and not value[1])
+    return kept is None or isinstance(kept, bool)
+
+
 def keep_error(error: CRMError) -> dict[str, Any]:
     """Turn an error that a call raised into plain JSON."""
     kind = next(c.__name__ for c in type(error).__mro__ if c.__module__ == errors.__name__)

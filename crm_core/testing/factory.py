@@ -196,7 +196,7 @@ class Factory:
 
     def _argument(self, session: Session, hint: Any, name: str) -> Any:
         if isinstance(hint, EntityMeta):
-            made = self.reference(session, hint)
+            made: Ref[Any] = self.reference(session, cast(type[Any], hint))
             return session.get(made.entity, made)
         return self.value(session, hint, name)
 

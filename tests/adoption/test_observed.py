@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from sqlalchemy import delete, func, insert, inspect, select, text, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import sessionmaker
@@ -297,20 +297,3 @@ def test_an_asynchronous_session_is_observed(database: Database) -> None:
         return found
 
     assert asyncio.run(host()) == [("Async too", 2)]
-
-
-def test_what_the_orm_writes_in_bulk_is_not_observed_and_the_log_says_so(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """SQLAlchemy tells nobody of ``bulk_save_objects``; a flush and ``execute(insert(...))`` beside it are observed and not warned of."""
-    with world.db.begin() as session:
-        session.add(Customer(company_name="Flushed"))
-        session.flush()
-        session.execute(insert(Customer), [{"company_name": "Inserted"}])
-        assert caplog.records == []
-        session.bulk_save_objects([Customer(company_name="In bulk")])
-        session.bulk_update_mappings(inspect(Customer), [{"id": 1, "homepage": "https://bulk.example"}])
-        session.bulk_save_objects([])
-    assert [(r.crm_event, r.crm_facts) for r in caplog.records] == [("adopted_bulk", {"table": "customers"})] * 2  # type: ignore[attr-defined]
-    with world.crm.session(HOST) as s:
-        versions = {a.name: len(s.history(a)) for a in s.query(Account).where(Account.name.in_(["Flushed", "Inserted", "In bulk"])).all()}
-    assert versions == {"Flushed": 1, "Inserted": 1, "In bulk": 0}
-    assert world.crm.adoption.fill() >= 1

@@ -37,7 +37,7 @@ def told(crm: CRM, caplog: pytest.LogCaptureFixture) -> list[Any]:
             with crm.session(HOST, write=False) as s:
                 s.query(entity).all()
     found = [(f.check, f.level, f.params["table"]) for f in examine(crm) if f.code == "doctor_unobserved"]
-    return [*(record.crm_facts["table"] for record in caplog.records), *found]
+    return [*(vars(record)["crm_facts"]["table"] for record in caplog.records), *found]
 
 
 def test_who_reads_an_adopted_table_and_observes_nothing_is_told_once_and_by_the_doctor(

@@ -134,11 +134,11 @@ class World:
         system = self.crm.tables.system
         noted = [system.journal.name, system.journal_position.name, "sqlite_sequence"] if journalled else []
         before = state_hash(self.crm, without=noted)
-        wrong = [f"{name}: {problem}" for name, attack in attacks.items() if (problem := self._attempt(family, attack, by, refused))]
+        wrong = [f"{name}: {problem}" for name, attack in attacks.items() if (problem := self.attempt(family, attack, by, refused))]
         assert not wrong, "\n".join(wrong)
         assert state_hash(self.crm, without=noted) == before, "something was changed"
 
-    def _attempt(self, family: str, attack: Attack, by: Actor, refused: bool) -> str:
+    def attempt(self, family: str, attack: Attack, by: Actor, refused: bool) -> str:
         """Try one attack and say what is wrong with its end; empty where nothing is."""
         self.tried[family] += 1
         started, size = time.process_time(), _megabytes()

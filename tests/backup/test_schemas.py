@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,18 +24,6 @@ def test_c74_a_backup_knows_no_prefix_and_no_schema(crm: CRM, database: Database
         s.note("core.tested.v1", {})
     assert other.run_pending() == crm.run_pending() == 2
     other.close()
-
-
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A package in which a vendor freezes revisions."""
-    (tmp_path / "vendor_of_boats").mkdir()
-    (tmp_path / "vendor_of_boats" / "__init__.py").touch()
-    monkeypatch.syspath_prepend(tmp_path)
-    importlib.invalidate_caches()
-    importlib.import_module("vendor_of_boats")
-    yield "vendor_of_boats"
-    sys.modules.pop("vendor_of_boats", None)
 
 
 def boats(package: str, *, later: bool = False) -> Plugin:

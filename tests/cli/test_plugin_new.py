@@ -147,9 +147,10 @@ def test_a_package_of_two_words_passes_its_tests_too(two_words: Path) -> None:
 @pytest.mark.parametrize(("which", "package"), [("made", "acme_loyalty"), ("two_words", "acme_eu_gift_cards")])
 def test_its_code_is_clean_and_typed_by_its_own_rules(which: str, package: str, request: pytest.FixtureRequest) -> None:
     project: Path = request.getfixturevalue(which)
-    say([sys.executable, "-m", "ruff", "check", "--no-cache"], project)
-    say([sys.executable, "-m", "ruff", "format", "--check", "--no-cache"], project)
-    say([sys.executable, "-m", "mypy", "--strict", project / package, project / "tests"], ROOT, MYPYPATH=str(project))
+    assert say([sys.executable, "-m", "ruff", "check", "--no-cache"], project) == "All checks passed!\n"
+    assert "already formatted" in say([sys.executable, "-m", "ruff", "format", "--check", "--no-cache"], project)
+    typed = say([sys.executable, "-m", "mypy", "--strict", project / package, project / "tests"], ROOT, MYPYPATH=str(project))
+    assert typed.startswith("Success")
 
 
 @pytest.mark.parametrize(

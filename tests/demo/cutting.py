@@ -22,6 +22,12 @@ def die(*_: Any) -> NoReturn:
     os._exit(CUT)
 
 
+def die_at(where: str) -> None:
+    """Have this process die in the ``ERP``, or where the ``report`` is written."""
+    places: dict[str, tuple[object, str]] = {"ERP": (FolderDrop, "apply"), "report": (crm_demo.command, "report")}
+    setattr(*places[where], die)
+
+
 def play_until_the_cut(tell: Any, url: str, days: int, when: str, root: Path) -> None:
     """Go on with the demonstration, and die in its next step: ``before its mark``, ``at the ERP``, or else after it."""
     came = begin(url, 7, days)
@@ -37,14 +43,11 @@ def play_until_the_cut(tell: Any, url: str, days: int, when: str, root: Path) ->
     if when == "before its mark":
         steps[came.steps] = Step(step.name, cut, step.joined)
     if when == "at the ERP":
-        FolderDrop.apply = die  # type: ignore[method-assign]  # in this process alone
+        die_at("ERP")
     play(company, steps, die)
 
 
 def run_until_the_cut(tell: Any, where: str, db: Path) -> None:
     """Run the command, and die at the ``ERP`` or at the ``report``."""
-    if where == "ERP":
-        FolderDrop.apply = die  # type: ignore[method-assign]  # in this process alone
-    else:
-        crm_demo.command.report = die  # type: ignore[attr-defined]
+    die_at(where)
     crm_demo.command.demo(["--days", "1", "--db", str(db)])

@@ -112,11 +112,11 @@ class Desk:
     sync: Sync
     settings: FolderSettings
 
-    def drop(self, name: str, *records: dict[str, Any], scope: str = "") -> Path:
-        """Have the ERP put a file into the folder."""
+    def drop(self, name: str, *records: dict[str, Any], scope: str = "", text: str = "") -> Path:
+        """Have the ERP put a file into the folder: records as JSON, or a text."""
         path = self.root / "incoming" / scope / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(records), encoding="utf-8")
+        path.write_text(text or json.dumps(records), encoding="utf-8")
         return path
 
     def outgoing(self) -> list[dict[str, Any]]:

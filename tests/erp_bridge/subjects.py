@@ -25,7 +25,20 @@ TRICKY: list[dict[str, Any]] = [
 DATES: list[dict[str, Any]] = [{"day": "2026-12-31"}, {"at": "2026-03-29T01:30:00+01:00"}]
 
 
-class HttpSubject(Subject):
+class CustomerSubject(Subject):
+    """An ERP whose records are customers."""
+
+    def sample(self, n: int) -> dict[str, Any]:
+        return {"name": f"Customer {n}"}
+
+    def bad(self) -> dict[str, Any]:
+        return {"name": ""}
+
+    def tricky(self) -> Sequence[Mapping[str, Any]]:
+        return [*TRICKY, *DATES]
+
+
+class HttpSubject(CustomerSubject):
     """The ERP behind HTTP."""
 
     secret = KEY
@@ -40,15 +53,6 @@ class HttpSubject(Subject):
 
     def stranger(self) -> Connector:
         return self.make(self.erp.address, key=KEY + "x")
-
-    def sample(self, n: int) -> dict[str, Any]:
-        return {"name": f"Customer {n}"}
-
-    def bad(self) -> dict[str, Any]:
-        return {"name": ""}
-
-    def tricky(self) -> Sequence[Mapping[str, Any]]:
-        return [*TRICKY, *DATES]
 
     def put(self, records: Sequence[Mapping[str, Any]]) -> list[str]:
         return self.erp.write(self.entity, records)
@@ -81,7 +85,7 @@ class HttpSubject(Subject):
         self.erp.close()
 
 
-class FolderSubject(Subject):
+class FolderSubject(CustomerSubject):
     """The ERP that is a folder: it writes files, takes ours, and acknowledges them."""
 
     def __init__(self) -> None:
@@ -93,15 +97,6 @@ class FolderSubject(Subject):
 
     def connector(self, address: tuple[str, int] | None = None) -> Connector:
         return FolderDrop(FolderSettings(root=self.root, entities=[self.entity, "order"]))
-
-    def sample(self, n: int) -> dict[str, Any]:
-        return {"name": f"Customer {n}"}
-
-    def bad(self) -> dict[str, Any]:
-        return {"name": ""}
-
-    def tricky(self) -> Sequence[Mapping[str, Any]]:
-        return [*TRICKY, *DATES]
 
     def put(self, records: Sequence[Mapping[str, Any]]) -> list[str]:
         made = [f"C{next(self._numbers)}" for _ in records]

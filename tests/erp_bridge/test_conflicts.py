@@ -211,3 +211,25 @@ def test_c63_a_corrected_ambiguity_closes_its_letter(make_desk: MakeDesk) -> Non
     with desk.crm.session(OPERATOR) as s:
         assert s.use(ErpBridge).dead_letters() == []
         assert s.get(Account, Ref(Account, s.query(Order).one().account.id)).name == "Acme Steel"
+
+
+def test_c63_a_file_that_does_not_speak_of_what_is_in_conflict_decides_nothing(make_desk: MakeDesk) -> None:
+    desk = make_desk()
+    incoming = desk.root / "incoming"
+    (incoming / "customer-1.csv").write_text("id,number,name\nC1,K-1,First\n")
+    desk.sync.pull()
+    with desk.crm.session(SYSTEM) as s:
+        s.update(Account, s.query(Account).one().id, {"name": "Ours"})
+    (incoming / "customer-2.csv").write_text("id,number,name\nC1,K-1,Theirs\n")
+    assert desk.sync.pull() == {"customer.conflict": 1}
+    (incoming / "customer-3.csv").write_text("id,branch\nC1,Steel\n")
+    assert desk.sync.pull() == {"customer.conflict": 1}
+    desk.deliver()
+    assert desk.outgoing() == []
+    with desk.crm.session(OPERATOR) as s:
+        (letter,) = s.use(ErpBridge).dead_letters()
+        assert letter.error == {
+            "code": "erp_bridge.both_changed", "params": {"fields": ["name"]}, "conflicts": {"name": ["Ours", "Theirs"]},
+        }  # fmt: skip
+        s.use(ErpBridge).replay(letter)
+    assert [(a.name, a.industry) for a in desk.accounts()] == [("Theirs", "Steel")]

@@ -84,13 +84,13 @@ def test_c63_the_database_itself_refuses_a_second_binding_of_either_side(desk: D
         assert error.value.code == "not_unique"
 
 
-def test_c63_a_file_is_used_once_whatever_it_is_called_and_order_is_that_of_the_names(desk: Desk) -> None:
+def test_c63_a_file_is_used_once_and_order_is_that_of_the_names(desk: Desk) -> None:
     desk.drop("customer-2.json", customer("C1", name="Newer"))
     desk.drop("customer-1.json", customer("C1", name="Older"))
     desk.sync.pull()
     assert [a.name for a in desk.accounts()] == ["Newer"]
-    desk.drop("customer-3.json", customer("C1", name="Older"))
-    assert desk.sync.pull() == {}, "the same bytes were used already"
+    desk.drop("customer-1.json", customer("C1", name="Older"))
+    assert desk.sync.pull() == {}, "the same file was used already"
     assert [a.name for a in desk.accounts()] == ["Newer"]
     with desk.crm.session(SYSTEM) as s:
         assert sorted(f.name for f in s.query(SeenFile).all()) == ["customer-1.json", "customer-2.json"]
@@ -218,6 +218,81 @@ def test_a_file_that_cannot_be_read_is_named_and_nothing_of_it_is_kept(desk: Des
     assert desk.accounts() == []
     with desk.crm.session(SYSTEM) as s:
         assert [(r.ok, r.error) for r in s.query(Run).all()] == [(False, "erp_bridge.bad_file")]
+
+
+def test_one_bad_row_is_a_letter_that_says_where_and_holds_up_no_other(make_desk: MakeDesk) -> None:
+    desk = make_desk(folder={"delimiter": ";", "decimal": ",", "numbers": {"order": ["total", "base"]}})
+    desk.drop("customer-1.json", customer("C1"))
+    rows = {
+        "O1": "59.50",
+        "O2": "1.234,50",
+        "": "1,00",
+        "O4": "10,00-",
+        "O5": "1,234.56",
+        "O6": "1\u00a0234,5",
+        "O7": "12.34.5,6",
+        "O8": "1'000",
+    }
+    lines = [f"{id};N{n};C1;2026-01-10;S;C;{total};EUR;1,00\n" for n, (id, total) in enumerate(rows.items(), 1)]
+    path = desk.root / "incoming" / "order-1.csv"
+    path.write_text("id;no;customer;date;kind;state;total;currency;base\n" + "".join(lines), encoding="utf-8")
+    assert desk.sync.pull() == {"customer.create": 1, "order.create": 4, "order.invalid": 4}
+    with desk.crm.session(SYSTEM) as s:
+        totals = {o.number: o.total.amount for o in s.query(Order).all() if o.total}
+        letters = s.query(Parked).order_by(Parked.remote_key).all()
+        told = [(p.error["code"], p.error["params"]) for p in letters]
+    assert totals == {"N2": Decimal("1234.50"), "N4": Decimal("-10.00"), "N6": Decimal("1234.5"), "N8": Decimal(1000)}
+    number = {"column": "total", "expected": "a number like 1.234,50"}
+    wrong = {"1": number, "3": {"column": "id", "expected": "an id"}, "5": number, "7": number}
+    assert {code for code, _ in told} == {"erp_bridge.bad_row"}
+    assert {p["row"]: p for _, p in told} == {row: {"file": "order-1.csv", "row": row, **rest} for row, rest in wrong.items()}
+    with desk.crm.session(OPERATOR) as s:  # a replay reads what stood there, by the same settings
+        s.use(ErpBridge).replay(letters[0])
+        assert s.get(Parked, letters[0].id).state is ParkedState.DEAD
+    assert not desk.sync.reconcile().clean
+    desk.drop("order-2.csv", text="id;no;customer;date;kind;state;total;currency;base\n" + lines[0].replace("59.50", "59,50"))
+    assert desk.sync.pull() == {"order.create": 1}
+    with desk.crm.session(SYSTEM) as s:
+        assert s.query(Parked).where(Parked.state == ParkedState.DEAD).count() == 3
+
+
+def test_a_column_that_is_not_there_says_nothing_and_an_empty_cell_empties(make_desk: MakeDesk) -> None:
+    desk = make_desk(mapping=MAPPING.replace('codec = "email", owner = "crm"', 'codec = "email"'))
+
+    def pulled(name: str, text: str) -> tuple[str, list[str]]:
+        desk.drop(name, text=text)
+        desk.sync.pull()
+        (account,) = desk.accounts()
+        return account.name, [e.address for e in account.emails]
+
+    assert pulled("customer-1.csv", "id,number,name,email\nC1,K1,Acme,a@acme.example\n") == ("Acme", ["a@acme.example"])
+    assert pulled("customer-2.csv", "id,number,name\nC1,K1,Acme SE\n") == ("Acme SE", ["a@acme.example"])
+    assert desk.sync.reconcile().clean
+    assert pulled("customer-3.csv", "id,number,name,email\nC1,K1,Acme SE,\n") == ("Acme SE", [])
+
+
+def test_a_file_that_says_again_what_one_before_said_is_read_again(desk: Desk) -> None:
+    for n, name in enumerate(("Acme", "Acme SE", "Acme"), 1):
+        desk.drop(f"customer-{n}.csv", text=f"id,number,name\nC1,K1,{name}\n")
+        desk.sync.pull()
+        assert [a.name for a in desk.accounts()] == [name]
+    assert desk.sync.reconcile().clean
+    assert desk.sync.pull() == {}
+
+
+def test_an_erp_with_its_own_names_for_ids_and_its_own_way_of_dates(make_desk: MakeDesk) -> None:
+    mapping = MAPPING.replace(
+        'ordered_on = { erp = "date", codec = "date" }', 'ordered_on = { erp = "date", codec = "date", format = "%d.%m.%Y" }'
+    )
+    assert "%d" in mapping
+    desk = make_desk(mapping=mapping, folder={"ids": {"order": "Belegnr", "customer": "Kundennr"}})
+    desk.drop("customer-1.csv", text="Kundennr,number,name\nC1,K1,Acme\n")
+    lines = "".join(f"{id},N{id},C1,{day},S,C,5.00,EUR,5.00\n" for id, day in (("O1", "07.10.2026"), ("O2", "2026-10-07")))
+    desk.drop("order-1.csv", text="Belegnr,no,customer,date,kind,state,total,currency,base\n" + lines)
+    assert desk.sync.pull() == {"customer.create": 1, "order.create": 1, "order.invalid": 1}
+    with desk.crm.session(SYSTEM) as s:
+        assert [str(o.ordered_on) for o in s.query(Order).all()] == ["2026-10-07"]
+        assert [p.error["params"]["expected"] for p in s.query(Parked).all()] == ["a date like 02.03.2026"]
 
 
 def test_half_a_file_under_its_temporary_name_is_left_alone(desk: Desk) -> None:

@@ -209,7 +209,7 @@ class LockingModel(RuleBasedStateMachine):
         assert found == {i: state for i, state in self.stored.items() if state[2]}
 
 
-def run(model: type[DeliveryModel] | type[LockingModel], **given: Any) -> int:
+def agreeing(model: type[DeliveryModel] | type[LockingModel], **given: Any) -> int:
     """Let Hypothesis try a model on what is given; return how many runs agreed."""
     made = type("Model", (model,), {**given, "done": 0})
     run_state_machine_as_test(made, settings=settings(max_examples=RUNS, stateful_step_count=STEPS))
@@ -230,12 +230,14 @@ def test_delivery_is_as_its_model(database: Database, caplog: pytest.LogCaptureF
 
     host = RawHost(database, {"box.record": handle})
     host.create()
-    runs = run(DeliveryModel, host=host, bad=bad, dying=dying)
+    runs = agreeing(DeliveryModel, host=host, bad=bad, dying=dying)
+    assert runs >= RUNS
     figure("R6 model of delivery", database=database.kind, cases=runs, result=f"{runs} runs of {STEPS} steps agree", bar="all agree")
     host.bound.dispose()
 
 
 def test_optimistic_locking_is_as_its_model(make_crm: MakeCRM) -> None:
     crm = make_crm(plugins=[box_plugin()])
-    runs = run(LockingModel, crm=crm)
+    runs = agreeing(LockingModel, crm=crm)
+    assert runs >= RUNS
     figure("R4 model of locking", database=crm.bound.kind, cases=runs, result=f"{runs} runs of {STEPS} steps agree", bar="all agree")

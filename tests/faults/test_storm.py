@@ -16,7 +16,7 @@ from tests.threads import at_once
 WRITERS, TIMES = (32, 100) if LONG else (8, 25)
 
 
-def report(name: str, crm: CRM, box: str, results: list[Any], bar: float) -> None:
+def assert_nothing_lost(name: str, crm: CRM, box: str, results: list[Any], bar: float) -> None:
     """Check the sum, and tell the slowest hundredth."""
     waits = sorted(wait for found, _ in results for wait in found)
     errors = [error for _, found in results for error in found]
@@ -43,7 +43,7 @@ def test_threads_that_write_one_record_at_once(make_crm: MakeCRM) -> None:
     crm = make_crm(plugins=[box_plugin()])
     box = new_box(crm)
     results = at_once(lambda _: add_one_each(crm, box, TIMES), range(WRITERS))
-    report("R4 threads", crm, box, results, 1.0)
+    assert_nothing_lost("R4 threads", crm, box, results, 1.0)
 
 
 def test_processes_that_write_one_record_at_once(make_crm: MakeCRM) -> None:
@@ -51,4 +51,4 @@ def test_processes_that_write_one_record_at_once(make_crm: MakeCRM) -> None:
     box = new_box(crm)
     children = [start(add_up, crm.url, box, TIMES) for _ in range(WRITERS)]
     assert [child.told.recv() for child in children] == ["ready"] * WRITERS
-    report("R4 processes", crm, box, [found for child in children for found in child.rest()], 5.0)
+    assert_nothing_lost("R4 processes", crm, box, [found for child in children for found in child.rest()], 5.0)

@@ -104,8 +104,8 @@ def test_workers_that_are_killed_one_at_a_time_do_everything_once(postgres_datab
     postgres_databases.drop(database)
 
 
-def rate(databases: PostgresDatabases, workers: int, events: int) -> float:
-    """Return how many deliveries a second so many workers make."""
+def delivered(databases: PostgresDatabases, workers: int, events: int) -> tuple[int, float]:
+    """Return how many effects so many workers leave, and how many deliveries they make a second."""
     database, started = databases.create(), time.time()
     crm = open_crm(database.url, SUBSCRIPTIONS, started)
     crm.migrate()
@@ -118,15 +118,18 @@ def rate(databases: PostgresDatabases, workers: int, events: int) -> float:
     wait_for(crm, 300)
     seconds = time.perf_counter() - began
     kill_all(running)
+    _, found = heard(crm)
     crm.close()
     databases.drop(database)
-    return events * SUBSCRIPTIONS / seconds
+    return sum(map(len, found.values())), events * SUBSCRIPTIONS / seconds
 
 
 def test_workers_share_the_work(postgres_databases: PostgresDatabases) -> None:
     """With few processors, which the server needs too, the growth ends early; that is told rather than asserted."""
     events = 5_000 if LONG else 250
-    rates = {n: rate(postgres_databases, n, events) for n in (1, 2, 4)}
+    done = {n: delivered(postgres_databases, n, events) for n in (1, 2, 4)}
+    assert {effects for effects, _ in done.values()} == {events * SUBSCRIPTIONS}
+    rates = {n: found for n, (_, found) in done.items()}
     result = ", ".join(f"{n} workers {found:.0f}/s" for n, found in rates.items())
     bar = "grows with workers until the database is the limit"
     rows = events * SUBSCRIPTIONS

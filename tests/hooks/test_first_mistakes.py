@@ -27,6 +27,7 @@ from crm_core import (
     check_write,
     field,
 )
+from crm_core.entities.meta import spec
 
 SETUP = Actor.system("setup", tenant="main")
 
@@ -35,10 +36,13 @@ def new() -> Plugin:
     return Plugin("acme.new", version="1.0")
 
 
-def entity(hint: Any, **options: Any) -> None:
+def entity(hint: Any, **options: Any) -> list[str]:
+    """Open a CRM with an entity of one field; return the names of the entities that the plugin brought."""
     plugin = new()
     plugin.entities(type("Thing", (Entity,), {"__annotations__": {"value": hint}, "value": field(**options)}))
-    CRM("sqlite://", plugins=[plugin]).close()
+    crm = CRM("sqlite://", plugins=[plugin])
+    crm.close()
+    return [spec(each).name for each in crm.registry.entities if crm.registry.owner(each) == plugin.name]
 
 
 def nameless() -> None:
@@ -98,10 +102,10 @@ def test_a_first_mistake_is_said_with_what_to_write(mistake: Callable[[], Any], 
 
 
 def test_bounds_that_fit_are_taken() -> None:
-    entity(MoneyField, min=0, max=Decimal("9.5"))
-    entity(Field[Decimal], min=0)
-    entity(Field[date | None], min=date(2026, 1, 1))
-    entity(Field[datetime], max=datetime(2026, 1, 1, tzinfo=UTC))
+    assert entity(MoneyField, min=0, max=Decimal("9.5")) == ["acme.new.thing"]
+    assert entity(Field[Decimal], min=0) == ["acme.new.thing"]
+    assert entity(Field[date | None], min=date(2026, 1, 1)) == ["acme.new.thing"]
+    assert entity(Field[datetime], max=datetime(2026, 1, 1, tzinfo=UTC)) == ["acme.new.thing"]
 
 
 def test_an_event_that_was_not_declared_is_not_called_somebody_elses(make_crm: Callable[..., CRM]) -> None:
@@ -128,4 +132,7 @@ def test_right_ones_are_not_mistaken() -> None:
     plugin = new()
     plugin.on(Created[Account])(lambda s, e: None)
     plugin.hook(check_write, on=Account)(lambda ctx, changes: None)
-    CRM("sqlite://", plugins=[plugin]).close()
+    crm = CRM("sqlite://", plugins=[plugin])
+    assert crm.registry.plugin("acme.new") is plugin
+    assert [each.plugin for each in crm.registry.subscriptions] == ["acme.new"]
+    crm.close()

@@ -92,11 +92,9 @@ def failures(crm: CRM, admin: Actor, made: Any) -> Iterator[str]:
         yield "".join(traceback.format_exception(e.value, limit=0)) + repr(e.value.problem()) + repr(e.value)
 
 
-def test_no_canary_stays_behind(make_crm: Any, keys: Any, admin: Actor, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """[S14] [A29]"""
-    caplog.set_level(logging.DEBUG)
-    caplog.set_level(logging.INFO, "sqlalchemy.engine")
-    watch, seen = Plugin("watch", version="1.0", requires={"clinic": ">=1"}), []
+def watching(seen: list[Any]) -> Plugin:
+    """A plugin that is told of every patient, and fails with what it was told."""
+    watch = Plugin("watch", version="1.0", requires={"clinic": ">=1"})
     watch.grants("clinic.patient:read")
 
     @watch.on(Created[Patient])
@@ -108,8 +106,32 @@ def test_no_canary_stays_behind(make_crm: Any, keys: Any, admin: Actor, tmp_path
     def updated(ctx: Any, event: Updated[Patient]) -> None:
         seen.append(event.changes)
 
+    return watch
+
+
+def import_canaries(crm: CRM, admin: Actor, table: Path) -> None:
+    """Import a patient, one who is there already, and one who fails."""
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [
+                ["name", "card", "iban"],
+                ["I1", "MAGPIEcard-i1", "MAGPIEiban"],
+                ["I2", "MAGPIEcard-i2", "MAGPIEiban" * 9],
+                ["I3", "MAGPIEcard", "MAGPIEiban3"],
+            ]
+        )
+    mapping = Mapping(entity="clinic.patient", fields={n: Source(n) for n in ("name", "card", "iban")}, match="card")
+    report = Importer(crm, admin, mapping).run(table)
+    assert (report.created, report.updated, report.failed) == (1, 1, 1)
+
+
+def test_no_canary_stays_behind(make_crm: Any, keys: Any, admin: Actor, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """[S14] [A29]"""
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.INFO, "sqlalchemy.engine")
+    seen: list[Any] = []
     clock = FixedClock(Runtime.seeded(3).clock.now())
-    crm: CRM = make_crm(plugins=[CLINIC, watch], keys=keys, runtime=Runtime.seeded(3, clock=clock), quarantine_after=3)
+    crm: CRM = make_crm(plugins=[CLINIC, watching(seen)], keys=keys, runtime=Runtime.seeded(3, clock=clock), quarantine_after=3)
     told: list[str] = []
     values: Any = {**FULL, "iban": "MAGPIEiban", "card": "MAGPIEcard", "story": "MAGPIEstory", "notes": {"k": "MAGPIEjson"}}
     with crm.session(admin, idempotency_key="once") as s:
@@ -134,19 +156,7 @@ def test_no_canary_stays_behind(make_crm: Any, keys: Any, admin: Actor, tmp_path
         exported = tmp_path / "out.csv"
         assert export(s, s.query(Patient), exported).rows == 21
     assert b"MAGPIEiban" in exported.read_bytes()  # an export is plain: it is what was asked for
-    table = tmp_path / "in.csv"
-    with table.open("w", newline="") as file:
-        csv.writer(file).writerows(
-            [
-                ["name", "card", "iban"],
-                ["I1", "MAGPIEcard-i1", "MAGPIEiban"],
-                ["I2", "MAGPIEcard-i2", "MAGPIEiban" * 9],
-                ["I3", "MAGPIEcard", "MAGPIEiban3"],
-            ]
-        )
-    mapping = Mapping(entity="clinic.patient", fields={n: Source(n) for n in ("name", "card", "iban")}, match="card")
-    report = Importer(crm, admin, mapping).run(table)
-    assert (report.created, report.updated, report.failed) == (1, 1, 1)
+    import_canaries(crm, admin, tmp_path / "in.csv")
     told += failures(crm, admin, made)
     for _ in range(3):
         crm.run_pending()

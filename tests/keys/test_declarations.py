@@ -132,7 +132,9 @@ def test_rules_may_ask_whether_a_sealed_field_is_empty(keys: FileKeys) -> None:
     class B1(Entity):
         iban: Field[str | None] = field(default=None, sealed=True)
 
-    load(keys, B1, roles=[Role("r").allow(B1, "read", where=F("iban").is_null())])
+    crm = load(keys, B1, roles=[Role("r").allow(B1, "read", where=F("iban").is_null())])
+    assert crm.registry.owner(B1) == "odd"
+    crm.close()
 
 
 APP = """

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from crm_core import CRM, Account, Actor, Conflict, CRMError, Created, Entity, Event, Field, Plugin, Session
+from crm_core import CRM, Account, Actor, Conflict, Created, CRMError, Entity, Event, Field, Plugin, Session
 from crm_core.cli.app import app
 
 SETUP = Actor.system("setup", tenant="main")
@@ -127,5 +127,9 @@ def test_the_command_says_who_works_and_how_to_go_on_all_the_same(busy: CRM, mon
 
     assert "acme.slow.sync" in uninstall("--plan").output
     refused = uninstall("--drop-data", "--yes")
-    assert (refused.exit_code, "works with acme.slow now: acme.slow.sync" in refused.output, "--at-work" in refused.output) == (1, True, True)
+    assert (refused.exit_code, "works with acme.slow now: acme.slow.sync" in refused.output, "--at-work" in refused.output) == (
+        1,
+        True,
+        True,
+    )
     assert uninstall("--drop-data", "--yes", "--at-work").exit_code == 0

@@ -104,7 +104,7 @@ def used(url: str, plugins: list[Plugin], *, whole: bool) -> weakref.ref[CRM]:
     return weakref.ref(crm)
 
 
-def cycles(url: str, plugins: list[Plugin], count: int, *, whole: bool = True) -> None:
+def assert_flat(url: str, plugins: list[Plugin], count: int, *, whole: bool = True) -> None:
     """Open and close it again and again: after the first time, nothing is more than it was."""
     used(url, plugins, whole=True)
     before = Process.now()
@@ -117,7 +117,7 @@ def cycles(url: str, plugins: list[Plugin], count: int, *, whole: bool = True) -
 @one
 def test_all_modules_and_a_scaffolded_plugin_leave_nothing_behind(database: Database, scaffolded: Plugin) -> None:
     plugins = [*(importlib.import_module(f"crm_{name}").plugin for name in MODULES), scaffolded]
-    cycles(database.url, plugins, CYCLES if LONG else 1)
+    assert_flat(database.url, plugins, CYCLES if LONG else 1)
     crm = CRM(database.url)
     parts = {part.plugin for part in crm.registry.contributions()}
     assert parts <= {"core"}
@@ -136,4 +136,4 @@ def test_all_modules_and_a_scaffolded_plugin_leave_nothing_behind(database: Data
 
 def test_opened_and_closed_again_and_again_all_counts_stay_flat(database: Database) -> None:
     """Five times; fifty, and with all modules, in the long form: CRM_TRUST_LONG=1."""
-    cycles(database.url, [club([])], CYCLES, whole=LONG)
+    assert_flat(database.url, [club([])], CYCLES, whole=LONG)

@@ -158,8 +158,11 @@ def attacks(company: Company) -> Iterator[Attack]:
 
 def refused(company: Company) -> list[tuple[str, Callable[[], Any]]]:
     """Return forms that no lens lets through."""
-    physical = company.tables.entities[Deal]
-    journal = company.tables.system.journal
+    return [*texts(), *tables(company), *writes(company), *functions(), *forms(), *types(), *names(), *arithmetic()]
+
+
+def texts() -> list[tuple[str, Callable[[], Any]]]:
+    """Return SQL as text, and columns and tables that are only names."""
     return [
         ("text", lambda: sa.text("SELECT * FROM crm_deal")),
         ("text columns", lambda: sa.text("SELECT id FROM crm_deal").columns(sa.column("id"))),
@@ -173,6 +176,14 @@ def refused(company: Company) -> list[tuple[str, Callable[[], Any]]]:
         ("literal column in where", lambda: select(Deal.id).where(sa.literal_column("1") == 1)),
         ("bare column", lambda: select(sa.column("salary")).select_from(logical_table(Firm))),
         ("lightweight table", lambda: select(sa.table("crm_deal", sa.column("id")).c.id)),
+    ]
+
+
+def tables(company: Company) -> list[tuple[str, Callable[[], Any]]]:
+    """Return tables of the database itself, and columns that pretend to be of another."""
+    physical = company.tables.entities[Deal]
+    journal = company.tables.system.journal
+    return [
         ("physical table", lambda: select(physical.c.id)),
         ("physical table whole", lambda: select(physical)),
         ("physical alias", lambda: select(physical.alias("d").c.id)),
@@ -192,12 +203,25 @@ def refused(company: Company) -> list[tuple[str, Callable[[], Any]]]:
         ("forged column's table", lambda: disguised_column(company)),
         ("stray column", stray_column),
         ("values", lambda: select(sa.values(sa.column("a", sa.Integer), name="v").data([(1,)]).c.a)),
+    ]
+
+
+def writes(company: Company) -> list[tuple[str, Callable[[], Any]]]:
+    """Return statements that write."""
+    physical = company.tables.entities[Deal]
+    return [
         ("insert", lambda: sa.insert(logical_table(Deal)).values(name="x")),
         ("update", lambda: sa.update(logical_table(Deal)).values(name="x")),
         ("delete", lambda: sa.delete(logical_table(Deal))),
         ("insert in cte", lambda: select(sa.insert(logical_table(Deal)).values(name="x").returning(Deal.id).cte("i").c.id)),
         ("delete in cte", lambda: select(Deal.id).add_cte(sa.delete(logical_table(Deal)).cte("gone"))),
         ("ddl", lambda: sa.schema.DropTable(physical)),
+    ]
+
+
+def functions() -> list[tuple[str, Callable[[], Any]]]:
+    """Return functions that are not on the list."""
+    return [
         ("function as statement", lambda: func.count()),
         ("file function", lambda: select(func.pg_read_file("/etc/passwd"))),
         ("query_to_xml", lambda: select(func.query_to_xml("SELECT 1", True, True, ""))),
@@ -221,6 +245,12 @@ def refused(company: Company) -> list[tuple[str, Callable[[], Any]]]:
         ("function as table", lambda: select(func.lower("x").alias("t").column)),
         ("function as column", lambda: select(func.count().column_valued("x"))),
         ("ordered set aggregate", lambda: select(func.count(Deal.id).within_group(Deal.chance))),
+    ]
+
+
+def forms() -> list[tuple[str, Callable[[], Any]]]:
+    """Return operators, prefixes, hints, options, the ORM's and elements of somebody's own."""
+    return [
         ("custom operator", lambda: select(Deal.name.op("|| (SELECT 1) ||")("x"))),
         ("boolean operator", lambda: select(Deal.id).where(Deal.name.bool_op("~")("x"))),
         ("operator that equals all", lambda: select(Deal.name.operate(Look("||"), "x"))),
@@ -245,6 +275,12 @@ def refused(company: Company) -> list[tuple[str, Callable[[], Any]]]:
         ("element without a cache key", lambda: select(Uncacheable())),
         ("annotated", lambda: select(Deal.id._annotate({"x": 1}))),
         ("own dispatch", lambda: select(with_name(Deal.name.label("x"), _compiler_dispatch=lambda *_, **__: SECRET))),
+    ]
+
+
+def types() -> list[tuple[str, Callable[[], Any]]]:
+    """Return types that write SQL, and casts to what is no type of ours."""
+    return [
         ("type that writes", lambda: select(type_coerce(Deal.name, Loophole()))),
         ("type that writes in a bind", lambda: select(Deal.id).where(Deal.name == bindparam("x", "y", type_=Loophole()))),
         ("type that writes in a literal", lambda: select(literal("x", Loophole()))),
@@ -257,6 +293,12 @@ def refused(company: Company) -> list[tuple[str, Callable[[], Any]]]:
         ("array type", lambda: select(cast(Deal.name, sa.ARRAY(sa.String)))),
         ("regclass", lambda: select(cast(literal("crm_deal"), postgresql.REGCLASS))),
         ("try cast", lambda: select(sa.try_cast(Deal.name, sa.Integer))),
+    ]
+
+
+def names() -> list[tuple[str, Callable[[], Any]]]:
+    """Return what writes a name or a value into the statement: collations, labels, binds, values for the policy's own."""
+    return [
         ("array", lambda: select(array([Deal.id]))),
         ("aggregate order by", lambda: select(func.count(aggregate_order_by(Deal.id, Deal.name)))),
         ("collate", lambda: select(Deal.name.collate("de_DE"))),
@@ -274,6 +316,12 @@ def refused(company: Company) -> list[tuple[str, Callable[[], Any]]]:
         ("value for the tenant", lambda: select(Deal.id).params(crm_tenant="two")),
         ("value for a constant of the policy", lambda: select(Deal.id).params(stage_1="lost", param_1="x")),
         ("value in a subquery", lambda: select(Deal.id).where(Deal.id.in_(select(Deal.id).params(crm_me="u0")))),
+    ]
+
+
+def arithmetic() -> list[tuple[str, Callable[[], Any]]]:
+    """Return clauses of one database, and arithmetic that the databases do differently."""
+    return [
         ("fetch first", lambda: select(Deal.id).fetch(5)),
         ("distinct on", lambda: select(Deal.id).ext(postgresql.distinct_on(Deal.owner))),
         ("like with a long escape", lambda: select(Deal.id).where(Deal.name.like("x", escape="' OR 1=1 --"))),

@@ -255,8 +255,11 @@ def test_no_attribute_of_an_allowed_element_smuggles_sql_past_the_guard(company:
 def test_an_element_at_which_another_thread_looks_meanwhile_is_walked_all_the_same() -> None:
     label: Any = Deal.name.label("x")
     vars(label)["kept"], vars(label)["more"] = sa.literal(1), sa.literal(2)
-    for n, _ in enumerate(_children(label, listed=True)):
+    walked = []
+    for n, child in enumerate(_children(label, listed=True)):
         vars(label)[f"kept_{n}"] = n
+        walked.append(child[0])
+    assert {id(vars(label)["kept"]), id(vars(label)["more"])} <= {id(child) for child in walked}
 
 
 def _compiled(lens: Any, statement: Any) -> str:

@@ -232,11 +232,15 @@ def test_the_policy_costs_little_beside_the_same_page_without_one(crm: CRM) -> N
     with crm.session(SYSTEM, write=False) as system:
         connection = system._unit.connection
         without = _p95(lambda: connection.execute(plain.limit(51)).all(), PAGES)
-    costs = {}
+        newest = [row.id for row in connection.execute(plain.limit(50))]
+    costs, pages = {}, {}
     for name, actor in USERS.items():
         with crm.session(actor, write=False) as s:
             query = s.query(Case).order_by(Case.created_at.desc())
             costs[name] = _p95(lambda query=query: query.page(50), PAGES) - without  # type: ignore[misc]  # bound now
+            pages[name] = [case.id for case in query.page(50).items]
+    assert pages["all-seeing"] == newest, "it is the same page"
+    assert all(0 < len(page) <= 50 for page in pages.values())
     figure(
         "S5 overhead", database="sqlite", rows=ROWS, cases=PAGES, seed=1, bar="p95 <= 5 ms more", met=max(costs.values()) <= 5,
         result=f"without {without:.1f} ms; more with: " + ", ".join(f"{k} {v:.1f} ms" for k, v in costs.items()),

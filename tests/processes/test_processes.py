@@ -78,16 +78,16 @@ UVICORN = ("uvicorn", "--workers", "2", "--port", "PORT", "--log-level", "warnin
 
 
 def test_gunicorn_forks_an_application_that_it_loaded_before(database: Database) -> None:
-    answered_by_all(database, GUNICORN)
+    assert_both_workers_answer(database, GUNICORN)
 
 
 def test_uvicorn_starts_several_workers(postgres_databases: PostgresDatabases) -> None:
     database = postgres_databases.create()
-    answered_by_all(database, UVICORN)
+    assert_both_workers_answer(database, UVICORN)
     postgres_databases.drop(database)
 
 
-def answered_by_all(database: Database, server: tuple[str, ...]) -> None:
+def assert_both_workers_answer(database: Database, server: tuple[str, ...]) -> None:
     """Send requests to a server with two workers: both answer, and nothing is lost."""
     crm = CRM(database.url)
     crm.migrate()

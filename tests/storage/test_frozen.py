@@ -68,16 +68,6 @@ def test_revisions_are_ordered_by_year_and_month() -> None:
     assert sorted(["2027.2", "2026.11", "2026.9"], key=order) == ["2026.9", "2026.11", "2027.2"]
 
 
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    (tmp_path / "vendor_of_ships").mkdir()
-    (tmp_path / "vendor_of_ships" / "__init__.py").touch()
-    monkeypatch.syspath_prepend(tmp_path)
-    importlib.invalidate_caches()
-    yield "vendor_of_ships"
-    sys.modules.pop("vendor_of_ships", None)
-
-
 def fleet(package: str, *, later: bool = False) -> Plugin:
     """One plugin at two ages: later it has another table, another field and another index."""
     plugin = Plugin("fleet", version="2.0" if later else "1.0", package=package)

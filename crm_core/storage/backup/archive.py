@@ -6,17 +6,19 @@ import gzip
 import io
 import json
 import os
+import re
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Self
 
 import attrs
 
+from ...disk import sync_folder
 from ...errors import BackupRefused, Unavailable
 from ..keys.provider import KeyProvider
 from .reading import BATCH, Count, Rows, Tally, total
@@ -26,6 +28,9 @@ FORMAT = 1
 _PACKED = 1  # the fastest level: a little more in size, a fraction of the time
 _GZIP = 31  # zlib's word for a gzip header
 _END = b"{}\n"
+_LONGEST_HEAD = 16 * 1024 * 1024  # bytes of a line that says what follows, or the manifest: it is read before anything is known
+_MOST = 2**63
+_REVISION = re.compile(r"declared\.[0-9a-f]{1,64}|[0-9]{1,9}(\.[0-9]{1,9})*")
 _LONGEST = 256 * 1024 * 1024  # bytes of a row; who has no key could make a longer one of few bytes
 
 
@@ -73,9 +78,22 @@ class Manifest:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Read what :meth:`to_json` returned."""
+        """Read what :meth:`to_json` returned, which anybody may have written.
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: it is no manifest.
+        """
         tables = {name: Count(c["rows"], c["sha256"], tuple(c["columns"])) for name, c in data["tables"].items()}
-        return cls(**{**data, "at": datetime.fromisoformat(data["at"]), "tables": tables, "tenants": tuple(data["tenants"])})
+        made = cls(**{**data, "at": datetime.fromisoformat(data["at"]), "tables": tables, "tenants": tuple(data["tenants"])})
+        named = (pair for each in (made.schema, made.plugins, made.heads) for pair in each.items())
+        names = [made.version, made.database, *chain.from_iterable(named), *made.tenants, *([] if made.tenant is None else [made.tenant])]
+        names += [name for count in tables.values() for name in (count.sha256, *count.columns)]
+        numbers = [made.position, *(count.rows for count in tables.values())]
+        if not (all(map(_is_name, names)) and all(type(n) is int and 0 <= n < _MOST for n in numbers)):
+            raise ValueError("manifest")
+        if made.at.utcoffset() is None or not made.schema or not all(_REVISION.fullmatch(id) for id in made.schema.values()):
+            raise ValueError("manifest")
+        return made
 
 
 def write(file: IO[bytes], head: Manifest, tables: Iterator[Rows], key: KeyProvider | None) -> Manifest:
@@ -155,9 +173,13 @@ class Archive:
             raise BackupRefused("backup_unreadable", path=self._path.name, reason=e.strerror or "") from e
 
 
+def _is_name(given: object) -> bool:
+    return isinstance(given, str) and len(given) <= 255 and given.isprintable()
+
+
 def _read(line: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(line)
+        said = json.loads(line) if len(line) <= _LONGEST_HEAD else None
     except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
@@ -207,9 +229,4 @@ def _give_name(temporary: Path, target: Path, force: bool) -> None:
             os.link(temporary, target)
         except FileExistsError:
             raise BackupRefused("backup_exists", path=target.name) from None
-    if os.name == "posix":
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync_folder(target.parent)

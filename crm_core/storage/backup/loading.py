@@ -158,6 +158,19 @@ def _mine(table: Table, tenant: str | None) -> list[Any]:
     return [] if tenant is None else [table.c.tenant == tenant]
 
 
+def strays(connection: Connection, layout: Layout, tenant: str | None = None) -> list[str]:
+    """Return the tables in which a row points at one of another tenant, as no session could have written it."""
+    found: list[str] = []
+    for part in (part for part in layout.parts if part.has_tenant):
+        for key in part.table.foreign_keys:
+            to = key.column.table.alias()
+            if "tenant" in to.c:
+                pointing = part.table.join(to, key.parent == to.c[key.column.name])
+                elsewhere = select(literal(1)).select_from(pointing).where(part.table.c.tenant != to.c.tenant, *_mine(part.table, tenant))
+                found += [part.name] if connection.scalar(elsewhere.limit(1)) is not None else []
+    return sorted(set(found))
+
+
 def give_positions(connection: Connection, layout: Layout, extent: Extent) -> None:
     """Give the journal's rows that were brought in their positions, and let numbers go on after the highest.
 

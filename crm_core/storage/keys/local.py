@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from ...disk import sync_folder
 from ...errors import LoadError, Refused, Unreadable
 from .envelope import KEY_BYTES, Key, fresh_bytes, key_id, key_of, place, seal, unseal
 
@@ -174,9 +175,4 @@ def _write(path: Path, keys: Sequence[bytes], *, new: bool) -> None:
         os.fsync(file.fileno())
     if not new:
         target.replace(path)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync_folder(path.parent)

@@ -100,7 +100,7 @@ INSIDER = "conformance_insider"
 
 @rule("CK12", "fails-closed")
 def fails_closed(subject: Subject) -> Iterator[str]:
-    """Who lacks an action's permission, or does not see a record that it names, is denied; no panel shows, and no service does, more than is allowed."""
+    """Who lacks an action's permission, or does not see a record that it names, is denied; no panel or service goes further."""
     d = subject.plugin.definitions
     if not d.actions and not d.panels and not d.services:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
@@ -14,7 +14,7 @@ from ...permissions.roles import entity_name
 
 if TYPE_CHECKING:
     from ...crm import CRM
-    from ...hooks.spec import Hook
+    from ...hooks.spec import FilterHook, Hook
 
 LISTENER = "conformance_listener"
 
@@ -55,7 +55,8 @@ def listening(plugin: Plugin) -> tuple[list[Plugin], set[str]]:
     called: set[str] = set()
     listener = Plugin(LISTENER, version="1.0.0", requires={plugin.name: ""})
     for hook in plugin.definitions.hooks:
-        listener.hook(hook)(_heard(hook, called))
+        # Of one kind or another: what it hears it gives back where that is asked for.
+        listener.hook(cast("FilterHook[Any, Any]", hook))(_heard(hook, called))
     return [listener] if plugin.definitions.hooks else [], called
 
 

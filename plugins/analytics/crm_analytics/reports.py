@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import attrs
 
@@ -19,22 +19,49 @@ from .reading import read
 from .settings import Settings
 
 Rates = Literal["frozen", "today", "dated"]
+_KNOWN: Mapping[str, Sequence[str]] = {"rates": get_args(Rates), "mixed": ("split", "refuse")}
 Figure = Value | None
 
 
 def _as_names(given: Sequence[str] | str) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(dict.fromkeys(given))
+    names: tuple[Any, ...] = (given,) if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
+    if not all(isinstance(name, str) for name in names):
+        raise Invalid("analytics.bad_question", part="by", given=type(given).__name__, expected="names")
+    return tuple(dict.fromkeys(names))
 
 
-def _as_grain(given: Grain | str | None) -> Grain | None:
+def _is_a(kind: type[Any]) -> Any:
+    def check(report: Report, attribute: Any, given: Any) -> None:
+        if given is not None and type(given) is not kind:
+            raise Invalid("analytics.bad_question", part=attribute.name, given=type(given).__name__, expected=kind.__name__)
+
+    return check
+
+
+def grain_of(given: Grain | str) -> Grain:
+    """Read a grain.
+
+    Raises:
+        Invalid: ``analytics.bad_question``.
+    """
     try:
-        return Grain(given) if given is not None else None
+        return Grain(given)
     except ValueError:
         raise Invalid("analytics.bad_question", part="grain", given=str(given)[:60], expected=", ".join(g.value for g in Grain)) from None
 
 
+def _as_grain(given: Grain | str | None) -> Grain | None:
+    return None if given is None else grain_of(given)
+
+
 def _is_day(report: Report, attribute: Any, given: Any) -> None:
     check_day(attribute.name, given)
+
+
+def _is_one_of(report: Report, attribute: Any, given: Any) -> None:
+    known = _KNOWN[attribute.name]
+    if given not in known:
+        raise Invalid("analytics.bad_question", part=attribute.name, given=str(given)[:60], expected=", ".join(known))
 
 
 def _is_rule(report: Report, attribute: Any, given: Any) -> None:
@@ -67,11 +94,11 @@ class Report:
     grain: Grain | None = attrs.field(default=None, converter=_as_grain)
     since: date | None = attrs.field(default=None, validator=_is_day)
     until: date | None = attrs.field(default=None, validator=_is_day)
-    zone: str | None = None
-    fiscal_start: int | None = None
-    currency: str | None = None
-    rates: Rates = attrs.field(default="frozen", validator=attrs.validators.in_(("frozen", "today", "dated")))
-    mixed: Literal["split", "refuse"] = attrs.field(default="split", validator=attrs.validators.in_(("split", "refuse")))
+    zone: str | None = attrs.field(default=None, validator=_is_a(str))
+    fiscal_start: int | None = attrs.field(default=None, validator=_is_a(int))
+    currency: str | None = attrs.field(default=None, validator=_is_a(str))
+    rates: Rates = attrs.field(default="frozen", validator=_is_one_of)
+    mixed: Literal["split", "refuse"] = attrs.field(default="split", validator=_is_one_of)
 
     def before(self) -> Report:
         """Return the same question about the span just before, of as many days."""

@@ -63,7 +63,7 @@ class Analytics:
 
     def cohorts(self, grain: Grain | str = Grain.MONTH, *, since: date | None = None, until: date | None = None) -> list[Cohort]:
         """Return how many of the customers who bought first in a period bought again: see :func:`crm_analytics.cohorts.cohorts`."""
-        return cohorts.cohorts(self._session, Grain(grain), since=since, until=until)
+        return cohorts.cohorts(self._session, reports.grain_of(grain), since=since, until=until)
 
     def _grade(self, account: Account | Ref[Account]) -> AccountGrade | None:
         return self._session.query(AccountGrade).where(AccountGrade.account == _id(account)).first()

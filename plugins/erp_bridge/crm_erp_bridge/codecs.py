@@ -22,6 +22,16 @@ def _valid_currency(options: object, attribute: Any, value: str) -> None:
         valid_currency(options, attribute, value[1:])
 
 
+def _valid_format(options: object, attribute: Any, value: str) -> None:
+    day = date(1999, 12, 31)
+    try:
+        exact = not value or datetime.strptime(day.strftime(value), value).replace(tzinfo=UTC).date() == day
+    except ValueError:
+        exact = False
+    if not exact:
+        raise ValueError(f"{value} writes no whole date: expected a format like %d.%m.%Y")
+
+
 @attrs.frozen(kw_only=True)
 class Options:
     """What a field's line in the mapping says besides its paths.
@@ -30,11 +40,13 @@ class Options:
         currency: the path of an amount's currency, or ``=EUR`` where it is always the same.
         values: the ERP's word for each of ours, for ``enum``.
         zone: the IANA zone of instants that the ERP writes without one.
+        format: how the ERP writes a date, in the words of ``strptime``: ``%d.%m.%Y``; empty: as ISO 8601 does.
     """
 
     currency: str = attrs.field(default="", validator=[attrs.validators.instance_of(str), _valid_currency])
     values: Mapping[str, Any] = attrs.field(factory=dict, validator=attrs.validators.instance_of(dict))
     zone: str = attrs.field(default="UTC", validator=[attrs.validators.instance_of(str), valid_zone])
+    format: str = attrs.field(default="", validator=[attrs.validators.instance_of(str), _valid_format])
 
 
 @attrs.frozen
@@ -95,9 +107,15 @@ def _bool(value: Any, options: Options) -> bool:
 
 def _date(value: Any, options: Options) -> str:
     try:
+        if options.format:
+            return datetime.strptime(str(value).strip(), options.format).replace(tzinfo=UTC).date().isoformat()
         return date.fromisoformat(str(value)[:10]).isoformat()
     except ValueError:
-        raise _bad(value, "a date like 2026-03-02") from None
+        raise _bad(value, f"a date like {date(2026, 3, 2).strftime(options.format or '%Y-%m-%d')}") from None
+
+
+def _date_out(value: Any, options: Options) -> Any:
+    return date.fromisoformat(value).strftime(options.format) if options.format else value
 
 
 def _instant(value: Any, options: Options) -> str:
@@ -148,7 +166,7 @@ CODECS: Mapping[str, Codec] = {
     "int": Codec(_int, _same),
     "decimal": Codec(_decimal, _same),
     "bool": Codec(_bool, _same),
-    "date": Codec(_date, _same),
+    "date": Codec(_date, _date_out),
     "instant": Codec(_instant, _same),
     "money": Codec(_money, _same),
     "enum": Codec(_enum, _enum_out),

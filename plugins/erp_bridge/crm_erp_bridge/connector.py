@@ -76,6 +76,8 @@ class Remote:
         state: where it stands in the ERP's workflow.
         deleted: it is gone, and this is its tombstone.
         key: the idempotency key it was made under, where the ERP keeps one.
+        partial: ``data`` speaks of what it names alone; a field whose path is not there stays as it was, and is emptied by None or ``""``.
+        wrong: why it cannot be read as it is written; it is a dead letter with these words, and holds up no other.
     """
 
     id: str
@@ -86,6 +88,8 @@ class Remote:
     state: str = attrs.field(default="", kw_only=True)
     deleted: bool = attrs.field(default=False, kw_only=True)
     key: str = attrs.field(default="", kw_only=True)
+    partial: bool = attrs.field(default=False, kw_only=True)
+    wrong: CRMError | None = attrs.field(default=None, kw_only=True, eq=False)
 
 
 @attrs.frozen

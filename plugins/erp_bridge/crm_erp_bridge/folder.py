@@ -1,6 +1,7 @@
 """Folder drop: an ERP that puts files into a folder and takes files from one. JSON and CSV; every convention is a setting.
 
-``incoming/<scope>/<entity>*.json|jsonl|csv`` are the ERP's, used up in the order of their names. We write
+``incoming/<scope>/<entity>*.json|jsonl|csv`` are the ERP's, used up in the order of their names; another name, or other content, is another
+file. A column that a file does not have says nothing of its field. We write
 ``outgoing/<scope>/<entity>-<key>.json``, whole or not at all, and the ERP answers with ``acks/<key>.json``:
 ``{"status": "ok", "id": "C-17", "version": "1"}``, or ``"invalid"`` with ``errors``, or ``"fatal"`` with a ``reason``, or ``"retry"``.
 A refusal is used up: its file becomes ``<key>.refused.json``, and a replay asks anew.
@@ -12,6 +13,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -44,6 +46,7 @@ from .connector import (
 
 _REFUSALS = ("invalid", "fatal")
 _SUFFIXES = (".json", ".jsonl", ".csv")
+_LIKE = {".": "1,234.50", ",": "1.234,50"}
 Position = tuple[str, int]
 
 
@@ -51,6 +54,12 @@ class BadFile(CRMError):
     """A file is not what the settings say; it is named and left where it is."""
 
     default_code, status = "erp_bridge.bad_file", 422
+
+
+class BadRow(CRMError):
+    """One record of a file is not what the settings say: it becomes a dead letter, and the file is read on."""
+
+    default_code, status = "erp_bridge.bad_row", 422
 
 
 @attrs.frozen(kw_only=True)
@@ -61,20 +70,23 @@ class FolderSettings:
         root: the folder with ``incoming``, ``outgoing`` and ``acks``.
         entities: the kinds of records.
         id, version, deleted: the columns that hold them; without a version column, it is the hash of the row.
+        ids: the column of the id by entity, where it is not ``id``.
         encoding: of CSV files; ``utf-8-sig`` takes files with and without a byte order mark.
         delimiter, decimal: of CSV files.
-        numbers: the columns that hold numbers, by entity; a decimal comma becomes a point in these alone.
+        numbers: the columns that hold numbers, by entity. Only there are they read by ``decimal``: ``1.234,50`` by a comma, also with
+            spaces between the thousands, or its minus behind it; ``59.50`` is none then, and its record a dead letter.
         poll: after what time to look for an acknowledgement.
     """
 
     root: Path = attrs.field(converter=Path)
     entities: Sequence[str]
     id: str = "id"
+    ids: Mapping[str, str] = attrs.field(factory=dict)
     version: str = "version"
     deleted: str = "deleted"
     encoding: str = "utf-8-sig"
     delimiter: str = ","
-    decimal: str = "."
+    decimal: str = attrs.field(default=".", validator=attrs.validators.in_((".", ",")))
     numbers: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
     poll: timedelta = timedelta(minutes=1)
 
@@ -87,8 +99,14 @@ class FolderDrop(Connector):
         self._given = settings
         self._digests: dict[tuple[str, int, int], str] = {}
         self._open: tuple[Position, Iterator[Mapping[str, Any]]] | None = None
-        caps = EntityCaps(cursor="sequence", tombstones=True, unique_keys=[settings.id], idempotency_key=True)
-        self.entities = dict.fromkeys(settings.entities, caps)
+        self._number = _number(settings.decimal)
+        self.entities = {
+            name: EntityCaps(cursor="sequence", tombstones=True, unique_keys=[self._id(name)], idempotency_key=True)
+            for name in settings.entities
+        }
+
+    def _id(self, entity: str) -> str:
+        return self._given.ids.get(entity, self._given.id)
 
     def check(self) -> CheckResult:
         """Look whether the folders are there, and write a file to see that we may and what time it is there."""
@@ -118,7 +136,7 @@ class FolderDrop(Connector):
         rows = self._rows(entity, path, digest, start)
         taken = list(islice(rows, limit + 1))
         more = len(taken) > limit
-        records = [self._remote(path, start + n, row, scope) for n, row in enumerate(taken[:limit])]
+        records = [self._remote(entity, path, start + n, row, scope) for n, row in enumerate(taken[:limit])]
         if more:
             self._open = ((digest, start + limit), _chained(taken[limit], rows))
             return Page(records, next=f"{digest}:{start + limit}", complete=False)
@@ -170,39 +188,46 @@ class FolderDrop(Connector):
             raise BadFile(file=path.name, reason=str(e)[:200]) from e
 
     def _csv(self, entity: str, path: Path) -> Iterator[Mapping[str, Any]]:
-        numbers = self._given.numbers.get(entity, ())
         with path.open(encoding=self._given.encoding, newline="") as lines:
             reader = csv.reader(lines, delimiter=self._given.delimiter, strict=True)
             header = next(reader, [])
+            if header and self._id(entity) not in header:
+                raise BadFile(file=path.name, reason=f"there is no column {self._id(entity)}")
             for line in reader:
                 if len(line) != len(header):
                     raise BadFile(file=path.name, reason=f"line {reader.line_num} has {len(line)} of {len(header)} columns")
-                row: dict[str, Any] = dict(zip(header, line, strict=True))
-                for column in numbers:
-                    if row.get(column):
-                        row[column] = self._point(path, row[column])
-                yield row
+                yield dict(zip(header, line, strict=True))
 
-    def _point(self, path: Path, text: str) -> str:
-        """Write a number with a decimal point; the other sign groups thousands."""
-        group = "," if self._given.decimal == "." else "."
-        found = text.strip().replace(group, "").replace("\u00a0", "").replace(" ", "").replace(self._given.decimal, ".")
-        try:
-            Decimal(found)
-        except ArithmeticError:
-            raise BadFile(file=path.name, reason=f"{text[:40]} is no number") from None
-        return found
-
-    def _remote(self, path: Path, row: int, data: Mapping[str, Any], scope: str) -> Remote:
-        given = self._given
-        id = str(data.get(given.id) or "")
-        if not id:
-            raise BadFile(file=path.name, reason=f"record {row + 1} has no {given.id}")
+    def _remote(self, entity: str, path: Path, row: int, data: Mapping[str, Any], scope: str) -> Remote:
+        given, found, wrong = self._given, dict(data), None
+        id = str(data.get(self._id(entity)) or "")
         version = str(data.get(given.version) or "") or _hash(data)
         gone = str(data.get(given.deleted) or "").strip().lower() in ("1", "true", "yes", "x")
+        if not id:
+            wrong = BadRow(file=path.name, row=row + 1, column=self._id(entity), expected="an id")
+        elif path.suffix == ".csv":
+            for column in filter(found.get, given.numbers.get(entity, ())):
+                try:
+                    found[column] = self._point(found[column])
+                except ValueError:
+                    wrong = BadRow(file=path.name, row=row + 1, column=column, expected=f"a number like {_LIKE[given.decimal]}")
         return Remote(
-            id, version=version, modified_at=_modified(path), data=data, scope=scope, deleted=gone, key=str(data.get("key") or "")
-        )
+            id or f"{path.name}:{row + 1}", version=version, modified_at=_modified(path), data=found, scope=scope, deleted=gone,
+            key=str(data.get("key") or ""), partial=True, wrong=wrong,
+        )  # fmt: skip
+
+    def _point(self, text: str) -> str:
+        """Write a number with a decimal point.
+
+        Raises:
+            ValueError: it is none by the settings.
+        """
+        found = self._number.fullmatch(text.strip())
+        if found is None:
+            raise ValueError(text)
+        whole, fraction = (re.sub(r"\D", "", found[name] or "") for name in ("whole", "fraction"))
+        minus = "-" if "-" in (found["before"], found["after"]) else ""
+        return f"{minus}{whole}.{fraction}" if fraction else f"{minus}{whole}"
 
     # -- outgoing -----------------------------------------------------------------------------------------------------------------
 
@@ -303,8 +328,17 @@ def _modified(path: Path) -> datetime:
     return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 
+def _number(decimal: str) -> re.Pattern[str]:
+    """Return what a number is: its thousands, if they are apart, in groups of three, and its minus before or behind it."""
+    point, group = re.escape(decimal), re.escape("," if decimal == "." else ".") + " '\u00a0\u202f\u2019"
+    return re.compile(
+        rf"(?P<before>[+-]?)(?P<whole>\d+|\d{{1,3}}(?:(?P<group>[{group}])\d{{3}})(?:(?P=group)\d{{3}})*)(?:{point}(?P<fraction>\d*))?(?P<after>-?)",
+        re.ASCII,
+    )
+
+
 def _digest(path: Path) -> str:
-    found = hashlib.sha256()
+    found = hashlib.sha256(path.name.encode() + b"\0")
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             found.update(block)

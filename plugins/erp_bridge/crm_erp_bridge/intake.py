@@ -12,7 +12,7 @@ from crm_core import CRMError, Session
 
 from .connector import Remote
 from .keeping import named, shown
-from .ledger import Binding, bindings_of
+from .ledger import Binding, bindings_of, conflicts_of
 from .mapping import Stream, Values
 from .matching import Coming, match
 from .merge import merge
@@ -70,12 +70,18 @@ def judge(
         verdict.binding = bound.get(verdict.remote.id)
         verdict.local_id = verdict.binding.local_id if verdict.binding else chosen.get(verdict.remote.id)
     match(session, bridge, stream, verdicts, {} if coming is None else coming)
+    undecided = conflicts_of(session, [v.binding.remote_key for v in verdicts if v.binding and v.remote.partial])
     entity = session.crm.entity(stream.record)
     records = {r.id: r for r in session.get_many(entity, [v.local_id for v in verdicts if v.local_id])}
     for verdict in verdicts:
         record = records.get(verdict.local_id or "")
         verdict.plain = session.crm.to_json(record) if record else {}
         verdict.ours = stream.ours(verdict.plain)
+        if verdict.remote.partial and verdict.values:
+            before = {**verdict.ours, **(verdict.binding.base if verdict.binding else {})}
+            torn = undecided.get(verdict.binding.remote_key) if verdict.binding else None
+            before |= {name: both[1] for name, both in torn.error.get("conflicts", {}).items()} if torn else {}
+            verdict.values |= {name: before.get(name) for name in stream.unsaid(verdict.remote.data)}
         if verdict.kind == "create":
             _decide(stream, verdict, found=record is not None)
     return verdicts
@@ -84,6 +90,8 @@ def judge(
 def _read(stream: Stream, remote: Remote) -> Verdict:
     if not named(remote):
         return Verdict("invalid", remote, error={"code": "erp_bridge.bad_id", "params": {}})
+    if remote.wrong is not None:
+        return Verdict("invalid", remote, error=problem_of(remote.wrong))
     if remote.deleted:
         return Verdict("create", remote)
     try:

@@ -8,6 +8,8 @@ import json
 from datetime import datetime
 from typing import Any
 
+from crm_core import CRMError
+
 from .connector import Remote
 
 LONGEST_ID = 200
@@ -44,8 +46,10 @@ def to_plain(remote: Remote) -> dict[str, Any]:
     """Return a record of the ERP as JSON that is kept until it can be taken in."""
     plain: dict[str, Any] = {
         "id": remote.id, "version": remote.version, "modified_at": remote.modified_at.isoformat(), "scope": remote.scope,
-        "state": remote.state, "deleted": remote.deleted, "key": remote.key, "data": _plain(remote.data),
+        "state": remote.state, "deleted": remote.deleted, "key": remote.key, "data": _plain(remote.data), "partial": remote.partial,
     }  # fmt: skip
+    if remote.wrong is not None:
+        plain["wrong"] = {"code": remote.wrong.code, "params": _plain(remote.wrong.params)}
     if len(json.dumps(plain)) > MOST:
         plain["data"] = {}
     if taken(json.dumps(plain, ensure_ascii=False).replace("\\u0000", "\x00")):
@@ -59,7 +63,9 @@ def from_plain(kept: dict[str, Any]) -> Remote:
     if "encoded" in kept:
         kept = json.loads(base64.b64decode(kept["encoded"]))
     rest = {n: kept[n] for n in ("version", "scope", "state", "deleted", "key", "data")}
-    return Remote(kept["id"], modified_at=datetime.fromisoformat(kept["modified_at"]), **rest)
+    wrong = CRMError(kept["wrong"]["code"], **kept["wrong"]["params"]) if "wrong" in kept else None
+    partial = kept.get("partial", False)
+    return Remote(kept["id"], modified_at=datetime.fromisoformat(kept["modified_at"]), partial=partial, wrong=wrong, **rest)
 
 
 def _plain(value: Any) -> Any:

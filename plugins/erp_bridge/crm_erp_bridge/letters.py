@@ -39,6 +39,7 @@ def waiting(session: Session, bridge: str, stream: str) -> tuple[int, int]:
 def replay(session: Session, letter: Outbound | Parked, now: Remote | None = None) -> Outbound | Parked:
     """Queue a write once more, or take a record in once more: as it is *now* in the ERP, or else the newest version that is known."""
     _may(session)
+    session.get(type(letter), letter.id)  # what they do not see is not theirs to move
     with session.elevated("replay") as own:
         if isinstance(letter, Outbound):
             _write_again(own, own.lock(Outbound, letter.id))
@@ -107,6 +108,7 @@ def discard(session: Session, letter: Outbound | Parked, reason: str) -> Outboun
     _may(session)
     if not reason.strip():
         raise Invalid("erp_bridge.reason_missing")
+    session.get(type(letter), letter.id)
     with session.elevated("discard") as own:
         if isinstance(letter, Outbound):
             _must(own.lock(Outbound, letter.id).state is OpState.DEAD)

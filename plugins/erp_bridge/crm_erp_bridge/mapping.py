@@ -128,6 +128,10 @@ class Stream:
         """
         return {name: f.read(data) for name, f in self.fields.items()}
 
+    def unsaid(self, data: Mapping[str, Any]) -> list[str]:
+        """Return the fields of which the ERP's data does not speak: their paths are not in it."""
+        return [name for name, f in self.fields.items() if not _has(data, f.erp)]
+
     def ours(self, plain: Mapping[str, Any]) -> Values:
         """Return the canonical values of a record of ours."""
         return {name: f.ours(plain) for name, f in self.fields.items()}
@@ -178,13 +182,13 @@ class ErpMapping:
         if not isinstance(line, str | dict):
             raise self._bad(where, "a path, or a table with erp =")
         given: dict[str, Any] = {"erp": line} if isinstance(line, str) else dict(line)
-        said: dict[str, Any] = {key: given.pop(key) for key in ("currency", "values", "zone") if key in given}
+        said: dict[str, Any] = {key: given.pop(key) for key in ("currency", "values", "zone", "format") if key in given}
         try:
             options = Options(**said)
         except (TypeError, ValueError) as e:
             raise self._bad(where, str(e.args[0])) from e
         if given.keys() - {"erp", "codec", "owner", "stream"} or not given.get("erp"):
-            raise self._bad(where, "erp, codec, owner, stream, currency, values, zone")
+            raise self._bad(where, "erp, codec, owner, stream, currency, values, zone, format")
         found = FieldMap(field=name, options=options, **{"owner": cast(Owner, owner), **given})
         if found.codec not in CODECS:
             raise self._bad(where, f"a codec of {', '.join(CODECS)}")
@@ -210,6 +214,12 @@ def _get(data: Any, path: str) -> Any:
     for part in path.split("."):
         data = data.get(part) if isinstance(data, Mapping) else None
     return data
+
+
+def _has(data: Any, path: str) -> bool:
+    *parents, last = path.split(".")
+    found = _get(data, ".".join(parents)) if parents else data
+    return isinstance(found, Mapping) and last in found
 
 
 def _set(data: dict[str, Any], path: str, value: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crm_core import Account, Denied, Entity, Link, Ref, Refused, Session
+from crm_core import Account, Entity, Link, Ref, Refused, Session
 
 from . import letters, queue
 from .due import due_of
@@ -26,18 +26,20 @@ class ErpBridge:
         """Queue a record for every ERP that is to have it by its mapping, once a *source*; return how many writes that are.
 
         What happens from now on queues itself; this is for a first load: what was won before there was a bridge.
+        What is stored is sent, whatever the copy at hand says, and whole: what its actor may not read is not emptied over there.
 
         Raises:
-            Denied: the actor may not see the record.
+            NotFound: the record is not there for this actor.
             Refused: ``erp_bridge.not_due``: the record is not to be in an ERP, as a deal that is still open.
         """
-        if not self._session.can("read", record):
-            raise Denied(action="read", entity=type(record).__name__)
+        entity = type(record)
+        seen = self._session.get(entity, record.id)
         with self._session.elevated("queue for the ERP") as own:
             name = Link.to(record).entity
             if due_of(own, name, [record.id]) == {}:
                 raise Refused("erp_bridge.not_due", record=name, id=record.id)
-            return queue.offer(self._session, own, [(record, source)])
+            reader = own if own.can("read", entity) else self._session
+            return queue.offer(reader, own, [(reader.find(entity, record.id) or seen, source)])
 
     def dead_letters(self, bridge: str | None = None, *, limit: int = 100) -> list[Outbound | Parked]:
         """Return what did not get through, oldest first: writes that the ERP refused, and records of its own that do not fit here."""

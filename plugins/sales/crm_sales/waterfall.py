@@ -61,8 +61,11 @@ def waterfall(session: Session, since: datetime, until: datetime | None = None, 
         until: where it ends; now, where it is left out.
 
     Raises:
-        Invalid: ``missing_rate``: a deal's currency has no rate on that day.
+        Invalid: ``missing_rate``: a deal's currency has no rate on that day; ``naive_datetime``.
     """
+    for name, instant in (("since", since), ("until", until)):
+        if instant is not None and instant.utcoffset() is None:
+            raise Invalid("naive_datetime", field=name)
     now = session.crm.runtime.clock.now()
     end = now if until is None else min(until, now)
     sums = {name: Money.zero(currency) for name in attrs.fields_dict(Waterfall)}
