@@ -5,15 +5,17 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import click.testing
 import pytest
 
-from crm_core import CRM, Money
+from crm_core import CRM, Account, Money
 from crm_erp_bridge import plugin
-from crm_erp_bridge.api import Bridge, FolderDrop, Order
+from crm_erp_bridge.api import Bridge, FolderDrop, Order, Throttled
 from tests.erp_bridge.conftest import SYSTEM, Desk, customer, order
 
 Run = Callable[..., click.testing.Result]
@@ -81,6 +83,42 @@ def test_c63_dead_letters_from_the_command_line_in_the_readers_language(desk: De
     assert said in run("dead", "files").output
     failed = run("replay", "files", one)
     assert (failed.exit_code, failed.output) == (1, "Error: This is no dead letter any more: it is on its way, done or discarded.\n")
+
+
+def test_c63_which_one_it_is_is_said_from_the_command_line(desk: Desk, run: Run) -> None:
+    with desk.crm.session(SYSTEM) as s:
+        ours = s.create(Account(name="Acme", external_ref="K-1"))
+    desk.drop("customer-1.json", customer("C1", name="Acme", number="K-1"))
+    run("pull", "files")
+    desk.drop("customer-2.json", customer("C2", number="K-1"))
+    assert run("pull", "files").output == "customer.conflict  1\n"
+    letter = run("dead", "files").output.split()[0]
+    assert "bound to each other already" in run("bind", "files", letter, ours.id).output
+    with desk.crm.session(SYSTEM) as s:
+        other = s.create(Account(name="Acme 2"))
+        s.update(Account, ours.id, {"external_ref": None})
+    assert run("bind", "files", letter, other.id).output == ""
+    assert "Both sides changed" in run("dead", "files").output, "they are one now, and differ in what a person decides"
+    assert run("replay", "files", letter).exit_code == 0
+    assert run("dead", "files").output == ""
+    assert "no dead letter nobody" in run("bind", "files", "nobody", other.id).output
+
+
+class Busy(FolderDrop):
+    """Is asked too often once it was asked for customers."""
+
+    def read(self, entity: str, *given: Any) -> Any:
+        if entity != "customer":
+            raise Throttled(timedelta(minutes=1))
+        return super().read(entity, *given)
+
+
+def test_c63_what_a_throttled_pull_took_in_is_told(desk: Desk, make_crm: Callable[..., CRM], run_on: Callable[[CRM], Run]) -> None:
+    bridge = Bridge("files", Busy, mapping=desk.root / "erp.toml", settings=desk.settings)
+    run = run_on(make_crm(plugins=[plugin.configured(bridges=[bridge])]))
+    desk.drop("customer-1.json", customer("C1"))
+    told = run("pull", "files")
+    assert (told.exit_code, told.output) == (1, "customer.create  1\nError: The ERP asks to come back in 60 seconds.\n")
 
 
 def test_c63_a_push_from_the_command_line_and_an_unknown_bridge(desk: Desk, run: Run) -> None:

@@ -166,7 +166,8 @@ def test_c63_fields_go_by_their_owner_and_what_both_changed_waits_for_a_person(d
         (letter,) = s.use(ErpBridge).dead_letters("files")
         assert isinstance(letter, Parked)
         assert letter.error["conflicts"] == {"name": ["Ours", "Theirs"]}
-        assert [a.name for a in s.actions(letter) if a.allowed] == ["erp_bridge.replay_record", "erp_bridge.discard_record"]
+        decisions = [f"erp_bridge.{what}_record" for what in ("replay", "discard", "bind")]
+        assert [a.name for a in s.actions(letter) if a.allowed] == decisions
         s.perform(ReplayRecord(letter.ref))
     assert desk.accounts()[0].name == "Theirs"
     assert desk.sync.pull() == {}

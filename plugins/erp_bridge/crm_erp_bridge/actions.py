@@ -45,6 +45,14 @@ class DiscardRecord:
     reason: str
 
 
+@attrs.define
+class BindRecord:
+    """Decide which of our records, by its id, a parked record of the ERP is."""
+
+    letter: Ref[Parked]
+    record: str
+
+
 @plugin.action(on=Outbound, permission="erp_bridge.operate", label="erp_bridge.action.replay")
 def replay_write(session: Session, command: ReplayWrite) -> Any:
     """Put a dead write back into the queue."""
@@ -67,6 +75,12 @@ def replay_record(session: Session, command: ReplayRecord) -> Any:
 def discard_record(session: Session, command: DiscardRecord) -> Any:
     """Give a parked record up."""
     return session.use(ErpBridge).discard(session.get(Parked, command.letter), reason=command.reason)
+
+
+@plugin.action(on=Parked, permission="erp_bridge.operate", label="erp_bridge.action.bind")
+def bind_record(session: Session, command: BindRecord) -> Any:
+    """Bind a parked record to one of ours."""
+    return session.use(ErpBridge).bind(session.get(Parked, command.letter), record=command.record)
 
 
 @plugin.panel(Account, label="erp_bridge.panel.purchases", reads=[Order, Invoice, Payment])

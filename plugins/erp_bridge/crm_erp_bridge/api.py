@@ -1,6 +1,6 @@
 """What hosts, integrators and other modules may import of the ERP bridge."""
 
-from .actions import DiscardRecord, DiscardWrite, ReplayRecord, ReplayWrite
+from .actions import BindRecord, DiscardRecord, DiscardWrite, ReplayRecord, ReplayWrite
 from .bridge import Bridge
 from .connector import (
     AuthFailed,
@@ -26,18 +26,21 @@ from .connector import (
     Throttled,
     Unavailable,
 )
+from .due import DueCtx, due
 from .facts import Invoice, InvoiceKind, Order, OrderKind, OrderLine, OrderStatus, Payment
 from .folder import FolderDrop, FolderSettings
 from .ledger import Binding, Cursor, Lease, OpState, Outbound, Parked, ParkedState, Run, RunKind, SeenFile
 from .plan import Difference, Plan
 from .purchase_history import PurchaseHistory
-from .reconcile import Reconciliation, StreamReport
+from .reconcile import Reconciliation
+from .report import StreamReport
 from .service import ErpBridge
 from .settings import Settings
 from .sync import Sync
 
 __all__ = [
     "AuthFailed",
+    "BindRecord",
     "Binding",
     "Bridge",
     "CheckResult",
@@ -48,6 +51,7 @@ __all__ = [
     "Difference",
     "DiscardRecord",
     "DiscardWrite",
+    "DueCtx",
     "EntityCaps",
     "ErpBridge",
     "Fatal",
@@ -91,4 +95,5 @@ __all__ = [
     "Sync",
     "Throttled",
     "Unavailable",
+    "due",
 ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ParamSpec, TypeVar
 
 from crm_core import CRM, Actor, Session
@@ -17,6 +18,7 @@ from .lease import hold, release
 from .ledger import SeenFile
 from .mapping import Stream
 from .plugin import plugin
+from .settings import Settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -98,6 +100,25 @@ class Channel:
             raise Unavailable(reason=type(e).__name__) from e
         self.breaker.succeeded()
         return found
+
+    def patiently(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Ask for something that changes nothing: a short wait that the ERP asks for is waited out, up to ``longest_wait_seconds``.
+
+        Raises:
+            AuthFailed, Throttled, Unavailable, CursorExpired, SchemaChanged, NotOffered: as :meth:`call`.
+        """
+        waited = timedelta(0)
+        while True:
+            try:
+                return self.call(work, *args, **kwargs)
+            except Throttled as e:
+                pause = max(e.after, timedelta(milliseconds=100))
+                waited += pause
+                with self.session("settings", fenced=False) as session:
+                    longest = timedelta(seconds=session.settings(Settings).longest_wait_seconds)
+                if waited > longest:
+                    raise
+                time.sleep(pause.total_seconds())
 
 
 class Remembered:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 import click
 
-from crm_core import CRM, Actor, Invalid, Session
+from crm_core import CRM, Actor, CRMError, Invalid, Session
 
 from .ledger import Outbound, Parked
+from .letters import letter_of
 from .plugin import plugin
-from .reconcile import StreamReport
+from .report import StreamReport
 from .service import ErpBridge
 from .sync import Sync, bridge_of
 
@@ -43,7 +44,7 @@ _tenant = click.option("--tenant", help="Whose; that of the bridge's first scope
 def pull(shell: Shell, bridge: str, tenant: str | None) -> None:
     """Pull."""
     with Sync(shell.open(), bridge, tenant=tenant) as sync:
-        _counts(shell, sync.pull())
+        _told(shell, sync, sync.pull)
 
 
 @erp.command("push", help="Write to the ERP what is queued.")
@@ -53,7 +54,7 @@ def pull(shell: Shell, bridge: str, tenant: str | None) -> None:
 def push(shell: Shell, bridge: str, tenant: str | None) -> None:
     """Push."""
     with Sync(shell.open(), bridge, tenant=tenant) as sync:
-        _counts(shell, sync.push())
+        _told(shell, sync, sync.push)
 
 
 @erp.command("plan", help="Say what a pull and a push would do, and do nothing.")
@@ -124,8 +125,23 @@ def dead(shell: Shell, bridge: str, tenant: str | None) -> None:
 @click.pass_obj
 def replay(shell: Shell, bridge: str, letter: str, tenant: str | None) -> None:
     """Replay one."""
+    with Sync(shell.open(), bridge, tenant=tenant) as sync:
+        sync.replay(letter)
+
+
+@erp.command("bind", help="Decide which of our records (its id) a parked record of the ERP is.")
+@_bridge
+@click.argument("letter")
+@click.argument("record")
+@_tenant
+@click.pass_obj
+def bind(shell: Shell, bridge: str, letter: str, record: str, tenant: str | None) -> None:
+    """Bind one."""
     with _session(shell, bridge, tenant) as session:
-        session.use(ErpBridge).replay(_letter(session, bridge, letter))
+        found = letter_of(session, bridge, letter)
+        if not isinstance(found, Parked):
+            raise Invalid("erp_bridge.unknown_letter", given=letter[:60])
+        session.use(ErpBridge).bind(found, record=record)
 
 
 @erp.command("discard", help="Give a dead letter up; of a conflict, keep our values.")
@@ -137,7 +153,7 @@ def replay(shell: Shell, bridge: str, letter: str, tenant: str | None) -> None:
 def discard(shell: Shell, bridge: str, letter: str, reason: str, tenant: str | None) -> None:
     """Discard one."""
     with _session(shell, bridge, tenant) as session:
-        session.use(ErpBridge).discard(_letter(session, bridge, letter), reason=reason)
+        session.use(ErpBridge).discard(letter_of(session, bridge, letter), reason=reason)
 
 
 @contextmanager
@@ -148,11 +164,15 @@ def _session(shell: Shell, bridge: str, tenant: str | None) -> Iterator[Session]
         yield session
 
 
-def _letter(session: Session, bridge: str, id: str) -> Outbound | Parked:
-    found = session.find(Outbound, id) or session.find(Parked, id)
-    if found is None or found.bridge != bridge:
-        raise Invalid("erp_bridge.unknown_letter", given=id[:60])
-    return found
+def _told(shell: Shell, sync: Sync, run: Callable[[], Mapping[str, int]]) -> None:
+    """Run, and tell what was done, also where the run stopped half-way."""
+    try:
+        counts = run()
+    except CRMError:
+        if sync.counts:
+            _counts(shell, sync.counts)
+        raise
+    _counts(shell, counts)
 
 
 def _counts(shell: Shell, counts: Mapping[str, int]) -> None:

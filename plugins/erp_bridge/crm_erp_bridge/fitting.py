@@ -27,6 +27,9 @@ _FITTING: Mapping[str, tuple[str, ...]] = {
 }
 
 
+_RECOGNISING = ("text", "int", "email", "phone")
+
+
 def check_fit(crm: CRM, mapping: ErpMapping, connector: Connector) -> None:
     """Check every stream: record and fields are ours, each codec fits its field, the entity is the connector's, new records lack nothing.
 
@@ -52,6 +55,9 @@ def _check_fields(crm: CRM, mapping: ErpMapping, stream: Stream) -> None:
     for name in stream.match:
         if name not in stream.fields:
             raise _bad(mapping, f"{stream.name}.match", "a field that the section maps", name, stream.fields)
+        if stream.fields[name].codec not in _RECOGNISING or "enum" in schema["properties"][name]:
+            expected = f"a field whose codec is one of {', '.join(_RECOGNISING)}"
+            raise _bad(mapping, f"{stream.name}.match", expected, name, [n for n, f in stream.fields.items() if f.codec in _RECOGNISING])
     missing = [name for name in schema["required"] if name not in stream.fields]
     if missing and stream.from_erp == "always":
         expected = f"a line for {', '.join(missing)}, without which no {stream.record} can be made"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 import attrs
@@ -11,8 +12,9 @@ from crm_core import CRMError, Session
 
 from .connector import Remote
 from .keeping import named, shown
-from .ledger import Binding, bindings_of
+from .ledger import Binding, bindings_of, conflicts_of
 from .mapping import Stream, Values
+from .matching import Coming, match
 from .merge import merge
 
 VerdictKind = Literal["create", "update", "same", "echo", "conflict", "delete", "waiting", "invalid", "skipped"]
@@ -27,6 +29,7 @@ class Verdict:
         ours: our record's, where there is one.
         changes: what our record takes over.
         overruled, conflicts: see :class:`~crm_erp_bridge.merge.Merged`.
+        missing: what it may do without and points at, as (stream, id): it is taken in, and linked when that is here.
         error: what is wrong, as plain JSON.
     """
 
@@ -40,19 +43,34 @@ class Verdict:
     changes: Values = attrs.Factory(dict)
     overruled: list[str] = attrs.Factory(list)
     conflicts: dict[str, tuple[Any, Any]] = attrs.Factory(dict)
+    missing: list[tuple[str, str]] = attrs.Factory(list)
     error: dict[str, Any] = attrs.Factory(dict)
 
 
-def judge(session: Session, bridge: str, stream: Stream, remotes: Sequence[Remote]) -> list[Verdict]:
-    """Say what each record means, in the ERP's order; of several versions of one record the last counts. Nothing is written."""
+def judge(
+    session: Session,
+    bridge: str,
+    stream: Stream,
+    remotes: Sequence[Remote],
+    *,
+    chosen: Mapping[str, str] = MappingProxyType({}),
+    coming: Coming | None = None,
+) -> list[Verdict]:
+    """Say what each record means, in the ERP's order; of several versions of one record the last counts. Nothing is written.
+
+    Args:
+        chosen: which record of ours a person took for one of the ERP's, by the ERP's id.
+        coming: what earlier pages would bring that is not written, as in a plan; this page adds to it.
+    """
     latest = {r.id: r for r in remotes}
     verdicts = [_read(stream, r) for r in latest.values()]
     _look_up_references(session, bridge, stream, verdicts)
     bound = bindings_of(session, bridge, stream.name, [id for id, remote in latest.items() if named(remote)])
     for verdict in verdicts:
         verdict.binding = bound.get(verdict.remote.id)
-        verdict.local_id = verdict.binding.local_id if verdict.binding else None
-    _match(session, bridge, stream, [v for v in verdicts if v.binding is None and v.kind == "create"])
+        verdict.local_id = verdict.binding.local_id if verdict.binding else chosen.get(verdict.remote.id)
+    match(session, bridge, stream, verdicts, {} if coming is None else coming)
+    undecided = conflicts_of(session, [v.binding.remote_key for v in verdicts if v.binding and v.remote.partial])
     entity = session.crm.entity(stream.record)
     records = {r.id: r for r in session.get_many(entity, [v.local_id for v in verdicts if v.local_id])}
     for verdict in verdicts:
@@ -61,6 +79,8 @@ def judge(session: Session, bridge: str, stream: Stream, remotes: Sequence[Remot
         verdict.ours = stream.ours(verdict.plain)
         if verdict.remote.partial and verdict.values:
             before = {**verdict.ours, **(verdict.binding.base if verdict.binding else {})}
+            torn = undecided.get(verdict.binding.remote_key) if verdict.binding else None
+            before |= {name: both[1] for name, both in torn.error.get("conflicts", {}).items()} if torn else {}
             verdict.values |= {name: before.get(name) for name in stream.unsaid(verdict.remote.data)}
         if verdict.kind == "create":
             _decide(stream, verdict, found=record is not None)
@@ -88,33 +108,13 @@ def _look_up_references(session: Session, bridge: str, stream: Stream, verdicts:
             remote_id = verdict.values[field.field]
             if remote_id in found:
                 verdict.values[field.field] = found[remote_id].local_id
+                continue
+            if field.owner == "erp" and field.field not in session.crm.json_schema(session.crm.entity(stream.record))["required"]:
+                verdict.values[field.field] = None
+                verdict.missing.append((field.stream, remote_id))
             else:
                 verdict.kind = "waiting"
-                verdict.error = {"code": "erp_bridge.parent_missing", "params": {"stream": field.stream, "id": remote_id}}
-
-
-def _match(session: Session, bridge: str, stream: Stream, verdicts: Sequence[Verdict]) -> None:
-    """Recognise records that come for the first time; one that could be several is for a person to decide."""
-    entity: Any = session.crm.entity(stream.record)
-    for name in stream.match:
-        unknown = [v for v in verdicts if v.local_id is None and v.kind == "create" and v.values.get(name) is not None]
-        if not unknown:
-            continue
-        candidates = session.query(entity).where(getattr(entity, name).in_([v.values[name] for v in unknown])).all()
-        taken = {b.local_id for b in _bound_here(session, bridge, stream, [c.id for c in candidates])}
-        for verdict in unknown:
-            same = [c for c in candidates if getattr(c, name) == verdict.values[name]]
-            if len(same) == 1 and same[0].id not in taken:
-                verdict.local_id = same[0].id
-            elif same:
-                verdict.kind = "conflict"
-                verdict.error = {"code": "erp_bridge.ambiguous", "params": {"field": name, "records": [c.id for c in same][:5]}}
-
-
-def _bound_here(session: Session, bridge: str, stream: Stream, local_ids: Sequence[str]) -> list[Binding]:
-    from .ledger import bindings_to
-
-    return list(bindings_to(session, bridge, stream.name, local_ids).values())
+            verdict.error = {"code": "erp_bridge.parent_missing", "params": {"stream": field.stream, "id": remote_id}}
 
 
 def _decide(stream: Stream, verdict: Verdict, *, found: bool) -> None:

@@ -132,6 +132,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "erp_bridge.setting.bridges": ("Bridges", "桥"),
     "erp_bridge.setting.first_delay_seconds": ("Seconds to the second attempt", "首次重试间隔（秒）"),
     "erp_bridge.setting.lease_minutes": ("Minutes of a lease", "占用时长（分钟）"),
+    "erp_bridge.setting.longest_wait_seconds": ("Longest wait for the ERP (seconds)", "等待 ERP 的最长时间（秒）"),
     "erp_bridge.setting.most_missing_percent": ("Most missing, in per cent", "缺失上限（%）"),
     "erp_bridge.setting.most_tries": ("Most attempts", "最多尝试次数"),
     "erp_bridge.setting.overlap_minutes": ("Minutes read again", "重叠读取（分钟）"),

@@ -48,6 +48,10 @@ class ParkedState(Enum):
     DISCARDED = "discarded"
 
 
+PARKED = (ParkedState.DEAD, ParkedState.CONFLICT, ParkedState.WAITING)
+"""The states of a record that is still not taken in."""
+
+
 class RunKind(Enum):
     """What a run did."""
 
@@ -110,7 +114,7 @@ class Outbound(Entity):
         state: how far it is.
         next_try: when it is tried again.
         remote_id: the ERP's id, once it is known.
-        waits_for: the write that must be done first.
+        waits_for: the write that must be done first, or the record of the ERP whose conflict must be decided first.
         reason: why it was discarded.
     """
 
@@ -160,8 +164,8 @@ class Cursor(Entity):
     """How far a stream of a scope is read. It moves in the transaction that keeps what was read.
 
     Attributes:
-        key: the bridge, stream and scope.
-        cursor: the ERP's word for how far.
+        key: the bridge, stream and scope; the bridge alone says with which stream the next pull begins.
+        cursor: the ERP's word for how far, or the stream to begin with.
         at: when it moved last.
     """
 
@@ -246,6 +250,22 @@ def bindings_to(session: Session, bridge: str, stream: str, local_ids: Sequence[
         for binding in session.query(Binding).where(Binding.local_key.in_(keys[start : start + 500])).all():
             found[binding.local_id] = binding
     return found
+
+
+def conflicts_of(session: Session, remote_keys: Sequence[str]) -> dict[str, Parked]:
+    """Return the open conflicts of the ERP's records by their keys: until somebody decides, nothing of them is written there."""
+    found: dict[str, Parked] = {}
+    for start in range(0, len(remote_keys), 500):
+        some = session.query(Parked).where(Parked.remote_key.in_(remote_keys[start : start + 500]), Parked.state == ParkedState.CONFLICT)
+        found |= {letter.remote_key: letter for letter in some.all()}
+    return found
+
+
+def close_letters(session: Session, remote_keys: Sequence[str], states: Sequence[ParkedState] = PARKED) -> None:
+    """Close the letters of the ERP's records: they are taken in, or gone."""
+    for start in range(0, len(remote_keys), 500):
+        letters = session.query(Parked).where(Parked.remote_key.in_(remote_keys[start : start + 500]), Parked.state.in_(states))
+        session.update_where(letters, {"state": ParkedState.DONE})
 
 
 def supersede(session: Session, done: Outbound) -> None:

@@ -16,7 +16,7 @@ from .codecs import CODECS, Options
 Owner = Literal["erp", "crm", "manual"]
 Flow = Literal["always", "needed", "known", "never"]
 Values = dict[str, Any]
-_LISTS = {"email": ("address", "emails"), "phone": ("number", "phones")}
+LISTS = {"email": ("address", "emails"), "phone": ("number", "phones")}
 
 
 @attrs.frozen(kw_only=True)
@@ -67,8 +67,8 @@ class FieldMap:
     def ours(self, plain: Mapping[str, Any]) -> Any:
         """Return the canonical value in our record's plain form."""
         value = plain.get(self.field)
-        if self.codec in _LISTS and isinstance(value, list):
-            part = _LISTS[self.codec][0]
+        if self.codec in LISTS and isinstance(value, list):
+            part = LISTS[self.codec][0]
             chosen = next((v for v in value if v.get("primary")), value[0] if value else None)
             return chosen[part] if chosen else None
         if value is not None and self.codec in ("decimal", "instant"):
@@ -77,9 +77,9 @@ class FieldMap:
 
     def into(self, value: Any, plain: Mapping[str, Any]) -> Any:
         """Return what our field becomes with a canonical value: of a list, its primary item alone changes."""
-        if self.codec not in _LISTS:
+        if self.codec not in LISTS:
             return value
-        part = _LISTS[self.codec][0]
+        part = LISTS[self.codec][0]
         rest = [{**v, "primary": False} for v in plain.get(self.field) or () if v[part] not in (value, self.ours(plain))]
         return [{part: value, "primary": True}, *rest] if value else rest
 

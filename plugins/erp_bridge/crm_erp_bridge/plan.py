@@ -14,6 +14,7 @@ from .channel import Channel, Remembered
 from .intake import Verdict, judge
 from .ledger import OPEN, Binding, Outbound
 from .mapping import Stream
+from .matching import Coming
 from .pull import horizon, read
 from .taking import drafts
 
@@ -54,10 +55,11 @@ def plan(channel: Channel) -> Plan:
     channel.connector.memory = Remembered(channel)
     until = horizon(channel)
     for stream in (s for s in channel.streams if s.from_erp != "never"):
+        coming: Coming = {}
         for scope in channel.scopes:
             for page in read(channel, stream, scope, until):
                 with channel.session("plan", fenced=False) as session:
-                    verdicts = judge(session, channel.name, stream, page.records)
+                    verdicts = judge(session, channel.name, stream, page.records, coming=coming)
                     drafts(session, stream, [v for v in verdicts if v.kind == "create"])
                 counts += Counter(f"{stream.name}.{v.kind}" for v in verdicts)
                 shown = [_difference(stream.name, v) for v in verdicts if v.kind in _SHOWN]

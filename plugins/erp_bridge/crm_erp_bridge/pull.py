@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from crm_core import Refused, Session
 
 from .channel import Channel, Remembered
-from .connector import CursorExpired, Page, SchemaChanged
+from .connector import CursorExpired, Page, SchemaChanged, Throttled
 from .intake import Verdict, judge
 from .keeping import from_plain
 from .ledger import Binding, Cursor, Parked, ParkedState, SeenFile
@@ -17,45 +17,86 @@ from .mapping import Stream
 from .push import settle
 from .settings import Settings
 from .taking import gone, take_in
+from .written import living_ids
 
 
-def pull(channel: Channel) -> Counter[str]:
-    """Take in what changed in the ERP, parents first; return how many records of each verdict, by ``stream.verdict``.
+def pull(channel: Channel, counts: Counter[str]) -> None:
+    """Take in what changed in the ERP, parents first; count how many records of each verdict, by ``stream.verdict``.
+
+    A run that the ERP throttled leaves a note, and the next one begins there, or a stream later where it got no further: so every
+    stream has its turn. What then comes before its parents waits for them.
 
     Raises:
         SchemaChanged: a stream's mapped fields are gone from the ERP; it was left alone, and the other streams were taken in.
     """
-    counts: Counter[str] = Counter()
+    lost: list[str] = []
     with channel.leased():
         settle(channel)
         channel.connector.memory = Remembered(channel)
         until = horizon(channel)
-        changed = {s.name: _lost(channel, s) for s in channel.streams if s.from_erp != "never"}
-        for stream in (s for s in channel.streams if changed.get(s.name) == []):
-            for scope in channel.scopes:
-                for page in read(channel, stream, scope, until):
-                    with channel.session("pull") as session:
-                        counts += _named(stream, take_in(session, channel.name, stream, scope, _judged(channel, session, stream, page)))
-                        _keep(channel, session, stream, scope, page)
-                counts += _named(stream, _deletions(channel, stream, scope))
+        streams = _turns(channel)
+        for place, stream in enumerate(streams):
+            before = _positions(channel, stream)
+            try:
+                lost += _take_stream(channel, stream, until, counts)
+            except Throttled:
+                further = place > 0 or _positions(channel, stream) != before
+                _note_stop(channel, stream if further else streams[1 % len(streams)])
+                counts += _retry_waiting(channel)
+                raise
+        _note_stop(channel, None)
         counts += _retry_waiting(channel)
-        lost = [f"{name}.{path}" for name, paths in changed.items() for path in paths]
         if lost:
             raise SchemaChanged(fields=", ".join(lost))
-    return counts
+
+
+def _take_stream(channel: Channel, stream: Stream, until: datetime, counts: Counter[str]) -> list[str]:
+    """Take a stream in; return its mapped fields that the ERP has no more, which leave it alone."""
+    lost = _lost(channel, stream)
+    for scope in () if lost else channel.scopes:
+        for page in read(channel, stream, scope, until):
+            with channel.session("pull") as session:
+                taken = take_in(session, channel.name, stream, scope, _judged(channel, session, stream, page))
+                _keep(channel, session, stream, scope, page)
+            counts += _named(stream, taken)
+        counts += _named(stream, _deletions(channel, stream, scope))
+    return [f"{stream.name}.{path}" for path in lost]
+
+
+def _turns(channel: Channel) -> list[Stream]:
+    """Return what is to be read, parents first, from where the last run stopped on, and then what comes before that."""
+    streams = [s for s in channel.streams if s.from_erp != "never"]
+    with channel.session("turn", fenced=False) as session:
+        row = session.query(Cursor).where(Cursor.key == channel.name).first()
+    first = next((n for n, s in enumerate(streams) if row is not None and s.name == row.cursor), 0)
+    return streams[first:] + streams[:first]
+
+
+def _note_stop(channel: Channel, stream: Stream | None) -> None:
+    with channel.session("turn") as session:
+        row = session.upsert(Cursor(key=channel.name), on="key")
+        name = stream.name if stream else None
+        if row.cursor != name:
+            session.update(Cursor, row.id, {"cursor": name, "at": channel.now()})
+
+
+def _positions(channel: Channel, stream: Stream) -> dict[str, str | None]:
+    with channel.session("turn", fenced=False) as session:
+        rows = session.query(Cursor).where(Cursor.key.in_([_key(channel, stream, scope) for scope in channel.scopes]))
+        return {row.key: row.cursor for row in rows.all()}
 
 
 def _lost(channel: Channel, stream: Stream) -> list[str]:
     """Return the mapped paths that the ERP says it does not have; none where it cannot tell."""
     if not channel.connector.offers("schema"):
         return []
-    there = channel.call(channel.connector.schema, stream.entity)
+    there = channel.patiently(channel.connector.schema, stream.entity)
     return [path for path in stream.paths if path not in there]
 
 
 def horizon(channel: Channel) -> datetime:
     """Return until when to read: a little before now by the ERP's own clock, which is the only one that its instants follow."""
-    server_time = channel.call(channel.connector.check).server_time
+    server_time = channel.patiently(channel.connector.check).server_time
     with channel.session("settings", fenced=False) as session:
         return server_time - timedelta(seconds=session.settings(Settings).settle_seconds)
 
@@ -71,7 +112,7 @@ def read(channel: Channel, stream: Stream, scope: str, until: datetime, *, fresh
     baseline = cursor is None
     while True:
         try:
-            page = channel.call(channel.connector.read, stream.entity, cursor, until, limit, scope)
+            page = channel.patiently(channel.connector.read, stream.entity, cursor, until, limit, scope)
         except CursorExpired:
             if baseline:
                 raise
@@ -133,7 +174,7 @@ def _retry_waiting(channel: Channel) -> Counter[str]:
                 )
                 page = waiting.page(200, after=after)
                 verdicts = judge(session, channel.name, stream, [from_plain(p.remote) for p in page])
-                ready = [v for v in verdicts if v.kind != "waiting"]
+                ready = [v for v in verdicts if v.kind != "waiting" and not (v.missing and v.kind in ("same", "echo"))]
                 if ready:
                     counts += _named(stream, take_in(session, channel.name, stream, channel.scopes[0], ready))
             after = page.next
@@ -146,14 +187,7 @@ def _deletions(channel: Channel, stream: Stream, scope: str) -> Counter[str]:
     """Find what the ERP does not have any more: missing in two scans running, and never too many at once."""
     if not (channel.caps(stream).id_listing and channel.connector.offers("list_ids")):
         return Counter()
-    there: set[str] = set()
-    after: str | None = None
-    while True:
-        page = channel.call(channel.connector.list_ids, stream.entity, after, channel.caps(stream).bulk_read, scope)
-        there |= page.records.keys()
-        after = page.next
-        if after is None:
-            break
+    there = set(living_ids(channel, stream, scope))
     with channel.session("deletions") as session:
         bound = session.query(Binding).where(
             Binding.bridge == channel.name, Binding.stream == stream.name, Binding.scope == scope, Binding.gone_at.is_(None)

@@ -16,7 +16,7 @@ from crm_core import CRMError, Session
 from .channel import Channel
 from .connector import AuthFailed, Conflict, Fatal, Invalid, NotOffered, Ok, Op, OpResult, Pending, Remote, Retry, Throttled, Unavailable
 from .intake import judge, problem_of
-from .ledger import OPEN, Binding, OpState, Outbound, bindings_to, joined, supersede
+from .ledger import OPEN, Binding, OpState, Outbound, ParkedState, bindings_to, close_letters, conflicts_of, joined, supersede
 from .mapping import Stream
 from .merge import hash_of, sent_values
 from .settings import Settings
@@ -26,19 +26,17 @@ LONGEST = timedelta(hours=1)
 OLDEST = timedelta(hours=24)
 
 
-def push(channel: Channel) -> Counter[str]:
-    """Write what is due; return how many ops ended how, by ``stream.state``.
+def push(channel: Channel, counts: Counter[str]) -> None:
+    """Write what is due; count how many ops ended how, by ``stream.state``.
 
     Raises:
         AuthFailed, Throttled, Unavailable: the run stopped; what was not written is still queued.
     """
-    counts: Counter[str] = Counter()
     with channel.leased():
         settle(channel)
         for stream in (s for s in channel.streams if s.to_erp != "never"):
             while batch := _next(channel, stream):
                 counts += _write(channel, stream, *batch)
-    return counts
 
 
 def settle(channel: Channel) -> None:
@@ -72,10 +70,14 @@ def _next(channel: Channel, stream: Stream) -> tuple[list[Outbound], list[Op]] |
         if not due:
             return None
         bound = bindings_to(session, channel.name, stream.name, [row.local_id for row in due])
+        undecided = conflicts_of(session, [b.remote_key for b in bound.values()])
         rows: list[Outbound] = []
         ops: list[Op] = []
         for row in due:
             binding = bound.get(row.local_id)
+            if binding is not None and binding.remote_key in undecided and row.state is OpState.QUEUED:
+                _put_off(channel, session, row, binding.remote_key)
+                continue
             if binding is not None and row.state is OpState.QUEUED and hash_of(row.values) == binding.sent_hash:
                 session.update(Outbound, row.id, {"state": OpState.DONE, "remote_id": binding.remote_id})
                 supersede(session, row)
@@ -119,8 +121,7 @@ def _op(channel: Channel, session: Session, stream: Stream, row: Outbound, bindi
             if field.codec == "ref" and value is not None:
                 parent = bindings_to(session, channel.name, field.stream, [value]).get(value)
                 if parent is None:
-                    later = channel.now() + timedelta(seconds=session.settings(Settings).first_delay_seconds)
-                    session.update(Outbound, row.id, {"next_try": later, "waits_for": joined(channel.name, field.stream, value)})
+                    _put_off(channel, session, row, joined(channel.name, field.stream, value))
                     return None
                 value = parent.remote_id
             field.write(value, data)
@@ -130,6 +131,11 @@ def _op(channel: Channel, session: Session, stream: Stream, row: Outbound, bindi
     version = binding.remote_version if binding and kind == "update" and channel.caps(stream).optimistic_lock else None
     remote_id = binding.remote_id if binding else None
     return Op(row.key, kind, stream.entity, row.scope, remote_id, data, version or None)
+
+
+def _put_off(channel: Channel, session: Session, row: Outbound, waits_for: str) -> None:
+    later = channel.now() + timedelta(seconds=session.settings(Settings).first_delay_seconds)
+    session.update(Outbound, row.id, {"next_try": later, "waits_for": waits_for[:200]})
 
 
 def _write(channel: Channel, stream: Stream, rows: Sequence[Outbound], ops: Sequence[Op]) -> Counter[str]:
@@ -192,6 +198,8 @@ def _done(channel: Channel, session: Session, stream: Stream, row: Outbound, id:
     _bind(channel, session, stream, row, id, version)
     session.update(Outbound, row.id, {"state": OpState.DONE, "remote_id": id, "error": {}, "waits_for": ""})
     supersede(session, row)
+    # What was on its way before the conflict was seen: the ERP decided, and took ours.
+    close_letters(session, [joined(channel.name, stream.name, id)], (ParkedState.CONFLICT,))
 
 
 def _bind(channel: Channel, session: Session, stream: Stream, row: Outbound, id: str, version: str) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from crm_core import Account, Contact, Created, Entity, Link, Session, Updated
 
 from .bridge import Bridge
-from .ledger import OPEN, Binding, Outbound, bindings_to, joined, operation_key
+from .ledger import OPEN, SUPERSEDED, Binding, OpState, Outbound, bindings_to, joined, operation_key
 from .mapping import Stream
 from .merge import hash_of, sent_values
 from .plugin import plugin
@@ -49,6 +49,15 @@ def enqueue(session: Session, bridge: str, wanted: Sequence[Wanted]) -> int:
         rows.append(_row(session, bridge, each, local_key, places[local_key]))
     session.create_many(rows)
     return len(rows)
+
+
+def renew(session: Session, bridge: str, wanted: Wanted, *, known: bool) -> None:
+    """Give up the writes of a record that have not left us, and queue what it says now, unless the ERP has that already (*known*)."""
+    local_key = joined(bridge, wanted.stream.name, wanted.local_id)
+    unsent = (OpState.QUEUED, OpState.DEAD)
+    session.update_where(session.query(Outbound).where(Outbound.local_key == local_key, Outbound.state.in_(unsent)), SUPERSEDED)
+    if not known:
+        enqueue(session, bridge, [wanted])
 
 
 def _row(session: Session, bridge: str, wanted: Wanted, local_key: str, sequence: int) -> Outbound:
@@ -110,8 +119,8 @@ def _is_news(stream: Stream, values: Mapping[str, Any], binding: Binding | None,
     """Say whether the ERP is to have a record, and does not have it like this or is about to get it."""
     if binding is None and (stream.to_erp == "known" or not (line or needed or stream.to_erp == "always")):
         return False
-    if line is not None and line.state in OPEN:
-        return bool(line.values != values)
+    if line is not None and (line.state in OPEN or line.state is OpState.DEAD):
+        return bool(line.values != values)  # the same once more is for a person to ask
     return binding is None or hash_of(values) != binding.sent_hash
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from decimal import Context, Decimal
 from typing import Any
 
@@ -17,43 +18,10 @@ from .ledger import Binding
 from .letters import waiting
 from .mapping import Stream
 from .pull import horizon, read
+from .report import MOST_SHOWN, StreamReport
+from .written import compare_written, count_unsent, listed
 
-MOST_SHOWN = 20
 _EXACT = Context(prec=60)  # not the thread's, which a host may change
-
-
-@attrs.define
-class StreamReport:
-    """One stream on both sides.
-
-    Attributes:
-        there, here: how many records.
-        sums: for each amount, month and currency (``total 2026-03 EUR``) the sums there and here; the month is that of the stream's
-            first date, empty where it has none.
-        only_there, only_here: ids, the first twenty, of what the other side lacks; ``missing_here`` and ``missing_there`` count all.
-        differing: how many records differ in a field that the ERP owns or a person decides; ``sample`` has the first twenty.
-        dead: how many letters of both directions wait for a person: those of :meth:`ErpBridge.dead_letters`.
-        queued: how many writes are on their way; that is no difference.
-    """
-
-    stream: str
-    there: int = 0
-    here: int = 0
-    sums: dict[str, tuple[Decimal, Decimal]] = attrs.Factory(dict)
-    missing_here: int = 0
-    missing_there: int = 0
-    only_there: list[str] = attrs.Factory(list)
-    only_here: list[str] = attrs.Factory(list)
-    differing: int = 0
-    sample: list[tuple[str, dict[str, tuple[Any, Any]]]] = attrs.Factory(list)
-    dead: int = 0
-    queued: int = 0
-
-    @property
-    def clean(self) -> bool:
-        """Whether both sides agree and no dead letter is left."""
-        agree = all(there == here for there, here in self.sums.values())
-        return not (self.missing_here or self.missing_there or self.differing or self.dead) and agree and self.there == self.here
 
 
 @attrs.frozen
@@ -74,21 +42,34 @@ class Reconciliation:
 
 
 def reconcile(channel: Channel) -> Reconciliation:
-    """Compare all streams; of one that is never read, count its dead letters and queued writes alone.
+    """Compare all streams. One that is only written is compared by its bindings and the ERP's living ids, where any stream reads them
+    or the ERP lists them.
 
-    Needs memory for one id and its verdict a record, some 300 bytes; writes nothing.
+    Needs memory for one id and its verdict a record, some 300 bytes; changes nothing.
     """
     channel.connector.memory = NoMemory()
     until = horizon(channel)
-    return Reconciliation([_stream(channel, s, until) for s in channel.streams])
+    reports = {s.name: StreamReport(s.name) for s in channel.streams}
+    living: dict[str, set[str]] = {}
+    for stream in channel.streams:
+        report = reports[stream.name]
+        with channel.session("reconcile", fenced=False) as session:
+            report.dead, report.queued = waiting(session, channel.name, stream.name)
+        if stream.from_erp != "never":
+            living.setdefault(stream.entity, set()).update(_read(channel, stream, until, report))
+    for stream in channel.streams:
+        if stream.from_erp == "never" and stream.to_erp != "never":
+            there = living[stream.entity] if stream.entity in living else listed(channel, stream)
+            with channel.session("reconcile", fenced=False) as session:
+                compare_written(session, channel.name, stream, reports[stream.name], there)
+        if stream.to_erp == "always":
+            with channel.session("reconcile", fenced=False) as session:
+                count_unsent(session, channel.name, stream, reports[stream.name])
+    return Reconciliation(list(reports.values()))
 
 
-def _stream(channel: Channel, stream: Stream, until: Any) -> StreamReport:
-    report = StreamReport(stream.name)
-    with channel.session("reconcile", fenced=False) as session:
-        report.dead, report.queued = waiting(session, channel.name, stream.name)
-    if stream.from_erp == "never":
-        return report
+def _read(channel: Channel, stream: Stream, until: datetime, report: StreamReport) -> Iterable[str]:
+    """Compare what is read, and return the living ids there."""
     last: dict[str, tuple[bool, str | None, dict[str, tuple[Any, Any]], list[tuple[str, Decimal, Decimal]]]] = {}
     for scope in channel.scopes:
         for page in read(channel, stream, scope, until, fresh=True):
@@ -108,15 +89,14 @@ def _stream(channel: Channel, stream: Stream, until: Any) -> StreamReport:
             before = sums.get(name, (Decimal(0), Decimal(0)))
             sums[name] = _EXACT.add(before[0], there), _EXACT.add(before[1], here)
         if local_id is None:
-            report.missing_here += 1
-            report.only_there += [id][: MOST_SHOWN - len(report.only_there)]
+            report.lacks_here(id)
         elif fields:
             report.differing += 1
             report.sample += [(id, fields)][: MOST_SHOWN - len(report.sample)]
     with channel.session("reconcile", fenced=False) as session:
         _here(channel, session, stream, report, living.keys())
     report.sums = dict(sorted(sums.items()))
-    return report
+    return living.keys()
 
 
 def _here(channel: Channel, session: Session, stream: Stream, report: StreamReport, there: Any) -> None:
@@ -138,8 +118,7 @@ def _count(session: Session, entity: Any, batch: Sequence[Binding], report: Stre
             continue
         report.here += 1
         if binding.remote_id not in there:
-            report.missing_there += 1
-            report.only_here += [binding.remote_id][: MOST_SHOWN - len(report.only_here)]
+            report.lacks_there(binding.remote_id)
 
 
 def _differing(stream: Stream, verdict: Verdict) -> dict[str, tuple[Any, Any]]:

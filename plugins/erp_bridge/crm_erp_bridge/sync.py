@@ -8,14 +8,18 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import attrs
+
 from crm_core import CRM, Actor, CRMError
 
 from .breaker import Breaker
 from .bridge import Bridge
 from .channel import Channel
+from .connector import NotOffered, Remote
 from .fitting import check_fit
-from .ledger import Run, RunKind
-from .letters import bridge_named
+from .keeping import from_plain
+from .ledger import Outbound, Parked, Run, RunKind
+from .letters import bridge_named, letter_of, replay
 from .plan import Plan, plan
 from .plugin import plugin
 from .pull import pull
@@ -43,6 +47,9 @@ class Sync:
         bridge: its name in the settings.
         tenant: whose; the tenant of its first scope where none is given.
 
+    Attributes:
+        counts: what the last pull or push did, also where it stopped half-way.
+
     Raises:
         Invalid: ``erp_bridge.unknown_bridge``.
         LoadError: ``erp_bridge.bad_mapping``: the mapping does not fit the CRM or the connector.
@@ -53,6 +60,7 @@ class Sync:
         connector = found.connect()
         check_fit(crm, found.mapping, connector)
         self._channel = Channel(crm, found, connector, owner, Breaker())
+        self.counts: Counter[str] = Counter()
 
     def __enter__(self) -> Sync:
         return self
@@ -95,6 +103,28 @@ class Sync:
         self._keep(RunKind.RECONCILE, result.clean, counts, "")
         return result
 
+    def replay(self, letter: str) -> Outbound | Parked:
+        """Try a dead letter once more, by its id: a record of the ERP as the ERP has it now, where the connector offers ``get``.
+
+        Raises:
+            Invalid: ``erp_bridge.unknown_letter``.
+            Refused: as :meth:`ErpBridge.replay`.
+            AuthFailed, Throttled, Unavailable: the ERP could not be asked.
+        """
+        with self._channel.session("replay", fenced=False) as session:
+            found = letter_of(session, self._channel.name, letter)
+        now = self._read_again(found) if isinstance(found, Parked) else None
+        with self._channel.session("replay", fenced=False) as session:
+            return replay(session, found, now)
+
+    def _read_again(self, letter: Parked) -> Remote | None:
+        kept, stream = from_plain(letter.remote), self._channel.bridge.mapping.streams[letter.stream]
+        try:
+            there = self._channel.call(self._channel.connector.get, stream.entity, [kept.id], kept.scope)
+        except NotOffered:
+            return None
+        return there[0] if there else attrs.evolve(kept, deleted=True)
+
     def ask(self, question: str, args: dict[str, Any] | None = None, *, timeout: timedelta = timedelta(seconds=5)) -> dict[str, Any]:
         """Ask the ERP a live question: stock, a price, credit.
 
@@ -104,11 +134,12 @@ class Sync:
         """
         return self._channel.call(self._channel.connector.ask, question, args or {}, timeout=timeout)
 
-    def _recorded(self, kind: RunKind, work: Callable[[Channel], Counter[str]]) -> Counter[str]:
+    def _recorded(self, kind: RunKind, work: Callable[[Channel, Counter[str]], None]) -> Counter[str]:
+        self.counts = Counter()
         with self._failing(kind):
-            counts = work(self._channel)
-        self._keep(kind, True, dict(counts), "")
-        return counts
+            work(self._channel, self.counts)
+        self._keep(kind, True, dict(self.counts), "")
+        return self.counts
 
     @contextmanager
     def _failing(self, kind: RunKind) -> Iterator[None]:
@@ -117,7 +148,7 @@ class Sync:
         except Exception as e:
             code = e.code if isinstance(e, CRMError) else type(e).__name__
             if code != "erp_bridge.busy":
-                self._keep(kind, False, {}, code)
+                self._keep(kind, False, dict(self.counts), code)
             raise
 
     def _keep(self, kind: RunKind, ok: bool, counts: dict[str, Any], error: str) -> None:

@@ -11,10 +11,10 @@ from crm_core import CRMError, Entity, Ref, Session
 
 from .intake import Verdict, problem_of
 from .keeping import key_of, to_plain
-from .ledger import Binding, Parked, ParkedState, joined
+from .ledger import Binding, Parked, ParkedState, close_letters, conflicts_of, joined
 from .mapping import Stream
 from .merge import hash_of, sent_values
-from .queue import Wanted, enqueue
+from .queue import Wanted, enqueue, renew
 
 OWN = "erp_bridge."
 
@@ -30,11 +30,15 @@ def take_in(session: Session, bridge: str, stream: Stream, scope: str, verdicts:
         elif verdict.kind == "delete":
             _delete(session, stream, verdict)
     for verdict in verdicts:
-        if verdict.kind in ("conflict", "waiting", "invalid"):
+        if _waits(verdict):
             _park(session, bridge, stream, verdict)
-    settled = [v for v in verdicts if v.kind in ("create", "update", "same", "echo", "delete")]
-    _unpark(session, bridge, stream, settled)
+    _settle(session, bridge, stream, [v for v in verdicts if not _waits(v)])
     return Counter(v.kind for v in verdicts)
+
+
+def _waits(verdict: Verdict) -> bool:
+    """Say whether a letter is kept: it is not taken in, or not yet linked to all that it points at."""
+    return verdict.kind in ("conflict", "waiting", "invalid") or bool(verdict.missing and verdict.kind not in ("delete", "skipped"))
 
 
 def _create(session: Session, bridge: str, stream: Stream, scope: str, verdicts: Sequence[Verdict]) -> None:
@@ -67,7 +71,8 @@ def _binding(session: Session, bridge: str, stream: Stream, scope: str, verdict:
     return Binding(
         bridge=bridge, stream=stream.name, scope=verdict.remote.scope or scope, remote_id=verdict.remote.id, record=stream.record,
         local_id=local_id, remote_key=joined(bridge, stream.name, verdict.remote.id), local_key=joined(bridge, stream.name, local_id),
-        base=verdict.values, remote_version=verdict.remote.version, sent_hash=_agreed_hash(stream, verdict), synced_at=_now(session),
+        base={n: v for n, v in verdict.values.items() if n not in verdict.conflicts}, synced_at=_now(session),
+        remote_version=verdict.remote.version, sent_hash=_agreed_hash(stream, verdict),
     )  # fmt: skip
 
 
@@ -100,8 +105,10 @@ def _note(session: Session, stream: Stream, verdict: Verdict) -> None:
     """Remember what the ERP has now, where that is news."""
     binding = verdict.binding
     assert binding is not None
-    sent = _agreed_hash(stream, verdict) or ("" if verdict.overruled else binding.sent_hash)
-    news: dict[str, Any] = {"base": verdict.values, "remote_version": verdict.remote.version, "sent_hash": sent, "missing": 0}
+    sent = _agreed_hash(stream, verdict) or ("" if verdict.overruled or verdict.conflicts else binding.sent_hash)
+    # On what is in conflict nobody has agreed yet: its base stays, so that each later version is compared with it.
+    base = {n: v for n, v in {**verdict.values, **{n: binding.base.get(n) for n in verdict.conflicts}}.items() if n in verdict.values}
+    news: dict[str, Any] = {"base": base, "remote_version": verdict.remote.version, "sent_hash": sent, "missing": 0}
     if binding.gone_at is not None:
         news["gone_at"] = None
     if any(getattr(binding, name) != value for name, value in news.items()):
@@ -121,11 +128,12 @@ def gone(session: Session, stream: Stream, bindings: Sequence[Binding]) -> None:
         if stream.record.startswith(OWN) and session.find(entity, binding.local_id):
             session.delete(Ref(entity, binding.local_id))
         session.update(Binding, binding.id, {"gone_at": _now(session), "synced_at": _now(session)})
+    close_letters(session, [b.remote_key for b in bindings])
 
 
 def _park(session: Session, bridge: str, stream: Stream, verdict: Verdict) -> None:
-    states = {"conflict": ParkedState.CONFLICT, "waiting": ParkedState.WAITING}
-    state = states.get(verdict.kind, ParkedState.DEAD)
+    states = {"conflict": ParkedState.CONFLICT, "invalid": ParkedState.DEAD}
+    state = states.get(verdict.kind, ParkedState.WAITING)
     error = dict(verdict.error)
     if verdict.conflicts:
         error["conflicts"] = {name: list(both) for name, both in verdict.conflicts.items()}
@@ -139,13 +147,17 @@ def _park(session: Session, bridge: str, stream: Stream, verdict: Verdict) -> No
     )
 
 
-def _unpark(session: Session, bridge: str, stream: Stream, verdicts: Sequence[Verdict]) -> None:
-    keys = [joined(bridge, stream.name, v.remote.id) for v in verdicts]
-    open_states = (ParkedState.WAITING, ParkedState.DEAD)
-    if keys:
-        session.update_where(
-            session.query(Parked).where(Parked.remote_key.in_(keys), Parked.state.in_(open_states)), {"state": ParkedState.DONE}
-        )
+def _settle(session: Session, bridge: str, stream: Stream, verdicts: Sequence[Verdict]) -> None:
+    """Close the letters of what needs none any more; what a conflict held back is queued as it is now."""
+    by_key = {joined(bridge, stream.name, key_of(v.remote.id)): v for v in verdicts}
+    ended = conflicts_of(session, list(by_key))
+    close_letters(session, list(by_key))
+    for key, letter in ended.items():
+        verdict = by_key[key]
+        if verdict.binding is not None and verdict.local_id is not None and verdict.kind in ("update", "same", "echo"):
+            values = sent_values(stream, {**verdict.ours, **verdict.changes})
+            wanted = Wanted(stream, verdict.binding.scope, verdict.local_id, values, f"{letter.id}@{letter.version}")
+            renew(session, bridge, wanted, known=bool(_agreed_hash(stream, verdict)))
 
 
 def _now(session: Session) -> datetime:
