@@ -34,12 +34,14 @@ from .purchase_history import PurchaseHistory
 from .reconcile import Reconciliation, StreamReport
 from .service import ErpBridge
 from .settings import Settings
+from .status import BridgeStatus, LastRun
 from .sync import Sync
 
 __all__ = [
     "AuthFailed",
     "Binding",
     "Bridge",
+    "BridgeStatus",
     "CheckResult",
     "Conflict",
     "Connector",
@@ -57,6 +59,7 @@ __all__ = [
     "Invalid",
     "Invoice",
     "InvoiceKind",
+    "LastRun",
     "Lease",
     "Memory",
     "NotOffered",

@@ -14,15 +14,14 @@ from .mapping import Stream
 from .merge import sent_values
 from .queue import Wanted, enqueue
 from .settings import Settings
+from .status import PARKED
 from .taking import take_in
-
-_PARKED = (ParkedState.DEAD, ParkedState.CONFLICT, ParkedState.WAITING)
 
 
 def dead_letters(session: Session, bridge: str | None, limit: int) -> list[Outbound | Parked]:
     """Return dead letters of both directions, oldest first."""
     out = session.query(Outbound).where(Outbound.state == OpState.DEAD)
-    parked = session.query(Parked).where(Parked.state.in_(_PARKED))
+    parked = session.query(Parked).where(Parked.state.in_(PARKED))
     if bridge is not None:
         out, parked = out.where(Outbound.bridge == bridge), parked.where(Parked.bridge == bridge)
     found: list[Outbound | Parked] = [*out.order_by(Outbound.id).page(limit), *parked.order_by(Parked.id).page(limit)]
@@ -32,7 +31,7 @@ def dead_letters(session: Session, bridge: str | None, limit: int) -> list[Outbo
 def waiting(session: Session, bridge: str, stream: str) -> tuple[int, int]:
     """Count a stream's dead letters, and its writes that are on their way."""
     out = session.query(Outbound).where(Outbound.bridge == bridge, Outbound.stream == stream)
-    parked = session.query(Parked).where(Parked.bridge == bridge, Parked.stream == stream, Parked.state.in_(_PARKED))
+    parked = session.query(Parked).where(Parked.bridge == bridge, Parked.stream == stream, Parked.state.in_(PARKED))
     return out.where(Outbound.state == OpState.DEAD).count() + parked.count(), out.where(Outbound.state.in_(OPEN)).count()
 
 
@@ -64,7 +63,7 @@ def _write_again(own: Session, letter: Outbound) -> None:
 
 
 def _take_again(own: Session, letter: Parked) -> None:
-    _must(letter.state in _PARKED)
+    _must(letter.state in PARKED)
     if letter.error.get("conflicts"):
         _settle(own, letter, theirs=True)
         return
@@ -83,7 +82,7 @@ def discard(session: Session, letter: Outbound | Parked, reason: str) -> Outboun
             own.update(Outbound, letter.id, {"state": OpState.DISCARDED, "reason": reason})
         else:
             found = own.lock(Parked, letter.id)
-            _must(found.state in _PARKED)
+            _must(found.state in PARKED)
             if found.error.get("conflicts"):
                 _settle(own, found, theirs=False)
             own.update(Parked, letter.id, {"state": ParkedState.DISCARDED, "reason": reason})
