@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from sqlalchemy import Column, ColumnElement, Integer, MetaData, String, Table, and_, bindparam, extract, literal
+from sqlalchemy import Column, ColumnElement, Integer, MetaData, String, Table, and_, bindparam, extract, func, literal
 from sqlalchemy import cast as cast_to
 from sqlalchemy.sql.functions import FunctionElement, coalesce
 from sqlalchemy.sql.selectable import AliasedReturnsRows
@@ -228,6 +228,11 @@ class MoneyColumn:
 
     def __clause_element__(self) -> ColumnElement[Money]:
         return MoneyPair(self.amount, self.currency, self._scale)
+
+    def __abs__(self) -> MoneyColumn:
+        """Take each amount without its sign, as ``abs(Order.total).sum()`` does before it adds up."""
+        amount, *frozen = (func.abs(column, type_=column.type) for column in (self.amount, *self._frozen[:1]))
+        return MoneyColumn(amount, self.currency, self.field, [*frozen, *self._frozen[1:]])
 
     def sum(self) -> ColumnElement[Any]:
         """Sum the amounts as Money.

@@ -42,6 +42,7 @@ class Measure:
         at: the date or datetime field that says when; None where it has no time.
         weight: a whole-number field in per cent: each amount counts with this share of itself.
         better: which way is good.
+        absolute: each amount of money counts without its sign, as where some sources write a return below zero and others do not.
     """
 
     plugin: str
@@ -55,6 +56,7 @@ class Measure:
     at: str | None = None
     weight: str | None = None
     better: Better = "higher"
+    absolute: bool = False
 
     @property
     def name(self) -> str:

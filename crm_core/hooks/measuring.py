@@ -32,9 +32,10 @@ class Measuring:
         at: str | None = None,
         weight: str | None = None,
         better: Better = "higher",
+        absolute: bool = False,
     ) -> Measure:
         """Declare a figure that adds up over records of *entity*; the arguments are those of :class:`Measure`."""
-        found = Measure(self.name, key, entity, label, formula, unit, of, where, at, weight, better)
+        found = Measure(self.name, key, entity, label, formula, unit, of, where, at, weight, better, absolute)
         self.definitions.figures.append(found)
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,7 +16,8 @@ import pytest
 
 from crm_core import CRM, Account, Money
 from crm_erp_bridge import plugin
-from crm_erp_bridge.api import Bridge, FolderDrop, Order, Throttled
+from crm_erp_bridge.api import Bridge, FolderDrop, Lease, Order, RunKind, Throttled
+from crm_erp_bridge.api import Run as Run_
 from tests.erp_bridge.conftest import SYSTEM, Desk, customer, order
 
 Run = Callable[..., click.testing.Result]
@@ -97,7 +99,7 @@ def test_c63_which_one_it_is_is_said_from_the_command_line(desk: Desk, run: Run)
     with desk.crm.session(SYSTEM) as s:
         other = s.create(Account(name="Acme 2"))
         s.update(Account, ours.id, {"external_ref": None})
-    assert run("bind", "files", letter, other.id).output == ""
+    assert run("bind", "files", letter, other.id).output.startswith(f"{letter}  Conflict  Both sides changed")
     assert "Both sides changed" in run("dead", "files").output, "they are one now, and differ in what a person decides"
     assert run("replay", "files", letter).exit_code == 0
     assert run("dead", "files").output == ""
@@ -119,6 +121,60 @@ def test_c63_what_a_throttled_pull_took_in_is_told(desk: Desk, make_crm: Callabl
     desk.drop("customer-1.json", customer("C1"))
     told = run("pull", "files")
     assert (told.exit_code, told.output) == (1, "customer.create  1\nError: The ERP asks to come back in 60 seconds.\n")
+
+
+def test_c63_status_tells_runs_letters_the_queue_and_who_holds_a_bridge(desk: Desk, run: Run) -> None:
+    assert run("status").output == "files  main\n  no run yet\n  dead letters: 0, queued writes: 0\n"
+    desk.drop("customer-1.json", customer("C1"))
+    desk.sync.pull()
+    well = run("status", "files")
+    assert (well.exit_code, "  Pull: ended well at 2026-" in well.output) == (0, True)
+    desk.drop("order-1.json", order("O1", "C9"))
+    desk.sync.pull()
+    with desk.crm.session(SYSTEM) as s:
+        (acme,) = desk.accounts()
+        s.update(type(acme), acme.id, {"website": "https://acme.example"})
+        s.upsert(Lease(bridge="files", holder="a run that died", until=desk.clock.now() + timedelta(minutes=5)), on="bridge")
+    desk.crm.run_pending()
+    told = run("status", "files")
+    assert (told.exit_code, "dead letters: 1, queued writes: 1\n  the oldest of them has been queued since 2026-" in told.output) == (
+        1,
+        True,
+    )
+    assert "Another run of the bridge files is at work, until 2026-" in told.output
+    (found,) = json.loads(run("status", "--json").output)
+    assert (found["tenant"], found["bridge"], found["well"], found["dead"], found["queued"]) == ("main", "files", False, 1, 1)
+    assert (found["runs"]["pull"]["ok"], found["leased_until"][:5]) == (True, "2026-")
+    desk.later(minutes=6)
+    assert json.loads(run("status", "--json").output)[0]["leased_until"] is None, "what ran out is nobody's"
+    assert "no bridge flies" in run("status", "flies").output
+
+
+def test_c63_a_run_that_failed_is_told_with_its_reason(desk: Desk, run: Run) -> None:
+    with desk.crm.session(SYSTEM) as s:
+        s.create(Run_(bridge="files", kind=RunKind.PULL, ended_at=desk.clock.now(), ok=False, error="erp_bridge.auth_failed"))
+    told = run("status", "files")
+    assert (told.exit_code, "FAILED: The ERP does not let us in" in told.output) == (1, True)
+    assert "失败：ERP 拒绝登录" in run("status", "files", lang="zh").output
+
+
+def test_c63_dead_letters_and_a_reconciliation_are_there_as_json(desk: Desk, run: Run) -> None:
+    desk.drop("order-1.json", order("O1", "C9"))
+    run("pull", "files")
+    (letter,) = json.loads(run("dead", "files", "--json").output)
+    assert (letter["stream"], letter["record"], letter["direction"], letter["state"]) == ("order", "O1", "in", "waiting")
+    assert (letter["error"]["code"], letter["says"]) == ("erp_bridge.parent_missing", "It waits for customer C9, which is not here yet.")
+    found = run("reconcile", "files", "--json")
+    streams = {s["stream"]: s for s in json.loads(found.output)["streams"]}
+    assert (found.exit_code, streams["order"]["clean"], streams["order"]["dead"], streams["customer"]["clean"]) == (1, False, 1, True)
+
+
+def test_c63_replay_and_discard_say_what_became_of_the_letter(desk: Desk, run: Run) -> None:
+    desk.drop("order-1.json", order("O1", "C9"))
+    run("pull", "files")
+    (letter,) = (line.split()[0] for line in run("dead", "files").output.splitlines())
+    assert run("replay", "files", letter).output == f"{letter}  Waiting  It waits for customer C9, which is not here yet.\n"
+    assert run("discard", "files", letter, "--reason", "a test").output == f"{letter}  Discarded\n"
 
 
 def test_c63_a_push_from_the_command_line_and_an_unknown_bridge(desk: Desk, run: Run) -> None:

@@ -108,6 +108,19 @@ def test_c04_c57_what_was_invoiced_paid_and_is_open_is_what_plain_sql_adds_up(
     assert {t.currency: t[name].amount for t in asked(crm, metrics=[name], grain="quarter").totals} == dict(expected)
 
 
+@pytest.mark.parametrize("currency", [None, "EUR"])
+def test_c04_c57_returns_of_both_signs_add_up_by_their_amounts_in_reports(crm: CRM, currency: str | None) -> None:
+    with crm.session(ADMIN) as s:
+        s.update_where(s.query(Order), {"status": "cancelled"})
+        account = s.create(Account(name="Delta")).ref
+        for n, (kind, total) in enumerate([(OrderKind.SALE, "100.00"), (OrderKind.RETURN, "-30.00"), (OrderKind.RETURN, "20.01")]):
+            facts: dict[str, Any] = {"account": account, "ordered_on": date(2025, 1, 1), "kind": kind}
+            s.create(Order(number=f"D-{n}", total=Money(total, "EUR"), **facts))
+    names = ["erp_bridge.returned_value", "erp_bridge.purchase_total"]
+    (row,) = asked(crm, metrics=names, by=["erp_bridge.account"], currency=currency).rows
+    assert [row[name] for name in names] == [Money("50.01", "EUR"), Money("49.99", "EUR")]
+
+
 def test_c57_orders_are_counted_and_averaged(crm: CRM) -> None:
     sales = plain(crm, Order, "total, total_currency", "kind = 'sale' AND status IN ('open', 'done')")
     euros = [amount(crm, total) for total, currency in sales if currency == "EUR"]

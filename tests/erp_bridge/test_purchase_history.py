@@ -68,6 +68,27 @@ def test_c04_what_is_left_of_a_credit_note_lessens_the_balance_whichever_sign_th
     assert history(desk).balance == {"EUR": Money("50.00", "EUR"), "USD": Money("-5.00", "USD")}
 
 
+def test_c04_returns_of_two_erps_with_unlike_signs_on_one_customer_each_lessen_what_was_bought(desk: Desk) -> None:
+    """One ERP writes what came back below zero, the other does not: they must not cancel each other out."""
+    desk.drop("customer-1.json", customer("C1"))
+    desk.drop(
+        "order-1.json",
+        order("1", total="100.00", base="100.00"),
+        order("2", kind="R", total="-30.00", base="-30.00"),
+        order("3", kind="R", total="20.00", base="20.00"),
+    )
+    desk.drop(
+        "invoice-1.json",
+        invoice("1", total="100.30", open="40.30"),
+        invoice("2", kind="C", total="-30.00", open="-10.00"),
+        invoice("3", kind="C", total="20.00", open="5.00"),
+    )
+    desk.sync.pull()
+    found = history(desk)
+    assert (found.lifetime, found.lifetime_base) == ({"EUR": Money("50.00", "EUR")}, Money("50.00", "EUR"))
+    assert (found.invoiced, found.balance) == ({"EUR": Money("50.30", "EUR")}, {"EUR": Money("25.30", "EUR")})
+
+
 def test_c04_the_figures_are_those_of_a_walk_over_all_facts(desk: Desk) -> None:
     """Seed 1, 200 orders of 4 customers in 3 currencies, drawn from the CRM's own chance."""
     chance = desk.crm.runtime.random

@@ -114,6 +114,7 @@ class Selection:
             if asked.currency not in (None, measure.currency):
                 raise MixedCurrency(one=asked.currency, other=measure.currency)
             return func.sum(column)
+        column = abs(column) if measure.absolute else column
         if asked.currency is None:
             return column.total()
         rates: Any = self.at if asked.rates == "dated" else asked.rates

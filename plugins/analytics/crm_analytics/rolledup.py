@@ -37,7 +37,7 @@ def _has(rollup: Rollup, measure: Measure, asked: Asked) -> bool:
     dated = asked.grain is not None or asked.since is not None or asked.until is not None
     fields: list[Any] = [d.of if isinstance(d, Dimension) else None for d in asked.by]
     fields += ([measure.at] if dated else []) + ([measure.weight] if measure.weight else [])
-    if isinstance(measure, CustomMeasure):
+    if isinstance(measure, CustomMeasure) or measure.absolute:  # a cell's sum has the amounts with their signs
         return False
     amounts = {measure.of, asked.money.get(measure.entity)} - {None}
     # What is converted is rounded record by record.

@@ -36,6 +36,7 @@ from .reconcile import Reconciliation
 from .report import StreamReport
 from .service import ErpBridge
 from .settings import Settings
+from .status import BridgeStatus, LastRun
 from .sync import Sync
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "BindRecord",
     "Binding",
     "Bridge",
+    "BridgeStatus",
     "CheckResult",
     "Conflict",
     "Connector",
@@ -61,6 +63,7 @@ __all__ = [
     "Invalid",
     "Invoice",
     "InvoiceKind",
+    "LastRun",
     "Lease",
     "Memory",
     "NotOffered",

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Protocol
 
+import attrs
 import click
 
 from crm_core import CRM, Actor, CRMError, Invalid, Session
 
-from .ledger import Outbound, Parked
+from .ledger import PARKED, Outbound, Parked
 from .letters import letter_of
 from .plugin import plugin
 from .report import StreamReport
 from .service import ErpBridge
+from .settings import Settings
+from .status import BridgeStatus
 from .sync import Sync, bridge_of
 
 
@@ -34,7 +38,54 @@ def erp() -> None:
 
 
 _bridge = click.argument("bridge")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _tenant = click.option("--tenant", help="Whose; that of the bridge's first scope where none is given.")
+
+
+@erp.command("status", help="Say how bridges are: last runs, dead letters, queued writes, lease; the exit code is 1 where one is not well.")
+@click.argument("bridge", required=False)
+@_tenant
+@_json
+@click.pass_obj
+def status(shell: Shell, bridge: str | None, tenant: str | None, as_json: bool) -> None:
+    """Look at one bridge or all, of one tenant or of each that they work for."""
+    found = list(_statuses(shell, bridge, tenant))
+    if as_json:
+        click.echo(_plain([{"tenant": owner, **each.to_json()} for owner, each in found]))
+    else:
+        for owner, each in found:
+            _told(shell, owner, each)
+    raise SystemExit(0 if all(each.well for _, each in found) else 1)
+
+
+def _statuses(shell: Shell, bridge: str | None, tenant: str | None) -> Iterator[tuple[str, BridgeStatus]]:
+    crm = shell.open()
+    with crm.session(Actor.service(plugin.name, tenant=tenant or "main"), write=False) as session:
+        names = [bridge] if bridge else [b.name for b in session.settings(Settings).bridges]
+    for name in names:
+        for owner in [tenant] if tenant else dict.fromkeys(bridge_of(crm, name, None)[0].scopes.values()):
+            with crm.session(Actor.service(plugin.name, tenant=owner), write=False) as session:
+                yield owner, session.use(ErpBridge).status(name)
+
+
+def _told(shell: Shell, tenant: str, found: BridgeStatus) -> None:
+    click.echo(f"{found.bridge}  {tenant}")
+    for kind, run in found.runs.items():
+        code = "erp_bridge.cli_run_ok" if run.ok else "erp_bridge.cli_run_failed"
+        what = _text(shell, f"erp_bridge.run.kind.{kind.value}")
+        why = _text(shell, run.error) if run.error else None
+        click.echo("  " + _text(shell, code, kind=what, at=_at(run.ended_at), error=why))
+    if not found.runs:
+        click.echo("  " + _text(shell, "erp_bridge.cli_never_ran"))
+    click.echo("  " + _text(shell, "erp_bridge.cli_waiting", dead=found.dead, queued=found.queued))
+    if found.oldest:
+        click.echo("  " + _text(shell, "erp_bridge.cli_oldest", at=_at(found.oldest)))
+    if found.leased_until:
+        click.echo("  " + _text(shell, "erp_bridge.busy", bridge=found.bridge, until=_at(found.leased_until)))
+
+
+def _at(instant: datetime) -> str:
+    return instant.isoformat(timespec="seconds")
 
 
 @erp.command("pull", help="Take in what changed in the ERP.")
@@ -74,12 +125,15 @@ def plan(shell: Shell, bridge: str, tenant: str | None) -> None:
 @erp.command("reconcile", help="Compare both sides in full; the exit code is 1 where something is left to explain.")
 @_bridge
 @_tenant
+@_json
 @click.pass_obj
-def reconcile(shell: Shell, bridge: str, tenant: str | None) -> None:
+def reconcile(shell: Shell, bridge: str, tenant: str | None, as_json: bool) -> None:
     """Reconcile."""
     with Sync(shell.open(), bridge, tenant=tenant) as sync:
         found = sync.reconcile()
-    for stream in found.streams:
+    if as_json:
+        click.echo(_plain({"clean": found.clean, "streams": [{**attrs.asdict(s), "clean": s.clean} for s in found.streams]}))
+    for stream in [] if as_json else found.streams:
         _report(shell, stream)
     raise SystemExit(found.exit_code)
 
@@ -107,15 +161,28 @@ def _report(shell: Shell, stream: StreamReport) -> None:
 @erp.command("dead", help="List dead letters: id, stream, record (the ERP's id, or ours where it has none), state, what is wrong.")
 @_bridge
 @_tenant
+@_json
 @click.pass_obj
-def dead(shell: Shell, bridge: str, tenant: str | None) -> None:
+def dead(shell: Shell, bridge: str, tenant: str | None, as_json: bool) -> None:
     """List them."""
     with _session(shell, bridge, tenant) as session:
-        for letter in session.use(ErpBridge).dead_letters(bridge, limit=1000):
-            kind = "outbound" if isinstance(letter, Outbound) else "parked"
-            state = _text(shell, f"erp_bridge.{kind}.state.{letter.state.value}")
-            record = letter.remote_id or letter.local_id if isinstance(letter, Outbound) else letter.remote["id"]
-            click.echo(f"{letter.id}  {letter.stream}  {record}  {state}  {_error(shell, letter.error)}")
+        letters = session.use(ErpBridge).dead_letters(bridge, limit=1000)
+    if as_json:
+        click.echo(_plain([_letter_json(shell, letter) for letter in letters]))
+    for letter in [] if as_json else letters:
+        kind = "outbound" if isinstance(letter, Outbound) else "parked"
+        state = _text(shell, f"erp_bridge.{kind}.state.{letter.state.value}")
+        click.echo(f"{letter.id}  {letter.stream}  {_record(letter)}  {state}  {_error(shell, letter.error)}")
+
+
+def _record(letter: Outbound | Parked) -> str:
+    return str(letter.remote_id or letter.local_id if isinstance(letter, Outbound) else letter.remote["id"])
+
+
+def _letter_json(shell: Shell, letter: Outbound | Parked) -> dict[str, Any]:
+    facts = {"id": letter.id, "stream": letter.stream, "record": _record(letter), "state": letter.state.value}
+    way = "out" if isinstance(letter, Outbound) else "in"
+    return {**facts, "direction": way, "since": letter.created_at, "error": letter.error, "says": _error(shell, letter.error)}
 
 
 @erp.command("replay", help="Try a dead letter once more; of a conflict, take the ERP's values.")
@@ -126,7 +193,8 @@ def dead(shell: Shell, bridge: str, tenant: str | None) -> None:
 def replay(shell: Shell, bridge: str, letter: str, tenant: str | None) -> None:
     """Replay one."""
     with Sync(shell.open(), bridge, tenant=tenant) as sync:
-        sync.replay(letter)
+        found = sync.replay(letter)
+    _became(shell, found)
 
 
 @erp.command("bind", help="Decide which of our records (its id) a parked record of the ERP is.")
@@ -141,7 +209,8 @@ def bind(shell: Shell, bridge: str, letter: str, record: str, tenant: str | None
         found = letter_of(session, bridge, letter)
         if not isinstance(found, Parked):
             raise Invalid("erp_bridge.unknown_letter", given=letter[:60])
-        session.use(ErpBridge).bind(found, record=record)
+        bound = session.use(ErpBridge).bind(found, record=record)
+    _became(shell, bound)
 
 
 @erp.command("discard", help="Give a dead letter up; of a conflict, keep our values.")
@@ -153,7 +222,16 @@ def bind(shell: Shell, bridge: str, letter: str, record: str, tenant: str | None
 def discard(shell: Shell, bridge: str, letter: str, reason: str, tenant: str | None) -> None:
     """Discard one."""
     with _session(shell, bridge, tenant) as session:
-        session.use(ErpBridge).discard(letter_of(session, bridge, letter), reason=reason)
+        found = session.use(ErpBridge).discard(letter_of(session, bridge, letter), reason=reason)
+    _became(shell, found)
+
+
+def _became(shell: Shell, letter: Outbound | Parked) -> None:
+    """Say what a letter is now; of one that is a dead letter still, why."""
+    kind = "outbound" if isinstance(letter, Outbound) else "parked"
+    state = _text(shell, f"erp_bridge.{kind}.state.{letter.state.value}")
+    left = isinstance(letter, Parked) and letter.state in PARKED
+    click.echo(f"{letter.id}  {state}" + (f"  {_error(shell, letter.error)}" if left else ""))
 
 
 @contextmanager
@@ -190,6 +268,10 @@ def _error(shell: Shell, error: Mapping[str, Any]) -> str:
     if field not in text:  # words of a value do not tell whose it is
         text = f"{field}: {text}"
     return text + "".join(f" {f['field']}: {f['code']}" for f in error.get("fields", ()))
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2, default=lambda v: _at(v) if isinstance(v, datetime) else str(v))
 
 
 def _short(value: Any) -> str:

@@ -45,8 +45,9 @@ returned = plugin.measure(
     at="ordered_on",
     unit="money",
     label="erp_bridge.metric.returned_value",
-    formula="sum of the totals of returns, with the sign that the ERP gives them",
+    formula="sum of the totals of returns, each without the sign that the ERP gives it",
     better="lower",
+    absolute=True,
 )
 plugin.measure(
     "invoiced_value",
@@ -82,8 +83,8 @@ plugin.measure(
 
 @plugin.metric(ordered, returned, label="erp_bridge.metric.purchase_total", unit="money")
 def purchase_total(ordered: Money, returned: Money) -> Money:
-    """What was ordered less what came back, whichever sign the ERP gives to returns."""
-    return ordered - abs(returned)
+    """What was ordered less what came back, whichever sign the ERP gives to a return."""
+    return ordered - returned
 
 
 @plugin.metric(ordered, orders, label="erp_bridge.metric.order_size", unit="money")

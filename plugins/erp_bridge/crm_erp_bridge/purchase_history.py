@@ -19,8 +19,9 @@ _COUNTED = (OrderStatus.OPEN, OrderStatus.DONE)
 class PurchaseHistory:
     """What one customer bought.
 
-    A purchase is an order that is no draft and not cancelled. The lifetime value is what was ordered less what came back. Amounts are
-    sums of the ERP's own, by currency; those in the ERP's base currency are there only where it states them for every document.
+    A purchase is an order that is no draft and not cancelled. The lifetime value is what was ordered less what came back; a return or
+    credit note lessens by its amount, whichever sign the ERP gives it. Amounts are sums of the ERP's own, by currency; those in the
+    ERP's base currency are there only where it states them for every document.
 
     Attributes:
         orders, returns: how many.
@@ -65,17 +66,17 @@ def purchase_history(session: Session, account: Account | Ref[Account]) -> Purch
         last=last,
         lifetime=_less(
             _sums(session, Order.total, *bought, Order.kind == OrderKind.SALE),
-            _sums(session, Order.total, *bought, Order.kind == OrderKind.RETURN),
+            _sums(session, abs(Order.total), *bought, Order.kind == OrderKind.RETURN),
         ),
         lifetime_base=_base(session, bought),
         invoiced=_less(
             _sums(session, Invoice.total, Invoice.account == ref, Invoice.kind == InvoiceKind.INVOICE),
-            _sums(session, Invoice.total, Invoice.account == ref, Invoice.kind == InvoiceKind.CREDIT_NOTE),
+            _sums(session, abs(Invoice.total), Invoice.account == ref, Invoice.kind == InvoiceKind.CREDIT_NOTE),
         ),
         paid=_sums(session, Payment.amount, Payment.account == ref),
         balance=_less(
             _sums(session, Invoice.open_amount, *left, Invoice.kind == InvoiceKind.INVOICE),
-            _sums(session, Invoice.open_amount, *left, Invoice.kind == InvoiceKind.CREDIT_NOTE),
+            _sums(session, abs(Invoice.open_amount), *left, Invoice.kind == InvoiceKind.CREDIT_NOTE),
         ),
     )
 
@@ -86,10 +87,10 @@ def _sums(session: Session, amount: Any, *criteria: Any) -> dict[str, Money]:
 
 
 def _less(plus: dict[str, Money], minus: dict[str, Money]) -> dict[str, Money]:
-    """Take *minus* off, whichever sign the ERP gives to what comes back."""
+    """Take *minus* off."""
     found = dict(plus)
     for currency, amount in minus.items():
-        found[currency] = found.get(currency, Money.zero(currency)) - abs(amount)
+        found[currency] = found.get(currency, Money.zero(currency)) - amount
     return found
 
 
@@ -99,6 +100,6 @@ def _base(session: Session, bought: tuple[Any, ...]) -> Money | None:
         return None
     sums = _less(
         _sums(session, Order.base_total, *bought, Order.kind == OrderKind.SALE),
-        _sums(session, Order.base_total, *bought, Order.kind == OrderKind.RETURN),
+        _sums(session, abs(Order.base_total), *bought, Order.kind == OrderKind.RETURN),
     )
     return next(iter(sums.values())) if len(sums) == 1 else None

@@ -9,6 +9,7 @@ from .due import due_of
 from .ledger import Outbound, Parked
 from .plugin import plugin
 from .purchase_history import PurchaseHistory, purchase_history
+from .status import BridgeStatus, bridge_status
 
 
 @plugin.service
@@ -44,6 +45,14 @@ class ErpBridge:
     def dead_letters(self, bridge: str | None = None, *, limit: int = 100) -> list[Outbound | Parked]:
         """Return what did not get through, oldest first: writes that the ERP refused, and records of its own that do not fit here."""
         return letters.dead_letters(self._session, bridge, limit)
+
+    def status(self, bridge: str) -> BridgeStatus:
+        """Say how a bridge of this tenant is: its last runs, dead letters, queued writes, and whether a run holds it now.
+
+        Raises:
+            Invalid: ``erp_bridge.unknown_bridge``.
+        """
+        return bridge_status(self._session, letters.bridge_named(self._session, bridge).name)
 
     def replay(self, letter: Outbound | Parked) -> Outbound | Parked:
         """Try a dead letter once more; of a conflict, take the ERP's values.
