@@ -54,7 +54,7 @@ def status(shell: Shell, bridge: str | None, tenant: str | None, as_json: bool) 
         click.echo(_plain([{"tenant": owner, **each.to_json()} for owner, each in found]))
     else:
         for owner, each in found:
-            _told(shell, owner, each)
+            _show(shell, owner, each)
     raise SystemExit(0 if all(each.well for _, each in found) else 1)
 
 
@@ -68,7 +68,7 @@ def _statuses(shell: Shell, bridge: str | None, tenant: str | None) -> Iterator[
                 yield owner, session.use(ErpBridge).status(name)
 
 
-def _told(shell: Shell, tenant: str, found: BridgeStatus) -> None:
+def _show(shell: Shell, tenant: str, found: BridgeStatus) -> None:
     click.echo(f"{found.bridge}  {tenant}")
     for kind, run in found.runs.items():
         code = "erp_bridge.cli_run_ok" if run.ok else "erp_bridge.cli_run_failed"
