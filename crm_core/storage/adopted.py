@@ -37,6 +37,10 @@ def table_of(given: Any) -> Table:
     return found
 
 
+def _table(given: Any) -> Table:
+    return table_of(given)
+
+
 @attrs.frozen(eq=False)
 class Adopted:
     """A table of the host that is an entity's own: ``CRM(engine, adopt={Account: Adopted(Customer, {"name": "company_name"})})``.
@@ -56,7 +60,7 @@ class Adopted:
         LoadError: ``adopted_no_table``.
     """
 
-    table: Table = attrs.field(converter=lambda given: table_of(given))
+    table: Table = attrs.field(converter=_table)
     columns: Mapping[str, str] = attrs.field(factory=dict)
     tenant: str = attrs.field(default="main", kw_only=True)
     fill: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True)
