@@ -21,7 +21,7 @@ class CustomerAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic w
     """What a customer's page says before it is deleted: deals keep it."""
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        found, counts, lacking, protected = super().get_deleted_objects(objs, request)  # type: ignore[misc]  # as Django has it
+        found, counts, lacking, protected = super().get_deleted_objects(objs, request)
         with crm.session(Actor.system("admin", tenant="main"), write=False) as s:
             for customer in objs:
                 account = Ref(Account, crm.adoption.id(Account, customer.pk))
