@@ -117,7 +117,7 @@ def test_a_backup_of_one_tenant_has_its_rows_of_the_hosts_table_alone(crm: CRM, 
 
 def test_a_row_that_does_not_say_whose_it_is_is_nobodys_and_in_nobodys_way(crm: CRM) -> None:
     table = crm.tables.adopted[Account].table
-    firm = type("Firm", (), {})
+    firm: Any = type("Firm", (), {})
     registry().map_imperatively(firm, table)
     orm = sessionmaker(crm.bound.engine)
     crm.adoption.observe(orm)
