@@ -234,16 +234,6 @@ class Adoption:
         quote = dialect.identifier_preparer
         return text(f"{quote.format_table(self.table)}.{quote.quote(self.places['version'].name)} IS NULL")
 
-    def emptied(self, dialect: Dialect, tenant: str | None) -> TextClause:
-        """Write the update that takes a tenant's rows, or all, back to what they were before we saw them: our columns are NULL."""
-        quote = dialect.identifier_preparer
-        ours = [quote.quote(place.name) for name, place in self.places.items() if place.ours and place.name and name != "id"]
-        sets = ", ".join(f"{name} = NULL" for name in ours)
-        whole = f"UPDATE {quote.format_table(self.table)} SET {sets} WHERE {quote.quote(self.places['version'].name)} IS NOT NULL"
-        if tenant is None:
-            return text(whole)
-        return text(f"{whole} AND {self.places['tenant'].sql(dialect)} = :tenant").bindparams(tenant=tenant)
-
     def owned(self, dialect: Dialect) -> TextClause:
         """Write the condition that a row of the host's table says whose it is; where it does not, it is no tenant's record."""
         return text(f"length({self.places['tenant'].sql(dialect)}) BETWEEN 1 AND {TENANT}")

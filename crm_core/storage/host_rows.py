@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from sqlalchemy import Connection, Dialect, func, select, text
+from sqlalchemy import Connection, Dialect, TextClause, func, select, text
 
 from ..errors import Refused
 from ..permissions.prepared import send
@@ -139,3 +139,14 @@ class HostRows:
             events = session.crm.runtime.ids.many(len(found))
             rows = [created_row(codec, record, event) for record, event in zip(found, events, strict=True)]
             writer.journal(connection, attrs.evolve(origin, at=at), rows, held)
+
+
+def emptied(adoption: Adoption, dialect: Dialect, tenant: str | None) -> TextClause:
+    """Write the update that takes a tenant's rows, or all, back to what they were before we saw them: our columns are NULL."""
+    quote = dialect.identifier_preparer
+    ours = [quote.quote(place.name) for name, place in adoption.places.items() if place.ours and place.name and name != "id"]
+    sets = ", ".join(f"{name} = NULL" for name in ours)
+    whole = f"UPDATE {quote.format_table(adoption.table)} SET {sets} WHERE {quote.quote(adoption.places['version'].name)} IS NOT NULL"
+    if tenant is None:
+        return text(whole)
+    return text(f"{whole} AND {adoption.places['tenant'].sql(dialect)} = :tenant").bindparams(tenant=tenant)

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, bindparam, delete, func, insert, literal, select, text, update
 
 from ...permissions.prepared import send
+from ..host_rows import emptied
 from ..host_table import HostTable
 from .layout import MADE_BY_ITSELF, OF_THE_JOURNAL, Layout, Part, named
 from .reading import BATCH, Count, Extent, Rows, Tally
@@ -70,7 +71,7 @@ def clear(connection: Connection, layout: Layout, tenant: str | None = None, *, 
             connection.execute(update(part.table).where(*_mine(part.table, tenant)).values(dict.fromkeys(c.name for c in part.later)))
     for part in reversed(theirs):
         if isinstance(part.table, HostTable):
-            connection.execute(part.table.adoption.emptied(connection.dialect, tenant))
+            connection.execute(emptied(part.table.adoption, connection.dialect, tenant))
             continue
         connection.execute(delete(part.table).where(*(mine if part.table is system.journal else _mine(part.table, tenant))))
 
