@@ -113,7 +113,8 @@ class AdoptedTables:
         table = self._crm.tables.adopted[entity].table.name
         log.warning(
             "%s is adopted, and this process observes no ORM: what one writes there is missing from the journal, and nobody hears of it. "
-            "Call crm.adoption.observe(sessionmaker) where the CRM is made; if nothing writes, say Adopted(..., observed=False).",
+            "Call crm.adoption.observe(sessionmaker) where the CRM is made, or crm_core.ext.django.observe(crm); if nothing writes, say "
+            "Adopted(..., observed=False).",
             table,
             extra=facts("adopted_unobserved", table=table),
         )

@@ -84,8 +84,8 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     "cli_adopted": ("{rows} rows written down.", "已记录 {rows} 行。"),
     "cli_adopted_whole": ("Nothing is wrong.", "没有问题。"),
     "doctor_unobserved": (
-        "{table} is adopted as {entity}, and nothing here observes an ORM that writes to it. Call crm.adoption.observe(sessionmaker) where the CRM is made; if nothing writes there, say Adopted(..., observed=False).",
-        "{table} 已被采用为 {entity}，但此处没有观察任何写入它的 ORM。请在创建 CRM 的地方调用 crm.adoption.observe(sessionmaker)；如果没有写入，请写 Adopted(..., observed=False)。",
+        "{table} is adopted as {entity}, and nothing here observes an ORM that writes to it. Call crm.adoption.observe(sessionmaker), or for Django models crm_core.ext.django.observe(crm), where the CRM is made; if nothing writes there, say Adopted(..., observed=False).",
+        "{table} 已被采用为 {entity}，但此处没有观察任何写入它的 ORM。请在创建 CRM 的地方调用 crm.adoption.observe(sessionmaker)，对 Django 模型则调用 crm_core.ext.django.observe(crm)；如果没有写入，请写 Adopted(..., observed=False)。",
     ),
     "forked_while_open": (
         "This process was forked while a connection to {database} was in use, which SQLite does not survive. Fork first, then open sessions and workers.",
