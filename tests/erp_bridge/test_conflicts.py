@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from crm_core import Account, NotFound, Ref, Refused
+from crm_core import Account, Invalid, NotFound, Ref, Refused
 from crm_erp_bridge.api import Binding, BindRecord, ErpBridge, Order, Outbound, Parked, Remote
 from tests.erp_bridge.conftest import MAPPING, OPERATOR, SYSTEM, Desk, MakeDesk, MakeHttpDesk, customer, order
 from tests.erp_bridge.http_desk import HttpDesk
@@ -130,6 +130,12 @@ def test_c63_a_customer_in_conflict_that_the_erp_deleted_is_replayed_as_gone(tor
     assert (letters(desk), desk.names()) == ([], ["Ours"])
     with desk.crm.session(SYSTEM) as s:
         assert s.query(Binding).one().gone_at is not None
+
+
+def test_a_letter_that_is_not_there_is_named(torn: tuple[HttpDesk, str]) -> None:
+    with pytest.raises(Invalid) as error:
+        torn[0].sync.replay("nobody")
+    assert (error.value.code, error.value.params) == ("erp_bridge.unknown_letter", {"given": "nobody"})
 
 
 def test_c63_a_letter_older_than_the_last_write_is_not_taken_in(make_desk: MakeDesk) -> None:

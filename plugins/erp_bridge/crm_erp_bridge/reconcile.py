@@ -18,7 +18,7 @@ from .ledger import Binding
 from .letters import waiting
 from .mapping import Stream
 from .pull import horizon, read
-from .report import MOST_SHOWN, StreamReport
+from .report import MOST_SHOWN, StreamReport, lacks_here, lacks_there
 from .written import compare_written, count_unsent, listed
 
 _EXACT = Context(prec=60)  # not the thread's, which a host may change
@@ -89,7 +89,7 @@ def _read(channel: Channel, stream: Stream, until: datetime, report: StreamRepor
             before = sums.get(name, (Decimal(0), Decimal(0)))
             sums[name] = _EXACT.add(before[0], there), _EXACT.add(before[1], here)
         if local_id is None:
-            report.lacks_here(id)
+            lacks_here(report, id)
         elif fields:
             report.differing += 1
             report.sample += [(id, fields)][: MOST_SHOWN - len(report.sample)]
@@ -118,7 +118,7 @@ def _count(session: Session, entity: Any, batch: Sequence[Binding], report: Stre
             continue
         report.here += 1
         if binding.remote_id not in there:
-            report.lacks_there(binding.remote_id)
+            lacks_there(report, binding.remote_id)
 
 
 def _differing(stream: Stream, verdict: Verdict) -> dict[str, tuple[Any, Any]]:

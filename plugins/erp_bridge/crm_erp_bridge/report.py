@@ -45,12 +45,14 @@ class StreamReport:
         agree = all(there == here for there, here in self.sums.values())
         return not (self.missing_here or self.missing_there or self.differing or self.dead) and agree and self.there == self.here
 
-    def lacks_there(self, id: str) -> None:
-        """Count a record that is here alone."""
-        self.missing_there += 1
-        self.only_here += [id][: MOST_SHOWN - len(self.only_here)]
 
-    def lacks_here(self, id: str) -> None:
-        """Count a record that is there alone."""
-        self.missing_here += 1
-        self.only_there += [id][: MOST_SHOWN - len(self.only_there)]
+def lacks_there(report: StreamReport, id: str) -> None:
+    """Count a record that is here alone."""
+    report.missing_there += 1
+    report.only_here += [id][: MOST_SHOWN - len(report.only_here)]
+
+
+def lacks_here(report: StreamReport, id: str) -> None:
+    """Count a record that is there alone."""
+    report.missing_here += 1
+    report.only_there += [id][: MOST_SHOWN - len(report.only_there)]

@@ -19,9 +19,9 @@ class Settings:
         settle_seconds: how far behind the ERP's clock a run stays.
         most_tries: after so many tries an op is a dead letter.
         first_delay_seconds: the longest pause after the first failure; each later one is twice as long, up to an hour.
-        longest_wait_seconds: if the ERP asks to come back so soon, a run that reads waits; else it stops, and the next one goes on there.
         lease_minutes: for how long a run that died keeps the next one of its bridge away.
         most_missing_percent: if more of the bound records are missing than this, nothing is taken for deleted.
+        longest_wait_seconds: if the ERP asks to come back so soon, a run that reads waits; else it stops, and the next one goes on there.
     """
 
     bridges: list[Bridge] = attrs.field(factory=list)
@@ -29,9 +29,9 @@ class Settings:
     settle_seconds: int = attrs.field(default=5, validator=attrs.validators.ge(0))
     most_tries: int = attrs.field(default=8, validator=_positive)
     first_delay_seconds: int = attrs.field(default=30, validator=_positive)
-    longest_wait_seconds: int = attrs.field(default=10, validator=[attrs.validators.ge(0), attrs.validators.le(30)])
     lease_minutes: int = attrs.field(default=5, validator=_positive)
     most_missing_percent: int = attrs.field(default=20, validator=attrs.validators.ge(0))
+    longest_wait_seconds: int = attrs.field(default=10, validator=[attrs.validators.ge(0), attrs.validators.le(30)])
 
     @bridges.validator
     def _named_once(self, _: object, bridges: list[Bridge]) -> None:

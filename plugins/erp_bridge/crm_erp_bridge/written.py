@@ -12,7 +12,7 @@ from .channel import Channel
 from .due import all_due, due_of
 from .ledger import OPEN, Binding, OpState, Outbound, bindings_to, joined
 from .mapping import Stream
-from .report import StreamReport
+from .report import StreamReport, lacks_here, lacks_there
 
 
 def listed(channel: Channel, stream: Stream) -> set[str] | None:
@@ -46,9 +46,9 @@ def compare_written(session: Session, bridge: str, stream: Stream, report: Strea
             report.there += lives
             report.here += wanted
             if wanted and not lives:
-                report.lacks_there(binding.remote_id)
+                lacks_there(report, binding.remote_id)
             elif lives and not wanted:
-                report.lacks_here(binding.remote_id)
+                lacks_here(report, binding.remote_id)
 
 
 def count_unsent(session: Session, bridge: str, stream: Stream, report: StreamReport) -> None:
@@ -59,7 +59,7 @@ def count_unsent(session: Session, bridge: str, stream: Stream, report: StreamRe
         for id in ids:
             if id not in bound and joined(bridge, stream.name, id) not in lined:
                 report.here += 1
-                report.lacks_there(id)
+                lacks_there(report, id)
 
 
 def _with_lines(session: Session, local_keys: Sequence[str], states: Sequence[OpState]) -> set[str]:
