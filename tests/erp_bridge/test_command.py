@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import pickle
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,7 +17,7 @@ import pytest
 
 from crm_core import CRM, Account, Money
 from crm_erp_bridge import plugin
-from crm_erp_bridge.api import Bridge, FolderDrop, Lease, Order, RunKind, Throttled
+from crm_erp_bridge.api import AuthFailed, Bridge, CheckResult, FolderDrop, Lease, Order, Parked, RunKind, Throttled, Unavailable
 from crm_erp_bridge.api import Run as Run_
 from tests.erp_bridge.conftest import SYSTEM, Desk, customer, order
 
@@ -81,7 +82,7 @@ def test_c63_dead_letters_from_the_command_line_in_the_readers_language(desk: De
     assert [line.split()[0] for line in run("dead", "files").output.splitlines()] == [two]
     desk.drop("customer-1.json", customer("C1", email="no address"))
     run("pull", "files")
-    said = "customer  C1  Dead letter  emails: This is not an e-mail address. It should look like name@example.com."
+    said = "customer  C1  Dead letter  emails (in the ERP email): This is not an e-mail address. It should look like name@example.com."
     assert said in run("dead", "files").output
     failed = run("replay", "files", one)
     assert (failed.exit_code, failed.output) == (1, "Error: This is no dead letter any more: it is on its way, done or discarded.\n")
@@ -167,6 +168,35 @@ def test_c63_dead_letters_and_a_reconciliation_are_there_as_json(desk: Desk, run
     found = run("reconcile", "files", "--json")
     streams = {s["stream"]: s for s in json.loads(found.output)["streams"]}
     assert (found.exit_code, streams["order"]["clean"], streams["order"]["dead"], streams["customer"]["clean"]) == (1, False, 1, True)
+
+
+def test_c63_a_letter_names_the_erps_field_beside_ours_and_says_all_in_words(desk: Desk, run: Run) -> None:
+    desk.drop("customer-1.json", customer("C1"))
+    desk.drop("order-1.json", order("O1", date="7 October"))
+    run("pull", "files")
+    said = "ordered_on: a value of type str cannot be read, in the ERP date: expected a date like 2026-03-02."
+    assert run("dead", "files").output.strip().endswith(f"  {said}")
+    with desk.crm.session(SYSTEM) as s:
+        letter = s.query(Parked).one()
+        taken = {"field": "number", "code": "not_unique", "params": {}}
+        s.update(Parked, letter.id, {"error": {"code": "not_unique", "params": {"field": "number"}, "fields": [taken]}})
+    assert run("dead", "files").output.strip().endswith("  number (in the ERP no): Another record has this value already.")
+    chinese = run("dead", "files", lang="zh").output
+    assert ("number（ERP 字段 no）" in chinese, "not_unique" in chinese) == (True, False)
+
+
+def test_c63_what_a_connector_says_as_text_is_shown_as_the_reason(desk: Desk, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Locked(FolderDrop):
+        def check(self) -> CheckResult:
+            raise AuthFailed("the token ran out")
+
+    monkeypatch.setattr("crm_erp_bridge.bridge.Bridge.connect", lambda self: Locked(desk.settings))
+    failed = run("pull", "files")
+    said = "The ERP does not let us in (the token ran out). Check the user, its rights and its key."
+    assert (failed.exit_code, said in failed.output) == (1, True)
+    for error in (AuthFailed(reason="x y"), AuthFailed("x y"), Unavailable("x y"), pickle.loads(pickle.dumps(Unavailable("x y")))):
+        assert (error.code, error.params) == (type(error).default_code, {"reason": "x y"})
+    assert Unavailable("acme.closed").code == "acme.closed", "a code of the connector's own stays one"
 
 
 def test_c63_replay_and_discard_say_what_became_of_the_letter(desk: Desk, run: Run) -> None:

@@ -19,6 +19,7 @@ from crm_core.hooks.spec import Hook
 from crm_core.permissions.predicates import everything
 from crm_core.permissions.roles import ACTIONS, Role, entity_name
 
+from . import errors
 from .fields import meaning
 from .markdown import code, prose, section, table
 from .source import assigned
@@ -50,6 +51,7 @@ def page(crm: CRM, plugin: Plugin, package: str) -> list[str]:
     lines += _part("Roles", (_role(r) for r in d.roles))
     lines += _part("Figures", [_figures(crm, plugin)])
     lines += _part("Settings", [_settings(plugin)])
+    lines += _part("Errors", [] if plugin.name == "core" else [_errors(crm, package)])
     lines += _part("Services", (_service(s) for s in d.services))
     lines += _part("Works by itself", [list(_automatic(plugin))])
     return lines
@@ -152,6 +154,13 @@ def _figures(crm: CRM, plugin: Plugin) -> list[str]:
     rollups = [(code(r.name), code(spec(r.entity).name), ", ".join(map(code, r.by)), code(r.of) if r.of else "") for r in d.rollups]
     lines = table(("figure", "label", "unit", "is"), figures) + table(("dimension", "label", "of"), dimensions)
     return lines + table(("kept sums", "of", "by", "adding up"), rollups)
+
+
+def _errors(crm: CRM, package: str) -> list[str]:
+    """List the codes of the package's own errors; those of letters and findings, which nobody raises, have no class."""
+    raised = errors.raised(importlib.import_module(package))
+    rows = [(code(name), ", ".join(map(code, sorted(raised[name]))), crm.messages.template(name)) for name in sorted(raised)]
+    return table(("code", "raised as", "says"), [(name, by, code(said)) for name, by, said in rows if said])
 
 
 def _settings(plugin: Plugin) -> list[str]:

@@ -167,22 +167,24 @@ def dead(shell: Shell, bridge: str, tenant: str | None, as_json: bool) -> None:
     """List them."""
     with _session(shell, bridge, tenant) as session:
         letters = session.use(ErpBridge).dead_letters(bridge, limit=1000)
+    streams = bridge_of(shell.open(), bridge, tenant)[0].mapping.streams
+    paths = {name: {field.field: field.erp for field in stream.fields.values()} for name, stream in streams.items()}
     if as_json:
-        click.echo(_plain([_letter_json(shell, letter) for letter in letters]))
+        click.echo(_plain([_letter_json(shell, letter, paths.get(letter.stream, {})) for letter in letters]))
     for letter in [] if as_json else letters:
         kind = "outbound" if isinstance(letter, Outbound) else "parked"
         state = _text(shell, f"erp_bridge.{kind}.state.{letter.state.value}")
-        click.echo(f"{letter.id}  {letter.stream}  {_record(letter)}  {state}  {_error(shell, letter.error)}")
+        click.echo(f"{letter.id}  {letter.stream}  {_record(letter)}  {state}  {_error(shell, letter.error, paths.get(letter.stream))}")
 
 
 def _record(letter: Outbound | Parked) -> str:
     return str(letter.remote_id or letter.local_id if isinstance(letter, Outbound) else letter.remote["id"])
 
 
-def _letter_json(shell: Shell, letter: Outbound | Parked) -> dict[str, Any]:
+def _letter_json(shell: Shell, letter: Outbound | Parked, paths: Mapping[str, str]) -> dict[str, Any]:
     facts = {"id": letter.id, "stream": letter.stream, "record": _record(letter), "state": letter.state.value}
     way = "out" if isinstance(letter, Outbound) else "in"
-    return {**facts, "direction": way, "since": letter.created_at, "error": letter.error, "says": _error(shell, letter.error)}
+    return {**facts, "direction": way, "since": letter.created_at, "error": letter.error, "says": _error(shell, letter.error, paths)}
 
 
 @erp.command("replay", help="Try a dead letter once more; of a conflict, take the ERP's values.")
@@ -261,13 +263,22 @@ def _text(shell: Shell, code: str, **params: Any) -> str:
     return shell.open().messages.text(code, params, shell.lang)
 
 
-def _error(shell: Shell, error: Mapping[str, Any]) -> str:
-    params = error.get("params", {})
-    text = shell.open().messages.text(str(error.get("code", "")), params, shell.lang)
-    field = str(params.get("field", ""))
-    if field not in text:  # words of a value do not tell whose it is
-        text = f"{field}: {text}"
-    return text + "".join(f" {f['field']}: {f['code']}" for f in error.get("fields", ()))
+def _error(shell: Shell, error: Mapping[str, Any], paths: Mapping[str, str] | None = None) -> str:
+    """Say what is wrong, each field by our name and, where it is known, by its path in the ERP."""
+    paths = paths or {}
+    code, params, fields = str(error.get("code", "")), error.get("params", {}), list(error.get("fields", ()))
+    said = [] if fields and all(f["code"] == code for f in fields) else [(str(params.get("field", "")), code, params)]
+    said += [(f["field"], f["code"], f.get("params", {})) for f in fields]
+    return " ".join(dict.fromkeys(_worded(shell, name, _text(shell, c, **p), paths) for name, c, p in said))
+
+
+def _worded(shell: Shell, field: str, text: str, paths: Mapping[str, str]) -> str:
+    """Put a field's names before words that do not tell whose they are."""
+    path = paths.get(field, "")
+    if field in text and path in text:
+        return text
+    both = _text(shell, "erp_bridge.cli_field", field=field, path=path) if path and path != field else field
+    return f"{both}: {text}"
 
 
 def _plain(value: Any) -> str:

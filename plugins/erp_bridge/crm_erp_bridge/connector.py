@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -19,8 +20,21 @@ CursorKind = Literal["none", "time", "delta_token", "sequence"]
 # What goes wrong with the ERP as a whole. What is wrong with one record is a result of ``apply``.
 
 
-class AuthFailed(CRMError):
-    """The ERP does not let us in: nothing is tried again before somebody looks."""
+_CODE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
+
+
+class _WithReason(CRMError):
+    """What may be given its reason as a plain text, or a code of the connector's own."""
+
+    def __init__(self, given: str | None = None, **params: Any) -> None:
+        if given is None or _CODE.fullmatch(given):
+            super().__init__(given, **params)
+        else:
+            super().__init__(reason=given, **params)
+
+
+class AuthFailed(_WithReason):
+    """The ERP does not let us in: nothing is tried again before somebody looks. ``AuthFailed("the token ran out")`` says why."""
 
     default_code, status = "erp_bridge.auth_failed", 502
 
@@ -35,8 +49,8 @@ class Throttled(CRMError):
         self.after = after
 
 
-class Unavailable(CRMError):
-    """The ERP did not answer. Of a write nobody knows whether it happened."""
+class Unavailable(_WithReason):
+    """The ERP did not answer. Of a write nobody knows whether it happened. ``Unavailable("HTTP 503")`` says why."""
 
     default_code, status = "erp_bridge.unavailable", 503
 

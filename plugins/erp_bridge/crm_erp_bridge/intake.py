@@ -142,5 +142,7 @@ def problem_of(error: CRMError) -> dict[str, Any]:
     """Return what is wrong as plain JSON, without the values: they may be personal."""
     body: dict[str, Any] = {"code": error.code, "params": {k: shown(str(v))[:100] for k, v in error.params.items()}}
     if error.details:
-        body["fields"] = [{"field": d.field, "code": d.code} for d in error.details]
+        body["fields"] = [
+            {"field": d.field, "code": d.code, "params": {k: shown(str(v))[:100] for k, v in d.params.items()}} for d in error.details
+        ]
     return body

@@ -52,7 +52,7 @@ class FieldMap:
         try:
             return CODECS[self.codec].to_crm(value, self.options)
         except CRMError as e:
-            e.params["field"] = self.field  # the mapping's, and not one inside of it
+            e.params |= {"field": self.field, "erp": self.erp}  # the mapping's, and not one inside of it
             raise
 
     def write(self, value: Any, data: dict[str, Any]) -> None:
