@@ -26,11 +26,10 @@ _CODE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 class _WithReason(CRMError):
     """What may be given its reason as a plain text, or a code of the connector's own."""
 
-    def __init__(self, given: str | None = None, **params: Any) -> None:
-        if given is None or _CODE.fullmatch(given):
-            super().__init__(given, **params)
-        else:
-            super().__init__(reason=given, **params)
+    def __init__(self, code: str | None = None, /, *, details: Sequence[Any] = (), **params: Any) -> None:
+        if code is not None and not _CODE.fullmatch(code):
+            code, params["reason"] = None, code
+        super().__init__(code, details=details, **params)
 
 
 class AuthFailed(_WithReason):
