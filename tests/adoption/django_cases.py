@@ -313,12 +313,12 @@ class Committed(TransactionTestCase):
         self.assertEqual(Customer.objects.count(), 1)
 
     def test_a_test_that_committed_leaves_nothing_to_the_next(self) -> None:
-        self._two_deals()
+        self.assert_empty_at_first()
 
     def test_and_the_next_leaves_nothing_either(self) -> None:
-        self._two_deals()
+        self.assert_empty_at_first()
 
-    def _two_deals(self) -> None:
+    def assert_empty_at_first(self) -> None:
         heard.clear()
         with crm.session(HOST) as s:
             self.assertEqual((s.query(Opportunity).count(), s.custom_fields.list(Account)), (0, []))

@@ -85,7 +85,7 @@ def said(world: World, by: Actor, call: Call, ids: Iterable[str]) -> str:
     return told
 
 
-def alike(world: World, family: str, name: str, by: Actor, of: Any, call: Callable[[str, Session], Any], ids: Ids) -> None:
+def assert_alike(world: World, family: str, name: str, by: Actor, of: Any, call: Callable[[str, Session], Any], ids: Ids) -> None:
     """Try a call with ids of three kinds of records that are not there for its actor."""
     tried = [NOBODY, *(found[of] for found in (ids.hidden, ids.abroad) if of in found), ids.hidden[Contact if of is Account else Account]]
     first, *others = (said(world, by, partial(call, each), tried) for each in tried)
@@ -112,7 +112,7 @@ def test_a01_no_action_tells_a_hidden_record_from_none(world: World, ids: Ids) -
     for action in world.crm.registry.actions.values():
         for of in {f.spec.target for f in action.fields.values() if f.spec and f.spec.kind == "ref"}:
             for by in (ME, Actor("9")):
-                alike(world, "A01", action.name, by, of, partial(perform, action, of), ids)
+                assert_alike(world, "A01", action.name, by, of, partial(perform, action, of), ids)
 
 
 def pointed(hint: Any) -> list[Any]:
@@ -182,7 +182,7 @@ def test_a01_no_service_tells_a_hidden_record_from_none(world: World, ids: Ids) 
             return method.call(s, ids, **{name: [Ref(of, id_)] if many else Ref(of, id_)})
 
         for by in (ME, Actor("9")):
-            alike(world, "A01", f"{method.service.__name__}.{method.name}", by, of, call, ids)
+            assert_alike(world, "A01", f"{method.service.__name__}.{method.name}", by, of, call, ids)
 
 
 VERBS: dict[str, Callable[[Any, str, Session], Any]] = {
@@ -200,11 +200,11 @@ VERBS: dict[str, Callable[[Any, str, Session], Any]] = {
 def test_a01_no_verb_tells_a_hidden_record_from_none_of_any_entity(world: World, ids: Ids) -> None:
     for entity in ids.hidden:
         for name, verb in VERBS.items():
-            alike(world, "A01", f"{name} {spec(entity).name}", ME, entity, partial(verb, entity), ids)
+            assert_alike(world, "A01", f"{name} {spec(entity).name}", ME, entity, partial(verb, entity), ids)
         for name, field in spec(entity).fields.items():
             if field.kind == "ref" and field.target in ids.hidden:
                 point = partial(lambda e, n, i, s: s.create(s.crm.from_json(e, {n: i})), entity, name)
-                alike(world, "A01", f"{spec(entity).name}.{name}", ME, field.target, point, ids)
+                assert_alike(world, "A01", f"{spec(entity).name}.{name}", ME, field.target, point, ids)
 
 
 def test_a02_a_letter_to_the_erp_is_moved_by_nobody_who_does_not_see_it(world: World) -> None:
