@@ -83,6 +83,7 @@ def _take_again(own: Session, letter: Parked, now: Remote | None) -> None:
 def bind(session: Session, letter: Parked, record: str) -> Parked:
     """Decide that a record of the ERP is that record of ours, and take it in as such."""
     _may(session)
+    letter = session.get(Parked, letter.id)
     entity = session.crm.entity(_stream(session, letter).record)
     session.get(entity, record)  # one that the actor does not see is not there
     with session.elevated("bind") as own:
