@@ -79,8 +79,8 @@ def test_what_the_kit_cannot_make_up_is_noted_and_found_with_an_example() -> Non
     assert shown.notes == ()
 
 
-# Without a module that sells nothing was won; and a survey's token is the right to answer, so nobody is to be denied.
-BEYOND = {"marketing": "Marketing.attribute", "service": "Service.respond"}
+# No bridge is set here; without a module that sells nothing was won; a survey's token is the right to answer, so nobody is to be denied.
+BEYOND = {"erp_bridge": "ErpBridge.status", "marketing": "Marketing.attribute", "service": "Service.respond"}
 
 
 @pytest.mark.parametrize("plugin", [m.plugin for m in (crm_erp_bridge, crm_marketing, crm_sales, crm_service)], ids=lambda p: p.name)

@@ -146,9 +146,9 @@ def win() -> list[Row]:
 
 
 def queued_for_the_erp(*records: str) -> list[Row]:
-    """The bridge hears of the order and of the deal that was won; the deal is sent, and before it the customer whom it needs."""
-    heard = [*elevated("erp_bridge", "queue for the ERP"), *elevated("erp_bridge", "queue for the ERP")]
-    return [*heard, *created("erp_bridge", *("outbound" for _ in records))]
+    """The bridge hears of order and deal, of each that it changed and what that means; the deal is sent once, before it its customer."""
+    heard = [*elevated("erp_bridge", "queue for the ERP"), *elevated("deals", "what is to be in the ERP")]
+    return [*heard, *heard, *heard, *created("erp_bridge", *("outbound" for _ in records)), *heard]
 
 
 def handover(promises: int) -> list[Row]:

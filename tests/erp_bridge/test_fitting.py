@@ -47,5 +47,5 @@ def test_c63_a_plan_counts_as_invalid_what_a_pull_finds_invalid(make_desk: MakeD
     desk.drop("customer-1.json", customer("C1"))
     plan = desk.sync.plan()
     assert plan.counts == {"customer.invalid": 1}
-    assert plan.differences[0].error["fields"] == [{"field": "name", "code": "required"}]
+    assert plan.differences[0].error["fields"] == [{"field": "name", "code": "required", "params": {}}]
     assert desk.sync.pull() == {"customer.invalid": 1}

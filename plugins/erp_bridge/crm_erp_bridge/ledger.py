@@ -175,7 +175,7 @@ class Cursor(Entity):
 
 
 class SeenFile(Entity):
-    """A file that is used up, whatever its name is next time.
+    """A file that is used up, by its name and content.
 
     Attributes:
         key: the bridge, and what the file is known by.

@@ -74,9 +74,11 @@ def _turns(channel: Channel) -> list[Stream]:
 
 def _note_stop(channel: Channel, stream: Stream | None) -> None:
     with channel.session("turn") as session:
-        row = session.upsert(Cursor(key=channel.name), on="key")
+        row = session.query(Cursor).where(Cursor.key == channel.name).first()
         name = stream.name if stream else None
-        if row.cursor != name:
+        if row is None and name is not None:
+            session.create(Cursor(key=channel.name, cursor=name, at=channel.now()))
+        elif row is not None and row.cursor != name:
             session.update(Cursor, row.id, {"cursor": name, "at": channel.now()})
 
 
