@@ -13,7 +13,6 @@ ID_LENGTH = 36
 
 if TYPE_CHECKING:
     from ..scope import Scope
-    from .policy import Policy
 
 
 def denied(session: Scope, action: str, entity: str = "") -> Denied:
@@ -40,19 +39,6 @@ def unseen(session: Scope, error: NotFound) -> NotFound:
 
 
 def _missing(session: Scope, action: str, entity: str) -> dict[str, Any]:
-    policy = session.policy
-    covered = policy.is_granted(action, entity) or any(role.permits_alone(action) for role in policy.roles)
-    return {} if not policy.plugin or covered else {"plugin": policy.plugin, "grant": f"{entity}:{action}" if action in ACTIONS else action}
-
-
-def check_granted(policy: Policy, entity: str) -> None:
-    """Let a plugin's own actor hear that its plugin declares no reading of *entity* at all, where it would find nothing, whatever is there.
-
-    A user is never told: what they may not see does not exist for them. What a plugin declares is no record, and the error is the same
-    whether there are any.
-
-    Raises:
-        Denied: with the grant that is missing.
-    """
-    if policy.plugin and not policy.is_granted("read", entity):
-        raise Denied(action="read", entity=entity, plugin=policy.plugin, grant=f"{entity}:read")
+    plugin, roles = session.actor.plugin, session.policy.roles
+    covered = any(role.allows(action, entity) or role.permits_alone(action) for role in roles)
+    return {} if not plugin or covered else {"plugin": plugin, "grant": f"{entity}:{action}" if action in ACTIONS else action}

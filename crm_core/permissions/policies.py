@@ -88,7 +88,7 @@ class Policies:
         found = self._less.get((policy, off))
         if found is None:
             _make_room(self._less)
-            found = self._less[policy, off] = Policy(policy.roles, policy.sees_all, off, self._limits(off), policy.plugin)
+            found = self._less[policy, off] = Policy(policy.roles, policy.sees_all, off, self._limits(off))
         return found
 
     def _limits(self, off: Off) -> Limits:
@@ -105,7 +105,7 @@ class Policies:
         if actor.is_system:
             return self._system
         if actor.plugin:
-            return self._kept(("plugin:", frozenset({actor.plugin})), lambda: Policy((self._service(actor.plugin),), plugin=actor.plugin))
+            return self._kept(("plugin:", frozenset({actor.plugin})), lambda: (self._service(actor.plugin),))
         known = self._resolved.get((actor.tenant, actor.roles))
         return known or self._of_roles(actor.tenant, actor.roles)
 
@@ -120,7 +120,7 @@ class Policies:
         names = extended(roles & (self._roles.keys() | own.keys()), {**self._roles, **own})
         found = self._kept(
             (tenant if names & own.keys() else "", names),
-            lambda: Policy(tuple(own.get(n) or self._roles[n] for n in sorted(names))),
+            lambda: tuple(own.get(n) or self._roles[n] for n in sorted(names)),
         )
         _make_room(self._resolved)
         self._resolved[tenant, roles] = found
@@ -184,11 +184,11 @@ class Policies:
                 del cache[key]
         return problems
 
-    def _kept(self, key: tuple[str, frozenset[str]], make: Callable[[], Policy]) -> Policy:
+    def _kept(self, key: tuple[str, frozenset[str]], roles: Callable[[], tuple[BoundRole, ...]]) -> Policy:
         found = self._cache.get(key)
         if found is None:
             _make_room(self._cache)
-            found = self._cache[key] = make()
+            found = self._cache[key] = Policy(roles())
         return found
 
     # -- checking roles -----------------------------------------------------------------------------------------------------------

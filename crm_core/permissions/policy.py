@@ -66,14 +66,12 @@ class Policy:
         sees_all: the policy of a system actor: everything.
         off: plugins that do not work for the actor, whatever the roles say.
         limits: the most that is allowed with what those add to others' records.
-        plugin: of whose own actor it is; empty where it is a user's or the system's.
     """
 
     roles: tuple[BoundRole, ...]
     sees_all: bool = False
     off: Off = NOTHING_OFF
     limits: Limits = attrs.field(factory=dict)
-    plugin: str = ""
     _rules: dict[tuple[str, type[Any] | str], Rule] = attrs.field(factory=dict, init=False, repr=False)
     _levels: dict[type[Any] | str, dict[str, FieldLevel]] = attrs.field(factory=dict, init=False, repr=False)
 
@@ -94,10 +92,6 @@ class Policy:
             return nothing
         allowed = any_of([*grants, Shared(action, entity)] if action in SHAREABLE else grants)
         return all_of([allowed, *(r.rule for role in self.roles for r in role.restrictions if r.covers(action, entity))])
-
-    def is_granted(self, action: str, entity: str) -> bool:
-        """Say whether some role allows *action* on some records of *entity*, whatever is off."""
-        return any(role.allows(action, entity) for role in self.roles)
 
     @property
     def asked(self) -> Collection[tuple[str, type[Any] | str]]:

@@ -332,8 +332,8 @@ class Bound:
                 except BaseException:
                     connection.rollback()
                     raise
-                # A reader whose COMMIT is cut would be told that its outcome is unknown.
-                _commit(connection) if write else connection.rollback()
+                # Of a reader whose COMMIT a server cuts nobody shall think that its outcome is unknown.
+                _commit(connection) if write or self.kind == "sqlite" else connection.rollback()
 
     @contextmanager
     def _begun(self, connection: Connection, write: bool, owed: list[WalSync]) -> Iterator[None]:

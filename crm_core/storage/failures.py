@@ -103,6 +103,8 @@ _LOCATED = frozenset(
         *("database_rights", "disk_failed", "disk_full", "not_a_database", "pool_exhausted", "unavailable"),
     }
 )
+_OTHER_TYPES = frozenset({"42804", "42883"})
+"""What is said where a column has not the type that it is to have, as one that is still to be sealed."""
 _INVALIDATED = "8s2b"
 """SQLAlchemy's code for a statement after the one that found the connection gone."""
 _SENDING = ("sqlalchemy.", "psycopg", "asyncpg", "crm_core.permissions.prepared")
@@ -268,7 +270,9 @@ def _meaning(error: BaseException, driver: BaseException) -> CRMError:
     if code is None and not state and type(driver).__name__ == "OperationalError":
         return Unavailable("cannot_open", retryable=True)
     reason = str(driver).partition("\n")[0]
-    mistaken = state.startswith("42") or (code is not None and code & 0xFF == sqlite3.SQLITE_ERROR and any(w in reason for w in _MISTAKEN))
+    mistaken = (state.startswith("42") and state not in _OTHER_TYPES) or (
+        code is not None and code & 0xFF == sqlite3.SQLITE_ERROR and any(w in reason for w in _MISTAKEN)
+    )
     return StatementFailed(reason=reason) if mistaken else Unavailable("database_failed", reason=reason)
 
 

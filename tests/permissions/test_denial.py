@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import exists, func, select
 
-from crm_core import CRM, Account, Actor, Contact, CRMError, Denied, NotFound, Plugin, Ref, Role, Session
+from crm_core import CRM, Account, Actor, CRMError, Denied, NotFound, Plugin, Ref, Role, Session
 
 SYSTEM = Actor.system("setup", tenant="main")
 MakeCRM = Callable[..., CRM]
@@ -62,46 +61,6 @@ def test_a_plugin_hears_which_grant_it_lacks(make_crm: MakeCRM, work: Any, grant
     assert error.params["grant"] == lacking
     assert f'lacks plugin.grants("{lacking}")' in error.message("en")
     assert f'缺少 plugin.grants("{lacking}")' in error.message("zh")
-
-
-@pytest.mark.parametrize(
-    "work",
-    [
-        lambda s, a: s.query(Account).all(),
-        lambda s, a: s.query(Account).count(),
-        lambda s, a: s.query(Account).where(Account.name == "nobody").first(),
-        lambda s, a: list(s.query(Account).stream()),
-        lambda s, a: s.find(Account, a),
-        lambda s, a: s.get_many(Account, [a]),
-        lambda s, a: s.execute(select(func.count()).select_from(Account)),
-        lambda s, a: s.execute(select(Contact.id).join(Account, Contact.account == Account.id)),
-        lambda s, a: s.query(Contact).where(exists().where(Account.id == Contact.account)).all(),
-    ],
-    ids=["all", "count", "first", "stream", "find", "get_many", "execute", "join", "exists"],
-)
-def test_a_plugin_that_declares_no_reading_at_all_hears_so_instead_of_finding_nothing(make_crm: MakeCRM, work: Any) -> None:
-    error = attempted(make_crm, work, "contact:read", "account:create")
-    assert isinstance(error, Denied)
-    assert error.params == {"action": "read", "entity": "account", "plugin": "acme.desk", "grant": "account:read"}
-
-
-def test_it_hears_the_same_where_there_is_nothing_to_be_found(make_crm: MakeCRM) -> None:
-    """What is told is what the plugin does not declare, and nothing of the records."""
-    plugin = Plugin("acme.desk", version="1.0")
-    crm = make_crm(plugins=[plugin])
-    for actor in (Actor.service("acme.desk", tenant="main"), Actor.service("acme.desk", tenant="empty")):
-        with crm.session(actor) as s, pytest.raises(Denied, match=r'lacks plugin.grants\("account:read"\)'):
-            s.query(Account).all()
-
-
-def test_a_user_without_any_right_finds_nothing_and_hears_nothing(make_crm: MakeCRM) -> None:
-    crm = make_crm(plugins=[Plugin("acme.desk", version="1.0")])
-    with crm.session(SYSTEM) as s:
-        acme = s.create(Account(name="Acme"))
-    with crm.session(Actor("7")) as s:
-        assert s.query(Account).all() == []
-        assert s.query(Account).count() == 0
-        assert s.find(Account, acme.id) is None
 
 
 def test_of_what_is_granted_only_the_record_is_missing(make_crm: MakeCRM) -> None:
