@@ -107,10 +107,13 @@ def test_a_milestone_that_the_policy_does_not_name_is_refused(desk: Desk) -> Non
 
 
 def test_milestones_that_cannot_be_are_refused(desk: Desk) -> None:
-    for names in (["Diagnosed"], ["resolution"], [""], [5], ["x" * 41], ["a b"]):
+    for names in (["Diagnosed"], ["resolution"], [""], ["x" * 41], ["a b"]):
         with pytest.raises(Refused) as e:
             promise(desk, milestones=[*names, "diagnosed"])
         assert e.value.details[0].code == "service.bad_targets"
+    with pytest.raises(Invalid) as wrong:
+        promise(desk, milestones=[5, "diagnosed"])
+    assert wrong.value.details[0].code == "wrong_type"
     with pytest.raises(Refused) as e:
         promise(desk, milestones=["on_site"])
     assert e.value.details[0].code == "service.bad_targets", "a target names a milestone that the policy does not have"

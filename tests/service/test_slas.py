@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from crm_core import CRM, Account, Actor, Conflict, Denied, Entity, MissingExtra, Refused, Runtime, Session
+from crm_core import CRM, Account, Actor, Conflict, Denied, Entity, Invalid, MissingExtra, Refused, Runtime, Session
 from crm_core.errors import Detail
 from crm_core.rules import F, related, to_json
 from crm_service import plugin
@@ -180,13 +180,15 @@ def test_a_calendar_that_cannot_be_counted_with_is_refused(desk: Desk) -> None:
         ("hours", {"mon": ["09:00-17:00"]}),
         ("hours", {"mon": "09:00"}),
         ("holidays", ["Christmas"]),
-        ("holidays", [20261225]),
         ("country", "ZZ"),
     ]
     with desk.crm.session(MANAGER) as s:
         calendar = s.create(BusinessCalendar(name="odd", hours=OFFICE))
         found = [_refusal(s, BusinessCalendar, calendar.id, {field: value}) for field, value in odd]
+        with pytest.raises(Invalid) as wrong:
+            s.update(BusinessCalendar, calendar.id, {"holidays": [20261225]})
     assert [(d.code, d.field) for d in found] == [("service.bad_calendar", field) for field, _ in odd]
+    assert wrong.value.details[0].code == "wrong_type"
 
 
 def _refusal(s: Session, entity: type[Entity], id: str, changes: dict[str, object]) -> Detail:
