@@ -101,7 +101,9 @@ def _read(stream: Stream, remote: Remote) -> Verdict:
 
 
 def _look_up_references(session: Session, bridge: str, stream: Stream, verdicts: Sequence[Verdict]) -> None:
+    required = session.crm.json_schema(session.crm.entity(stream.record))["required"]
     for field in (f for f in stream.fields.values() if f.codec == "ref"):
+        may_come_later = field.owner == "erp" and field.field not in required
         asked = [v for v in verdicts if v.values.get(field.field) is not None]
         found = bindings_of(session, bridge, field.stream, [v.values[field.field] for v in asked])
         for verdict in asked:
@@ -109,7 +111,7 @@ def _look_up_references(session: Session, bridge: str, stream: Stream, verdicts:
             if remote_id in found:
                 verdict.values[field.field] = found[remote_id].local_id
                 continue
-            if field.owner == "erp" and field.field not in session.crm.json_schema(session.crm.entity(stream.record))["required"]:
+            if may_come_later:
                 verdict.values[field.field] = None
                 verdict.missing.append((field.stream, remote_id))
             else:
