@@ -64,7 +64,8 @@ def _made(world: World, tenant: str, owner: str) -> Iterator[tuple[Any, str]]:
         try:
             with world.crm.session(Actor.system("test", tenant=tenant)) as s:
                 yield entity, factory.make(s, entity, **({"owner": owner} if "owner" in facts.fields else {})).id
-        except CRMError:
+        except CRMError as e:
+            print("NOTMADE", facts.name, tenant, e.code, e.details[:1])
             continue
 
 
