@@ -27,8 +27,8 @@ def problem(error: CRMError, messages: Messages, actor: Actor | None, accepted: 
     """
     if error.status >= 500:
         _log.error("%s", error.code, exc_info=error)
-    if error.code == "not_found":
-        error.params.pop("call", None)  # what a program should call is not for who asked over HTTP
+    if error.code == "not_found":  # what a program should call is not for who asked over HTTP
+        error = type(error)(error.code, details=error.details, **{n: v for n, v in error.params.items() if n != "call"})
     locale = actor.locale if actor is not None else language(accepted, messages)
     return Answer(error.status, error.problem(locale, messages), {"Content-Type": TYPE, "Content-Language": locale.replace("_", "-")})
 
