@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from crm_core import Account, Money, Refused
-from crm_erp_bridge.api import Bridge, ErpBridge, FolderDrop, OpState, Outbound, StreamReport
+from crm_core import CRM, Account, Money, Plugin, Refused
+from crm_erp_bridge import plugin as erp_bridge
+from crm_erp_bridge.api import Bridge, DueCtx, ErpBridge, FolderDrop, OpState, Outbound, StreamReport, due
+from crm_erp_bridge.due import all_due
 from crm_sales.api import Opportunity, Sales
 from tests.erp_bridge.conftest import MAPPING, OPERATOR, SYSTEM, Desk, MakeDesk, customer, order
 
@@ -135,3 +138,19 @@ def test_c63_what_nobody_lists_is_not_taken_for_gone(make_desk: MakeDesk) -> Non
     written(desk)
     found = deals(desk)
     assert (found.there, found.here, found.clean) == (1, 1, True)
+
+
+def test_c63_a_plugin_that_answers_the_same_for_ever_is_told_so(desk: Desk, make_crm: Callable[..., CRM]) -> None:
+    stuck = Plugin("acme.stuck", version="1.0.0", requires={"erp_bridge": ">=1"})
+    stuck.hook(due)(always_the_first)
+    stream = desk.sync._channel.bridge.mapping.streams["customer"]
+    with make_crm(plugins=[erp_bridge, stuck]).session(SYSTEM) as s:
+        batches = all_due(s, stream)
+        assert next(batches) == ["00000000-0000-7000-8000-000000000001"]
+        with pytest.raises(Refused) as error:
+            next(batches)
+    assert error.value.code == "erp_bridge.due_stuck"
+
+
+def always_the_first(ctx: DueCtx, ids: list[str]) -> list[dict[str, Any]]:
+    return [{"id": "00000000-0000-7000-8000-000000000001"}]

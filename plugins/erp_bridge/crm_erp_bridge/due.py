@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from crm_core import Ctx, FirstHook, Session
+from crm_core import Ctx, FirstHook, Refused, Session
 
 from .mapping import Stream
 from .plugin import plugin
@@ -47,7 +47,11 @@ def due_of(own: Session, record: str, ids: Sequence[str]) -> dict[str, dict[str,
 
 
 def all_due(own: Session, stream: Stream) -> Iterator[list[str]]:
-    """Yield the ids of all records that are to be in the ERP, in batches; none of a kind that nobody answers for and we do not see."""
+    """Yield the ids of all records that are to be in the ERP, in batches; none of a kind that nobody answers for and we do not see.
+
+    Raises:
+        Refused: ``erp_bridge.due_stuck``: who answers does not go on, and would do so for ever.
+    """
     entity: Any = own.crm.entity(stream.record)
     after = NIL
     while True:
@@ -60,5 +64,7 @@ def all_due(own: Session, stream: Stream) -> Iterator[list[str]]:
             ids = []
         if not ids:
             return
+        if max(ids) <= after:
+            raise Refused("erp_bridge.due_stuck", record=stream.record, after=after)
         yield ids
-        after = ids[-1]
+        after = max(ids)
