@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from crm_analytics.api import Analytics, Report
-from crm_core import CRM, Account, AutomationRule, CRMError, Invalid, Plugin, Role, RuleTrigger
+from crm_core import CRM, Account, CRMError, Invalid, Plugin, Role
 from crm_core.io import Importer, mapping_of
 from crm_core.messages import Messages
 from crm_core.permissions.roles import role_from_json
 from crm_core.rules import F, from_json, to_json
+from tests.attacks.house import rule as automation_rule
 from tests.attacks.raid import CANARY, SYSTEM, Attack, World, each
 from tests.laws.shop import Deal
 
@@ -175,13 +176,13 @@ STORED: dict[str, Attack] = {
     "a broad rule": lambda w, s: report(s, where=from_json({"op": "or", "rules": [to_json(F("name") == "x")] * 20_000})),
     "a rule that is a list": lambda w, s: from_json([1]),
     "a rule with NaN": lambda w, s: report(s, where=from_json({"field": "amount", "op": "eq", "value": float("nan")})),
-    "an automation of SQL": lambda w, s: s.create(automation(entity="crm_account; DROP TABLE x")),
-    "an automation whose condition is SQL": lambda w, s: s.create(automation(condition={"field": "1=1--", "op": "eq", "value": 1})),
-    "an automation that sets a column": lambda w, s: s.create(automation(actions=[{"set": {"name=1;--": "x"}}])),
-    "an automation that performs code": lambda w, s: s.create(automation(actions=[{"perform": "os.system", "with": {"x": 1}}])),
-    "an automation of a dunder": lambda w, s: s.create(automation(actions=[{"set": {"__class__": "x"}}])),
-    "an automation that reads a path": lambda w, s: s.create(automation(actions=[{"set": {"name": {"field": "owner.__class__"}}}])),
-    "an automation that sets a system field": lambda w, s: s.create(automation(actions=[{"set": {"tenant": "other"}}])),
+    "an automation of SQL": lambda w, s: s.create(automation_rule(entity="crm_account; DROP TABLE x")),
+    "an automation whose condition is SQL": lambda w, s: s.create(automation_rule(condition={"field": "1=1--", "op": "eq", "value": 1})),
+    "an automation that sets a column": lambda w, s: s.create(automation_rule(actions=[{"set": {"name=1;--": "x"}}])),
+    "an automation that performs code": lambda w, s: s.create(automation_rule(actions=[{"perform": "os.system", "with": {"x": 1}}])),
+    "an automation of a dunder": lambda w, s: s.create(automation_rule(actions=[{"set": {"__class__": "x"}}])),
+    "an automation that reads a path": lambda w, s: s.create(automation_rule(actions=[{"set": {"name": {"field": "owner.__class__"}}}])),
+    "an automation that sets a system field": lambda w, s: s.create(automation_rule(actions=[{"set": {"tenant": "other"}}])),
     "a mapping of SQL": lambda w, s: imported(w, {"fields": {"name); DROP TABLE x--": "name"}}),
     "a mapping with a key of SQL": lambda w, s: imported(w, {"fields": {"name": "name"}, "key": "x:{1=1--}"}),
     "a mapping to a system field": lambda w, s: imported(w, {"fields": {"name": "name", "tenant": "name"}}),
@@ -200,14 +201,6 @@ def nested(depth: int) -> Any:
     for _ in range(depth):
         rule = {"op": "not", "rule": rule}
     return rule
-
-
-def automation(**changed: Any) -> AutomationRule:
-    given: dict[str, Any] = {
-        "name": "x", "entity": "account", "runs_on": RuleTrigger.CREATED, "condition": to_json(F("name") == "x"),
-        "actions": [{"set": {"name": "y"}}],
-    } | changed  # fmt: skip
-    return AutomationRule(**given)
 
 
 def test_a30_what_is_stored_as_data_is_checked_like_what_is_asked(world: World) -> None:

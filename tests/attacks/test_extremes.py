@@ -10,14 +10,7 @@ from functools import partial
 from typing import Any
 
 from crm_analytics.api import Analytics, Report
-from crm_core import (
-    Account,
-    Interaction,
-    Link,
-    RuleTrigger,
-    Session,
-    custom,
-)
+from crm_core import Account, Interaction, Link, RuleTrigger, Session, custom
 from crm_core.paging import _digest
 from crm_core.rules import F
 from crm_marketing.api import Marketing

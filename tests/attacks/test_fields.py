@@ -9,11 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from crm_analytics.api import Analytics, Report
-from crm_core import (
-    Invalid,
-    Money,
-    Session,
-)
+from crm_core import Invalid, Money, Session
 from crm_core.io import Importer, export, mapping_of
 from crm_core.rules import F
 from tests.attacks.raid import ME, NOBODY, SALARY, Attack, World, body, each, problem

@@ -69,6 +69,14 @@ def refused(make: Callable[[], Any]) -> LoadError:
     raise AssertionError("it loaded")
 
 
+@attrs.define
+class Settings:
+    """What a plugin may be configured with."""
+
+    rate: int = 1
+    tiers: list[str] = attrs.Factory(list)
+
+
 def plugin(name: str, version: str = "1.0", **requires: str) -> Plugin:
     """Make an empty plugin."""
     return Plugin(name, version=version, requires=requires)

@@ -10,13 +10,7 @@ import pytest
 from crm_core.hooks.plugin import Plugin
 from crm_core.hooks.registry import Registry
 from crm_core.secrets import Secret
-from tests.hooks.host import plugin, refused
-
-
-@attrs.define
-class Settings:
-    rate: int = 1
-    tiers: list[str] = attrs.Factory(list)
+from tests.hooks.host import Settings, plugin, refused
 
 
 @attrs.define

@@ -18,8 +18,7 @@ from crm_core.hooks.plugin import Plugin
 from crm_core.hooks.registry import Registry
 from crm_core.hooks.spec import FilterHook
 from crm_core.permissions.roles import Role
-from tests.hooks.host import names, plugin, refused
-from tests.hooks.test_configured import Settings
+from tests.hooks.host import Settings, names, plugin, refused
 
 
 class Coupon(Entity):

@@ -63,20 +63,10 @@ class OwnColumn(sa.ColumnElement[Any]):
     type = sa.String()
 
 
-@compiles(OwnColumn)
-def _own_column(element: Any, compiler: Any, **_: Any) -> str:
-    return SECRET
-
-
 class OwnFunction(sql_functions.FunctionElement[Any]):
     inherit_cache = True
     name = "count"
     type = sa.String()
-
-
-@compiles(OwnFunction)
-def _own_function(element: Any, compiler: Any, **_: Any) -> str:
-    return SECRET
 
 
 class Uncacheable(sql_functions.FunctionElement[Any]):
@@ -85,8 +75,10 @@ class Uncacheable(sql_functions.FunctionElement[Any]):
     type = sa.String()
 
 
+@compiles(OwnColumn)
+@compiles(OwnFunction)
 @compiles(Uncacheable)
-def _uncacheable(element: Any, compiler: Any, **_: Any) -> str:
+def _secret(element: Any, compiler: Any, **_: Any) -> str:
     return SECRET
 
 

@@ -6,11 +6,7 @@ from typing import Any
 
 import pytest
 
-from crm_core import (
-    FixedClock,
-    Plugin,
-    Runtime,
-)
+from crm_core import FixedClock, Plugin, Runtime
 from tests.conftest import MakeCRM
 from tests.tenants.world import START, Open, World, maps
 

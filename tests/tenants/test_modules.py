@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crm_core import (
-    Account,
-    Actor,
-    Denied,
-    Invalid,
-    Plugin,
-    Refused,
-    Role,
-)
+from crm_core import Account, Actor, Denied, Invalid, Plugin, Refused, Role
 from tests.tenants.world import Atlas, Find, Open, Place, World, system
 
 

@@ -6,14 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from crm_core import (
-    Actor,
-    Denied,
-    Invalid,
-    Role,
-    Secret,
-    Unavailable,
-)
+from crm_core import Actor, Denied, Invalid, Role, Secret, Unavailable
 from tests.tenants.world import Open, Settings, World, system
 
 

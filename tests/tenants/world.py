@@ -8,21 +8,7 @@ from typing import Any
 
 import attrs
 
-from crm_core import (
-    CRM,
-    Account,
-    Actor,
-    Created,
-    Entity,
-    Field,
-    FixedClock,
-    Plugin,
-    Ref,
-    Secret,
-    Session,
-    WriteCtx,
-    check_write,
-)
+from crm_core import CRM, Account, Actor, Created, Entity, Field, FixedClock, Plugin, Ref, Secret, Session, WriteCtx, check_write
 
 START = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
 
