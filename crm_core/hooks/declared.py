@@ -23,6 +23,8 @@ Check: TypeAlias = Callable[[Any], str]
 _CORE = __name__.partition(".")[0]
 _VALUE = {"filter": 1, "first": 2, "collect": 2}
 """Which of the types in a hook's brackets an implementation answers with."""
+_UNKNOWN = (NameError, AttributeError, TypeError)
+"""What is raised of a name, a module's part or an operator that only a type checker understands."""
 
 
 def annotation(hook: Hook[Any, Any]) -> Any:
@@ -31,11 +33,11 @@ def annotation(hook: Hook[Any, Any]) -> Any:
 
 
 def hint(hook: Hook[Any, Any]) -> Any:
-    """Resolve a hook's annotation; None where there is none, or where a name in it is there for type checkers only."""
+    """Resolve a hook's annotation; None where there is none, or where something in it is there for type checkers only."""
     holder = types.SimpleNamespace(__annotations__={"it": annotation(hook)})
     try:
         return get_type_hints(holder, dict(hook._home))["it"]
-    except NameError:
+    except _UNKNOWN:
         return None
 
 
@@ -142,7 +144,7 @@ def _pairs(is_kind: _Kind, key: Check | None, item: Check | None) -> Check:
 def _attributes(is_kind: Check, cls: type[Any], within: tuple[type[Any], ...]) -> Check:
     try:
         hints = get_type_hints(cls)
-    except NameError:
+    except _UNKNOWN:
         return is_kind
     checks = {a.name: check for a in attrs.fields(cls) if (check := _check(hints.get(a.name, Any), within)) is not None}
     plain = [name for name, check in checks.items() if isinstance(check, _Kind)]

@@ -78,7 +78,7 @@ class OneModel(TestCase):
         other = CRM("django://default", prefix="other_", adopt={Account: Adopted(Region, {"name": "name"})})
         with self.assertRaises(LoadError) as unobserved:
             crm_django.observe(other)
-        self.assertEqual(unobserved.exception.code, "adopted_manager")
+        self.assertEqual((unobserved.exception.code, other.adoption.observes), ("adopted_manager", False))
         with self.assertRaises(WrongArgument):
             crm_django.observe(CRM("sqlite://"))
 

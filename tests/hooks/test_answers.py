@@ -15,6 +15,7 @@ import pytest
 
 from crm_core import Account, Money, Ref
 from crm_core.errors import PluginFailed, WrongArgument
+from crm_core.hooks.declared import answer_of
 from crm_core.hooks.plugin import Plugin
 from crm_core.hooks.spec import CollectHook, Ctx, FilterHook, FirstHook, Hook
 from tests.hooks.host import Host
@@ -125,6 +126,13 @@ def test_an_answer_of_another_type_than_declared_names_the_plugin_and_where_it_i
 )
 def test_an_answer_of_the_declared_type_passes(hook: Any, given: Any, answer: Any) -> None:
     assert hook(host(hook, answering(answer)), given) == ([answer] if hook.kind == "collect" else answer)
+
+
+@pytest.mark.parametrize("written", ["Nobody", "list[attrs.Nobody]", "int | 'Nobody'"])
+def test_a_type_that_only_type_checkers_understand_is_not_checked(written: str) -> None:
+    home: dict[str, Any] = {"__annotations__": {"it": f"FilterHook[Ctx, {written}]"}, "FilterHook": FilterHook, "Ctx": Ctx, "attrs": attrs}
+    exec("it = FilterHook('shop.it')", home)
+    assert answer_of(home["it"]) is None
 
 
 def test_what_the_caller_hands_in_is_not_laid_at_the_door_of_who_gives_it_back() -> None:

@@ -156,8 +156,17 @@ def observe(crm: CRM) -> None:
         LoadError: ``adopted_manager``: a model's default or base manager is not of an :class:`ObservedQuerySet`.
     """
     check(crm.bound, DjangoBound, "a CRM on Django's connection, CRM('django://default')")
-    if not crm.adoption.observes:
-        Observer(crm, crm.adoption.recorder()).listen()
+    if crm.adoption.observes:
+        return
+    tables = {adoption.table.name for adoption in crm.tables.adopted.values()}
+    for model in apps.get_models(include_auto_created=True):
+        if _table_of(model) in tables:
+            _check_managers(model)
+    Observer(crm, crm.adoption.recorder()).listen()
+
+
+def _table_of(model: Any) -> str:
+    return str(model._meta.concrete_model._meta.db_table)
 
 
 @attrs.frozen
@@ -194,8 +203,7 @@ class Observer:
     def listen(self) -> None:
         """Begin to listen; it does so as long as the process lives."""
         for model in apps.get_models(include_auto_created=True):
-            if model._meta.concrete_model._meta.db_table in self._entities:  # type: ignore[union-attr]  # no abstract one is here
-                _check_managers(model)
+            if _table_of(model) in self._entities:
                 pre_delete.connect(self._deleting, sender=model, weak=False)
                 post_delete.connect(self._deleted, sender=model, weak=False)
             if self._adopted(model):
@@ -231,7 +239,7 @@ class Observer:
                     found[entity] = self._recorder.before(connection, entity, ids, (), by=by) if ids else {}
                 highest = {entity: self._recorder.highest(connection, entity) for entity, _ in adopted if write.unknown}
                 yield
-                own = self._entities.get(model._meta.concrete_model._meta.db_table)
+                own = self._entities.get(_table_of(model))
                 for entity, olds in found.items():
                     new = self._ids(entity, write.new) if entity is own else []
                     if write.unknown and entity is own:
