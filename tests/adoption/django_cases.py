@@ -70,6 +70,13 @@ class OneModel(TestCase):
         row.refresh_from_db()
         self.assertEqual((row.company_name, kinds(row)), ("Beta Ltd", ["created", "updated"]))
 
+    def test_an_owner_that_is_no_user_is_refused_with_the_field_named(self) -> None:
+        with crm.session(HOST) as s:
+            with self.assertRaises(Conflict) as refused:
+                s.create(Account(name="Beta", owner="9999"))
+            self.assertEqual([(d.field, d.code) for d in refused.exception.details], [("owner", "reference_broken")])
+            s.create(Account(name="Beta", owner=str(User.objects.create(username="ann").pk)))
+
     def test_a_model_that_has_no_table_or_no_observed_manager_is_refused(self) -> None:
         for abstract in (models.Model, AbstractUser):
             with self.assertRaises(LoadError) as no_table:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     DateTime,
     FetchedValue,
     Float,
+    ForeignKey,
     Integer,
     LargeBinary,
     MetaData,
@@ -81,8 +82,16 @@ def table_of_model(model: Any) -> Table:
     if getattr(model, "_meta", None) is None or model._meta.abstract:
         raise LoadError("adopted_no_table", given=repr(model)[:60])
     options = model._meta.concrete_model._meta
-    keys = set(options.pk_fields)
-    return Table(options.db_table, MetaData(), *(_column(field, primary_key=field in keys) for field in options.local_concrete_fields))
+    keys, metadata = set(options.pk_fields), MetaData()
+    for field in filter(_points, options.local_concrete_fields):
+        to = field.target_field
+        if to.model._meta.db_table != options.db_table:  # of what it points at, the key alone
+            Table(to.model._meta.db_table, metadata, Column(to.column, _type(to), primary_key=True), extend_existing=True)
+    return Table(options.db_table, metadata, *(_column(field, primary_key=field in keys) for field in options.local_concrete_fields))
+
+
+def _points(field: Any) -> bool:
+    return bool(field.is_relation and field.db_constraint)
 
 
 def _column(field: Any, *, primary_key: bool) -> Column[Any]:
@@ -90,6 +99,7 @@ def _column(field: Any, *, primary_key: bool) -> Column[Any]:
     return Column(
         field.column,
         _type(field),
+        *([ForeignKey(f"{field.target_field.model._meta.db_table}.{field.target_field.column}")] if _points(field) else ()),
         primary_key=primary_key,
         nullable=field.null,
         default=None if primary_key or given else _default(field),
