@@ -16,6 +16,7 @@ import click.testing
 import pytest
 
 from crm_core import CRM, Account, Money
+from crm_core.messages import Messages
 from crm_erp_bridge import plugin
 from crm_erp_bridge.api import AuthFailed, Bridge, CheckResult, FolderDrop, Lease, Order, Parked, RunKind, Throttled, Unavailable
 from crm_erp_bridge.api import Run as Run_
@@ -157,6 +158,23 @@ def test_c63_a_run_that_failed_is_told_with_its_reason(desk: Desk, run: Run) -> 
     told = run("status", "files")
     assert (told.exit_code, "FAILED: The ERP does not let us in" in told.output) == (1, True)
     assert "失败：ERP 拒绝登录" in run("status", "files", lang="zh").output
+
+
+def test_c63_a_run_is_kept_with_its_code_alone_and_told_without_gaps() -> None:
+    stops = [
+        "bad_file",
+        "throttled",
+        "breaker_open",
+        "cursor_stuck",
+        "due_stuck",
+        "not_offered",
+        "unavailable",
+        "schema_changed",
+        "cursor_expired",
+    ]
+    words = Messages(plugin.definitions.catalogues)
+    said = [words.text(f"erp_bridge.{code}", {}, lang) for code in stops for lang in ("en", "zh")]
+    assert [each for each in said if "?" in each] == []
 
 
 def test_c63_dead_letters_and_a_reconciliation_are_there_as_json(desk: Desk, run: Run) -> None:
