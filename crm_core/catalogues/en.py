@@ -76,6 +76,7 @@ TEMPLATES: Mapping[str, str] = {
     "bad_page_size": "A page holds 1 to {limit} records, not {size}.",
     "bad_phone": "This is not a telephone number. Write it with + and the code of its country.",
     "bad_points": "{entity}.__points__ names {given}, which are not two of its text fields.",
+    "bad_seen_with": "{entity}.__seen_with__ is {given}, which is none of the fields in its __points__.",
     "bad_ratio": "A ratio must be a number of at least zero, not {given}.",
     "bad_ref": "There is no such {target}.",
     "bad_root_key": "The root keys in {source} are not keys of 32 bytes in base64.",

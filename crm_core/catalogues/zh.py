@@ -76,6 +76,7 @@ TEMPLATES: Mapping[str, str] = {
     "bad_page_size": "每页可有 1 到 {limit} 条记录，不能是 {size}。",
     "bad_phone": "这不是电话号码。请写上 + 和国家代码。",
     "bad_points": "{entity}.__points__ 写的是 {given}，不是它的两个文本字段。",
+    "bad_seen_with": "{entity}.__seen_with__ 写的是 {given}，不是它的 __points__ 里的字段。",
     "bad_ratio": "分摊比例必须是不小于零的数，不能是 {given}。",
     "bad_ref": "没有这个 {target}。",
     "bad_root_key": "{source} 中的根密钥不是 32 字节的 base64 密钥。",

@@ -51,6 +51,12 @@ class EntitySpec:
     def append_only(self) -> bool:
         return bool(self.entity.__dict__.get("__append_only__", False))
 
+    @property
+    def seen_with(self) -> tuple[str, str] | None:
+        """The fields that hold the id, and name the entity, of the record that each of its records is seen with; None of others."""
+        pointer = self.entity.__dict__.get("__seen_with__")
+        return None if pointer is None else (pointer, self.entity.__dict__["__points__"][pointer])
+
     def field(self, name: str, extensions: Iterable[type[Any]] = ()) -> FieldSpec | None:
         """Find a field by name; that of one of the CRM's *extensions* is called ``<plugin>_<field>`` like its column."""
         added = (f for extension in extensions for f in extension_fields(extension).values() if f.column == name)

@@ -205,6 +205,25 @@ class Related(Rule):
         return f"related({self.ref}, {self.rule})"
 
 
+@attrs.frozen
+class Seen(Rule):
+    """The record whose id *record* holds is of an entity in *rules*, the one that *entity* names, and fulfils its rule.
+
+    Policies add it to entities whose rows are seen with what they point at; roles do not name it.
+    """
+
+    record: str
+    entity: str
+    rules: tuple[tuple[str, Rule], ...]
+
+    def __str__(self) -> str:
+        return f"seen({self.record})"
+
+    def rule(self, entity: Any) -> Rule:
+        """Return what a record of an entity must fulfil."""
+        return dict(self.rules).get(entity, nothing)
+
+
 everything: Final[Rule] = Everything()
 """Hold for every record."""
 
@@ -367,7 +386,7 @@ def related(ref: str, rule: Rule) -> Rule:
 
 
 def walk(rule: Rule) -> Iterable[Rule]:
-    """Yield the nodes of a rule, the outer before the inner, however deep."""
+    """Yield the nodes of a rule, the outer before the inner, however deep; of ``Seen``, whose rules are of many entities, itself alone."""
     stack = [rule]
     while stack:
         node = stack.pop()
