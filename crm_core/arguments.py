@@ -12,7 +12,7 @@ from .entities.meta import EntityMeta, spec
 from .errors import Invalid, LoadError, WrongArgument
 from .messages import redact
 
-LONGEST_REASON = 255
+LONGEST_LINE = 255
 
 
 def check_entity(given: Any) -> None:
@@ -88,15 +88,15 @@ def check_reference(given: Any, entity: type[Any]) -> None:
         raise _wrong(given, f"a reference of {entity.__name__}")
 
 
-def check_reason(**texts: str | None) -> None:
-    """Check what goes into every row of the journal.
+def check_line(**texts: str | None) -> None:
+    """Check texts that are one line, like the reason in every row of the journal.
 
     Raises:
         Invalid: one is no printable text of at most 255 characters.
     """
-    wrong = [n for n, t in texts.items() if t is not None and not (isinstance(t, str) and len(t) <= LONGEST_REASON and t.isprintable())]
+    wrong = [n for n, t in texts.items() if t is not None and not (isinstance(t, str) and len(t) <= LONGEST_LINE and t.isprintable())]
     if wrong:
-        expected = f"a printable text of at most {LONGEST_REASON} characters"
+        expected = f"a printable text of at most {LONGEST_LINE} characters"
         raise Invalid("wrong_type", field=wrong[0], given=redact(texts[wrong[0]]), expected=expected)
 
 

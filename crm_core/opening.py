@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection
 
-from .arguments import check, check_reason
+from .arguments import check, check_line
 from .errors import Refused
 from .permissions.actor import Actor
 from .session import Session
@@ -32,7 +32,7 @@ def opened(
 ) -> Iterator[Session]:
     """Open a session; the arguments are those of :meth:`CRM.session`."""
     check(actor, Actor, "an Actor")
-    check_reason(reason=reason, request=request)
+    check_line(reason=reason, request=request)
     write = write and not crm.safe_mode
     if crm.watchdog is not None:
         crm.watchdog.watch()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from .arguments import check_reason
+from .arguments import check_line
 from .entities.entity import Entity
 from .entities.meta import spec
 from .errors import Denied, ReadOnly, Refused
@@ -192,7 +192,7 @@ class Scope:
             Denied: no plugin's code is running.
             Invalid: *reason* is no printable text of at most 255 characters.
         """
-        check_reason(reason=reason)
+        check_line(reason=reason)
         running = self.hooks.running
         plugin = running.plugin if running else self.plugin
         if not plugin:

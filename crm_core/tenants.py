@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from .arguments import check_one_of, check_text
+from .arguments import check_line, check_one_of, check_text
 from .errors import Conflict, Denied, Invalid, NotFound, TenantSuspended, Unavailable
 from .events.parking import wake
 from .events.sequencer import sequence
-from .messages import closest, redact
+from .messages import closest
 from .permissions.actor import Actor
 from .permissions.off import NOTHING_OFF, Off
 
@@ -30,7 +30,6 @@ Declaring = Literal["open", "declared"]
 Changes = Mapping[type[Any], Mapping[str, Any]]
 MAIN = "main"
 DROPPED = "dropped"
-LONGEST_LABEL = 255
 OPERATOR = "tenants"
 """``Actor.system("tenants", tenant=...)`` alone works in a tenant that is suspended, and sees the modules that are off."""
 
@@ -82,10 +81,7 @@ class Tenants:
             Invalid: a name, the label, a module or a setting is wrong.
         """
         check_text(name, label)
-        if len(label) > LONGEST_LABEL or not label.isprintable():
-            raise Invalid(
-                "wrong_type", field="label", given=redact(label), expected=f"a printable text of at most {LONGEST_LABEL} characters"
-            )
+        check_line(label=label)
         on = self._checked(modules)
         actor = Actor.system(OPERATOR, tenant=name)
         now = self._crm.runtime.clock.now()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
-from ..arguments import check, check_reason, check_text
+from ..arguments import check, check_line, check_text
 from ..errors import Conflict, Invalid, SchemaBehind
 from ..events.parking import wake
 from ..messages import closest
@@ -173,7 +173,7 @@ class Plugins:
         """
         check(keep_data, bool, "True or False")
         check(at_work, bool, "True or False")
-        check_reason(reason=reason)
+        check_line(reason=reason)
         with self._crm.migrations.alone() as connection:
             known = self._store.all(connection)
             kept = self._get(known, name)
@@ -241,7 +241,7 @@ class Plugins:
     # -- inside -------------------------------------------------------------------------------------------------------------------
 
     def _switch(self, name: str, state: Any, reason: str | None, with_dependents: bool) -> Sequence[str]:
-        check_reason(reason=reason)
+        check_line(reason=reason)
         check(with_dependents, bool, "True or False")
         enabling = state == "enabled"
         with self._crm.migrations.alone() as connection:

@@ -55,10 +55,10 @@ class Mirror:
         mark, changes = bound.mark(), self._changes.get(tenant, 0)
         known = None if mark is bound.TESTED else self._known.get(tenant)
         held = self._held.answers.get(tenant)
-        if held is not None and (held.mark is not mark or held.changes != changes):
+        if held is not None and held.mark is not mark:
             held = None
         for each in (held, known):
-            if each is not None and now - each.at < FRESH_SECONDS:
+            if each is not None and each.changes == changes and now - each.at < FRESH_SECONDS:
                 return each.members
         answer = _Answer(now, Members.of(self._directory.users(tenant)), changes, mark)
         if held is None and known is not None and known.members.digest == answer.members.digest:

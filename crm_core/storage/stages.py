@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 from sqlalchemy.exc import DBAPIError
 
 from ..entities.custom import PREFIX
-from ..entities.fields import FieldSpec, Ref
-from ..entities.meta import spec
 from ..errors import Conflict, CRMError, Denied, Detail, Invalid, Refused
 from ..hooks.core_specs import Change, WriteCtx, after_write, before_write, check_write
 from ..hooks.refusals import as_details, by_position
-from ..messages import redact
 from ..permissions.denial import denied
 from ..permissions.predicates import Related, Seen, walk
 from . import adopted_fits, custom_values
 from .changeset import Changeset
 from .door import explained
 from .failures import translate
-from .pointers import pointing_at_unseen
+from .references import broken
 from .shown import Shown, differ
 from .writer import JournalRow, created_row, deleted_row, updated_row
 
@@ -30,14 +27,12 @@ if TYPE_CHECKING:
 
     from ..entities.codec import Codec
     from ..entities.entity import Entity
-    from ..entities.fields import FieldSpec
     from ..session import Session
     from .keys.keyring import Held
 
 Errors = dict[int, CRMError]
 Failed = list[tuple[int, CRMError]]
 SYSTEM = ("id", "tenant", "version", "created_at", "created_by", "updated_at", "updated_by", "deleted_at")
-ATTACHED = 100
 
 
 class Stages:
@@ -59,7 +54,7 @@ class Stages:
             work = self._filtered(codec, ctx, work, failed)
         if check_write.plan(ctx):
             work = self._sift(codec, work, self._vetoes(codec, ctx, work), failed)
-        work = self._sift(codec, work, self._references(codec, work), failed)
+        work = self._sift(codec, work, broken(self._session, codec, work), failed)
         work = self._sift(codec, work, custom_values.refused(self._session, codec, work), failed)
         if not work.changes:
             return work
@@ -174,7 +169,7 @@ class Stages:
         asked = walk(self._session.policy.rule(action, codec.entity))
         if not denied or work.op not in ("create", "update") or not any(isinstance(node, Related | Seen) for node in asked):
             return {}
-        return {denied[i]: e for i, e in self._references(codec, work.only(denied)).items()}
+        return {denied[i]: e for i, e in broken(self._session, codec, work.only(denied)).items()}
 
     def _unwritable(self, codec: Codec, fields: frozenset[str]) -> list[Detail]:
         levels = self._session.levels(codec.entity)
@@ -243,59 +238,6 @@ class Stages:
             for i in range(len(work.changes)) if at is None else [at]:
                 errors[i] = Refused(details=as_details(mine, shown.given), hook=check_write.name, count=len(mine))
         return errors
-
-    def _references(self, codec: Codec, work: Changeset) -> Errors:
-        """Check that what is pointed at exists for this actor: an id in a body goes through the lens like any other."""
-        if work.op == "delete":
-            return {}
-        errors: Errors = {**pointing_at_unseen(self._session, codec, work)}
-        if (adoption := self._crm.tables.adopted.get(codec.entity)) is not None:
-            errors |= adopted_fits.dangling(adoption, codec, work, self._session._unit.connection)
-        restored = work.op == "restore"
-        for name in codec.references:
-            field = codec.fields[name]
-            wanted: dict[int, Ref[Any]] = {
-                i: ref
-                for i, c in enumerate(work.changes)
-                if (c.old is None or restored or name in c.fields) and (ref := codec.get(c.record, name)) is not None
-            }
-            if not wanted:
-                continue
-            found = self._targets(field, sorted({r.id for r in wanted.values()}), attach=len(work.changes) <= ATTACHED, core=restored)
-            changes = work.changes
-            for i, ref in wanted.items():
-                if restored and ref.id not in found and field.options.on_delete == "set_null":
-                    codec.set(changes[i].record, name, None)
-                    changes[i].fields |= {name}
-                elif ref.id not in found:
-                    detail = Detail(codec.facts.name, name, "bad_ref", redact(ref.id), {"target": spec(ref.entity).name}, work.rows[i])
-                    errors[i] = Invalid(details=[detail, *(errors[i].details if i in errors else ())])
-                elif field.options.tree and changes[i].old is not None and self._above(codec, field, ref.id, changes[i].record.id):
-                    detail = Detail(codec.facts.name, name, "cyclic_reference", "", {}, work.rows[i])
-                    errors[i] = Invalid(details=[detail, *(errors[i].details if i in errors else ())])
-                elif found[ref.id] is not None:
-                    record = work.changes[i].record
-                    record._related = {**(record._related or {}), name: found[ref.id]}
-        return errors
-
-    def _targets(self, field: FieldSpec, ids: Sequence[str], *, attach: bool, core: bool) -> Mapping[str, Any]:
-        """Return which of *ids* exist; a read-only reference was set by a plugin, which may point at what the actor does not see."""
-        if not (field.options.read_only or core):
-            return self._session.reader.targets(field.target, ids, attach=attach)
-        with self._session._elevated_core("references that plugins set") as system:
-            return system.reader.targets(field.target, ids, attach=False)
-
-    def _above(self, codec: Codec, field: FieldSpec, id_: str | None, wanted: str) -> bool:
-        """Say whether *wanted* is *id_* or stands above it."""
-        seen: set[str] = set()
-        while id_ is not None and id_ not in seen:
-            if id_ == wanted:
-                return True
-            seen.add(id_)
-            record = self._session.reader.locked(codec.entity, [id_]).get(id_)
-            above = None if record is None else codec.get(record, field.column if field.extension else field.name)
-            id_ = above.id if above is not None else None
-        return False
 
     # -- writing ------------------------------------------------------------------------------------------------------------------
 

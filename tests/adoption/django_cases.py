@@ -232,6 +232,16 @@ class Observed(TestCase):
             Customer.plain.update(company_name="Past us")
         self.assertEqual(told.records[0].__dict__["crm_facts"], {"table": "django_shop_customer"})
 
+    def test_after_a_deletion_that_was_refused_half_way_what_goes_past_is_named_again(self) -> None:
+        deal(Customer.objects.create(company_name="Kept by a deal"))
+        with self.assertRaises(Conflict), transaction.atomic():
+            Customer.objects.all().delete()  # the first has no deals
+        with self.assertLogs("crm_core.adoption", logging.WARNING) as told:
+            Customer.plain.update(company_name="Past us")
+        self.assertEqual(told.records[0].__dict__["crm_facts"], {"table": "django_shop_customer"})
+        self.acme.delete()
+        self.assertEqual(Customer.objects.count(), 1)
+
     def test_the_orms_write_and_the_crms_join_in_one_session(self) -> None:
         with transaction.atomic(), crm_django.session(crm, HOST) as s:
             made = s.create(Account(name="Ours"))

@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Engine, Enum, ForeignKey, Integer, MetaData, SmallInteger, String, Table, func, select, text
+from sqlalchemy import Column, Engine, Enum, ForeignKey, Integer, SmallInteger, String, Table, func, select, text
 
-import crm_sales
 from crm_core import CRM, Account, Actor, Conflict, Contact, CRMError, Invalid, Money, NotFound, Ref, Refused
-from crm_core.adoption import Adopted
 from crm_core.entities.customer import AccountKind
 from crm_core.io import Importer, mapping_of
 from crm_core.testing.databases import Database
 from crm_sales.api import Opportunity
-from tests.adoption.shop import HOST, an_engine
+from tests.adoption.firms import adopting, firms
+from tests.adoption.shop import HOST
 
 ACME = Actor.system("x", tenant="acme")
 
 
-def firms(*extra: Column[Any]) -> Table:
-    metadata = MetaData()
-    Table("users", metadata, Column("id", Integer, primary_key=True))
-    first: Any = Column("id", Integer, primary_key=True), Column("title", String(20), nullable=False)
-    owner = Column("manager", Integer, ForeignKey("users.id", deferrable=True, initially="DEFERRED"))
-    return Table("firms", metadata, *first, owner, *extra, sqlite_autoincrement=True)
+def staffed(*extra: Column[Any]) -> Table:
+    """Return firms that have a manager among the users."""
+    table = firms(Column("manager", Integer, ForeignKey("users.id", deferrable=True, initially="DEFERRED")), *extra, title=20)
+    Table("users", table.metadata, Column("id", Integer, primary_key=True))
+    return table
 
 
-@contextmanager
-def adopting(database: Database, table: Table, **columns: str) -> Iterator[CRM]:
-    engine = an_engine(database.url)
-    table.metadata.create_all(engine)
-    with engine.begin() as connection:
-        connection.execute(table.metadata.tables["users"].insert(), [{"id": 7}])
-    crm = CRM(engine, plugins=[crm_sales.plugin], adopt={Account: Adopted(table, {"name": "title", "owner": "manager", **columns})})
-    crm.migrate()
-    try:
-        yield crm
-    finally:
-        crm.close()
-        engine.dispose()
+def managed(database: Database, table: Table, **columns: str) -> AbstractContextManager[CRM]:
+    """Open a CRM on such firms; user 7 is there."""
+    return adopting(database, table, {"users": [{"id": 7}]}, owner="manager", **columns)
 
 
 def engine_of(crm: CRM) -> Engine:
@@ -64,7 +52,7 @@ WAYS: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_tenant_that_the_table_cannot_hold_makes_nothing_there(database: Database, way: str) -> None:
-    with adopting(database, firms()) as crm:
+    with managed(database, staffed()) as crm:
         with crm.session(ACME) as s:
             with pytest.raises(Refused) as e:
                 WAYS[way](s)
@@ -79,7 +67,7 @@ def test_a_tenant_that_the_table_cannot_hold_makes_nothing_there(database: Datab
 
 
 def test_an_import_for_such_a_tenant_makes_nothing(database: Database, tmp_path: Path) -> None:
-    with adopting(database, firms()) as crm:
+    with managed(database, staffed()) as crm:
         file = tmp_path / "firms.csv"
         file.write_text("Nr;Name\n1;Theirs\n", encoding="utf-8")
         importer = Importer(crm, ACME, mapping_of({"entity": "account", "key": "old:{Nr}", "fields": {"name": "Name"}}))
@@ -89,7 +77,7 @@ def test_an_import_for_such_a_tenant_makes_nothing(database: Database, tmp_path:
 
 
 def test_another_tenant_reads_changes_and_points_at_nothing_in_the_table(database: Database) -> None:
-    with adopting(database, firms()) as crm:
+    with managed(database, staffed()) as crm:
         with crm.session(HOST) as s:
             ours = s.create(Account(name="Ours", external_ref="a:1"))
         with crm.session(ACME) as s:
@@ -117,7 +105,7 @@ def test_another_tenant_reads_changes_and_points_at_nothing_in_the_table(databas
 
 
 def test_the_tenant_whose_the_whole_table_is_can_be_dropped_and_no_other_takes_its_rows_along(database: Database) -> None:
-    with adopting(database, firms()) as crm:
+    with managed(database, staffed()) as crm:
         with crm.session(HOST) as s:
             s.create(Account(name="Ours", industry="Chairs"))
         with crm.session(ACME) as s:
@@ -143,7 +131,7 @@ def test_the_tenant_whose_the_whole_table_is_can_be_dropped_and_no_other_takes_i
 def test_a_tenant_that_the_tables_column_cannot_tell_from_another_is_refused(
     database: Database, column: Column[Any], tenant: str, other: tuple[str, ...]
 ) -> None:
-    with adopting(database, firms(column._copy()), tenant="org") as crm:
+    with managed(database, staffed(column._copy()), tenant="org") as crm:
         with crm.session(Actor.system("x", tenant=tenant)) as s:
             assert s.create(Account(name="Fits")).tenant == tenant
             assert [a.tenant for a in s.query(Account).all()] == [tenant]
@@ -172,7 +160,7 @@ def test_what_a_column_cannot_hold_is_refused_with_the_field_named(
     database: Database, changes: dict[str, Any], code: str, field: str
 ) -> None:
     extra: Any = Column("site", String(10)), Column("sort", Enum("company", name="sorts"))
-    with adopting(database, firms(*extra), website="site", kind="sort") as crm:
+    with managed(database, staffed(*extra), website="site", kind="sort") as crm:
         for way in ("create", "update", "many"):
             with crm.session(HOST) as s:
                 there = s.create(Account(name="There", owner="7"))
@@ -190,7 +178,7 @@ def test_what_a_column_cannot_hold_is_refused_with_the_field_named(
 
 
 def test_a_value_that_the_host_wrote_past_its_own_columns_length_is_told_of(sqlite_databases: Any) -> None:
-    with adopting(sqlite_databases.create(), firms()) as crm:
+    with managed(sqlite_databases.create(), staffed()) as crm:
         with engine_of(crm).begin() as connection:
             connection.execute(text("INSERT INTO firms (title) VALUES (:title)"), {"title": "x" * 25})
         assert [(f.key, f.detail.field, f.detail.code, f.detail.params["limit"]) for f in crm.adoption.check()] == [

@@ -3,41 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from sqlalchemy import Column, DateTime, Integer, MetaData, String, Table, inspect, text
+from sqlalchemy import Column, DateTime, MetaData, String, Table, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-import crm_sales
 from crm_core import CRM, Account, Contact, Invalid, LoadError, Money, SchemaBehind
-from crm_core.adoption import Adopted
 from crm_core.doctor import examine
 from crm_core.testing.databases import Database, PostgresDatabases
 from crm_sales.api import Opportunity
-from tests.adoption.shop import HOST, an_engine
+from tests.adoption.firms import adopting, firms
+from tests.adoption.shop import HOST
 
 WHEN = datetime(2020, 5, 1, 12, tzinfo=UTC)
-
-
-@contextmanager
-def adopting(database: Database) -> Iterator[CRM]:
-    columns: list[Any] = [Column("id", Integer, primary_key=True), Column("title", String(50), nullable=False)]
-    table = Table("firms", MetaData(), *columns, sqlite_autoincrement=True)
-    engine = an_engine(database.url)
-    table.metadata.create_all(engine)
-    crm = CRM(engine, plugins=[crm_sales.plugin], adopt={Account: Adopted(table, {"name": "title"})})
-    crm.migrate()
-    try:
-        yield crm
-    finally:
-        crm.close()
-        engine.dispose()
 
 
 def remake(crm: CRM) -> None:
@@ -63,7 +45,7 @@ def remake(crm: CRM) -> None:
 def test_what_a_remade_table_lost_is_told_by_all_who_look_and_made_again_by_migrate(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with adopting(database) as crm:
+    with adopting(database, firms()) as crm:
         before = {c["name"] for c in inspect(crm.bound.engine).get_columns("firms")}
         keys = {k["constrained_columns"][0] for k in inspect(crm.bound.engine).get_foreign_keys("crm_sales_opportunity")}
         with crm.session(HOST) as s:
@@ -100,7 +82,7 @@ def test_what_a_remade_table_lost_is_told_by_all_who_look_and_made_again_by_migr
 
 
 def test_a_table_that_came_again_without_its_rows_is_mended_although_deals_point_at_nothing(database: Database) -> None:
-    with adopting(database) as crm:
+    with adopting(database, firms()) as crm:
         with crm.session(HOST) as s:
             account = s.create(Account(name="Acme"))
             s.create(Opportunity(name="Deal", account=account.ref, amount=Money("1", "EUR")))
@@ -124,7 +106,7 @@ def test_a_table_that_came_again_without_its_rows_is_mended_although_deals_point
 
 
 def test_an_adopted_column_that_is_gone_is_named(database: Database) -> None:
-    with adopting(database) as crm:
+    with adopting(database, firms()) as crm:
         with crm.bound.engine.begin() as connection:
             connection.execute(text("ALTER TABLE firms RENAME COLUMN title TO heading"))
         with pytest.raises(SchemaBehind) as e:
@@ -137,7 +119,7 @@ def test_alembics_batch_mode_keeps_what_the_crm_wrote_where_it_copies_all_but_th
     sqlite_databases: Any,
 ) -> None:
     """docs/how-to/adopt.md shows it so."""
-    with adopting(sqlite_databases.create()) as crm:
+    with adopting(sqlite_databases.create(), firms()) as crm:
         with crm.session(HOST) as s:
             account = s.create(Account(name="Acme", industry="Chairs"))
             s.create(Contact(name="Ada", account=account.ref))
@@ -161,7 +143,7 @@ def test_alembics_batch_mode_keeps_what_the_crm_wrote_where_it_copies_all_but_th
 
 
 def test_the_keys_type_can_be_changed_once_the_computed_column_is_let_go(postgres_databases: PostgresDatabases) -> None:
-    with adopting(postgres_databases.create()) as crm:
+    with adopting(postgres_databases.create(), firms()) as crm:
         with crm.session(HOST) as s:
             account = s.create(Account(name="Acme", industry="Chairs"))
             s.create(Contact(name="Ada", account=account.ref))
@@ -179,25 +161,17 @@ def test_the_keys_type_can_be_changed_once_the_computed_column_is_let_go(postgre
 
 
 def test_a_row_that_nobody_changed_was_changed_last_when_it_was_made(database: Database) -> None:
-    columns: list[Any] = [Column("id", Integer, primary_key=True), Column("title", String(50)), Column("made", DateTime, nullable=False)]
-    table = Table("firms", MetaData(), *columns, sqlite_autoincrement=True)
-    engine = an_engine(database.url)
-    table.metadata.create_all(engine)
-    with engine.begin() as connection:
-        connection.execute(table.insert(), {"title": "Old", "made": WHEN.replace(tzinfo=None)})
-    crm = CRM(engine, adopt={Account: Adopted(table, {"name": "title", "created_at": "made"})})
-    crm.migrate()
-    with crm.session(HOST) as s:
-        [old] = s.query(Account).all()
-        assert old.updated_at == old.created_at == WHEN
-        assert s.update(Account, old.id, {"industry": "Chairs"}).updated_at > old.created_at
-        assert crm.adoption.ref(Account, 1) == old.ref
-        assert s.create(Contact(name="Ada", account=crm.adoption.ref(Account, 1))).account == old.ref
-        with pytest.raises(Invalid) as e:
-            s.create(Contact(name="Ada", account=crm.adoption.ref(Account, 2)))
-        assert e.value.details[0].code == "bad_ref"
-    with pytest.raises(LoadError) as not_adopted:
-        crm.adoption.ref(Contact, 1)
-    assert not_adopted.value.code == "adopted_not"
-    crm.close()
-    engine.dispose()
+    old_rows = {"firms": [{"title": "Old", "made": WHEN.replace(tzinfo=None)}]}
+    with adopting(database, firms(Column("made", DateTime, nullable=False)), old_rows, created_at="made") as crm:
+        with crm.session(HOST) as s:
+            [old] = s.query(Account).all()
+            assert old.updated_at == old.created_at == WHEN
+            assert s.update(Account, old.id, {"industry": "Chairs"}).updated_at > old.created_at
+            assert crm.adoption.ref(Account, 1) == old.ref
+            assert s.create(Contact(name="Ada", account=crm.adoption.ref(Account, 1))).account == old.ref
+            with pytest.raises(Invalid) as e:
+                s.create(Contact(name="Ada", account=crm.adoption.ref(Account, 2)))
+            assert e.value.details[0].code == "bad_ref"
+        with pytest.raises(LoadError) as not_adopted:
+            crm.adoption.ref(Contact, 1)
+        assert not_adopted.value.code == "adopted_not"

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, or_, select, text
+from sqlalchemy import Column, Engine, String, or_, select, text
 from sqlalchemy.orm import registry, sessionmaker
 
 import crm_sales
 from crm_core import CRM, Account, Actor, Contact, Money, NotFound, TenantSuspended
-from crm_core.adoption import Adopted
 from crm_core.backup import backup, restore
 from crm_core.testing.databases import Database
 from crm_sales.api import Opportunity
-from tests.adoption.shop import an_engine
+from tests.adoption.firms import adopting, firms
 
 NAMES = ("acme", "beta")
 
@@ -24,26 +23,14 @@ NAMES = ("acme", "beta")
 @pytest.fixture
 def crm(database: Database) -> Iterator[CRM]:
     """Return a CRM whose accounts are the rows of a table with a tenant's column, two tenants' each."""
-    columns: list[Any] = [
-        Column("id", Integer, primary_key=True),
-        Column("title", String(50), nullable=False),
-        Column("org", String(80)),
-    ]
-    table = Table("firms", MetaData(), *columns, sqlite_autoincrement=True)
-    engine = an_engine(database.url)
-    table.metadata.create_all(engine)
-    with engine.begin() as connection:
-        connection.execute(table.insert(), [{"title": f"Old {name}", "org": name} for name in NAMES])
-    made = CRM(engine, plugins=[crm_sales.plugin], adopt={Account: Adopted(table, {"name": "title", "tenant": "org"})})
-    made.migrate()
-    for name in NAMES:
-        with made.session(of(name)) as s:
-            account = s.create(Account(name=f"New {name}", industry="Chairs", external_ref=f"{name}:1"))
-            s.create(Contact(name="Ada", account=account.ref))
-            s.create(Opportunity(name="Deal", account=account.ref, amount=Money("1", "EUR")))
-    yield made
-    made.close()
-    engine.dispose()
+    rows = {"firms": [{"title": f"Old {name}", "org": name} for name in NAMES]}
+    with adopting(database, firms(Column("org", String(80))), rows, tenant="org") as crm:
+        for name in NAMES:
+            with crm.session(of(name)) as s:
+                account = s.create(Account(name=f"New {name}", industry="Chairs", external_ref=f"{name}:1"))
+                s.create(Contact(name="Ada", account=account.ref))
+                s.create(Opportunity(name="Deal", account=account.ref, amount=Money("1", "EUR")))
+        yield crm
 
 
 def of(tenant: str) -> Actor:

@@ -245,10 +245,17 @@ def test_c55_parts_add_up_to_the_total_to_the_cent(crm: CRM, deals: list[Any], b
 
 @pytest.mark.parametrize(
     ("part", "given"),
-    [("since", "31.12.2027"), ("until", datetime(2027, 12, 31, tzinfo=UTC)), ("grain", "months"), ("where", "owner")],
+    [
+        ("metrics", [1]),
+        ("by", 5),
+        ("since", "31.12.2027"),
+        ("until", datetime(2027, 12, 31, tzinfo=UTC)),
+        ("grain", "months"),
+        ("where", "owner"),
+    ],
 )
 def test_a_question_that_means_nothing_is_refused_and_not_answered_with_nothing(part: str, given: Any) -> None:
     with pytest.raises(Invalid) as raised:
-        Report(metrics="sales.won_value", **{part: given})
+        Report(**{"metrics": "sales.won_value", part: given})
     assert (raised.value.code, raised.value.params["part"]) == ("analytics.bad_question", part)
     assert Report(metrics="sales.won_value", by="sales.owner").by == ("sales.owner",)

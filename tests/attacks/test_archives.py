@@ -159,11 +159,12 @@ def test_a27_a_manifest_that_lies_is_refused(kept: Kept, tmp_path: Path) -> None
     target = CRM(SQLiteDatabases(tmp_path).reserve().url, plugins=PLUGINS, roles=ROLES)
     for name in ("schema", "position", "tables", "tenants", "at", "tenant"):
         for value in ODD:
+            if (name, value) in (("tenants", []), ("tenant", None)):
+                continue  # no lie on which anything depends: whose each row is, its columns say
             path = raw(tmp_path / "lie.crm", [*lines[:-1], json.dumps({"manifest": said | {name: value}}).encode() + b"\n"])
-            try:
+            with pytest.raises(CRMError) as e:
                 restore(target, path, force=True)
-            except CRMError as e:
-                assert 400 <= e.status < 500, (name, value)  # noqa: PT017
+            assert 400 <= e.value.status < 500, (name, value)
     target.close()
 
 

@@ -232,16 +232,23 @@ def test_one_bad_row_is_a_letter_that_says_where_and_holds_up_no_other(make_desk
         "O6": "1\u00a0234,5",
         "O7": "12.34.5,6",
         "O8": "1'000",
+        "O9": "-,50",
     }
     lines = [f"{id};N{n};C1;2026-01-10;S;C;{total};EUR;1,00\n" for n, (id, total) in enumerate(rows.items(), 1)]
     path = desk.root / "incoming" / "order-1.csv"
     path.write_text("id;no;customer;date;kind;state;total;currency;base\n" + "".join(lines), encoding="utf-8")
-    assert desk.sync.pull() == {"customer.create": 1, "order.create": 4, "order.invalid": 4}
+    assert desk.sync.pull() == {"customer.create": 1, "order.create": 5, "order.invalid": 4}
     with desk.crm.session(SYSTEM) as s:
         totals = {o.number: o.total.amount for o in s.query(Order).all() if o.total}
         letters = s.query(Parked).order_by(Parked.remote_key).all()
         told = [(p.error["code"], p.error["params"]) for p in letters]
-    assert totals == {"N2": Decimal("1234.50"), "N4": Decimal("-10.00"), "N6": Decimal("1234.5"), "N8": Decimal(1000)}
+    assert totals == {
+        "N2": Decimal("1234.50"),
+        "N4": Decimal("-10.00"),
+        "N6": Decimal("1234.5"),
+        "N8": Decimal(1000),
+        "N9": Decimal("-0.50"),
+    }
     number = {"column": "total", "expected": "a number like 1.234,50"}
     wrong = {"1": number, "3": {"column": "id", "expected": "an id"}, "5": number, "7": number}
     assert {code for code, _ in told} == {"erp_bridge.bad_row"}
@@ -254,6 +261,17 @@ def test_one_bad_row_is_a_letter_that_says_where_and_holds_up_no_other(make_desk
     assert desk.sync.pull() == {"order.create": 1}
     with desk.crm.session(SYSTEM) as s:
         assert s.query(Parked).where(Parked.state == ParkedState.DEAD).count() == 3
+
+
+def test_a_record_that_is_gone_is_gone_whatever_its_numbers_say(make_desk: MakeDesk) -> None:
+    desk = make_desk(folder={"decimal": ",", "delimiter": ";", "numbers": {"order": ["total"]}})
+    desk.drop("customer-1.json", customer("C1"))
+    desk.drop("order-1.json", order("O1"))
+    desk.sync.pull()
+    desk.drop("order-2.csv", text="id;total;deleted\nO1;59.50;x\n")
+    assert desk.sync.pull() == {"order.delete": 1}
+    with desk.crm.session(SYSTEM) as s:
+        assert (s.query(Order).count(), s.query(Parked).count()) == (0, 0)
 
 
 def test_a_column_that_is_not_there_says_nothing_and_an_empty_cell_empties(make_desk: MakeDesk) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,6 +29,22 @@ class Staff:
         return None
 
 
+class Moving(Staff):
+    """People of whom one changes managers once they were asked for."""
+
+    def __init__(self, manager: str | None) -> None:
+        super().__init__(manager)
+        self.meanwhile: Callable[[], None] | None = None
+
+    def users(self, tenant: str, ids: Sequence[str] | None = None) -> Iterable[User]:
+        found = super().users(tenant, ids)
+        if self.meanwhile is not None:
+            self.manager = None
+            self.meanwhile()
+            self.meanwhile = None
+        return found
+
+
 @pytest.mark.parametrize("write", [False, True])
 @pytest.mark.parametrize("first", ["query", "settings"])
 def test_the_first_session_of_a_process_goes_by_the_directory_as_it_is(database: Database, write: bool, first: str) -> None:
@@ -49,6 +65,22 @@ def test_the_first_session_of_a_process_goes_by_the_directory_as_it_is(database:
             seen.append(s.query(Account).count())
         crm.close()
     assert seen == [1, 0, 1]
+
+
+def test_a_change_that_is_told_of_while_the_directory_answers_holds_at_once(database: Database) -> None:
+    """The answer of before was kept for a second, although the host had said that it is another."""
+    crm = CRM(database.url, roles=[ROLE], directory=(staff := Moving("1")))
+    crm.migrate()
+    with crm.session(Actor.system("test", tenant="main")) as s:
+        s.create(Account(name="a", owner="2"))
+    crm.directory_changed("main")
+    staff.meanwhile = lambda: crm.directory_changed("main")
+    seen = []
+    for _ in range(2):
+        with crm.session(BOSS, write=False) as s:
+            seen.append(s.query(Account).count())
+    assert seen == [1, 0]
+    crm.close()
 
 
 @pytest.mark.parametrize("on", ["connection", "session"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -130,6 +130,16 @@ def test_c40_the_first_active_policy_that_matches_holds(desk: Desk) -> None:
     with desk.crm.session(AGENT) as s:
         assert s.get(Ticket, ticket.id).sla not in (None, urgent.ref, tech.ref)
         assert s.update(Ticket, ticket.id, {"priority": "urgent"}).sla == urgent.ref
+
+
+def test_a_clock_is_asked_for_an_instant_with_a_zone_and_within_a_century(desk: Desk) -> None:
+    ticket = open_ticket(desk)
+    odd = {"naive_datetime": datetime(2026, 3, 2), "service.bad_span": datetime(9999, 1, 1, tzinfo=UTC)}  # noqa: DTZ001
+    with desk.crm.session(AGENT) as s:
+        for code, at in odd.items():
+            with pytest.raises(Invalid) as e:
+                s.use(Service).sla(ticket, at=at)
+            assert e.value.code == code
 
 
 def test_without_a_matching_policy_there_is_no_sla(desk: Desk) -> None:

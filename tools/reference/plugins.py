@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 import attrs
 
 from crm_core import CRM, Account, Created, Deleted, Entity, Plugin, Restored, Updated
+from crm_core.contracts.collect import collect
 from crm_core.entities.meta import extension_fields, spec
 from crm_core.events.event import Event, event_kind
 from crm_core.hooks.actions import ActionDef
@@ -51,7 +52,7 @@ def page(crm: CRM, plugin: Plugin, package: str) -> list[str]:
     lines += _part("Roles", (_role(r) for r in d.roles))
     lines += _part("Figures", [_figures(crm, plugin)])
     lines += _part("Settings", [_settings(plugin)])
-    lines += _part("Errors", [] if plugin.name == "core" else [_errors(crm, package)])
+    lines += _part("Errors", [] if plugin.name == "core" else [_errors(crm, plugin, package)])
     lines += _part("Services", (_service(s) for s in d.services))
     lines += _part("Works by itself", [list(_automatic(plugin))])
     return lines
@@ -156,11 +157,11 @@ def _figures(crm: CRM, plugin: Plugin) -> list[str]:
     return lines + table(("kept sums", "of", "by", "adding up"), rollups)
 
 
-def _errors(crm: CRM, package: str) -> list[str]:
+def _errors(crm: CRM, plugin: Plugin, package: str) -> list[str]:
     """List the codes of the package's own errors; those of letters and findings, which nobody raises, have no class."""
-    raised = errors.raised(importlib.import_module(package))
-    rows = [(code(name), ", ".join(map(code, sorted(raised[name]))), crm.messages.template(name)) for name in sorted(raised)]
-    return table(("code", "raised as", "says"), [(name, by, code(said)) for name, by, said in rows if said])
+    raised = errors.raised(importlib.import_module(package), collect(crm.registry, plugin)["errors"])
+    rows = ((code(name), ", ".join(map(code, sorted(classes))), crm.messages.template(name)) for name, classes in sorted(raised.items()))
+    return table(("code", "raised as", "says"), [(name, by, code(said or "")) for name, by, said in rows])
 
 
 def _settings(plugin: Plugin) -> list[str]:

@@ -160,6 +160,24 @@ def observe(crm: CRM) -> None:
         Observer(crm, crm.adoption.recorder()).listen()
 
 
+@attrs.frozen
+class Leaving:
+    """A row between Django's two signals of its deletion.
+
+    Attributes:
+        within: which transaction deletes it.
+        olds: it, as it was.
+    """
+
+    within: object
+    olds: Records
+
+
+def _transaction(using: str) -> object:
+    """Return what is one object as long as the outermost transaction goes on."""
+    return next(iter(connections[using].atomic_blocks), None)
+
+
 class Observer:
     """Hears of Django's writes for one CRM."""
 
@@ -168,9 +186,10 @@ class Observer:
         self._recorder = recorder
         self._entities = {adoption.table.name: entity for entity, adoption in crm.tables.adopted.items()}
         self._writing: ContextVar[bool] = ContextVar("crm_writing", default=False)
-        self._leaving: ContextVar[Mapping[tuple[Any, Any], Records] | None] = ContextVar("crm_leaving", default=None)
+        self._leaving: ContextVar[Mapping[tuple[Any, Any], Leaving] | None] = ContextVar("crm_leaving", default=None)
         names = "|".join(map(re.escape, self._entities))
-        self._writes = re.compile(rf'\s*(?:insert\s(?:or\s\w+\s)?into|update|delete\sfrom)\s+"?({names})"?[\s(]', re.IGNORECASE)
+        verbs = r"insert\s(?:or\s\w+\s)?into|update|(?P<deletes>delete)\sfrom"
+        self._writes = re.compile(rf'\s*(?:{verbs})\s+"?(?P<table>{names})"?[\s(]', re.IGNORECASE)
 
     def listen(self) -> None:
         """Begin to listen; it does so as long as the process lives."""
@@ -234,16 +253,21 @@ class Observer:
             ids = self._ids(entity, [instance.pk])
             with self._crm.bound.begin() as connection:
                 olds = self._recorder.before(connection, entity, ids, ids, by=self._who())
-            self._leaving.set({**(self._leaving.get() or {}), (entity, instance.pk): olds})
+            self._leaving.set({**self._leaving_now(using), (entity, instance.pk): Leaving(_transaction(using), olds)})
 
     def _deleted(self, sender: type[Any], instance: Any, using: str, **_: Any) -> None:
         if self._is_ours(using):
             entity, _key = self._adopted(sender)[0]
-            leaving = dict(self._leaving.get() or {})
-            olds = leaving.pop((entity, instance.pk), {})
+            leaving = self._leaving_now(using)
+            gone = leaving.pop((entity, instance.pk), None)
             self._leaving.set(leaving)
             with self._crm.bound.begin() as connection:
-                self._recorder.after(connection, entity, olds, (), by=self._who())
+                self._recorder.after(connection, entity, gone.olds if gone else {}, (), by=self._who())
+
+    def _leaving_now(self, using: str) -> dict[tuple[Any, Any], Leaving]:
+        """Return what is being deleted, without what a transaction left behind that was undone in the middle of it."""
+        now = _transaction(using)
+        return {key: each for key, each in (self._leaving.get() or {}).items() if each.within is now}
 
     # -- what goes past -----------------------------------------------------------------------------------------------------------
 
@@ -252,13 +276,13 @@ class Observer:
             connection.execute_wrappers.append(self._executing)
 
     def _executing(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Mapping[str, Any]) -> Any:
-        written = None if self._writing.get() or self._leaving.get() else self._writes.match(str(sql))
-        if written:
+        written = None if self._writing.get() else self._writes.match(str(sql))
+        if written and not (written["deletes"] and self._leaving_now(context["connection"].alias)):
             log.warning(
                 "%s was written past the observed managers: the journal, subscribers and versions do not know of it. "
                 "Write through ObservedQuerySet; adoption.fill() takes up new rows.",
-                written[1],
-                extra=facts("adopted_bulk", table=written[1]),
+                written["table"],
+                extra=facts("adopted_bulk", table=written["table"]),
             )
         return execute(sql, params, many, context)
 

@@ -83,11 +83,11 @@ class Manifest:
         Raises:
             KeyError, TypeError, ValueError, AttributeError: it is no manifest.
         """
-        tables = {name: Count(c["rows"], c["sha256"], tuple(c["columns"])) for name, c in data["tables"].items()}
-        made = cls(**{**data, "at": datetime.fromisoformat(data["at"]), "tables": tables, "tenants": tuple(data["tenants"])})
+        tables = {name: Count(c["rows"], c["sha256"], _names(c["columns"])) for name, c in data["tables"].items()}
+        made = cls(**{**data, "at": datetime.fromisoformat(data["at"]), "tables": tables, "tenants": _names(data["tenants"])})
         named = (pair for each in (made.schema, made.plugins, made.heads) for pair in each.items())
-        names = [made.version, made.database, *chain.from_iterable(named), *made.tenants, *([] if made.tenant is None else [made.tenant])]
-        names += [name for count in tables.values() for name in (count.sha256, *count.columns)]
+        names = [made.version, made.database, *chain.from_iterable(named), *([] if made.tenant is None else [made.tenant])]
+        names += [count.sha256 for count in tables.values()]
         numbers = [made.position, *(count.rows for count in tables.values())]
         if not (all(map(_is_name, names)) and all(type(n) is int and 0 <= n < _MOST for n in numbers)):
             raise ValueError("manifest")
@@ -175,6 +175,12 @@ class Archive:
 
 def _is_name(given: object) -> bool:
     return isinstance(given, str) and len(given) <= 255 and given.isprintable()
+
+
+def _names(given: object) -> tuple[str, ...]:
+    if not isinstance(given, list) or not all(map(_is_name, given)):
+        raise ValueError("manifest")
+    return tuple(given)
 
 
 def _read(line: bytes) -> dict[str, Any]:

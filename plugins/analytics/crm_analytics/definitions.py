@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, TypeVar
+from collections.abc import Sequence
+from typing import Literal
 
 import attrs
 
@@ -12,7 +12,6 @@ from crm_core import Dimension, Invalid, Measure, Metric, Session, Source
 from .customs import CustomDimension, dimension_named, dimensions_of, measure_named, measures_of
 
 Additive = Measure | Source
-T = TypeVar("T")
 
 
 @attrs.frozen
@@ -45,11 +44,15 @@ def figures(session: Session, names: Sequence[str]) -> list[Additive | Metric]:
     """
     if not names:
         raise Invalid("analytics.no_metric")
-    known, locale = session.crm.registry.figures, session.actor.locale
-    return [
-        known[name] if name in known else measure_named(session, name, locale) or _found(known, name, "analytics.unknown_metric")
-        for name in map(str, names)
-    ]
+    return [_figure(session, name) for name in names]
+
+
+def _figure(session: Session, name: str) -> Additive | Metric:
+    known = session.crm.registry.figures
+    found = known[name] if name in known else measure_named(session, name, session.actor.locale)
+    if found is None:
+        raise Invalid("analytics.unknown_metric", given=name[:60], known=sorted(known))
+    return found
 
 
 def dimensions(session: Session, names: Sequence[str], measures: Sequence[Additive]) -> list[Dimension | str]:
@@ -62,12 +65,17 @@ def dimensions(session: Session, names: Sequence[str], measures: Sequence[Additi
     """
     known: dict[str, Dimension | str] = {d.name: d for d in session.crm.registry.dimensions}
     known |= {name: name for name in _of_sources(session)}
-    found = [_custom(session, str(name), measures) or _found(known, name, "analytics.unknown_dimension") for name in names]
+    found = []
+    for name in names:
+        dimension = _custom(session, name, measures) or known.get(name)
+        if dimension is None:
+            raise Invalid("analytics.unknown_dimension", given=name[:60], known=sorted(known))
+        found.append(dimension)
     for measure in measures:
         for dimension in found:
             if not _fits(dimension, measure):
-                name = dimension if isinstance(dimension, str) else dimension.name
-                raise Invalid("analytics.foreign_dimension", dimension=name, metric=measure.name)
+                asked = dimension if isinstance(dimension, str) else dimension.name
+                raise Invalid("analytics.foreign_dimension", dimension=asked, metric=measure.name)
     return found
 
 
@@ -93,12 +101,6 @@ def _fits(dimension: Dimension | str, measure: Additive) -> bool:
     if isinstance(measure, Source):
         return isinstance(dimension, str) and dimension in source_dimensions(measure)
     return isinstance(dimension, Dimension) and dimension.entity is measure.entity
-
-
-def _found(known: Mapping[str, T], name: str, code: str) -> T:
-    if name not in known:
-        raise Invalid(code, given=str(name)[:60], known=sorted(known))
-    return known[name]
 
 
 def parts(figure: Additive | Metric) -> tuple[Additive, ...]:

@@ -23,11 +23,19 @@ _KNOWN: Mapping[str, Sequence[str]] = {"rates": get_args(Rates), "mixed": ("spli
 Figure = Value | None
 
 
-def _as_names(given: Sequence[str] | str) -> tuple[str, ...]:
+def _as_names(given: Sequence[str] | str, part: str) -> tuple[str, ...]:
     names: tuple[Any, ...] = (given,) if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
     if not all(isinstance(name, str) for name in names):
-        raise Invalid("analytics.bad_question", part="by", given=type(given).__name__, expected="names")
+        raise Invalid("analytics.bad_question", part=part, given=type(given).__name__, expected="names")
     return tuple(dict.fromkeys(names))
+
+
+def _as_metrics(given: Sequence[str] | str) -> tuple[str, ...]:
+    return _as_names(given, "metrics")
+
+
+def _as_dimensions(given: Sequence[str] | str) -> tuple[str, ...]:
+    return _as_names(given, "by")
 
 
 def _is_a(kind: type[Any]) -> Any:
@@ -88,8 +96,8 @@ class Report:
         mixed: what to do with unlike currencies that are not converted: ``split`` the rows by currency, or ``refuse``.
     """
 
-    metrics: Sequence[str] = attrs.field(converter=_as_names)
-    by: Sequence[str] = attrs.field(default=(), converter=_as_names)
+    metrics: Sequence[str] = attrs.field(converter=_as_metrics)
+    by: Sequence[str] = attrs.field(default=(), converter=_as_dimensions)
     where: Rule = attrs.field(default=everything, validator=_is_rule)
     grain: Grain | None = attrs.field(default=None, converter=_as_grain)
     since: date | None = attrs.field(default=None, validator=_is_day)

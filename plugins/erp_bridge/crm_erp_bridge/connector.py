@@ -15,27 +15,24 @@ import attrs
 from crm_core import CRMError
 
 CursorKind = Literal["none", "time", "delta_token", "sequence"]
+_CODE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 
 
 # What goes wrong with the ERP as a whole. What is wrong with one record is a result of ``apply``.
 
 
-_CODE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
+def _because(self: CRMError, code: str | None = None, /, *, details: Sequence[Any] = (), **params: Any) -> None:
+    """Make an error with a code of the connector's own, or with a plain text, which is its reason."""
+    if code is not None and not _CODE.fullmatch(code):
+        code, params["reason"] = None, code
+    CRMError.__init__(self, code, details=details, **params)
 
 
-class _WithReason(CRMError):
-    """What may be given its reason as a plain text, or a code of the connector's own."""
-
-    def __init__(self, code: str | None = None, /, *, details: Sequence[Any] = (), **params: Any) -> None:
-        if code is not None and not _CODE.fullmatch(code):
-            code, params["reason"] = None, code
-        super().__init__(code, details=details, **params)
-
-
-class AuthFailed(_WithReason):
+class AuthFailed(CRMError):
     """The ERP does not let us in: nothing is tried again before somebody looks. ``AuthFailed("the token ran out")`` says why."""
 
     default_code, status = "erp_bridge.auth_failed", 502
+    __init__ = _because
 
 
 class Throttled(CRMError):
@@ -48,10 +45,11 @@ class Throttled(CRMError):
         self.after = after
 
 
-class Unavailable(_WithReason):
+class Unavailable(CRMError):
     """The ERP did not answer. Of a write nobody knows whether it happened. ``Unavailable("HTTP 503")`` says why."""
 
     default_code, status = "erp_bridge.unavailable", 503
+    __init__ = _because
 
 
 class CursorExpired(CRMError):

@@ -205,7 +205,7 @@ class FolderDrop(Connector):
         gone = str(data.get(given.deleted) or "").strip().lower() in ("1", "true", "yes", "x")
         if not id:
             wrong = BadRow(file=path.name, row=row + 1, column=self._id(entity), expected="an id")
-        elif path.suffix == ".csv":
+        elif path.suffix == ".csv" and not gone:  # what is gone has no values that count
             for column in filter(found.get, given.numbers.get(entity, ())):
                 try:
                     found[column] = self._point(found[column])
@@ -227,7 +227,7 @@ class FolderDrop(Connector):
             raise ValueError(text)
         whole, fraction = (re.sub(r"\D", "", found[name] or "") for name in ("whole", "fraction"))
         minus = "-" if "-" in (found["before"], found["after"]) else ""
-        return f"{minus}{whole}.{fraction}" if fraction else f"{minus}{whole}"
+        return f"{minus}{whole or 0}.{fraction}" if fraction else f"{minus}{whole}"
 
     # -- outgoing -----------------------------------------------------------------------------------------------------------------
 
@@ -331,10 +331,8 @@ def _modified(path: Path) -> datetime:
 def _number(decimal: str) -> re.Pattern[str]:
     """Return what a number is: its thousands, if they are apart, in groups of three, and its minus before or behind it."""
     point, group = re.escape(decimal), re.escape("," if decimal == "." else ".") + " '\u00a0\u202f\u2019"
-    return re.compile(
-        rf"(?P<before>[+-]?)(?P<whole>\d+|\d{{1,3}}(?:(?P<group>[{group}])\d{{3}})(?:(?P=group)\d{{3}})*)(?:{point}(?P<fraction>\d*))?(?P<after>-?)",
-        re.ASCII,
-    )
+    whole = rf"\d+|\d{{1,3}}(?:(?P<group>[{group}])\d{{3}})(?:(?P=group)\d{{3}})*|(?={point}\d)"  # some write no 0 before the point
+    return re.compile(rf"(?P<before>[+-]?)(?P<whole>{whole})(?:{point}(?P<fraction>\d*))?(?P<after>-?)", re.ASCII)
 
 
 def _digest(path: Path) -> str:

@@ -4,47 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal
-
-import attrs
+from typing import Any
 
 from crm_core import CRMError, Session
 
 from .connector import Remote
 from .keeping import named, shown
-from .ledger import Binding, bindings_of, conflicts_of
-from .mapping import Stream, Values
+from .ledger import bindings_of, conflicts_of
+from .mapping import Stream
 from .matching import Coming, match
 from .merge import merge
-
-VerdictKind = Literal["create", "update", "same", "echo", "conflict", "delete", "waiting", "invalid", "skipped"]
-
-
-@attrs.define
-class Verdict:
-    """What is to be done with one record of the ERP.
-
-    Attributes:
-        values: its canonical values; references are our ids.
-        ours: our record's, where there is one.
-        changes: what our record takes over.
-        overruled, conflicts: see :class:`~crm_erp_bridge.merge.Merged`.
-        missing: what it may do without and points at, as (stream, id): it is taken in, and linked when that is here.
-        error: what is wrong, as plain JSON.
-    """
-
-    kind: VerdictKind
-    remote: Remote
-    binding: Binding | None = None
-    local_id: str | None = None
-    values: Values = attrs.Factory(dict)
-    ours: Values = attrs.Factory(dict)
-    plain: Mapping[str, Any] = attrs.Factory(dict)
-    changes: Values = attrs.Factory(dict)
-    overruled: list[str] = attrs.Factory(list)
-    conflicts: dict[str, tuple[Any, Any]] = attrs.Factory(dict)
-    missing: list[tuple[str, str]] = attrs.Factory(list)
-    error: dict[str, Any] = attrs.Factory(dict)
+from .verdict import Verdict
 
 
 def judge(
@@ -101,7 +71,9 @@ def _read(stream: Stream, remote: Remote) -> Verdict:
 
 
 def _look_up_references(session: Session, bridge: str, stream: Stream, verdicts: Sequence[Verdict]) -> None:
+    required = session.crm.json_schema(session.crm.entity(stream.record))["required"]
     for field in (f for f in stream.fields.values() if f.codec == "ref"):
+        may_come_later = field.owner == "erp" and field.field not in required
         asked = [v for v in verdicts if v.values.get(field.field) is not None]
         found = bindings_of(session, bridge, field.stream, [v.values[field.field] for v in asked])
         for verdict in asked:
@@ -109,7 +81,7 @@ def _look_up_references(session: Session, bridge: str, stream: Stream, verdicts:
             if remote_id in found:
                 verdict.values[field.field] = found[remote_id].local_id
                 continue
-            if field.owner == "erp" and field.field not in session.crm.json_schema(session.crm.entity(stream.record))["required"]:
+            if may_come_later:
                 verdict.values[field.field] = None
                 verdict.missing.append((field.stream, remote_id))
             else:

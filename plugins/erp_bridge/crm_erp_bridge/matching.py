@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import or_
 
@@ -11,9 +11,7 @@ from crm_core import Entity, Session
 
 from .ledger import bindings_to
 from .mapping import LISTS, Stream
-
-if TYPE_CHECKING:
-    from .intake import Verdict
+from .verdict import Verdict
 
 Coming = dict[tuple[str, Any], str]
 """What the records that are to be made will have in a field, and which of the ERP's records that is."""

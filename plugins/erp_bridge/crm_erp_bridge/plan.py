@@ -11,12 +11,13 @@ from sqlalchemy import select
 from crm_core import Session
 
 from .channel import Channel, Remembered
-from .intake import Verdict, judge
+from .intake import judge
 from .ledger import OPEN, Binding, Outbound
 from .mapping import Stream
 from .matching import Coming
 from .pull import horizon, read
 from .taking import drafts
+from .verdict import Verdict
 
 MOST_SHOWN = 100
 _SHOWN = ("create", "update", "conflict", "delete", "waiting", "invalid")

@@ -10,14 +10,14 @@ from crm_core import Refused, Session
 
 from .channel import Channel, Remembered
 from .connector import CursorExpired, Page, SchemaChanged, Throttled
-from .intake import Verdict, judge
+from .intake import judge
 from .keeping import from_plain
 from .ledger import Binding, Cursor, Parked, ParkedState, SeenFile
 from .mapping import Stream
 from .push import settle
 from .settings import Settings
 from .taking import gone, take_in
-from .written import living_ids
+from .verdict import Verdict
 
 
 def pull(channel: Channel, counts: Counter[str]) -> None:
@@ -183,6 +183,17 @@ def _retry_waiting(channel: Channel) -> Counter[str]:
             if after is None:
                 break
     return counts
+
+
+def living_ids(channel: Channel, stream: Stream, scope: str) -> Iterator[str]:
+    """Yield all living ids of a stream's kind, as the ERP lists them."""
+    after: str | None = None
+    while True:
+        page = channel.patiently(channel.connector.list_ids, stream.entity, after, channel.caps(stream).bulk_read, scope)
+        yield from page.records
+        after = page.next
+        if after is None:
+            return
 
 
 def _deletions(channel: Channel, stream: Stream, scope: str) -> Counter[str]:

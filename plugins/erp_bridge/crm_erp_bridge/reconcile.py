@@ -13,12 +13,13 @@ from crm_core import Session
 
 from .channel import Channel
 from .connector import NoMemory
-from .intake import Verdict, judge
+from .intake import judge
 from .ledger import Binding
 from .letters import waiting
 from .mapping import Stream
 from .pull import horizon, read
 from .report import MOST_SHOWN, StreamReport, lacks_here, lacks_there
+from .verdict import Verdict
 from .written import compare_written, count_unsent, listed
 
 _EXACT = Context(prec=60)  # not the thread's, which a host may change

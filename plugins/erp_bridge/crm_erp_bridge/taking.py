@@ -9,12 +9,13 @@ from typing import Any
 
 from crm_core import CRMError, Entity, Ref, Session
 
-from .intake import Verdict, problem_of
+from .intake import problem_of
 from .keeping import key_of, to_plain
 from .ledger import Binding, Parked, ParkedState, close_letters, conflicts_of, joined
 from .mapping import Stream
 from .merge import hash_of, sent_values
 from .queue import Wanted, enqueue, renew
+from .verdict import Verdict
 
 OWN = "erp_bridge."
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from itertools import islice
 
@@ -12,6 +12,7 @@ from .channel import Channel
 from .due import all_due, due_of
 from .ledger import OPEN, Binding, OpState, Outbound, bindings_to, joined
 from .mapping import Stream
+from .pull import living_ids
 from .report import StreamReport, lacks_here, lacks_there
 
 
@@ -20,17 +21,6 @@ def listed(channel: Channel, stream: Stream) -> set[str] | None:
     if not (channel.caps(stream).id_listing and channel.connector.offers("list_ids")):
         return None
     return {id for scope in channel.scopes for id in living_ids(channel, stream, scope)}
-
-
-def living_ids(channel: Channel, stream: Stream, scope: str) -> Iterator[str]:
-    """Yield all living ids of a stream's kind."""
-    after: str | None = None
-    while True:
-        page = channel.patiently(channel.connector.list_ids, stream.entity, after, channel.caps(stream).bulk_read, scope)
-        yield from page.records
-        after = page.next
-        if after is None:
-            return
 
 
 def compare_written(session: Session, bridge: str, stream: Stream, report: StreamReport, there: AbstractSet[str] | None) -> None:

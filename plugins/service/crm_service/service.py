@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from crm_core import Account, Contact, Entity, Money, Ref, Session
+from crm_core import Account, Contact, Entity, Invalid, Money, Ref, Session
 
 from . import agent_card, complaints, history, invitations, milestones, reports, requests, surveys
 from .agent_card import AgentCard
@@ -86,8 +86,16 @@ class Service:
     # SLA
 
     def sla(self, ticket: Ticket | Ref[Ticket], *, at: datetime | None = None) -> list[Clock]:
-        """Return the clocks of a ticket as they stand now or stood at an instant."""
+        """Return the clocks of a ticket as they stand now or stood at an instant.
+
+        Raises:
+            Invalid: ``naive_datetime``; ``service.bad_span``: the instant is more than a century after the ticket.
+        """
         found = self._session.get(Ticket, _ref(ticket))
+        if at is not None:
+            if at.utcoffset() is None:
+                raise Invalid("naive_datetime", field="at")
+            surveys.check_span((found.opened_at or found.created_at).date(), at.date())
         return measure(self._session, [found], at=at).get(found.id, [])
 
     def reach(self, ticket: Ticket | Ref[Ticket], milestone: str) -> TicketMilestone:
