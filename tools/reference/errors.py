@@ -14,7 +14,7 @@ from typing import Any
 import crm_core
 from crm_core import errors
 from crm_core.errors import CRMError
-from crm_core.messages import CORE
+from crm_core.messages import core_catalogues
 
 from .markdown import code, prose, table
 
@@ -35,7 +35,7 @@ def page() -> list[str]:
         raised.setdefault(name, set()).update(classes)
     return lines + table(
         ("code", "raised as", "says"),
-        [(code(name), ", ".join(sorted(raised.get(name, ()))), code(text)) for name, text in CORE[0].templates.items()],
+        [(code(name), ", ".join(sorted(raised.get(name, ()))), code(text)) for name, text in core_catalogues()[0].templates.items()],
     )
 
 
