@@ -57,7 +57,6 @@ class Tenants:
     """The tenants of one CRM."""
 
     def __init__(self, crm: CRM, declaring: Declaring) -> None:
-        check_one_of(declaring, "open", "declared")
         self._crm = crm
         self._table = crm.tables.system.tenant
         self._declaring = declaring

@@ -20,7 +20,6 @@ from .off import NOTHING_OFF, Limits, Off
 from .policy import BoundGrant, BoundRole, Policy
 from .predicates import Rule, everything, nothing
 from .roles import ACTIONS, LEVELS, FieldLevel, Role, entity_name
-from .safe import fitting
 
 _ALWAYS_READABLE: Final = frozenset({"id", "tenant", "version", "deleted_at"})
 _MOST_CACHED: Final = 1000
@@ -67,6 +66,8 @@ class Policies:
         self._safe = safe
         self._gone: frozenset[str] = frozenset()
         if safe:
+            from .safe import fitting
+
             roles, self._gone = fitting(roles, self._specs, lambda role: self._bind(role, LoadError))
         self.roles = (*declared.roles, *roles)
         self._roles = self._bound(self.roles, {}, LoadError)

@@ -36,10 +36,9 @@ _UNUSABLE = re.compile("[\x00\ud800-\udfff]")
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,40}\Z")
 
 
+@attrs.frozen
 class Rule:
     """A node of the closed predicate AST. Combine rules with ``&``, ``|`` and ``~``; compare fields with :class:`F`."""
-
-    __slots__ = ()
 
     def __and__(self, other: Rule) -> Rule:
         return all_of([self, other]) if isinstance(other, Rule) else NotImplemented
@@ -56,17 +55,19 @@ class Rule:
         raise TypeError("a rule has no truth of its own: combine rules with &, | and ~ instead of and, or, not and chained comparisons")
 
 
-@attrs.frozen
 class Everything(Rule):
     """Every record."""
+
+    __slots__ = ()
 
     def __str__(self) -> str:
         return "everything"
 
 
-@attrs.frozen
 class Nothing(Rule):
     """No record."""
+
+    __slots__ = ()
 
     def __str__(self) -> str:
         return "nothing"
@@ -158,25 +159,28 @@ class StartsWith(Rule):
         return f"{self.field} starts with {self.prefix!r}"
 
 
-@attrs.frozen
 class Owned(Rule):
     """The actor is the record's ``owner``."""
+
+    __slots__ = ()
 
     def __str__(self) -> str:
         return "owner"
 
 
-@attrs.frozen
 class SameTeam(Rule):
     """The record's owner shares a team with the actor. Who has a team shares it with oneself."""
+
+    __slots__ = ()
 
     def __str__(self) -> str:
         return "team"
 
 
-@attrs.frozen
 class Subordinate(Rule):
     """The chain of managers of the record's owner reaches the actor, the actor included."""
+
+    __slots__ = ()
 
     def __str__(self) -> str:
         return "subordinates"
