@@ -407,6 +407,7 @@ TEMPLATES: Mapping[str, str] = {
     "settings_refused": "The settings of {plugin} are not valid[: {reason}].",
     "settings_type": "{settings}: {annotation} is not a type a setting can have.",
     "several_found": "More than one {entity} was found where one was asked for.",
+    "signed_setting": "signed({settings}, ...): the settings have no field {given}.[ Did you mean {suggestion}?]",
     "sqlite_affected": "SQLite {version} has a bug by which a WAL database can lose commits, and the settings refuse it. Use 3.51.3 or newer.",
     "stale_version": "The record is at version {current}, not {version}. Read it again and repeat your change.",
     "statement_cancelled": "The database cancelled the statement: it took too long or was stopped. Nothing was changed.",

@@ -407,6 +407,7 @@ TEMPLATES: Mapping[str, str] = {
     "settings_refused": "{plugin} 的设置无效[：{reason}]。",
     "settings_type": "{settings}：{annotation} 不是设置可用的类型。",
     "several_found": "只要求一条 {entity}，却找到多条。",
+    "signed_setting": "signed({settings}, ...)：设置中没有字段 {given}。[ 您是指 {suggestion} 吗？]",
     "sqlite_affected": "SQLite {version} 存在可能使 WAL 数据库丢失提交的缺陷，设置要求拒绝它。请使用 3.51.3 或更新的版本。",
     "stale_version": "该记录的版本是 {current}，不是 {version}。请重新读取后再作更改。",
     "statement_cancelled": "数据库取消了该语句：耗时过长或被停止。没有任何更改。",
