@@ -21,6 +21,7 @@ import crm_core
 
 
 def _enter_folder(namespace: dict[str, Any]) -> None:
+    namespace["__name__"] = "__main__"  # as of a script: what a page defines has a module
     namespace["_folder"] = stack = ExitStack()
     stack.enter_context(chdir(stack.enter_context(TemporaryDirectory())))
 
