@@ -21,6 +21,7 @@ import crm_core
 
 
 def _enter_folder(namespace: dict[str, Any]) -> None:
+    namespace["__name__"] = "__main__"  # as of a script: what a page defines has a module
     namespace["_folder"] = stack = ExitStack()
     stack.enter_context(chdir(stack.enter_context(TemporaryDirectory())))
 
@@ -40,16 +41,43 @@ pytest_collect_file = Sybil(
 ).pytest()
 
 
-class DocumentScheduling(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist's schedulers are not typed
-    """Keep a document's examples on one worker: each builds on those above it. Every other test goes where there is room."""
+# Files whose tests take longest, the longest first: a worker that begins with them is not still at one when the other has done all.
+_LONG = [
+    "tests/faults/test_soak.py",
+    "tests/web/test_django.py",
+    "tests/permissions/test_noninterference.py",
+    "tests/permissions/test_readings.py",
+    "tests/marketing/test_data.py",
+    "tests/demo/test_story.py",
+    "tests/io/test_maven.py",
+    "tests/conformance/test_modules.py",
+    "tests/demo/test_resume.py",
+    "tests/web/test_shops.py",
+    "tests/attacks/test_every_call.py",
+    "tests/docs/test_vendor.py",
+    "tests/io/test_chinese.py",
+    "tests/erp_bridge/test_cdnow.py",
+]
+
+
+class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist's schedulers are not typed
+    """Keep a file on one worker: a document's examples build on those above them, and a file's tests share what its fixtures prepared.
+
+    The long files go first, then those with most tests.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        path = nodeid.partition("::")[0]
-        return path if path.endswith(".md") else nodeid
+        return nodeid.partition("::")[0]
+
+    def _assign_work_unit(self, node: Any) -> None:
+        first = next((path for path in _LONG if path in self.workqueue), None)
+        if first is not None:
+            self.workqueue.move_to_end(first, last=False)
+        super()._assign_work_unit(node)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> DocumentScheduling:
-    return DocumentScheduling(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling:
+    return FileScheduling(config, log)
 
 
 # The core is covered by its own tests, on SQLite; under the tracer a test takes half as long again. What stands on the core, what

@@ -7,22 +7,20 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .arguments import check_many, check_text
-from .asession import AsyncCRMSession
 from .entities.entity import Entity
 from .entities.fields import Ref
-from .hooks.health import PluginHealth
-from .opening import opened, transacted
 from .permissions.actor import Actor
 from .rooms import Rooms
-from .session import Session
-from .storage import idempotency
 
 if TYPE_CHECKING:
+    from .asession import AsyncCRMSession
     from .events.wake import Worker
+    from .hooks.health import PluginHealth
     from .hooks.meter import Meter
     from .inbound import Request, Response
     from .paging import Part
     from .permissions.explain import Explanation
+    from .session import Session
     from .view360 import View360
 
 E = TypeVar("E", bound=Entity)
@@ -93,6 +91,8 @@ class CRM(Rooms):
             CommitOutcomeUnknown: the connection broke, or the disk failed, during COMMIT; ask :meth:`outcome`.
             NeedsAwait: the engine is asynchronous and an event loop runs: use :meth:`asession`.
         """
+        from .opening import opened
+
         return opened(self, actor, on=on, idempotency_key=idempotency_key, reason=reason, request=request, write=write)
 
     @asynccontextmanager
@@ -124,13 +124,17 @@ class CRM(Rooms):
         Args:
             retries: how many times more, with growing pauses that start at 50 ms.
         """
+        from .opening import transacted
+
         return transacted(self, actor, work, retries, idempotency_key)
 
     def outcome(self, idempotency_key: str, *, tenant: str = "main") -> dict[str, Any] | None:
         """Tell after a broken commit what is committed under a key: who, when, and each call's result; None where nothing is."""
+        from .storage.idempotency import outcome
+
         check_text(idempotency_key, tenant)
         with self.bound.begin(write=False) as connection:
-            return idempotency.outcome(connection, self.tables, tenant, idempotency_key)
+            return outcome(connection, self.tables, tenant, idempotency_key)
 
     # -- the schema ---------------------------------------------------------------------------------------------------------------
 
@@ -272,7 +276,8 @@ class CRM(Rooms):
 
     def close(self) -> None:
         """Stop what plugins started, close the connections of an engine of our own, and stop watching."""
-        self.lifespans.stop()
+        if "lifespans" in vars(self):
+            self.lifespans.stop()
         if self.watchdog is not None:
             self.watchdog.stop()
         self.bound.dispose()

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from .crm import CRM
-    from .events.subscription import Subscriber
+    from .events.subscribers import Subscriber
     from .hooks.health import Health
     from .runtime import Runtime
     from .storage.tables import Tables

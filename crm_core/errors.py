@@ -94,12 +94,14 @@ class CRMError(Exception):
         Of very many details it has the first 40 as ``errors``, and how many there are besides as ``more``.
         """
         messages = messages or self._messages
+        # A file of the server is for its log, not for who asked over HTTP.
+        told = {name: value for name, value in self.params.items() if name != "where" or self.status < 500}
         body: dict[str, Any] = {
             "type": f"urn:crm:error:{self.code}",
             "title": self.message(locale, messages),
             "status": self.status,
             "code": self.code,
-            "params": _plain(self.params),
+            "params": _plain(told),
         }
         if self.details:
             body["errors"] = [detail.to_json(locale, messages) for detail in self.details[:MOST_TOLD]]

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
+import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from .errors import CRMError, Invalid, PluginFailed
+from .errors import CRMError, Invalid, LoadError, PluginFailed
 from .hooks.dispatch import run
+from .messages import closest
 from .permissions.actor import Actor
+from .secrets import Secret
 
 if TYPE_CHECKING:
     from .crm import CRM
     from .hooks.parts import Route
     from .session import Session
 
+
+_log = logging.getLogger(__name__)
 
 Check: TypeAlias = "Callable[[Session, Request], bool]"
 """Whether a request may come in."""
@@ -71,19 +75,30 @@ def signed(settings: type[Any], name: str, *, header: str, algorithm: str = "sha
     Without a secret, nobody comes in.
 
     Args:
+        name: of a field of *settings*: a ``Secret``, which is read at each call, or a text that is the secret itself.
+        algorithm: of the hash, as :mod:`hashlib` calls it.
         prefix: what stands before the digits, like ``sha256=``.
+
+    Raises:
+        LoadError: ``signed_setting``: *settings* have no field *name*.
+        ValueError: there is no such *algorithm*.
     """
+    names = [each.name for each in attrs.fields(settings)] if attrs.has(settings) else []
+    if name not in names:
+        raise LoadError("signed_setting", settings=settings.__name__, given=name, suggestion=closest(name, names))
+    hmac.new(b"", digestmod=algorithm)
 
     def check(session: Session, request: Request) -> bool:
-        secret = str(getattr(session.settings(settings), name) or "")
-        wanted = prefix + hmac.new(secret.encode(), request.body, getattr(hashlib, algorithm)).hexdigest()
+        found = getattr(session.settings(settings), name)
+        secret = session.secret(found) if isinstance(found, Secret) else str(found or "")
+        wanted = prefix + hmac.new(secret.encode(), request.body, algorithm).hexdigest()
         return bool(secret) and hmac.compare_digest(wanted.encode(), request.headers.get(header.lower(), "").encode(errors="replace"))
 
     return check
 
 
 def answer(crm: CRM, request: Request, tenant: str) -> Response:
-    """Find the route, check the request, and answer it; errors of ours become problem documents."""
+    """Find the route, check the request, and answer it; errors of ours become problem documents, those from 500 on are logged too."""
     routes = [route for route in crm.registry.routes if route.address == request.path]
     route = next((each for each in routes if each.method == request.method.upper()), None)
     if route is None:
@@ -117,5 +132,7 @@ def _called(route: Route, session: Session, request: Request) -> Response:
 
 
 def _problem(crm: CRM, error: CRMError, status: int) -> Response:
+    if status >= 500:
+        _log.error("%s", error.code, exc_info=error)
     document = {**error.problem("en", crm.messages), "status": status}
     return Response(status, {"Content-Type": "application/problem+json"}, json.dumps(document, default=str).encode())

@@ -5,16 +5,14 @@ from __future__ import annotations
 import enum
 import itertools
 import re
-import traceback
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
-from pathlib import PurePath
 from typing import Any
 
 import attrs
 
-from .catalogues import cli_en, cli_zh, custom_fields, en, hosts, zh
+from .ondemand import OnFirstUse
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
@@ -38,9 +36,14 @@ class Messages:
     """The catalogues of one CRM: the core's, then those its plugins bring; a later one wins."""
 
     def __init__(self, catalogues: Iterable[Catalogue] = ()) -> None:
-        self._by_locale: dict[str, dict[str, str]] = {}
-        for catalogue in (*CORE, *catalogues):
-            self._by_locale.setdefault(catalogue.locale, {}).update(catalogue.templates)
+        self._brought = tuple(catalogues)
+
+    @OnFirstUse
+    def _by_locale(self) -> Mapping[str, Mapping[str, str]]:
+        found: dict[str, dict[str, str]] = {}
+        for catalogue in (*core_catalogues(), *self._brought):
+            found.setdefault(catalogue.locale, {}).update(catalogue.templates)
+        return found
 
     def template(self, code: str, locale: str = "en") -> str | None:
         """Find the template of *code*: ``zh_CN``, then ``zh``, then ``en``; None where no language has it."""
@@ -83,6 +86,9 @@ def redact(value: object) -> str:
 
 def wordless(error: BaseException) -> str:
     """Name an error by its code, or by where it was raised, without its words, which may hold what is sealed."""
+    import traceback
+    from pathlib import PurePath
+
     code = getattr(error, "code", None)
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{frames[-1].name}, line {frames[-1].lineno} of {PurePath(frames[-1].filename).name}" if frames else "?"
@@ -135,12 +141,15 @@ def on_one_line(shown: str) -> str:
     return shown if shown.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
 
 
-def _core(number: int, locale: str, *templates: Mapping[str, str]) -> Catalogue:
-    """Join a language's files with those that hold a room's messages in both languages."""
-    of_rooms = ((code, words[number]) for room in (custom_fields, hosts) for code, words in room.MESSAGES.items())
-    return Catalogue(locale, {**{code: words for each in templates for code, words in each.items()}, **dict(of_rooms)})
+def core_catalogues() -> tuple[Catalogue, ...]:
+    """Return the core's templates, which stand in catalogues/: the command line's and those of some rooms apart."""
+    from .catalogues import cli_en, cli_zh, custom_fields, en, hosts, zh
+
+    def joined(number: int, locale: str, *templates: Mapping[str, str]) -> Catalogue:
+        of_rooms = ((code, words[number]) for room in (custom_fields, hosts) for code, words in room.MESSAGES.items())
+        return Catalogue(locale, {**{code: words for each in templates for code, words in each.items()}, **dict(of_rooms)})
+
+    return joined(0, "en", cli_en.TEMPLATES, en.TEMPLATES), joined(1, "zh", cli_zh.TEMPLATES, zh.TEMPLATES)
 
 
-# The core's templates stand in catalogues/, the command line's and those of some rooms apart.
-CORE: tuple[Catalogue, ...] = (_core(0, "en", cli_en.TEMPLATES, en.TEMPLATES), _core(1, "zh", cli_zh.TEMPLATES, zh.TEMPLATES))
 _CORE_MESSAGES = Messages()

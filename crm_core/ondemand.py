@@ -1,13 +1,30 @@
-"""A mapping whose values are made when they are first asked for: a CRM of sixty entities that reads three makes three tables."""
+"""What is made when it is first asked for: a CRM of sixty entities that reads three makes three tables, and imports what it uses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from threading import RLock
-from typing import TypeVar
+from typing import Any, Self, TypeVar, overload
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+class OnFirstUse(cached_property[V]):
+    """A property that is made when it is first read, once, in whichever thread reads first: cached_property has no lock in Python 3.12."""
+
+    def __init__(self, make: Callable[[Any], V]) -> None:
+        super().__init__(make)
+        self._alone = RLock()
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any] | None = None) -> Self: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> V: ...
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> Self | V:
+        with self._alone:
+            return super().__get__(instance, owner)
 
 
 class OnDemand(Mapping[K, V]):

@@ -2,71 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from inspect import iscoroutinefunction
 from types import NoneType
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection, Engine, Table
 
-from .adoption import AdoptedTables
-from .arguments import check, check_directory, check_entity, check_many, check_text
-from .asession import synchronous
-from .custom_fields.defined import CustomFields
-from .entities.codec import Codec
+from .arguments import check, check_directory, check_entity, check_many, check_one_of, check_text
 from .entities.entity import Entity
-from .entities.fields import FieldSpec
 from .entities.meta import spec
 from .errors import Invalid, LoadError
 from .events.event import EventCodec
-from .events.subscription import subscribers
+from .events.subscribers import subscribers
 from .hooks.health import QUARANTINE_AFTER
 from .hooks.nesting import Sessions
 from .hooks.plugin import Plugin
 from .hooks.ports import Ports
 from .hooks.registry import Registry
-from .hooks.watchdog import Watchdog
-from .lifespan import Lifespans
-from .ondemand import OnDemand
+from .ondemand import OnDemand, OnFirstUse
 from .permissions.actor import Directory
-from .permissions.mirror import Mirror
 from .permissions.policies import Policies
 from .permissions.roles import Role
-from .permissions.shape import Shapes
-from .permissions.shares import Shares
-from .quarantine import Quarantine
 from .runtime import Runtime
 from .safe_mode import wanted
-from .secrets import Resolver
-from .storage.denials import DenialLog
 from .storage.engine import open_engine
-from .storage.keys.manager import Keys
-from .storage.links import Links, referring
-from .storage.migrations import Migrations
-from .storage.rollups import Rollups
 from .storage.tables import Tables
-from .storage.writer import Writers
-from .tenant_data import TenantRoles, TenantSettings
-from .tenants import Declaring, Tenants
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from .adoption import AdoptedTables
     from .audit.checkpoints import Audit
     from .audit.trail import Trail
     from .automation.engine import Automation
     from .crm import CRM
+    from .custom_fields.defined import CustomFields
+    from .entities.codec import Codec
+    from .entities.fields import FieldSpec
     from .events.delivery import Delivery
+    from .hooks.watchdog import Watchdog
     from .jobs.engine import Jobs
     from .lifecycle import Plugins
+    from .lifespan import Lifespans
     from .permissions.members import Members
+    from .permissions.mirror import Mirror
+    from .permissions.shape import Shapes
+    from .permissions.shares import Shares
+    from .quarantine import Quarantine
     from .scope import Scope
+    from .secrets import Resolver
     from .storage.adopted import Adopted
+    from .storage.denials import DenialLog
+    from .storage.keys.manager import Keys
     from .storage.keys.provider import KeyProvider
+    from .storage.links import Links
+    from .storage.migrations import Migrations
+    from .storage.rollups import Rollups
+    from .storage.writer import Writers
+    from .tenant_data import TenantRoles, TenantSettings
+    from .tenants import Declaring, Tenants
 
 
 class Rooms:
-    """The rooms of one CRM; the verbs, and what the arguments mean, are :class:`CRM`'s."""
+    """The rooms of one CRM; the verbs, and what the arguments mean, are :class:`CRM`'s.
+
+    What tells at once whether a host's arguments fit is made here; the other rooms, with the modules they need, when they are first used.
+    """
 
     def __init__(
         self,
@@ -91,7 +93,6 @@ class Rooms:
         secrets: Resolver | None = None,
         adopt: Mapping[Any, Adopted] | None = None,
     ) -> None:
-        crm = cast("CRM", self)
         check_many(plugins, "a list of plugins")
         check_many(roles, "a list of roles")
         for role in roles:
@@ -111,44 +112,142 @@ class Rooms:
         extensions = {e: self.registry.extensions(e) for e in entities}
         schema = schema if self.bound.kind == "postgresql" else None
         self.tables = Tables(entities, extensions, self.registry.links, prefix=prefix, schema=schema, adopt=adopt)
-        self.adoption = AdoptedTables(crm)
-        self.keys = Keys(crm, keys)
+        self._keys = keys
+        if keys is not None or self.tables.sealed:
+            self.keys  # noqa: B018  # refuses what does not fit
         self.messages = self.registry.messages
         self.events = EventCodec(entities, self.registry.events.values(), self.registry.extensions)
-        self.subscribers = subscribers(self.registry.subscriptions, synchronous)
+        self.subscribers = subscribers(self.registry.subscriptions, _synchronous)
         self.policies = Policies(self.registry, roles, safe=self.safe_mode)
         self.policies.check_grants(plugin.name for plugin in self.registry.plugins)
         self.policies.check_permits(() if self.safe_mode else roles, self.registry.permissions)
-        self.migrations = Migrations(self.bound, self.tables, self.registry, self._register)
-        self.tenants = Tenants(crm, tenants)
+        check_one_of(tenants, "open", "declared")
+        self._declaring = tenants
         self.secrets = secrets
-        self.quarantine = Quarantine(crm)
-        self.watchdog = None if stuck_after is None else Watchdog(self.registry.contributions(), stuck_after)
+        self.watchdog = self._watchdog(stuck_after)
         self._audit = audit
         self.sessions = Sessions()
-        self.links = Links()
-        self.shares = Shares()
-        self.denials = DenialLog(crm)
-        self.roles = TenantRoles(crm)
-        self.settings = TenantSettings(crm)
-        self.custom_fields = CustomFields(crm)
         self.directory = directory
-        self._mirror = Mirror(crm, directory)
         self.ports = Ports(self.registry, ports)
-        self.lifespans = Lifespans(crm)
-        self._codecs = OnDemand(entities, lambda e: Codec(e, self.registry.extensions(e), self.bound.kind, self.keys.unseal))
-        self._references = OnDemand(entities, lambda e: referring(crm, e))
-        self.shapes = Shapes(crm)
-        self.writer = Writers(self.tables)
+        self._codecs = OnDemand(entities, self._codec)
+        self._references = OnDemand(entities, self._referring)
 
     @property
     def url(self) -> str:
         """The database's URL, password included, to open another CRM on it."""
         return self.bound.url.render_as_string(hide_password=False)
 
-    @cached_property
+    # -- rooms, when they are first used -------------------------------------------------------------------------------------------
+
+    @OnFirstUse
+    def adoption(self) -> AdoptedTables:
+        """The host's tables that stand for entities."""
+        from .adoption import AdoptedTables
+
+        return AdoptedTables(cast("CRM", self))
+
+    @OnFirstUse
+    def keys(self) -> Keys:
+        """The keys of sealed values: their state, rotation and destruction."""
+        from .storage.keys.manager import Keys
+
+        return Keys(cast("CRM", self), self._keys)
+
+    @OnFirstUse
+    def migrations(self) -> Migrations:
+        """The schema in the database: whether it is up to date, and how it becomes so."""
+        from .storage.migrations import Migrations
+
+        return Migrations(self.bound, self.tables, self.registry, self._register)
+
+    @OnFirstUse
+    def tenants(self) -> Tenants:
+        """The tenants, and what is on in each."""
+        from .tenants import Tenants
+
+        return Tenants(cast("CRM", self), self._declaring)
+
+    @OnFirstUse
+    def quarantine(self) -> Quarantine:
+        """The quarantines that the database keeps."""
+        from .quarantine import Quarantine
+
+        return Quarantine(cast("CRM", self))
+
+    @OnFirstUse
+    def links(self) -> Links:
+        """The relations between records of modules that do not know each other."""
+        from .storage.links import Links
+
+        return Links()
+
+    @OnFirstUse
+    def shares(self) -> Shares:
+        """What is shared record by record."""
+        from .permissions.shares import Shares
+
+        return Shares()
+
+    @OnFirstUse
+    def denials(self) -> DenialLog:
+        """The denials that the journal keeps."""
+        from .storage.denials import DenialLog
+
+        return DenialLog(cast("CRM", self))
+
+    @OnFirstUse
+    def roles(self) -> TenantRoles:
+        """The roles that tenants make themselves."""
+        from .tenant_data import TenantRoles
+
+        return TenantRoles(cast("CRM", self))
+
+    @OnFirstUse
+    def settings(self) -> TenantSettings:
+        """What tenants set."""
+        from .tenant_data import TenantSettings
+
+        return TenantSettings(cast("CRM", self))
+
+    @OnFirstUse
+    def custom_fields(self) -> CustomFields:
+        """The fields that tenants add."""
+        from .custom_fields.defined import CustomFields
+
+        return CustomFields(cast("CRM", self))
+
+    @OnFirstUse
+    def lifespans(self) -> Lifespans:
+        """What plugins keep open as long as the process lives."""
+        from .lifespan import Lifespans
+
+        return Lifespans(cast("CRM", self))
+
+    @OnFirstUse
+    def shapes(self) -> Shapes:
+        """The lens of each policy."""
+        from .permissions.shape import Shapes
+
+        return Shapes(cast("CRM", self))
+
+    @OnFirstUse
+    def writer(self) -> Writers:
+        """What writes rows and journal."""
+        from .storage.writer import Writers
+
+        return Writers(self.tables)
+
+    @OnFirstUse
+    def _mirror(self) -> Mirror:
+        from .permissions.mirror import Mirror
+
+        return Mirror(cast("CRM", self), self.directory)
+
+    @OnFirstUse
     def rollups(self) -> Rollups:
         """The sums that are kept with every write."""
+        from .storage.rollups import Rollups
+
         return Rollups(cast("CRM", self))
 
     # -- entities -----------------------------------------------------------------------------------------------------------------
@@ -202,7 +301,7 @@ class Rooms:
 
     # -- delivery -----------------------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @OnFirstUse
     def delivery(self) -> Delivery:
         """The delivery of events: what is parked, and what to do with it."""
         from .deliveries import Host
@@ -210,14 +309,14 @@ class Rooms:
 
         return Delivery(Host(cast("CRM", self)))
 
-    @cached_property
+    @OnFirstUse
     def automation(self) -> Automation:
         """The tenants' rules: what runs them, and tries them on the past."""
         from .automation.engine import Automation
 
         return Automation(cast("CRM", self))
 
-    @cached_property
+    @OnFirstUse
     def audit(self) -> Trail:
         """The seals of the journal: made, checkpointed and verified."""
         from .audit.checkpoints import Audit
@@ -225,14 +324,14 @@ class Rooms:
 
         return Trail(cast("CRM", self), self._audit or Audit())
 
-    @cached_property
+    @OnFirstUse
     def jobs(self) -> Jobs:
         """The plugins' jobs: what is due, what ran, and how to run or cancel one."""
         from .jobs.engine import Jobs
 
         return Jobs(cast("CRM", self))
 
-    @cached_property
+    @OnFirstUse
     def plugins(self) -> Plugins:
         """The plugins in the database: install, upgrade, disable, enable and uninstall them."""
         from .lifecycle import Plugins
@@ -243,3 +342,29 @@ class Rooms:
         self.plugins.register(connection)
         self.delivery.register(connection)
         self.jobs.register(connection)
+
+    def _codec(self, entity: type[Any]) -> Codec:
+        from .entities.codec import Codec
+
+        return Codec(entity, self.registry.extensions(entity), self.bound.kind, self.keys.unseal)
+
+    def _referring(self, entity: type[Any]) -> Sequence[tuple[type[Any], FieldSpec]]:
+        from .storage.links import referring
+
+        return referring(cast("CRM", self), entity)
+
+    def _watchdog(self, stuck_after: float | None) -> Watchdog | None:
+        if stuck_after is None:
+            return None
+        from .hooks.watchdog import Watchdog
+
+        return Watchdog(self.registry.contributions(), stuck_after)
+
+
+def _synchronous(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what delivery calls."""
+    if not iscoroutinefunction(fn):
+        return fn
+    from .asession import synchronous
+
+    return synchronous(fn)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from .arguments import check_line, check_one_of, check_text
+from .arguments import check_line, check_text
 from .errors import Conflict, Denied, Invalid, NotFound, TenantSuspended, Unavailable
 from .events.parking import wake
 from .events.sequencer import sequence
@@ -57,7 +57,6 @@ class Tenants:
     """The tenants of one CRM."""
 
     def __init__(self, crm: CRM, declaring: Declaring) -> None:
-        check_one_of(declaring, "open", "declared")
         self._crm = crm
         self._table = crm.tables.system.tenant
         self._declaring = declaring

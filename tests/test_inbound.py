@@ -12,7 +12,7 @@ import attrs
 import pytest
 from sqlalchemy import select
 
-from crm_core import CRM, Account, LoadError, Plugin, Request, Response, Session, signed
+from crm_core import CRM, Account, LoadError, Plugin, Request, Response, Secret, Session, signed
 from crm_core.testing.state import state_hash
 
 SECRET = "s3cret"
@@ -23,6 +23,13 @@ class Settings:
     """The module's settings."""
 
     secret: str = ""
+
+
+@attrs.define
+class ByReference:
+    """The same, told where it is."""
+
+    secret: Secret | None = None
 
 
 def calls() -> Plugin:
@@ -87,6 +94,45 @@ def test_what_fails_is_a_problem_document_and_leaves_nothing(
     assert (said["status"], said["code"]) == (status, code)
     assert SECRET not in answer.body.decode()
     assert before == state_hash(crm) or status == 403  # a denial may be journalled
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_secret_by_reference_signs_as_one_in_the_settings_does(
+    make_crm: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    """Its reference, which anybody may know, does not."""
+    monkeypatch.setenv("CALLS_SECRET", SECRET)
+    reference = Secret("vault:calls" if elsewhere else "env:CALLS_SECRET")
+    plugin = Plugin("acme.calls", version="1.0.0", settings=ByReference)
+    plugin.route("POST", "/calls", check=signed(ByReference, "secret", header="X-Signature", prefix="sha256="))(named(0))
+    crm = make_crm(plugins=[plugin.configured(secret=reference.to_json())], secrets=lambda asked, tenant: f"{asked} of {tenant}")
+    key = "vault:calls of main" if elsewhere else SECRET
+    assert ask(crm, "Acme", key=key).status == 200
+    for guess in (reference.reference, repr(reference), str(None), ""):
+        assert ask(crm, "Acme", key=guess).status == 401
+    assert ask(make_crm(plugins=[plugin]), "Acme", key="").status == 401
+
+
+def test_a_setting_that_signs_nothing_is_told_when_the_route_is_declared() -> None:
+    with pytest.raises(LoadError) as caught:
+        signed(Settings, "secrte", header="X-Signature")
+    assert (caught.value.code, caught.value.params["suggestion"]) == ("signed_setting", "secret")
+    with pytest.raises(ValueError, match="sha257"):
+        signed(Settings, "secret", header="X-Signature", algorithm="sha257")
+
+
+def test_what_fails_inside_is_in_the_log_and_its_file_not_in_the_answer(
+    make_crm: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    crm = make_crm(plugins=[calls().configured(secret=SECRET)])
+    answer = ask(crm, "Bug")
+    assert __file__ not in answer.body.decode()
+    (record,) = [r for r in caplog.records if r.name == "crm_core.inbound"]
+    assert record.getMessage() == "plugin_failed"
+    assert record.exc_info
+    caplog.clear()
+    ask(crm, b"no json")
+    assert not caplog.records
 
 
 def test_without_a_secret_nobody_comes_in(make_crm: Callable[..., Any]) -> None:

@@ -15,7 +15,7 @@ from ..entities.automation import AutomationRule, AutomationRun, RuleTrigger, Ru
 from ..entities.meta import spec
 from ..errors import Conflict, Invalid
 from ..events.journal import Entry, history
-from ..events.subscription import Subscriber
+from ..events.subscribers import Subscriber
 from ..logs import facts
 from .attempt import Author, Log, on_event, on_time
 from .author import captured

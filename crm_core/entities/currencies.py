@@ -6,8 +6,6 @@ minor unit (metals, the XDR and other units of account, XTS, XXX) are left out: 
 
 from __future__ import annotations
 
-import difflib
-
 from ..errors import Invalid
 
 PUBLISHED = "2026-01-01"
@@ -195,6 +193,8 @@ def minor_units(code: str) -> int:
 
 
 def _unknown(given: object) -> Invalid:
+    import difflib
+
     shown = given[:20] if isinstance(given, str) else type(given).__name__
     meant = shown.strip().upper()
     close = [meant] if meant in CURRENCIES else difflib.get_close_matches(meant, CURRENCIES, n=1)

@@ -65,6 +65,8 @@ class Entity(_Record, metaclass=EntityMeta):
     ``__subject__ = "contact"`` names the reference to whom its personal and sealed values are about. ``__erased__ = "delete"``: its records
     are deleted when that person is erased, and not only emptied. ``__points__ = {"record": "entity"}``: its field ``record`` holds the id
     of a record of the entity that its field ``entity`` names; as with a ``Ref``, and the ``Link`` of a list, whoever sets it must see that.
+    ``__seen_with__ = "record"``: who does not see the record that this field of ``__points__`` holds does not see the row either; for rows
+    that say of a record what their reader may not know.
     """
 
     __abstract__ = True

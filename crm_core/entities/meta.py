@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 import sys
 import threading
+import types
 from collections.abc import Iterable, Mapping
+from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, ClassVar, get_origin, get_type_hints
 
 import attrs
@@ -50,6 +52,12 @@ class EntitySpec:
     @property
     def append_only(self) -> bool:
         return bool(self.entity.__dict__.get("__append_only__", False))
+
+    @property
+    def seen_with(self) -> tuple[str, str] | None:
+        """The fields that hold the id, and name the entity, of the record that each of its records is seen with; None of others."""
+        pointer = self.entity.__dict__.get("__seen_with__")
+        return None if pointer is None else (pointer, self.entity.__dict__["__points__"][pointer])
 
     def field(self, name: str, extensions: Iterable[type[Any]] = ()) -> FieldSpec | None:
         """Find a field by name; that of one of the CRM's *extensions* is called ``<plugin>_<field>`` like its column."""
@@ -170,8 +178,23 @@ def _attribute(options: FieldOptions) -> Any:
 
 
 def _hints(cls: type[Any]) -> dict[str, Any]:
+    """Resolve the annotations of a class's fields; those that all entities have in common once."""
+    found: dict[str, Any] = {}
+    for base in (b for b in reversed(cls.__mro__) if "__crm_own__" in b.__dict__):
+        known = base.__dict__.get("__crm_hints__")
+        if known is None:
+            known = _own_hints(base)
+            if base is not cls:
+                type.__setattr__(base, "__crm_hints__", known)
+        found |= known
+    return found
+
+
+def _own_hints(cls: type[Any]) -> dict[str, Any]:
+    written = {name: hint for name, hint in get_annotations(cls).items() if name in cls.__crm_own__}
     try:
-        return get_type_hints(cls, localns=dict(cls.__dict__.get("__crm_locals__", {})))
+        holder = types.SimpleNamespace(__annotations__=written)
+        return get_type_hints(holder, vars(sys.modules[cls.__module__]), dict(cls.__dict__.get("__crm_locals__", {})))
     except NameError as e:
         raise LoadError("unresolved_annotation", entity=cls.__name__, name=e.name or str(e)) from e
 

@@ -44,6 +44,9 @@ def check_sealed(entity: type[Any], fields: Iterable[FieldSpec]) -> None:
     for pair in entity.__dict__.get("__points__", {}).items():
         if not texts.issuperset(pair):
             raise LoadError("bad_points", entity=name, given=", ".join(map(str, pair))[:60])
+    pointer = entity.__dict__.get("__seen_with__")
+    if pointer is not None and pointer not in entity.__dict__.get("__points__", {}):
+        raise LoadError("bad_seen_with", entity=name, given=str(pointer)[:60])
     indexed = {column for columns in entity.__dict__.get("__indexes__", ()) for column in columns}
     for field in fields:
         if field.options.sealed:

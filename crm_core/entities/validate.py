@@ -170,7 +170,8 @@ def _enum(field: FieldSpec, value: Any) -> Iterator[Problem]:
 def _ref(field: FieldSpec, value: Any) -> Iterator[Problem]:
     if type(value) is not Ref or value.entity is not field.target:
         target = field.target.__name__ if field.target else ""
-        yield "wrong_type", {"expected": f"Ref[{target}]", "given": type(value).__name__}
+        given = f"Ref[{value.entity.__name__}]" if type(value) is Ref else type(value).__name__
+        yield "wrong_type", {"expected": f"Ref[{target}]", "given": given}
     elif not is_id(value.id):
         yield "bad_ref", {"target": spec(value.entity).name}
 

@@ -15,7 +15,8 @@ from . import told
 from .event import Event
 from .journal import Entry, last_position, read
 from .parking import Parking, Retry
-from .subscription import Claim, Subscriber
+from .subscribers import Subscriber
+from .subscription import Claim
 
 if TYPE_CHECKING:
     from .delivery import DeliveryHost

@@ -18,7 +18,8 @@ from . import parking
 from .event import Event, EventCodec
 from .parking import ParkedLine, Retry
 from .run import Run, awake
-from .subscription import Subscriber, register
+from .subscribers import Subscriber
+from .subscription import register
 
 if TYPE_CHECKING:
     from ..hooks.health import Health

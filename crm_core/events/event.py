@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime
+from inspect import get_annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast, dataclass_transform, get_args, get_origin, get_type_hints
 
@@ -60,7 +61,8 @@ class _Declared:
         cls.__event_upcasts__ = {}
         if "<locals>" in cls.__qualname__:
             cls.__event_locals__ = dict(sys._getframe(1).f_locals)
-        attrs.define(cls, frozen=True, slots=False, kw_only=True)
+        if get_annotations(cls):  # else the base's methods serve
+            attrs.define(cls, frozen=True, slots=False, kw_only=True)
         cls.__event_personal__ = frozenset(personal)
         for field in sorted(cls.__event_personal__ - _attributes(cls)):
             raise LoadError("event_personal", event=name, field=field)

@@ -15,7 +15,8 @@ from . import told
 from .calling import Caller
 from .journal import Entry, at_positions
 from .parking import Parking
-from .subscription import Claim, Fenced, Subscriber, advance, claim
+from .subscribers import Subscriber
+from .subscription import Claim, Fenced, advance, claim
 
 if TYPE_CHECKING:
     from .run import Begin

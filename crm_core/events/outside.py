@@ -12,7 +12,8 @@ from . import told
 from .calling import Caller
 from .journal import Entry, at_positions
 from .parking import Parking
-from .subscription import Claim, Fenced, Subscriber, advance, database_now, lease
+from .subscribers import Subscriber
+from .subscription import Claim, Fenced, advance, database_now, lease
 
 if TYPE_CHECKING:
     from .run import Begin

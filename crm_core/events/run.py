@@ -19,7 +19,8 @@ from .journal import last_position, read
 from .outside import Outside
 from .parking import Retry, due
 from .sequencer import PASS, sequence, unsequenced
-from .subscription import Subscriber, register
+from .subscribers import Subscriber
+from .subscription import register
 
 if TYPE_CHECKING:
     from .delivery import DeliveryHost

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..storage.tables import Tables
     from .event import Event
     from .journal import Entry
-    from .subscription import Subscriber
+    from .subscribers import Subscriber
 
 _log = logging.getLogger(__name__)
 

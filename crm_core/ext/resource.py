@@ -204,6 +204,9 @@ class Resource:
             data = json.loads(ask.body or b"{}", parse_constant=_refused)
         except (ValueError, RecursionError):
             data = None
+            form = ask.headers.get("content-type", "").partition(";")[0].strip()
+            if form and "json" not in form and form != "text/plain":
+                raise Invalid(details=[Detail(self.name, "", "body_not_json", "None", {"given": form[:60]})]) from None
         if not isinstance(data, dict):
             given = "no JSON" if data is None else type(data).__name__
             raise Invalid(details=[Detail(self.name, "", "wrong_type", redact(data), {"given": given, "expected": "object"})])

@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Never, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, Never, NoReturn, get_args
 
 import attrs
 
@@ -14,15 +14,16 @@ from ..entities.meta import extension_fields, spec
 from ..errors import Invalid, LoadError
 from ..messages import closest
 from ..permissions.binding import bind
-from ..settings import load
 from ..versions import Version, VersionRange
-from .measures import Dimension, Measure, Rollup
 from .order import ordered
 from .parts import Contribution, Impl, Job, Lifespan, Route
 from .plugin import Plugin
 from .retention import Retention, RetentionAction, check_period
-from .screens import Form, ListView
 from .spec import Hook
+
+if TYPE_CHECKING:
+    from .measures import Dimension, Measure, Rollup
+    from .screens import Form, ListView
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", re.ASCII)
 
@@ -187,6 +188,8 @@ def figured(figure: Measure | Dimension | Rollup, extensions: Callable[[type[Any
     Raises:
         LoadError: ``figure_field``; of a rule, as :func:`crm_core.rules.check`.
     """
+    from .measures import Measure, Rollup
+
     facts = spec(figure.entity)
     if isinstance(figure, Measure):
         bind(figure.where, facts, extensions=extensions)
@@ -217,6 +220,8 @@ def shown(screen: Form | ListView, extensions: Callable[[type[Any]], Collection[
     Raises:
         LoadError: ``screen_field``.
     """
+    from .screens import ListView
+
     facts = spec(screen.entity)
     known = {*facts.fields, *(f.column for each in extensions(screen.entity) for f in extension_fields(each).values())}
     extra = [*screen.filters, screen.sort.removeprefix("-")] if isinstance(screen, ListView) else []
@@ -316,7 +321,11 @@ def default_settings(plugin: Plugin) -> Any:
     if cls is None:
         return None
     try:
-        return load(cls, dict(plugin.configuration)) if plugin.configuration else cls()
+        if not plugin.configuration:
+            return cls()
+        from ..settings import load
+
+        return load(cls, dict(plugin.configuration))
     except Invalid as wrong:
         raise LoadError(
             "settings_refused", plugin=plugin.name, details=[attrs.evolve(d, entity=plugin.name) for d in wrong.details]

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..permissions.predicates import Rule, everything
-from .measures import Better, Dimension, Facts, Figure, Measure, Metric, Rollup, Source
 
 if TYPE_CHECKING:
     from ..entities.entity import Entity
     from .definitions import Definitions
+    from .measures import Better, Dimension, Facts, Figure, Measure, Rollup, Source
 
 
 class Measuring:
@@ -35,6 +35,8 @@ class Measuring:
         absolute: bool = False,
     ) -> Measure:
         """Declare a figure that adds up over records of *entity*; the arguments are those of :class:`Measure`."""
+        from .measures import Measure
+
         found = Measure(self.name, key, entity, label, formula, unit, of, where, at, weight, better, absolute)
         self.definitions.figures.append(found)
         return found
@@ -43,6 +45,8 @@ class Measuring:
         self, *, label: str, unit: str, dimensions: Mapping[str, str] | None = None, better: Better = "higher", at: str | None = None
     ) -> Callable[[Facts], Source]:
         """Make the decorated function, which yields facts, a measure; its docstring is the formula. See :class:`Source`."""
+
+        from .measures import Source
 
         def declare(fn: Facts) -> Source:
             found = Source(self.name, fn, label, _first_line(fn), unit, dict(dimensions or {}), better, at)
@@ -53,12 +57,16 @@ class Measuring:
 
     def dimension(self, key: str, entity: type[Entity], of: Any, *, label: str) -> Dimension:
         """Declare what records of *entity* can be grouped by: a field's name, or an expression of its columns."""
+        from .measures import Dimension
+
         found = Dimension(self.name, key, entity, of, label)
         self.definitions.dimensions.append(found)
         return found
 
     def rollup(self, key: str, entity: type[Entity], *, by: Sequence[str], of: str | None = None) -> Rollup:
         """Keep sums of an entity's records with every write, for reports that ask by these fields; see :class:`Rollup`."""
+        from .measures import Rollup
+
         found = Rollup(self.name, key, entity, tuple(by), of)
         self.definitions.rollups.append(found)
         return found
@@ -67,6 +75,8 @@ class Measuring:
         self, *of: Measure | Source, label: str, unit: str, better: Better = "higher"
     ) -> Callable[[Callable[..., Figure]], Callable[..., Figure]]:
         """Make the decorated function of the measures *of* a figure of that name; its docstring is the formula. See :class:`Metric`."""
+
+        from .measures import Metric
 
         def declare(fn: Callable[..., Figure]) -> Callable[..., Figure]:
             self.definitions.figures.append(Metric(self.name, fn, label, _first_line(fn), unit, of, better))

@@ -116,9 +116,10 @@ class Subscription(Contribution):
     from_start: bool = False
 
 
-@attrs.frozen(eq=False)
 class Lifespan(Contribution):
     """What lives as long as the process: a generator function that opens, yields once, and closes."""
+
+    __slots__ = ()
 
     takes = ("running",)
 

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 from ..events.event import event_name
 from ..messages import Catalogue
 from ..permissions.predicates import Rule, everything
-from .actions import ActionDef
 from .definitions import Definitions
 from .marks import Marking
 from .measuring import Measuring
 from .parts import Impl, Job, Lifespan, Link, Panel, Route, Subscription
 from .retention import Retention, RetentionAction
-from .screens import Assets, Form, ListView
 from .spec import CollectHook, Ctx, FilterHook, FirstHook, Hook, VetoHook
 
 if TYPE_CHECKING:
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from ..lifespan import Running
     from ..permissions.roles import Role
     from ..session import Session
+    from .screens import Form, ListView
 
 E = TypeVar("E", bound="Entity")
 XT = TypeVar("XT", bound="Extension")
@@ -180,6 +179,8 @@ class Plugin(Marking, Measuring):
 
     def assets(self, package: str, folder: str) -> None:
         """Offer the files of a package's folder, scripts and style sheets, to front ends."""
+        from .screens import Assets
+
         self.definitions.assets.append(Assets(self.name, package, folder))
 
     # What it does
@@ -274,6 +275,8 @@ class Plugin(Marking, Measuring):
             label: what people read on the button; a message id or plain text.
             on: the entity whose records it acts on; the command then has one field ``Ref[on]``.
         """
+
+        from .actions import ActionDef
 
         def declare(fn: Callable[[Session, C], R]) -> Callable[[Session, C], R]:
             self.definitions.actions.append(ActionDef(self.name, fn, permission, label or fn.__name__, on))

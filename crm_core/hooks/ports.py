@@ -24,7 +24,7 @@ class Ports:
             where a port that is missing is an error of who calls it.
 
     Raises:
-        LoadError: ``port_missing``, ``port_twice``, ``port_unknown``.
+        LoadError: ``port_class``, ``port_missing``, ``port_twice``, ``port_unknown``.
     """
 
     def __init__(self, registry: Registry, given: Sequence[object]) -> None:
@@ -41,6 +41,8 @@ class Ports:
         known: list[type[Any]] = list(dict.fromkeys((ports.Files, ports.Mailer, ports.Http, ports.Notifier, *registry.ports)))
         for one in given:
             kinds = [kind for kind in known if isinstance(one, kind)]
+            if isinstance(one, type):
+                raise LoadError("port_class", given=one.__name__)
             if not kinds:
                 raise LoadError("port_unknown", given=type(one).__name__)
             for kind in kinds:

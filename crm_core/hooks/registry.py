@@ -17,19 +17,15 @@ from ..logs import facts
 from ..messages import Messages, closest
 from ..runtime import Clock, SystemClock
 from . import checks
-from .actions import ActionDef
 from .companions import imported, resolve, with_companions
 from .core_specs import CORE
 from .definitions import Definitions
 from .dispatch import Plan
 from .health import QUARANTINE_AFTER, Health
-from .measures import Dimension, Measure, Metric, Rollup, Source
 from .parts import Contribution, Impl, Job, Lifespan, Link, Panel, Route, Subscription
 from .plugin import Plugin
 from .retention import Retention
-from .screens import Assets, Form, ListView
 from .spec import Hook
-from .surroundings import Surroundings
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -37,7 +33,10 @@ if TYPE_CHECKING:
     from ..entities.entity import Entity, Extension
     from ..messages import Catalogue
     from ..permissions.roles import Role
+    from .actions import ActionDef
+    from .measures import Dimension, Measure, Metric, Rollup, Source
     from .meter import Meter
+    from .screens import Assets, Form, ListView
 
 T = TypeVar("T")
 _spec = pluggy.HookspecMarker("crm")
@@ -226,8 +225,7 @@ class Registry:
                 checks.callable_as(part)
             for job in plugin.definitions.jobs:
                 checks.scheduled(job)
-            figures: list[Measure | Dimension | Rollup] = [f for f in plugin.definitions.figures if isinstance(f, Measure)]
-            for figure in (*figures, *plugin.definitions.dimensions, *plugin.definitions.rollups):
+            for figure in (*_measures(plugin.definitions), *plugin.definitions.dimensions, *plugin.definitions.rollups):
                 checks.figured(figure, self.extensions)
             for rollup in plugin.definitions.rollups:
                 checks.rolled_up(rollup)
@@ -332,12 +330,17 @@ def _used(d: Definitions) -> Iterator[type[Any]]:
     yield from (_subject(subscription.event) for subscription in d.subscriptions)
     yield from (panel.entity for panel in d.panels)
     yield from (screen.entity for screen in d.screens)
-    yield from (figure.entity for figure in d.figures if isinstance(figure, Measure))
+    yield from (measure.entity for measure in _measures(d))
     yield from (dimension.entity for dimension in d.dimensions)
     yield from (rollup.entity for rollup in d.rollups)
     yield from (retention.entity for retention in d.retentions)
     yield from (action.on for action in d.actions if action.on is not None)
     yield from (impl.on for impl in d.impls if impl.on is not None)
+
+
+def _measures(d: Definitions) -> Iterator[Measure]:
+    """The figures that add up over records; sources and metrics are functions."""
+    return (figure for figure in d.figures if not isinstance(figure, Contribution))
 
 
 def _subject(event: Any) -> type[Any]:
@@ -369,6 +372,8 @@ def discover(names: Iterable[str]) -> tuple[Plugin, ...]:
 
 
 def _load(name: str, installed: Mapping[str, EntryPoint]) -> Plugin:
+    from .surroundings import Surroundings
+
     if name not in installed:
         raise LoadError("plugin_not_installed", given=name, suggestion=closest(name, installed))
     before = Surroundings.now()

@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 import attrs
 
 from ..errors import CRMError, Refused, WrongArgument
-from .declared import Check, answer_of
 from .dispatch import collect, filter_, first, veto
-from .refusals import Refusal, as_details
 
 if TYPE_CHECKING:
     from ..session import Session
+    from .declared import Check
     from .dispatch import Plan
+    from .refusals import Refusal
 
 X = TypeVar("X", bound="Ctx")
 V = TypeVar("V")
@@ -61,6 +61,8 @@ class Ctx:
             CRMError: the running hook is not a veto, so nobody would hear of the refusal.
             TypeError: *code* or *field* is no text.
         """
+        from .refusals import Refusal
+
         if not isinstance(code, str) or not isinstance(field, str):
             raise TypeError("a refusal's code and field are texts")
         running = self.session.hooks.running
@@ -107,6 +109,8 @@ class Hook(Generic[X, V]):
 
     @cached_property
     def _answer(self) -> Check | None:
+        from .declared import answer_of
+
         return answer_of(self)
 
     def _misfit(self, answer: Any) -> str:
@@ -114,10 +118,10 @@ class Hook(Generic[X, V]):
         return self._answer(answer) if self._answer is not None and answer is not None else ""
 
 
-@attrs.frozen(eq=False)
 class FilterHook(Hook[X, V]):
     """A value goes through a chain; per batch, a list of equal length comes back."""
 
+    __slots__ = ()
     kind = "filter"
 
     def __call__(self, ctx: X, value: V) -> V:
@@ -136,10 +140,10 @@ class FilterHook(Hook[X, V]):
         return answer
 
 
-@attrs.frozen(eq=False)
 class FirstHook(Hook[X, V], Generic[X, V, R]):
     """The first who knows an answer gives it."""
 
+    __slots__ = ()
     kind = "first"
 
     def __call__(self, ctx: X, value: V) -> R | None:
@@ -152,10 +156,10 @@ class FirstHook(Hook[X, V], Generic[X, V, R]):
         return answer
 
 
-@attrs.frozen(eq=False)
 class CollectHook(Hook[X, V], Generic[X, V, R]):
     """Everybody may answer."""
 
+    __slots__ = ()
     kind = "collect"
 
     def __call__(self, ctx: X, value: V) -> list[R]:
@@ -168,10 +172,10 @@ class CollectHook(Hook[X, V], Generic[X, V, R]):
         return answers
 
 
-@attrs.frozen(eq=False)
 class VetoHook(Hook[X, V]):
     """Everybody may refuse with ``ctx.refuse(record, code)``; the call then fails whole, or goes on without what was refused."""
 
+    __slots__ = ()
     kind = "veto"
 
     def __call__(self, ctx: X, value: V) -> None:
@@ -183,6 +187,8 @@ class VetoHook(Hook[X, V]):
         """
         refusals = self.refusals(ctx, value)
         if refusals:
+            from .refusals import as_details
+
             items = value if self.per == "batch" and isinstance(value, Sequence) else [value]
             raise Refused(details=as_details(refusals, items), hook=self.name, count=len(refusals))
 

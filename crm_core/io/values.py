@@ -162,7 +162,7 @@ def _moment(text: str, forms: list[str]) -> datetime:
     for form in forms:
         try:
             return datetime.strptime(text, form)  # noqa: DTZ007  # the zone is the caller's to add
-        except ValueError:
+        except (ValueError, re.error):  # one that names a part twice is no regular expression, as Python makes of it
             continue
     raise Invalid("import_bad_date", given=text[:40], forms=forms)
 

@@ -69,7 +69,7 @@ def card_records(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, dict[s
         lines: the lines of the file, with their numbers.
     """
     found: list[_Property] = []
-    depth = start = last = 0
+    depth = start = last = size = 0
     for last, line in _unfolded(lines):
         prop = _property(line)
         if prop is None:
@@ -78,14 +78,15 @@ def card_records(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, dict[s
         if marks and prop.name == "BEGIN":
             depth += 1
             if depth == 1:
-                start, found = last, []
+                start, found, size = last, [], 0
         elif marks and prop.name == "END" and depth:
             depth -= 1
             if not depth:
                 yield start, _card(found)
         elif depth == 1:  # a card within a card is somebody else's
             found.append(prop)
-            if len(found) > MOST_PROPERTIES:
+            size += len(line)
+            if len(found) > MOST_PROPERTIES or size > LONGEST:
                 raise Invalid("import_too_long", first=start, last=last, limit=LONGEST)
     if depth:
         yield start, Invalid("import_unreadable", first=start, last=last, reason="END:VCARD")
@@ -93,23 +94,26 @@ def card_records(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, dict[s
 
 def _unfolded(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     """Join what was folded; of what is not read only the beginning is kept, however long it is."""
-    at, held, read = 0, "", False
+    at = length = 0
+    held: list[str] = []
+    read = quoted = goes_on = False
     for number, raw in lines:
         line = raw.rstrip("\r\n")
-        if line[:1] in (" ", "\t") or _goes_on(held):
-            more = line if _goes_on(held) else line[1:]
-            if read:
-                held = held.removesuffix("=") + more if _goes_on(held) else held + more
-                if len(held) > LONGEST:
-                    raise Invalid("import_too_long", first=at, last=number, limit=LONGEST)
-            elif _goes_on(held) and not line.endswith("="):
-                held = held.removesuffix("=")
-            continue
-        if held:
-            yield at, held
-        at, held, read = number, line, _is_read(line)
-    if held:
-        yield at, held
+        if not (goes_on or line[:1] in (" ", "\t")):
+            if any(held):
+                yield at, "".join(held)
+            at, held, length = number, [], 0
+            read, quoted = _is_read(line), _is_quoted(line)
+        elif not goes_on:
+            line = line[1:]
+        goes_on = quoted and line.endswith("=")  # the soft break of quoted-printable text in vCard 2.1
+        if read or not held:
+            held.append(line[:-1] if goes_on else line)
+            length += len(line)
+            if length > LONGEST:
+                raise Invalid("import_too_long", first=at, last=number, limit=LONGEST)
+    if any(held):
+        yield at, "".join(held)
 
 
 def _is_read(line: str) -> bool:
@@ -117,9 +121,8 @@ def _is_read(line: str) -> bool:
     return name.upper() in _READ
 
 
-def _goes_on(line: str) -> bool:
-    """Whether a line of vCard 2.1 ends with the soft break of quoted-printable text."""
-    return line.endswith("=") and "QUOTED-PRINTABLE" in line.partition(":")[0].upper()
+def _is_quoted(line: str) -> bool:
+    return "QUOTED-PRINTABLE" in line.partition(":")[0].upper()
 
 
 def _property(line: str) -> _Property | None:

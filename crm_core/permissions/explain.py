@@ -22,10 +22,13 @@ from .predicates import (
     Related,
     Rule,
     SameTeam,
+    Seen,
     Shared,
     StartsWith,
     Subordinate,
     Within,
+    everything,
+    nothing,
     plain,
 )
 from .to_python import Facts, Values, holds
@@ -66,7 +69,11 @@ def explain(policy: Policy, facts: Facts, action: str, entity: str, values: Valu
         chain.append(f"{role.name} restricts: {restriction.rule} -> {why}")
         if not good:
             return Explanation(False, f"{role.name}: {restriction.rule}", chain)
-    return Explanation(True, widening, chain)
+    pointed = policy.pointed(action, entity)
+    good, why = _judged(pointed, values, facts)
+    if not policy.is_everything(pointed):
+        chain.append(f"{entity} is seen with what it points at: {why}")
+    return Explanation(good, widening if good else str(pointed), chain)
 
 
 def _rules(policy: Policy, kind: str, action: str, entity: str) -> list[tuple[BoundRole, BoundGrant]]:
@@ -107,6 +114,10 @@ def _judged(rule: Rule, values: Values, facts: Facts) -> tuple[bool, str]:
             return good, _judged(inner, values, facts)[1]
         case Related(ref, inner, target):
             return good, _of_related(ref, inner, target, values, facts)
+        case Seen(record, entity) if (inner := rule.rule(values.get(entity))) not in (everything, nothing):
+            return good, _of_related(record, inner, values[entity], values, facts)
+        case Seen(record, entity):
+            return good, f"{record} points at a {values.get(entity)}, of which the actor sees {'all' if good else 'none'}"
         case _:
             return good, _leaf(rule, good, values, facts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from sqlalchemy import select
 from ..entities.sealing import CELL
 from ..entities.validate import is_id
 from .actor import Actor
-from .predicates import Related, Rule, plain, walk
+from .predicates import Everything, Nothing, Related, Rule, Seen, plain, walk
 from .prepared import driver_rows
 from .to_python import People, Values
 
@@ -44,12 +45,11 @@ class SessionFacts:
 
     def foresee(self, rules: Iterable[Rule], records: Iterable[Entity]) -> None:
         """Read what *rules* will ask about *records* of one entity: one statement for each reference, however many the records are."""
-        followed = {(node.ref, node.target) for rule in rules for node in walk(rule) if isinstance(node, Related)}
+        followed = [node for rule in rules for node in walk(rule) if isinstance(node, Related | Seen)]
         if not followed:
             return
         self._forget_old()
-        values = [self._session.codec(type(record)).values(record) for record in records]
-        self._follow(followed, values)
+        self._follow(followed, [self._session.codec(type(record)).values(record) for record in records])
 
     def stored(self, rule: Rule, entity: str, ids: Iterable[str]) -> dict[str, Values]:
         """Return the values of living records by id, and read what *rule* will ask about them; both at once, however many they are.
@@ -62,12 +62,20 @@ class SessionFacts:
         ids = list(ids)
         self._load(entity, ids)
         found = {id: values for id in ids if (values := self._related.pop((entity, id))) is not None}
-        self._follow({(node.ref, node.target) for node in walk(rule) if isinstance(node, Related)}, list(found.values()))
+        self._follow((node for node in walk(rule) if isinstance(node, Related | Seen)), list(found.values()))
         return found
 
-    def _follow(self, references: Iterable[tuple[str, str]], values: Sequence[Values]) -> None:
-        for ref, target in sorted(references):
-            self._load(target, {plain(each.get(ref)) for each in values} - {None})
+    def _follow(self, followed: Iterable[Related | Seen], values: Sequence[Values]) -> None:
+        wanted: defaultdict[str, set[str]] = defaultdict(set)
+        for node in followed:
+            if isinstance(node, Related):
+                wanted[node.target].update({plain(each.get(node.ref)) for each in values} - {None})
+            else:
+                for each in values:
+                    if not isinstance(node.rule(each.get(node.entity)), Everything | Nothing):
+                        wanted[each[node.entity]].add(each[node.record])
+        for target, ids in sorted(wanted.items()):
+            self._load(target, ids)
 
     def related(self, entity: str, id: str) -> Values | None:
         """Return the values of a living record of the tenant, or None."""

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
+import attrs
+
 from ..entities.custom import PREFIX
 from ..entities.meta import EntitySpec, extension_fields, spec
 from ..errors import CRMError, Invalid, LoadError
@@ -18,7 +20,6 @@ from .off import NOTHING_OFF, Limits, Off
 from .policy import BoundGrant, BoundRole, Policy
 from .predicates import Rule, everything, nothing
 from .roles import ACTIONS, LEVELS, FieldLevel, Role, entity_name
-from .safe import fitting
 
 _ALWAYS_READABLE: Final = frozenset({"id", "tenant", "version", "deleted_at"})
 _MOST_CACHED: Final = 1000
@@ -61,9 +62,12 @@ class Policies:
     def __init__(self, declared: Declared, roles: Iterable[Role] = (), *, safe: bool = False) -> None:
         self._declared = declared
         self._specs: dict[str, EntitySpec] = {spec(e).name: spec(e) for e in declared.entities}
+        self._seen_with = {name: s.seen_with for name, s in self._specs.items() if s.seen_with is not None}
         self._safe = safe
         self._gone: frozenset[str] = frozenset()
         if safe:
+            from .safe import fitting
+
             roles, self._gone = fitting(roles, self._specs, lambda role: self._bind(role, LoadError))
         self.roles = (*declared.roles, *roles)
         self._roles = self._bound(self.roles, {}, LoadError)
@@ -88,7 +92,7 @@ class Policies:
         found = self._less.get((policy, off))
         if found is None:
             _make_room(self._less)
-            found = self._less[policy, off] = Policy(policy.roles, policy.sees_all, off, self._limits(off))
+            found = self._less[policy, off] = attrs.evolve(policy, off=off, limits=self._limits(off))
         return found
 
     def _limits(self, off: Off) -> Limits:
@@ -105,7 +109,8 @@ class Policies:
         if actor.is_system:
             return self._system
         if actor.plugin:
-            return self._kept(("plugin:", frozenset({actor.plugin})), lambda: (self._service(actor.plugin),))
+            own = {name for name, found in self._specs.items() if found.plugin == actor.plugin}
+            return self._kept(("plugin:", frozenset({actor.plugin})), lambda: (self._service(actor.plugin),), own)
         known = self._resolved.get((actor.tenant, actor.roles))
         return known or self._of_roles(actor.tenant, actor.roles)
 
@@ -184,11 +189,13 @@ class Policies:
                 del cache[key]
         return problems
 
-    def _kept(self, key: tuple[str, frozenset[str]], roles: Callable[[], tuple[BoundRole, ...]]) -> Policy:
+    def _kept(self, key: tuple[str, frozenset[str]], roles: Callable[[], tuple[BoundRole, ...]], keeps: Collection[str] = ()) -> Policy:
+        """Return the policy of *key*, made of *roles* the first time; *keeps* are the entities whose rows its actor keeps, seen or not."""
         found = self._cache.get(key)
         if found is None:
             _make_room(self._cache)
-            found = self._cache[key] = Policy(roles())
+            pointed = {name: fields for name, fields in self._seen_with.items() if name not in keeps}
+            found = self._cache[key] = Policy(roles(), seen_with=pointed)
         return found
 
     # -- checking roles -----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import attrs
 
 from ..entities.custom import PREFIX
 from .off import NOTHING_OFF, Limits, Off, limited
-from .predicates import Rule, Shared, all_of, any_of, everything, nothing
+from .predicates import Rule, Seen, Shared, all_of, any_of, everything, nothing
 from .roles import ACTIONS, LEVELS, FieldLevel, entity_name
 
 SHAREABLE: Final = tuple(action for action in ACTIONS if action != "create")
@@ -66,12 +66,14 @@ class Policy:
         sees_all: the policy of a system actor: everything.
         off: plugins that do not work for the actor, whatever the roles say.
         limits: the most that is allowed with what those add to others' records.
+        seen_with: of each entity whose rows are seen with what they point at, its fields that hold the id and name the entity.
     """
 
     roles: tuple[BoundRole, ...]
     sees_all: bool = False
     off: Off = NOTHING_OFF
     limits: Limits = attrs.field(factory=dict)
+    seen_with: Mapping[str, tuple[str, str]] = attrs.field(factory=dict)
     _rules: dict[tuple[str, type[Any] | str], Rule] = attrs.field(factory=dict, init=False, repr=False)
     _levels: dict[type[Any] | str, dict[str, FieldLevel]] = attrs.field(factory=dict, init=False, repr=False)
 
@@ -91,7 +93,15 @@ class Policy:
         if not grants:
             return nothing
         allowed = any_of([*grants, Shared(action, entity)] if action in SHAREABLE else grants)
-        return all_of([allowed, *(r.rule for role in self.roles for r in role.restrictions if r.covers(action, entity))])
+        restricted = [r.rule for role in self.roles for r in role.restrictions if r.covers(action, entity)]
+        return all_of([allowed, *restricted, self.pointed(action, entity)])
+
+    def pointed(self, action: str, entity: str) -> Rule:
+        """Return what must hold of the record that one of *entity* points at: that it is seen, where the one is seen with the other."""
+        if self.sees_all or action == "create" or entity not in self.seen_with:  # whoever creates must see it, too
+            return everything
+        readable = sorted({g.entity for role in self.roles for g in role.grants if g.covers("read", g.entity)} - self.seen_with.keys())
+        return Seen(*self.seen_with[entity], tuple((name, self.rule("read", name)) for name in readable))
 
     @property
     def asked(self) -> Collection[tuple[str, type[Any] | str]]:

@@ -36,10 +36,9 @@ _UNUSABLE = re.compile("[\x00\ud800-\udfff]")
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,40}\Z")
 
 
+@attrs.frozen
 class Rule:
     """A node of the closed predicate AST. Combine rules with ``&``, ``|`` and ``~``; compare fields with :class:`F`."""
-
-    __slots__ = ()
 
     def __and__(self, other: Rule) -> Rule:
         return all_of([self, other]) if isinstance(other, Rule) else NotImplemented
@@ -56,17 +55,19 @@ class Rule:
         raise TypeError("a rule has no truth of its own: combine rules with &, | and ~ instead of and, or, not and chained comparisons")
 
 
-@attrs.frozen
 class Everything(Rule):
     """Every record."""
+
+    __slots__ = ()
 
     def __str__(self) -> str:
         return "everything"
 
 
-@attrs.frozen
 class Nothing(Rule):
     """No record."""
+
+    __slots__ = ()
 
     def __str__(self) -> str:
         return "nothing"
@@ -158,25 +159,28 @@ class StartsWith(Rule):
         return f"{self.field} starts with {self.prefix!r}"
 
 
-@attrs.frozen
 class Owned(Rule):
     """The actor is the record's ``owner``."""
+
+    __slots__ = ()
 
     def __str__(self) -> str:
         return "owner"
 
 
-@attrs.frozen
 class SameTeam(Rule):
     """The record's owner shares a team with the actor. Who has a team shares it with oneself."""
+
+    __slots__ = ()
 
     def __str__(self) -> str:
         return "team"
 
 
-@attrs.frozen
 class Subordinate(Rule):
     """The chain of managers of the record's owner reaches the actor, the actor included."""
+
+    __slots__ = ()
 
     def __str__(self) -> str:
         return "subordinates"
@@ -203,6 +207,25 @@ class Related(Rule):
 
     def __str__(self) -> str:
         return f"related({self.ref}, {self.rule})"
+
+
+@attrs.frozen
+class Seen(Rule):
+    """The record whose id *record* holds is of an entity in *rules*, the one that *entity* names, and fulfils its rule.
+
+    Policies add it to entities whose rows are seen with what they point at; roles do not name it.
+    """
+
+    record: str
+    entity: str
+    rules: tuple[tuple[str, Rule], ...]
+
+    def __str__(self) -> str:
+        return f"seen({self.record})"
+
+    def rule(self, entity: Any) -> Rule:
+        """Return what a record of an entity must fulfil."""
+        return dict(self.rules).get(entity, nothing)
 
 
 everything: Final[Rule] = Everything()
@@ -367,7 +390,7 @@ def related(ref: str, rule: Rule) -> Rule:
 
 
 def walk(rule: Rule) -> Iterable[Rule]:
-    """Yield the nodes of a rule, the outer before the inner, however deep."""
+    """Yield the nodes of a rule, the outer before the inner, however deep; of ``Seen``, whose rules are of many entities, itself alone."""
     stack = [rule]
     while stack:
         node = stack.pop()

@@ -21,6 +21,7 @@ from .predicates import (
     Related,
     Rule,
     SameTeam,
+    Seen,
     Shared,
     StartsWith,
     Subordinate,
@@ -97,6 +98,8 @@ def holds(rule: Rule, values: Values, facts: Facts) -> bool:
             id = plain(values.get(ref))
             found = None if id is None else facts.related(target, id)
             return found is not None and holds(inner, found, facts)
+        case Seen(record, entity):
+            return _seen(rule.rule(values.get(entity)), values.get(entity), values.get(record), facts)
         case IsNull(field):
             return values.get(field) is None
         case _:
@@ -114,6 +117,13 @@ def _of_owner(rule: Rule, owner: str | None, facts: Facts) -> bool:
             return facts.people.reports_to(owner, actor.id)
         case _:
             return bool(actor.teams) and (owner == actor.id or not actor.teams.isdisjoint(facts.people.teams_of(owner)))
+
+
+def _seen(rule: Rule, entity: Any, id: Any, facts: Facts) -> bool:
+    if isinstance(rule, Everything | Nothing):
+        return isinstance(rule, Everything)
+    found = facts.related(entity, id)
+    return found is not None and holds(rule, found, facts)
 
 
 def _of_field(rule: Rule, values: Values, facts: Facts) -> bool:

@@ -15,7 +15,23 @@ from ..entities.columns import columns_by_name, columns_of
 from ..entities.fields import FieldSpec
 from ..entities.meta import logical_table
 from ..errors import Invalid
-from .predicates import ActorValue, And, Compare, Everything, Not, Nothing, Or, Owned, Related, Rule, SameTeam, Shared, Subordinate, Within
+from .predicates import (
+    ActorValue,
+    And,
+    Compare,
+    Everything,
+    Not,
+    Nothing,
+    Or,
+    Owned,
+    Related,
+    Rule,
+    SameTeam,
+    Seen,
+    Shared,
+    Subordinate,
+    Within,
+)
 from .to_sql import of_field
 
 Fields: TypeAlias = Callable[[type[Any]], Mapping[str, FieldSpec]]
@@ -44,7 +60,7 @@ def to_query(rule: Rule, entity: type[Any], fields: Fields, table: FromClause | 
             return to_query(inner, entity, fields, table).self_group().is_not(true())
         case Related(ref, inner, _):
             return _related(ref, inner, entity, fields, table)
-        case Owned() | SameTeam() | Subordinate() | Shared() | Compare(value=ActorValue()) | Within(values=ActorValue()):
+        case Owned() | SameTeam() | Subordinate() | Shared() | Seen() | Compare(value=ActorValue()) | Within(values=ActorValue()):
             raise Invalid("rule_of_actor", rule=str(rule))
         case _:
             return of_field(rule, columns_by_name(fields(entity).values(), table))

@@ -25,6 +25,7 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
+    cast,
     exists,
     false,
     literal,
@@ -55,6 +56,7 @@ from .predicates import (
     Related,
     Rule,
     SameTeam,
+    Seen,
     Shared,
     StartsWith,
     Subordinate,
@@ -176,6 +178,8 @@ def to_sql(rule: Rule, env: SqlEnv) -> ColumnElement[bool]:
             return _shared(action, entity, env)
         case Related(ref, inner, target):
             return _related(ref, inner, target, env)
+        case Seen():
+            return _seen(rule, env)
         case _:
             return of_field(rule, env.table.c)
 
@@ -215,6 +219,20 @@ def _related(ref: str, inner: Rule, target: str, env: SqlEnv) -> ColumnElement[b
     rule = to_sql(inner, attrs.evolve(env, table=other))
     living = and_(other.c.deleted_at.is_(None), rule)
     return _in_set(env.table.c[ref], other.c.id, other.c.tenant, living, env)
+
+
+def _seen(rule: Seen, env: SqlEnv) -> ColumnElement[bool]:
+    pointer, named = env.table.c[rule.record], env.table.c[rule.entity]
+    limited = [(name, inner) for name, inner in rule.rules if not isinstance(inner, Everything)]
+    whole = sorted({name for name, _ in rule.rules} - {name for name, _ in limited})
+    some = []
+    for name, inner in limited:
+        other = env.tables[name].alias()
+        living = and_(other.c.deleted_at.is_(None), to_sql(inner, attrs.evolve(env, table=other)))
+        # Of the id's type, so that its index serves; what is no id was refused when it was written.
+        found = _in_set(cast(pointer, other.c.id.type), other.c.id, other.c.tenant, living, env)
+        some.append(and_(named == literal(name, named.type), found))
+    return or_(*([_among(named, literal(json.dumps(whole)))] if whole else []), *some) if rule.rules else false()
 
 
 def of_field(rule: Rule, columns: Columns) -> ColumnElement[bool]:

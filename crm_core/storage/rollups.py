@@ -31,6 +31,7 @@ from ..permissions.predicates import (
     Related,
     Rule,
     SameTeam,
+    Seen,
     Shared,
     StartsWith,
     Subordinate,
@@ -180,7 +181,7 @@ def _answers(session: Session, rollup: Rollup, rule: Rule) -> bool:
     """Say whether a rule can be asked of a cell; that of shares can, where nothing is shared with the actor."""
     for node in walk(rule):
         match node:
-            case Related():
+            case Related() | Seen():
                 return False
             case Shared(action, entity) if session.facts.has_shares(entity, action):
                 return False

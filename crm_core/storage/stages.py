@@ -13,7 +13,7 @@ from ..errors import Conflict, CRMError, Denied, Detail, Invalid, Refused
 from ..hooks.core_specs import Change, WriteCtx, after_write, before_write, check_write
 from ..hooks.refusals import as_details, by_position
 from ..permissions.denial import denied
-from ..permissions.predicates import Related, walk
+from ..permissions.predicates import Related, Seen, walk
 from . import adopted_fits, custom_values
 from .changeset import Changeset
 from .door import explained
@@ -167,7 +167,7 @@ class Stages:
         """Say of what is denied that it points at what is not there: a rule on related records answers for no hidden one."""
         denied = [i for i, e in errors.items() if isinstance(e, Denied)]
         asked = walk(self._session.policy.rule(action, codec.entity))
-        if not denied or work.op not in ("create", "update") or not any(isinstance(node, Related) for node in asked):
+        if not denied or work.op not in ("create", "update") or not any(isinstance(node, Related | Seen) for node in asked):
             return {}
         return {denied[i]: e for i, e in broken(self._session, codec, work.only(denied)).items()}
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
-import attrs
 from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, Integer, MetaData, Table, Text, text
 from sqlalchemy.types import UserDefinedType
 
@@ -18,36 +19,6 @@ class Xid(UserDefinedType[int]):
 
     def get_col_spec(self, **_: Any) -> str:
         return "xid8"
-
-
-@attrs.frozen
-class SystemTables:
-    """The tables that are not entities. Each is documented where it is used."""
-
-    journal: Table
-    journal_position: Table
-    seal: Table
-    checkpoint: Table
-    subscription: Table
-    parking: Table
-    sequencer: Table
-    idempotency: Table
-    member: Table
-    team_member: Table
-    directory_state: Table
-    share: Table
-    role: Table
-    setting: Table
-    rollup: Table
-    quarantine: Table
-    key: Table
-    suppression: Table
-    person_mark: Table
-    job: Table
-    job_run: Table
-    tenant: Table
-    plugin: Table
-    custom_value: Table
 
 
 def _tenant(*, key: bool = False) -> Column[str]:
@@ -365,7 +336,71 @@ def _custom(metadata: MetaData, prefix: str) -> tuple[Table, ...]:
     return (custom_value,)
 
 
-def system_tables(metadata: MetaData, prefix: str) -> SystemTables:
-    """Declare them under *prefix* in *metadata*."""
-    rooms = (_journal, _deliveries, _people, _decided, _private, _at_work, _custom)
-    return SystemTables(*(table for room in rooms for table in room(metadata, prefix)))
+# What declares which, in the order in which they are described.
+_ROOMS: Mapping[Callable[[MetaData, str], tuple[Table, ...]], tuple[str, ...]] = {
+    _journal: ("journal", "journal_position", "seal", "checkpoint"),
+    _deliveries: ("subscription", "parking", "sequencer", "idempotency"),
+    _people: ("member", "team_member", "directory_state", "share"),
+    _decided: ("role", "setting", "rollup", "quarantine"),
+    _private: ("key", "suppression", "person_mark"),
+    _at_work: ("job", "job_run", "tenant", "plugin"),
+    _custom: ("custom_value",),
+}
+_DECLARING = {name: (declare, names) for declare, names in _ROOMS.items() for name in names}
+
+
+class SystemTables:
+    """The tables that are not entities, made when they are first asked for. Each is documented where it is used.
+
+    Attributes:
+        table_names: what they are called in the database.
+    """
+
+    journal: Table
+    journal_position: Table
+    seal: Table
+    checkpoint: Table
+    subscription: Table
+    parking: Table
+    sequencer: Table
+    idempotency: Table
+    member: Table
+    team_member: Table
+    directory_state: Table
+    share: Table
+    role: Table
+    setting: Table
+    rollup: Table
+    quarantine: Table
+    key: Table
+    suppression: Table
+    person_mark: Table
+    job: Table
+    job_run: Table
+    tenant: Table
+    plugin: Table
+    custom_value: Table
+
+    def __init__(self, metadata: MetaData, prefix: str, making: AbstractContextManager[Any]) -> None:
+        self._metadata = metadata
+        self._prefix = prefix
+        self._making = making
+        self.table_names = [f"{prefix}{name}" for name in _DECLARING]
+
+    def by_name(self) -> Mapping[str, Table]:
+        """Return all of them by their attributes' names."""
+        return {name: getattr(self, name) for name in _DECLARING}
+
+    if not TYPE_CHECKING:  # a type checker would take it for the permission to read any name
+
+        def __getattr__(self, name: str) -> Table:
+            if name not in _DECLARING:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            declare, names = _DECLARING[name]
+            with self._making:
+                if name not in vars(self):
+                    tables = declare(self._metadata, self._prefix)
+                    for table in tables:
+                        table.info["plugin"] = ""
+                    vars(self).update(zip(names, tables, strict=True))
+            return vars(self)[name]

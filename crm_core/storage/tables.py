@@ -12,18 +12,15 @@ from sqlalchemy import Boolean, Column, Connection, ForeignKey, Index, Integer, 
 from ..arguments import check
 from ..entities.fields import FieldSpec
 from ..entities.meta import extension_fields, snake, spec
-from ..entities.sealed import place_name
 from ..entities.sealing import CELL, check_sealed
 from ..entities.sqltypes import IdType, text_type, type_of
 from ..errors import LoadError
 from ..hooks.parts import Link
 from ..ondemand import OnDemand
-from .adopted import Adopted, Adoption
-from .host_table import HostTable
-from .keys.cells import cell
-from .system import SystemTables, system_tables
+from .system import SystemTables
 
 if TYPE_CHECKING:
+    from .adopted import Adopted, Adoption
     from .keys.sealer import Sealer
 
 LIVING = text("deleted_at IS NULL")
@@ -84,9 +81,7 @@ class Tables:
         self._metadata = MetaData(schema=schema)
         event.listen(self._metadata, "before_create", _be_partial)
         self._making = RLock()
-        self.system: SystemTables = system_tables(self._metadata, prefix)
-        for table in self._metadata.tables.values():
-            table.info["plugin"] = ""
+        self.system = SystemTables(self._metadata, prefix, self._making)
         self._extensions = extensions
         self._names = {entity: shortened(self.prefix + spec(entity).name.replace(".", "_")) for entity in entities}
         self.sensitive = self._marked(entities, lambda f: f.options.sensitive)
@@ -103,6 +98,7 @@ class Tables:
     @property
     def metadata(self) -> MetaData:
         """All of them; ``table.info["plugin"]`` and ``column.info["plugin"]`` say whose they are ("" is the core)."""
+        self.system.by_name()
         for each in (self.entities, self.lists, self.links):
             list(each.values())
         return self._metadata
@@ -122,6 +118,10 @@ class Tables:
 
     def _adopt(self, adopt: Mapping[type[Any], Adopted]) -> dict[type[Any], Adoption]:
         check(adopt, Mapping, "a mapping of entities to Adopted(table, columns)")
+        if not adopt:
+            return {}
+        from .adopted import Adopted, Adoption
+
         for entity, how in adopt.items():
             check(how, Adopted, "Adopted(table, columns)")
             if entity not in self._names:
@@ -130,7 +130,7 @@ class Tables:
         return {e: Adoption(e, how, fields[e], adopt, self.prefix) for e, how in adopt.items()}
 
     def _check(self, lists: Mapping[tuple[type[Any], str], str], links: Sequence[Link]) -> None:
-        self._owners = {table.name: "" for table in self._metadata.tables.values()}
+        self._owners = dict.fromkeys(self.system.table_names, "")
         for entity, name in self._names.items():
             self._take(name, spec(entity).plugin)
             fields = list(self._fields(entity))
@@ -178,7 +178,7 @@ class Tables:
     def _link_name(self, link: Link) -> str:
         return shortened(f"{self.prefix}{link.plugin.replace('.', '_')}_{snake(link.a.__name__)}_{snake(link.b.__name__)}_link")
 
-    def _table(self, name: str, *items: Any, kind: type[Table] = Table) -> Table:
+    def _table(self, name: str, *items: Any, kind: type[Any] = Table) -> Any:
         with self._making:  # tables of one MetaData know of each other
             return kind(name, self._metadata, *items, info={"plugin": self._owners[name]})
 
@@ -186,12 +186,18 @@ class Tables:
         fields = list(self._fields(entity))
         adoption = self.adopted.get(entity)
         columns = (c for plugin, f in fields for c in self._columns(f, plugin))
-        table = self._table(self._names[entity], *columns, kind=Table if adoption is None else HostTable)
-        if isinstance(table, HostTable) and adoption is not None:
+        if adoption is None:
+            table = self._table(self._names[entity], *columns)
+        else:
+            from .host_table import HostTable
+
+            table = self._table(self._names[entity], *columns, kind=HostTable)
             table.adoption, table.schema = adoption, None  # in a FROM it is a select, which no schema has
-        for _, field in fields:
-            if field.options.sealed:
-                table.c[field.column].info[CELL] = cell(place_name(entity, field), table, table.c[field.column], self.system.key)
+        for field in (f for _, f in fields if f.options.sealed):
+            from ..entities.sealed import place_name
+            from .keys.cells import cell
+
+            table.c[field.column].info[CELL] = cell(place_name(entity, field), table, table.c[field.column], self.system.key)
         self._index_fields(entity, table, [f for _, f in fields])
         return table
 

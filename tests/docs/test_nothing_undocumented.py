@@ -17,8 +17,7 @@ from crm_core import CRMError, Plugin, errors
 from crm_core.entities.meta import extension_fields, spec
 from crm_core.events.event import event_kind
 from crm_core.hooks.core_specs import CORE
-from crm_core.messages import CORE as CORE_CATALOGUES
-from crm_core.messages import Messages
+from crm_core.messages import Messages, core_catalogues
 from crm_core.permissions.roles import ACTIONS
 from crm_core.testing.conformance.wording import codes_in
 from tests.docs.uses import Uses, uses
@@ -85,7 +84,7 @@ class Offered:
 def offered(plugin: Plugin) -> Iterator[Offered]:
     """Yield what a plugin offers. A module's hook is there for other modules, and what the core has is used everywhere."""
     d, owner = plugin.definitions, "" if plugin.name == "core" else plugin.name
-    words = Messages(CORE_CATALOGUES if plugin.name == "core" else d.catalogues)
+    words = Messages(core_catalogues() if plugin.name == "core" else d.catalogues)
     for hook in d.hooks:
         yield Offered(f"hook {hook.name}", hook_said(hook, modules()[plugin]), frozenset({hook.name, hook.name.rpartition(".")[2]}))
     for event in d.events:

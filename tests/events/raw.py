@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from crm_core.events.delivery import Delivery
 from crm_core.events.event import EventCodec
 from crm_core.events.parking import Retry
-from crm_core.events.subscription import Subscriber
+from crm_core.events.subscribers import Subscriber
 from crm_core.hooks.dispatch import HookState
 from crm_core.hooks.health import Health
 from crm_core.hooks.registry import Registry

@@ -35,12 +35,13 @@ class FastClock:
         return time.monotonic()
 
 
-def boxes_heard_by(subscriptions: int) -> Plugin:
-    """Return boxes with several subscriptions, each of which leaves an effect for every change."""
+def boxes_heard_by(subscriptions: int, waits: float) -> Plugin:
+    """Return boxes with several subscriptions, each of which leaves an effect for every change, and waits so many seconds for it."""
     plugin = box_plugin()
 
     def add(number: int) -> None:
         def hear(s: Session, event: Any) -> None:
+            time.sleep(waits)
             s.create(Effect(event=event.id, box=event.record.id, what=f"hear{number}"))
 
         hear.__name__ = f"hear{number}"
@@ -52,15 +53,15 @@ def boxes_heard_by(subscriptions: int) -> Plugin:
     return plugin
 
 
-def open_crm(url: str, subscriptions: int, started: float) -> CRM:
+def open_crm(url: str, subscriptions: int, started: float, waits: float = 0) -> CRM:
     """Open the CRM that all processes share."""
     clock, source = FastClock(started), random.SystemRandom()
-    return CRM(url, plugins=[boxes_heard_by(subscriptions), office.plugin], runtime=Runtime(clock, Ids(clock, source), source))
+    return CRM(url, plugins=[boxes_heard_by(subscriptions, waits), office.plugin], runtime=Runtime(clock, Ids(clock, source), source))
 
 
-def work(tell: Connection, url: str, subscriptions: int, started: float) -> None:
+def work(tell: Connection, url: str, subscriptions: int, started: float, waits: float = 0) -> None:
     """Deliver until killed."""
-    crm = open_crm(url, subscriptions, started)
+    crm = open_crm(url, subscriptions, started, waits)
     with crm.bound.begin(write=False):
         tell.send("ready")
     crm.worker().run()

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
 from crm_core import (
     CRM,
@@ -292,7 +293,7 @@ def test_c27_who_may_not_change_a_segment_does_not_refresh_or_fill_it(crm: CRM) 
                 call()
         with pytest.raises(Denied), s.savepoint():
             s.perform(RefreshSegment(segment=chiefs.ref))
-    member = SegmentMember(segment=chiefs.ref, record=known[0].id, entered_at=chiefs.created_at, key="x")
+    member = SegmentMember(segment=chiefs.ref, entity="contact", record=known[0].id, entered_at=chiefs.created_at, key="x")
     with crm.session(MEMBER) as s, pytest.raises(Denied):
         s.create(member)
     with crm.session(SYSTEM) as s:
@@ -302,3 +303,25 @@ def test_c27_who_may_not_change_a_segment_does_not_refresh_or_fill_it(crm: CRM) 
             assert codes(e.value) == {"marketing.kept_by_module"}
     with crm.session(Actor("9")) as s, pytest.raises(NotFound):
         s.use(Marketing).inside(chiefs)
+
+
+def test_a01_rules_cannot_be_tried_on_records_that_their_author_does_not_see(make_crm: MakeCRM) -> None:
+    """Whatever the values of hidden records are, who writes segments reads the same of them: rows, sums, history, explanations."""
+    rep = Role("rep").allow(Contact, "read", where=mine).allow(Segment, "read", "create", "update").allow(SegmentMember, "read", "export")
+    told = []
+    for title in ("CEO", "clerk"):
+        crm = make_crm(plugins=[plugin], roles=[rep])
+        with crm.session(MANAGER) as s:
+            people(s, "Anna", title="CEO", owner="7")
+            people(s, "Cleo", title=title, owner="8")
+        with crm.session(Actor("7", roles={"rep"})) as s:
+            chiefs = segment(s)
+            moved = s.use(Marketing).refresh(chiefs)
+            members = s.query(SegmentMember).all()
+            counted = s.execute(select(func.count(), func.max(SegmentMember.entered_at).is_(None)).select_from(SegmentMember)).all()
+            history = [(e.verb, e.version) for e in s.history(chiefs)]
+            told.append((moved, len(members), [tuple(row) for row in counted], history, s.get(Segment, chiefs.id).version))
+        with crm.session(MANAGER) as s:
+            assert s.query(SegmentMember).count() == (2 if title == "CEO" else 1), "the rule is tried on all"
+    assert told[0] == told[1]
+    assert told[0][1] == 1

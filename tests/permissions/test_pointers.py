@@ -140,7 +140,6 @@ KEPT = {
     "erp_bridge.outbound.key": "a key of idempotency",
     "marketing.campaign_member.lead": "looked for in check_people",
     "marketing.consent.lead": "looked for in check_people",
-    "marketing.segment_member.record": "kept by the module alone (check_members)",
     "marketing.touch.lead": "looked for in check_people",
 }
 

@@ -68,6 +68,7 @@ def test_a_crm_that_lacks_a_port_or_has_two_does_not_start(tmp_path: Path) -> No
         ([], "port_missing"),
         ([DirectoryFiles(tmp_path), DirectoryFiles(tmp_path)], "port_twice"),
         ([object()], "port_unknown"),
+        ([MemoryMailer], "port_class"),
     ):
         with pytest.raises(LoadError) as caught:
             CRM("sqlite://", plugins=[plugin("acme", Files)], ports=ports)

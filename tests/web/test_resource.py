@@ -152,6 +152,12 @@ def test_a_body_that_is_no_object_of_json_is_refused(ask: Ask, body: bytes) -> N
     assert (wrong.status_code, wrong.json()["errors"][0]["code"]) == (422, "wrong_type")
 
 
+def test_a_body_that_was_sent_as_a_form_is_told_to_come_as_json(ask: Ask) -> None:
+    (wrong,) = ask("POST", "accounts", data={"name": "Acme"}).json()["errors"]
+    told = "The body came as application/x-www-form-urlencoded. Send JSON, with Content-Type: application/json."
+    assert (wrong["code"], wrong["message"]) == ("body_not_json", told)
+
+
 def test_a_get_writes_nothing_and_takes_no_key(ask: Ask, crm: CRM) -> None:
     assert ask("GET", "accounts", headers={"Idempotency-Key": "looked"}).status_code == 200
     assert crm.outcome("bob/looked") is None

@@ -13,7 +13,7 @@ from types import ModuleType
 import crm_core
 from crm_core import errors
 from crm_core.errors import CRMError
-from crm_core.messages import CORE
+from crm_core.messages import core_catalogues
 from crm_core.testing.conformance.wording import codes_in
 
 from .markdown import code, prose, table
@@ -38,7 +38,7 @@ def page() -> list[str]:
         said.setdefault(c.default_code, set()).add(name)
     return lines + table(
         ("code", "raised as", "says"),
-        [(code(name), ", ".join(sorted(said.get(name, ()))), code(text)) for name, text in CORE[0].templates.items()],
+        [(code(name), ", ".join(sorted(said.get(name, ()))), code(text)) for name, text in core_catalogues()[0].templates.items()],
     )
 
 

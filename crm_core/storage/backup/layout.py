@@ -93,7 +93,7 @@ class Layout:
 
 def named(tables: Tables) -> dict[Table, str]:
     """Name every table: ``journal``, ``sales.opportunity``, ``account/emails``, ``link:<name>``."""
-    names = {table: name for name, table in attrs.asdict(tables.system, recurse=False).items()}
+    names = {table: name for name, table in tables.system.by_name().items()}
     names |= {table: spec(entity).name for entity, table in tables.entities.items()}
     names |= {table: f"{spec(entity).name}/{field}" for (entity, field), table in tables.lists.items()}
     names |= {table: f"link:{link.name}" for link, table in tables.links.items()}

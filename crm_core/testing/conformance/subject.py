@@ -119,8 +119,10 @@ class Subject:
         runtime = Runtime.seeded(SEED, clock=FixedClock(START))
         crm = CRM(url, plugins=plugins, runtime=runtime, ports=self._ports(plugins), quarantine_after=None, **options)
         try:
-            if migrate:
-                self._migrate(crm)
+            if migrate and crm.bound.engine.url.database is not None:
+                crm.migrate()
+            elif migrate:
+                self._fill(crm, beside, without, options)
             yield crm
         finally:
             crm.close()
@@ -133,21 +135,15 @@ class Subject:
         made = {port: self.examples.get(port, IN_MEMORY.get(port)) for port in needed}
         return [make() for make in made.values() if make is not None]
 
-    def _migrate(self, crm: CRM) -> None:
-        """Make the tables; in memory, from an image of those that were made before."""
-        if crm.bound.engine.url.database is not None:
-            crm.migrate()
-            return
+    def _fill(self, crm: CRM, beside: tuple[Plugin, ...], without: bool, options: Mapping[str, Any]) -> None:
+        """Give a database in memory its tables, from an image of those that were made before."""
         key = tuple(p.name for p in crm.registry.plugins)
-        connection = crm.bound.engine.raw_connection()
-        database = cast("sqlite3.Connection", connection.driver_connection)
-        if key in self._images:
-            database.deserialize(self._images[key])
-            connection.close()
-        else:
-            connection.close()
-            crm.migrate()
-            self._images[key] = database.serialize()
+        if key not in self._images:
+            # In a CRM of its own: data migrations draw ids, and every CRM is to begin with the same one.
+            with self.crm(*beside, migrate=False, without=without, **options) as maker:
+                maker.migrate()
+                self._images[key] = _database(maker).serialize()
+        _database(crm).deserialize(self._images[key])
 
     def factory(self) -> Factory:
         """Return a new factory, which makes what every other one made."""
@@ -199,3 +195,12 @@ class Subject:
     def note(self, text: str) -> None:
         """Keep what was measured, for the report."""
         self.notes.append(text)
+
+
+def _database(crm: CRM) -> sqlite3.Connection:
+    """Return the one connection of a CRM in memory."""
+    connection = crm.bound.engine.raw_connection()
+    try:
+        return cast("sqlite3.Connection", connection.driver_connection)
+    finally:
+        connection.close()

@@ -16,8 +16,7 @@ from ... import errors
 from ...errors import CRMError
 from ...hooks.plugin import Plugin
 from ...labels import ids
-from ...messages import CORE as CORE_CATALOGUES
-from ...messages import closest
+from ...messages import closest, core_catalogues
 from .rule import rule
 from .source import Source
 from .subject import Subject
@@ -64,7 +63,7 @@ def raised(source: Source) -> dict[str, str]:
 @cache
 def core_codes() -> frozenset[str]:
     """Return the ids of the core's own messages."""
-    return frozenset(code for catalogue in CORE_CATALOGUES for code in catalogue.templates)
+    return frozenset(code for catalogue in core_catalogues() for code in catalogue.templates)
 
 
 def _words(*plugins: Plugin) -> Mapping[str, Mapping[str, str]]:

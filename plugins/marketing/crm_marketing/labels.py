@@ -98,6 +98,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "marketing.segment.refreshed_at": ("Refreshed at", "刷新时间"),
     "marketing.segment.rule": ("Rule", "规则"),
     "marketing.segment_member": ("Member of a segment", "客群成员"),
+    "marketing.segment_member.entity": ("Entity", "实体"),
     "marketing.segment_member.entered_at": ("Entered at", "进入时间"),
     "marketing.segment_member.key": ("Key", "键"),
     "marketing.segment_member.left_at": ("Left at", "离开时间"),

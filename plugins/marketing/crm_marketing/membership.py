@@ -138,8 +138,10 @@ def _enter(session: Session, segment: Segment, ids: list[str]) -> int:
     known = {m.key for m in back.all()}
     if known:
         session.update_where(back, {"left_at": None, "entered_at": now})
-    new = [SegmentMember(segment=segment.ref, record=id_, entered_at=now, key=key) for key, id_ in keys.items() if key not in known]
-    session.create_many(new)
+    new = {key: id_ for key, id_ in keys.items() if key not in known}
+    session.create_many(
+        SegmentMember(segment=segment.ref, entity=segment.entity, record=id_, entered_at=now, key=key) for key, id_ in new.items()
+    )
     return len(keys)
 
 

@@ -49,8 +49,11 @@ class Segment(Entity):
 class SegmentMember(Entity):
     """That a record is, or was, in a segment. ``key`` is unique: a record that comes back is the same member. Kept by the module.
 
+    A segment's rule is tried on all records: who does not see a record does not see either that it is a member.
+
     Attributes:
         segment: the segment.
+        entity: the name of what the record is, as in its segment.
         entered_at: when it came in last.
         left_at: when it left; empty while it is in.
     """
@@ -58,8 +61,11 @@ class SegmentMember(Entity):
     __indexes__: ClassVar[tuple[tuple[str, ...], ...]] = (("segment", "record"),)
 
     __erased__: ClassVar[str] = "delete"
+    __points__: ClassVar[dict[str, str]] = {"record": "entity"}
+    __seen_with__: ClassVar[str] = "record"
 
     segment: Field[Ref[Segment]] = field(on_delete="cascade")
+    entity: Field[str] = field(length=127)
     record: Field[str] = field(length=36, index=True)
     entered_at: Field[datetime]
     left_at: Field[datetime | None] = field(default=None)
