@@ -225,7 +225,7 @@ class Registry:
                 checks.callable_as(part)
             for job in plugin.definitions.jobs:
                 checks.scheduled(job)
-            for figure in (*_measures(plugin.definitions), *plugin.definitions.dimensions, *plugin.definitions.rollups):
+            for figure in _figures(plugin.definitions):
                 checks.figured(figure, self.extensions)
             for rollup in plugin.definitions.rollups:
                 checks.rolled_up(rollup)
@@ -330,17 +330,17 @@ def _used(d: Definitions) -> Iterator[type[Any]]:
     yield from (_subject(subscription.event) for subscription in d.subscriptions)
     yield from (panel.entity for panel in d.panels)
     yield from (screen.entity for screen in d.screens)
-    yield from (measure.entity for measure in _measures(d))
-    yield from (dimension.entity for dimension in d.dimensions)
-    yield from (rollup.entity for rollup in d.rollups)
+    yield from (figure.entity for figure in _figures(d))
     yield from (retention.entity for retention in d.retentions)
     yield from (action.on for action in d.actions if action.on is not None)
     yield from (impl.on for impl in d.impls if impl.on is not None)
 
 
-def _measures(d: Definitions) -> Iterator[Measure]:
-    """The figures that add up over records; sources and metrics are functions."""
-    return (figure for figure in d.figures if not isinstance(figure, Contribution))
+def _figures(d: Definitions) -> Iterator[Measure | Dimension | Rollup]:
+    """What names fields of records; sources and metrics are functions."""
+    yield from (figure for figure in d.figures if not isinstance(figure, Contribution))
+    yield from d.dimensions
+    yield from d.rollups
 
 
 def _subject(event: Any) -> type[Any]:
