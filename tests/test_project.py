@@ -1,4 +1,4 @@
-"""The promises that README and pyproject.toml make."""
+"""The promises that README, pyproject.toml and the other documents make."""
 
 from __future__ import annotations
 
@@ -55,3 +55,10 @@ def test_each_decision_is_listed_and_says_context_decision_evidence_and_conseque
             "Evidence",
             "Consequence",
         ]
+
+
+def test_the_changelog_begins_with_this_version_and_says_what_is_in_it() -> None:
+    _, newest, *_ = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").split("\n## ")
+    title, _, text = newest.partition("\n")
+    assert title.startswith(PROJECT["version"])
+    assert re.findall(r"^\*\*[^*]+\*\*", text, re.M)
