@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from .entities.automation import RunOutcome as RunOutcome
     from .entities.columns import alias as alias
     from .entities.columns import days_between as days_between
-    from .entities.custom import CustomKind as CustomKind
     from .entities.custom_field import CustomField as CustomField
+    from .entities.custom_kind import CustomKind as CustomKind
     from .entities.customer import Account as Account
     from .entities.customer import AccountKind as AccountKind
     from .entities.customer import Affiliation as Affiliation
@@ -138,7 +138,7 @@ _HOMES = {
     "entities.activity": ("Channel", "Direction", "Interaction", "Link", "Note", "Participant", "Tag", "Tagging"),
     "entities.automation": ("AutomationRule", "AutomationRun", "RuleTrigger", "RunOutcome"),
     "entities.columns": ("alias", "days_between"),
-    "entities.custom": ("CustomKind",),
+    "entities.custom_kind": ("CustomKind",),
     "entities.custom_field": ("CustomField",),
     "entities.customer": ("Account", "AccountKind", "Affiliation", "Contact", "ExchangeRate"),
     "entities.entity": ("Entity", "Extension"),

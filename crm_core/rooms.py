@@ -14,7 +14,6 @@ from .entities.entity import Entity
 from .entities.meta import spec
 from .errors import Invalid, LoadError
 from .events.event import EventCodec
-from .events.subscribers import subscribers
 from .hooks.health import QUARANTINE_AFTER
 from .hooks.nesting import Sessions
 from .hooks.plugin import Plugin
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from .entities.codec import Codec
     from .entities.fields import FieldSpec
     from .events.delivery import Delivery
+    from .events.subscribers import Subscriber
     from .hooks.watchdog import Watchdog
     from .jobs.engine import Jobs
     from .lifecycle import Plugins
@@ -117,7 +117,8 @@ class Rooms:
             self.keys  # noqa: B018  # refuses what does not fit
         self.messages = self.registry.messages
         self.events = EventCodec(entities, self.registry.events.values(), self.registry.extensions)
-        self.subscribers = subscribers(self.registry.subscriptions, _synchronous)
+        if self.registry.subscriptions:
+            self.subscribers  # noqa: B018  # as above
         self.policies = Policies(self.registry, roles, safe=self.safe_mode)
         self.policies.check_grants(plugin.name for plugin in self.registry.plugins)
         self.policies.check_permits(() if self.safe_mode else roles, self.registry.permissions)
@@ -300,6 +301,13 @@ class Rooms:
         self._mirror.changed(tenant)
 
     # -- delivery -----------------------------------------------------------------------------------------------------------------
+
+    @OnFirstUse
+    def subscribers(self) -> Sequence[Subscriber]:
+        """The plugins' functions that listen to events."""
+        from .events.subscribers import subscribers
+
+        return subscribers(self.registry.subscriptions, _synchronous)
 
     @OnFirstUse
     def delivery(self) -> Delivery:

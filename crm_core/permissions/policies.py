@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from ..entities.custom import PREFIX
+from ..entities.custom_kind import PREFIX
 from ..entities.meta import EntitySpec, extension_fields, spec
 from ..errors import CRMError, Invalid, LoadError
 from ..messages import closest

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 from sqlalchemy.exc import DBAPIError
 
-from ..entities.custom import PREFIX
+from ..entities.custom_kind import PREFIX
 from ..entities.fields import FieldSpec, Ref
 from ..entities.meta import spec
 from ..errors import Conflict, CRMError, Denied, Detail, Invalid, Refused
