@@ -105,8 +105,8 @@ if TYPE_CHECKING:
     from .paging import Page as Page
     from .past import Past as Past
     from .permissions.actor import Actor as Actor
-    from .permissions.actor import Directory as Directory
-    from .permissions.actor import User as User
+    from .permissions.directory import Directory as Directory
+    from .permissions.directory import User as User
     from .permissions.predicates import custom as custom
     from .permissions.predicates import owner as owner
     from .permissions.predicates import subordinates as subordinates
@@ -164,7 +164,8 @@ _HOMES = {
     "jobs.state": ("JobCancelled", "JobRun", "JobStatus"),
     "paging": ("Page",),
     "past": ("Past",),
-    "permissions.actor": ("Actor", "Directory", "User"),
+    "permissions.actor": ("Actor",),
+    "permissions.directory": ("Directory", "User"),
     "permissions.predicates": ("custom", "owner", "subordinates", "team"),
     "permissions.roles": ("Role",),
     "query": ("Query",),

@@ -20,7 +20,6 @@ from .hooks.plugin import Plugin
 from .hooks.ports import Ports
 from .hooks.registry import Registry
 from .ondemand import OnDemand, OnFirstUse
-from .permissions.actor import Directory
 from .permissions.policies import Policies
 from .permissions.roles import Role
 from .runtime import Runtime
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from .jobs.engine import Jobs
     from .lifecycle import Plugins
     from .lifespan import Lifespans
+    from .permissions.directory import Directory
     from .permissions.members import Members
     from .permissions.mirror import Mirror
     from .permissions.shape import Shapes

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .entities.custom import CustomSpec
     from .jobs.progress import Progress
     from .messages import Messages
-    from .permissions.actor import User
+    from .permissions.directory import User
     from .permissions.policy import Policy
     from .permissions.roles import FieldLevel
     from .permissions.shape import Shape

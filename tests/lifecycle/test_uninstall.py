@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import event, inspect, text
 
 from crm_core import CRM, Account, Conflict, CRMError, CustomField, CustomKind, FileKeys, Invalid, Unavailable
