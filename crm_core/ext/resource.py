@@ -11,7 +11,7 @@ import attrs
 
 from ..arguments import check_entity
 from ..describe import from_json
-from ..entities.custom import PREFIX
+from ..entities.custom_kind import PREFIX
 from ..entities.entity import Entity
 from ..entities.fields import Ref
 from ..entities.meta import spec

@@ -225,7 +225,8 @@ class Registry:
                 checks.callable_as(part)
             for job in plugin.definitions.jobs:
                 checks.scheduled(job)
-            for figure in (*_measures(plugin.definitions), *plugin.definitions.dimensions, *plugin.definitions.rollups):
+            figures: list[Measure | Dimension | Rollup] = [*_measures(plugin.definitions)]
+            for figure in (*figures, *plugin.definitions.dimensions, *plugin.definitions.rollups):
                 checks.figured(figure, self.extensions)
             for rollup in plugin.definitions.rollups:
                 checks.rolled_up(rollup)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ..entities.custom import PREFIX
+from ..entities.custom_kind import PREFIX
 from ..entities.meta import snake, spec
 from ..entities.validate import withheld
 from ..entities.values import normalise_values

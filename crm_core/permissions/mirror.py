@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 from sqlalchemy import Connection
 
-from .actor import Directory
+from .directory import Directory
 from .members import NOBODY, Members, sync
 
 if TYPE_CHECKING:

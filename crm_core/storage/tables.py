@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Boolean, Column, Connection, ForeignKey, Index, Integer, MetaData, String, Table, event, text
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .adopted import Adopted, Adoption
     from .keys.sealer import Sealer
 
+T = TypeVar("T", bound=Table)
 LIVING = text("deleted_at IS NULL")
 
 
@@ -178,7 +179,10 @@ class Tables:
     def _link_name(self, link: Link) -> str:
         return shortened(f"{self.prefix}{link.plugin.replace('.', '_')}_{snake(link.a.__name__)}_{snake(link.b.__name__)}_link")
 
-    def _table(self, name: str, *items: Any, kind: type[Any] = Table) -> Any:
+    def _table(self, name: str, *items: Any) -> Table:
+        return self._made(Table, name, items)
+
+    def _made(self, kind: type[T], name: str, items: Iterable[Any]) -> T:
         with self._making:  # tables of one MetaData know of each other
             return kind(name, self._metadata, *items, info={"plugin": self._owners[name]})
 
@@ -191,8 +195,8 @@ class Tables:
         else:
             from .host_table import HostTable
 
-            table = self._table(self._names[entity], *columns, kind=HostTable)
-            table.adoption, table.schema = adoption, None  # in a FROM it is a select, which no schema has
+            table = hosts = self._made(HostTable, self._names[entity], columns)
+            hosts.adoption, hosts.schema = adoption, None  # in a FROM it is a select, which no schema has
         for field in (f for _, f in fields if f.options.sealed):
             from ..entities.sealed import place_name
             from .keys.cells import cell

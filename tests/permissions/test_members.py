@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,9 +11,9 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_core.permissions.actor import User
+from crm_core.permissions.directory import User
 from crm_core.permissions.members import MAX_LEVELS, NOBODY, ClosureRow, DirectoryTables, Members, sync
-from crm_core.storage.system import system_tables
+from crm_core.storage.system import SystemTables
 from crm_core.testing.databases import Database
 from tests.threads import at_once
 
@@ -114,7 +115,7 @@ def test_the_digest_is_of_managers_and_teams_alone() -> None:
 @pytest.fixture
 def tables(database: Database) -> DirectoryTables:
     metadata = sa.MetaData()
-    tables = system_tables(metadata, "crm_")
+    tables = SystemTables(metadata, "crm_", nullcontext())
     metadata.create_all(database.engine(), [tables.member, tables.team_member, tables.directory_state])
     return tables
 
