@@ -86,6 +86,7 @@ TEMPLATES: Mapping[str, str] = {
     "bad_stuck_after": "stuck_after is {given}, but must be a number of seconds above zero.",
     "bad_subject": "{entity}.__subject__ is {given}, which is not one of its references.",
     "bad_subject_of_request": "What was given ({given}) names nobody: give an e-mail address, or an entity and an id such as contact:0198....",
+    "bad_header": "The header {header} is not the caller's to set: the address and the body say where a call goes and ends.",
     "bad_url": "This is no web address[: {given}]. Write https://host/path, without a user name or line breaks.",
     "bad_value": "The value cannot be used[: {reason}].",
     "bad_version": "{given} is not a version: write numbers with dots, like 1.2.0.",

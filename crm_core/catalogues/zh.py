@@ -86,6 +86,7 @@ TEMPLATES: Mapping[str, str] = {
     "bad_stuck_after": "stuck_after 为 {given}，但必须是大于零的秒数。",
     "bad_subject": "{entity}.__subject__ 是 {given}，不是它的引用之一。",
     "bad_subject_of_request": "所给的值（{given}）不指任何人：请给出电子邮件地址，或实体与编号，如 contact:0198...。",
+    "bad_header": "头 {header} 不由调用方设置：调用去往何处、到哪里结束，由网址和正文决定。",
     "bad_url": "这不是网址[：{given}]。请写 https://主机/路径，不含用户名或换行。",
     "bad_value": "该值无法使用[：{reason}]。",
     "bad_version": "{given} 不是版本号：请用点分隔的数字，例如 1.2.0。",
