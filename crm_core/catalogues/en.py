@@ -43,6 +43,7 @@ TEMPLATES: Mapping[str, str] = {
     "backup_not_empty": "There are records already[ of {tenant}]. Restore into an empty database, or have what is there deleted: --force, in Python force=True.",
     "backup_not_one": "The file is no backup of this CRM.",
     "backup_not_sealed": "The backup is not encrypted, so the key proves nothing of it. Leave the key out if that is meant.",
+    "backup_other_keys": "What is sealed for {tenant} is under other root keys than this CRM has. Give it the keys that it was written with.",
     "backup_other_tenant": "The backup is of {found} alone, not of {tenant}.",
     "backup_plugins_missing": "The database has tables of plugins that are not loaded: {plugins}. Load them, so that the backup is whole.",
     "backup_refused": "The backup cannot be used.",

@@ -43,6 +43,7 @@ TEMPLATES: Mapping[str, str] = {
     "backup_not_empty": "已有[ {tenant} 的]记录。请恢复到空数据库，或用 --force（Python 中为 force=True）删除现有记录。",
     "backup_not_one": "该文件不是此 CRM 的备份。",
     "backup_not_sealed": "该备份未加密，密钥不能证明它的任何内容。如确需如此，请不要给出密钥。",
+    "backup_other_keys": "{tenant} 的密封内容使用的根密钥不是本 CRM 所持有的。请给出写入时所用的密钥。",
     "backup_other_tenant": "该备份只属于 {found}，不属于 {tenant}。",
     "backup_plugins_missing": "数据库中有未加载插件的表：{plugins}。请加载它们，使备份完整。",
     "backup_refused": "无法使用该备份。",

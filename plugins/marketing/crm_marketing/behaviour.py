@@ -56,7 +56,9 @@ class Behaviour:
         found = cls(**{**data, "where": from_json(data["where"]) if "where" in data else everything})
         whole = all(type(n) is int for n in (found.days, found.least)) and type(found.never) is bool
         if not whole or found.of not in list(_KINDS) or not 0 < found.days <= _LONGEST or not 0 < found.least <= _MOST_OFTEN:
-            raise Invalid("marketing.bad_behaviour", expected=f"of {', '.join(_KINDS)}, days from 1 to {_LONGEST}, least from 1 to {_MOST_OFTEN}")
+            raise Invalid(
+                "marketing.bad_behaviour", expected=f"of {', '.join(_KINDS)}, days from 1 to {_LONGEST}, least from 1 to {_MOST_OFTEN}"
+            )
         return found
 
 
