@@ -31,6 +31,7 @@ from .ondemand import OnDemand
 from .permissions.actor import Directory
 from .permissions.mirror import Mirror
 from .permissions.policies import Policies
+from .permissions.ungranted import Ungranted
 from .permissions.roles import Role
 from .permissions.shape import Shapes
 from .permissions.shares import Shares
@@ -117,6 +118,7 @@ class Rooms:
         self.events = EventCodec(entities, self.registry.events.values(), self.registry.extensions)
         self.subscribers = subscribers(self.registry.subscriptions, synchronous)
         self.policies = Policies(self.registry, roles, safe=self.safe_mode)
+        self.ungranted = Ungranted()
         self.policies.check_grants(plugin.name for plugin in self.registry.plugins)
         self.policies.check_permits(() if self.safe_mode else roles, self.registry.permissions)
         self.migrations = Migrations(self.bound, self.tables, self.registry, self._register)
