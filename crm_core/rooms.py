@@ -31,10 +31,10 @@ from .ondemand import OnDemand
 from .permissions.actor import Directory
 from .permissions.mirror import Mirror
 from .permissions.policies import Policies
-from .permissions.ungranted import Ungranted
 from .permissions.roles import Role
 from .permissions.shape import Shapes
 from .permissions.shares import Shares
+from .permissions.ungranted import Ungranted
 from .quarantine import Quarantine
 from .runtime import Runtime
 from .safe_mode import wanted

@@ -32,11 +32,8 @@ class Ungranted:
             if (plugin, name) in self._known or any(role.allows("read", name) for role in policy.roles):
                 continue
             self._known.add((plugin, name))
-            _log.warning(
-                'The plugin %s reads %s and finds nothing: it lacks plugin.grants("%s:read"). Where that is meant, let it ask session.can first.',
-                *(plugin, name, name),
-                extra=facts("grant_missing", plugin=plugin, entity=name),
-            )
+            told = '%s reads %s and finds nothing: it lacks plugin.grants("%s:read"). Where that is meant, let it ask session.can first.'
+            _log.warning(told, plugin, name, name, extra=facts("grant_missing", plugin=plugin, entity=name))
 
 
 def _plugins(policy: Policy) -> list[str]:

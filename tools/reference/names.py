@@ -20,9 +20,9 @@ from crm_core.automation.engine import Automation
 from crm_core.contracts.names import INSIDE
 from crm_core.events.delivery import Delivery
 from crm_core.events.wake import Worker
+from crm_core.ext import django, fastapi, flask
 from crm_core.hooks import core_specs
 from crm_core.permissions import predicates
-from crm_core.ext import django, fastapi, flask
 from crm_core.ports import Files, Http, Mailer, Notifier
 from crm_core.storage.migrations import Migrations
 from crm_core.testing import Kit
@@ -46,7 +46,8 @@ _WHERE = {
 
 def page() -> list[str]:
     """Return the lines of the page."""
-    lines = ["# Public names", "", "A host or a plugin imports these from `crm_core`, and from the modules that are headings below; whatever stands elsewhere is not public."]
+    where = "A host or a plugin imports these from `crm_core`, and from the modules that are headings below"
+    lines = ["# Public names", "", f"{where}; whatever stands elsewhere is not public."]
     lines += table(("name", "is"), [(code(name), _said(getattr(crm_core, name))) for name in crm_core.__all__])
     lines += ["", "## crm_core.rules", "", prose(crm_core.rules.__doc__)]
     lines += table(("name", "is"), [(code(name), _said(getattr(crm_core.rules, name))) for name in crm_core.rules.__all__])

@@ -19,7 +19,6 @@ from ...crm import CRM
 from ...errors import CRMError, SchemaBehind
 from ...storage.django import DjangoBound
 
-
 _migrating: ContextVar[bool] = ContextVar("crm_migrating", default=False)
 
 

@@ -43,7 +43,8 @@ def _of_its_package(subject: Subject) -> Iterator[str]:
     for point in found:
         said = point.dist.version if point.dist is not None else plugin.version
         if _alone(point) and said != plugin.version:
-            yield f"Plugin({plugin.name!r}, version={plugin.version!r}) comes in a package of version {said}: give both the same one, and install it anew"
+            mine = f"Plugin({plugin.name!r}, version={plugin.version!r})"
+            yield f"{mine} comes in a package of version {said}: give both the same one, and install it anew"
 
 
 def _alone(point: EntryPoint) -> bool:
