@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .permissions.mirror import Mirror
     from .permissions.shape import Shapes
     from .permissions.shares import Shares
+    from .permissions.ungranted import Ungranted
     from .quarantine import Quarantine
     from .scope import Scope
     from .secrets import Resolver
@@ -230,6 +231,13 @@ class Rooms:
         from .permissions.shape import Shapes
 
         return Shapes(cast("CRM", self))
+
+    @OnFirstUse
+    def ungranted(self) -> Ungranted:
+        """What plugins know that they may not read."""
+        from .permissions.ungranted import Ungranted
+
+        return Ungranted()
 
     @OnFirstUse
     def writer(self) -> Writers:

@@ -79,6 +79,8 @@ class Session(LinkedSession):
         """Say whether the actor may do *action* to a record as it is stored (a new one as it stands), or to some record of an entity."""
         check_text(action)
         if isinstance(record, EntityMeta):
+            if action == "read":
+                self.crm.ungranted.asked(self.policy, record)
             return not self.policy.is_nothing(self.policy.rule(action, record))
         check_record(record)
         return self.permitted(action, record) if record._origin is None else self.permitted_stored(action, record)

@@ -294,7 +294,7 @@ TEMPLATES: Mapping[str, str] = {
     "not_parked": "Nothing of {record} is parked for {subscription}.",
     "not_preloaded": "{entity}.{field} was not loaded with the record. Ask for it with preload(...).",
     "not_preparable": "The text of this statement depends on its values (a list in IN), so it cannot be prepared. Execute it instead.",
-    "not_readable": "You may not read this field.",
+    "not_readable": "You may not read {field} of {entity}.[ A plugin needs plugin.grants({grant}) for it.]",
     "not_stored": "This {entity} has not been created yet.",
     "not_unique": "Another record has this value already.",
     "out_of_range": "The value is out of range.[ The least is {min}.][ The most is {max}.]",

@@ -294,7 +294,7 @@ TEMPLATES: Mapping[str, str] = {
     "not_parked": "订阅 {subscription} 没有搁置 {record} 的事件。",
     "not_preloaded": "{entity}.{field} 没有随记录一起加载。请用 preload(...) 请求。",
     "not_preparable": "此语句的文本取决于其取值（IN 中的列表），无法预先编译。请直接执行它。",
-    "not_readable": "您无权读取此字段。",
+    "not_readable": "您无权读取 {entity} 的 {field}。[ 插件为此需要 plugin.grants({grant})。]",
     "not_stored": "此 {entity} 尚未创建。",
     "not_unique": "另一条记录已使用该值。",
     "out_of_range": "该值超出范围。[最小为 {min}。][最大为 {max}。]",

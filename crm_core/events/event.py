@@ -71,7 +71,7 @@ class _Declared:
 
         def __getattr__(self, name: str) -> Any:
             if name in _attributes(type(self)):
-                raise NotReadable(entity=type(self).__name__, field=name)
+                raise NotReadable(entity=type(self).__name__, field=name, grant=f'"{spec(self.record.entity).name}:read"')
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
