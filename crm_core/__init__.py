@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from .entities.automation import RunOutcome as RunOutcome
     from .entities.columns import alias as alias
     from .entities.columns import days_between as days_between
-    from .entities.custom import CustomKind as CustomKind
     from .entities.custom_field import CustomField as CustomField
+    from .entities.custom_kind import CustomKind as CustomKind
     from .entities.customer import Account as Account
     from .entities.customer import AccountKind as AccountKind
     from .entities.customer import Affiliation as Affiliation
@@ -105,8 +105,8 @@ if TYPE_CHECKING:
     from .paging import Page as Page
     from .past import Past as Past
     from .permissions.actor import Actor as Actor
-    from .permissions.actor import Directory as Directory
-    from .permissions.actor import User as User
+    from .permissions.directory import Directory as Directory
+    from .permissions.directory import User as User
     from .permissions.predicates import custom as custom
     from .permissions.predicates import owner as owner
     from .permissions.predicates import subordinates as subordinates
@@ -138,7 +138,7 @@ _HOMES = {
     "entities.activity": ("Channel", "Direction", "Interaction", "Link", "Note", "Participant", "Tag", "Tagging"),
     "entities.automation": ("AutomationRule", "AutomationRun", "RuleTrigger", "RunOutcome"),
     "entities.columns": ("alias", "days_between"),
-    "entities.custom": ("CustomKind",),
+    "entities.custom_kind": ("CustomKind",),
     "entities.custom_field": ("CustomField",),
     "entities.customer": ("Account", "AccountKind", "Affiliation", "Contact", "ExchangeRate"),
     "entities.entity": ("Entity", "Extension"),
@@ -164,7 +164,8 @@ _HOMES = {
     "jobs.state": ("JobCancelled", "JobRun", "JobStatus"),
     "paging": ("Page",),
     "past": ("Past",),
-    "permissions.actor": ("Actor", "Directory", "User"),
+    "permissions.actor": ("Actor",),
+    "permissions.directory": ("Directory", "User"),
     "permissions.predicates": ("custom", "owner", "subordinates", "team"),
     "permissions.roles": ("Role",),
     "query": ("Query",),

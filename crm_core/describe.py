@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from .arguments import check, check_many
-from .entities.custom import CustomKind, CustomSpec
+from .entities.custom import CustomSpec
+from .entities.custom_kind import CustomKind
 from .entities.entity import Entity
 from .entities.fields import FieldSpec, Ref
 from .entities.meta import spec

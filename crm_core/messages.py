@@ -14,8 +14,8 @@ import attrs
 
 from .ondemand import OnFirstUse
 
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
-_OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
+_PLACEHOLDER = r"\{(\w+)\}"
+_OPTIONAL = r"\[([^\[\]]*)\]"
 _SHOWN = 40
 _MOST = 300
 _LONGEST_LOCALE = 35  # as an actor's may be
@@ -120,10 +120,10 @@ def fallbacks(locale: str) -> Iterable[str]:
 
 def _fill(template: str, params: Mapping[str, Any]) -> str:
     def keep(part: re.Match[str]) -> str:
-        names = _PLACEHOLDER.findall(part[1])
+        names = re.findall(_PLACEHOLDER, part[1])
         return part[1] if all(params.get(name) not in (None, "", [], ()) for name in names) else ""
 
-    return _PLACEHOLDER.sub(lambda m: _show(params.get(m[1], "?")), _OPTIONAL.sub(keep, template))
+    return re.sub(_PLACEHOLDER, lambda m: _show(params.get(m[1], "?")), re.sub(_OPTIONAL, keep, template))
 
 
 def _show(value: Any) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-import attrs
 from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import DBAPIError
 
@@ -69,7 +68,7 @@ class Quarantine:
     def _rows(self, connection: Connection) -> list[Rest]:
         self._crm.tenants.learn(connection)
         self._crm.plugins.learn(connection)
-        columns = [self._table.c[a.name] for a in attrs.fields(Rest)]
+        columns = [self._table.c[name] for name in Rest._fields]
         return [Rest(*row) for row in connection.execute(select(*columns))]
 
     def keep(self) -> None:
@@ -85,7 +84,7 @@ class Quarantine:
                 for rest in (*begun, *over):
                     self._remove(connection, rest.plugin, rest.tenant)
                 if begun:
-                    connection.execute(insert(self._table), [attrs.asdict(r) for r in begun])
+                    connection.execute(insert(self._table), [r._asdict() for r in begun])
                 self._wake(connection, {r.plugin for r in over})
         except (DBAPIError, CRMError) as e:
             _log.warning("quarantines could not be written", exc_info=e, extra=facts("quarantine_unwritten"))

@@ -14,14 +14,12 @@ from .entities.entity import Entity
 from .entities.meta import spec
 from .errors import Invalid, LoadError
 from .events.event import EventCodec
-from .events.subscribers import subscribers
 from .hooks.health import QUARANTINE_AFTER
 from .hooks.nesting import Sessions
 from .hooks.plugin import Plugin
 from .hooks.ports import Ports
 from .hooks.registry import Registry
 from .ondemand import OnDemand, OnFirstUse
-from .permissions.actor import Directory
 from .permissions.policies import Policies
 from .permissions.roles import Role
 from .runtime import Runtime
@@ -41,14 +39,17 @@ if TYPE_CHECKING:
     from .entities.codec import Codec
     from .entities.fields import FieldSpec
     from .events.delivery import Delivery
+    from .events.subscribers import Subscriber
     from .hooks.watchdog import Watchdog
     from .jobs.engine import Jobs
     from .lifecycle import Plugins
     from .lifespan import Lifespans
+    from .permissions.directory import Directory
     from .permissions.members import Members
     from .permissions.mirror import Mirror
     from .permissions.shape import Shapes
     from .permissions.shares import Shares
+    from .permissions.ungranted import Ungranted
     from .quarantine import Quarantine
     from .scope import Scope
     from .secrets import Resolver
@@ -117,7 +118,8 @@ class Rooms:
             self.keys  # noqa: B018  # refuses what does not fit
         self.messages = self.registry.messages
         self.events = EventCodec(entities, self.registry.events.values(), self.registry.extensions)
-        self.subscribers = subscribers(self.registry.subscriptions, _synchronous)
+        if self.registry.subscriptions:
+            self.subscribers  # noqa: B018  # as above
         self.policies = Policies(self.registry, roles, safe=self.safe_mode)
         self.policies.check_grants(plugin.name for plugin in self.registry.plugins)
         self.policies.check_permits(() if self.safe_mode else roles, self.registry.permissions)
@@ -231,6 +233,13 @@ class Rooms:
         return Shapes(cast("CRM", self))
 
     @OnFirstUse
+    def ungranted(self) -> Ungranted:
+        """What plugins know that they may not read."""
+        from .permissions.ungranted import Ungranted
+
+        return Ungranted()
+
+    @OnFirstUse
     def writer(self) -> Writers:
         """What writes rows and journal."""
         from .storage.writer import Writers
@@ -300,6 +309,13 @@ class Rooms:
         self._mirror.changed(tenant)
 
     # -- delivery -----------------------------------------------------------------------------------------------------------------
+
+    @OnFirstUse
+    def subscribers(self) -> Sequence[Subscriber]:
+        """The plugins' functions that listen to events."""
+        from .events.subscribers import subscribers
+
+        return subscribers(self.registry.subscriptions, _synchronous)
 
     @OnFirstUse
     def delivery(self) -> Delivery:

@@ -12,14 +12,9 @@ from .entities.meta import spec
 from .errors import Denied, ReadOnly, Refused
 from .hooks.dispatch import HookState
 from .permissions.actor import Actor
-from .permissions.custom_sql import SEEN
 from .permissions.denial import denied
-from .permissions.facts import SessionFacts
 from .permissions.to_python import holds
-from .permissions.to_sql import binds
 from .storage.door import typed_errors
-from .storage.unit import Lease, Unit
-from .storage.writer import JournalRow, Origin
 
 if TYPE_CHECKING:
     from .crm import CRM
@@ -28,10 +23,13 @@ if TYPE_CHECKING:
     from .entities.custom import CustomSpec
     from .jobs.progress import Progress
     from .messages import Messages
-    from .permissions.actor import User
+    from .permissions.directory import User
+    from .permissions.facts import SessionFacts
     from .permissions.policy import Policy
     from .permissions.roles import FieldLevel
     from .permissions.shape import Shape
+    from .storage.unit import Lease, Unit
+    from .storage.writer import Origin
 
 
 P = TypeVar("P")
@@ -108,6 +106,8 @@ class Scope:
     @once
     def facts(self) -> SessionFacts:
         """What rules need to know besides a record: the actor, the directory, related records, shares."""
+        from .permissions.facts import SessionFacts
+
         return SessionFacts(self, self.crm.members(self))
 
     @property
@@ -118,6 +118,9 @@ class Scope:
     @once
     def binds(self) -> dict[str, Any]:
         """The actor's values for the lens."""
+        from .permissions.custom_sql import SEEN
+        from .permissions.to_sql import binds
+
         self.crm.members(self)  # the directory's mirror is in place before a statement reads it
         custom = self.custom.seen(self.policy)
         return {**binds(self.actor), "crm_now": self.crm.runtime.clock.now(), SEEN: custom}
@@ -160,6 +163,8 @@ class Scope:
 
     def origin(self) -> Origin:
         """Say who writes, for the journal."""
+        from .storage.writer import Origin
+
         behalf = self.actor.on_behalf_of
         running = self.hooks.running
         return Origin(
@@ -263,6 +268,8 @@ class Scope:
 
     def note(self, kind: str, payload: Mapping[str, Any], *, entity: str = "core", record: str | None = None) -> None:
         """Append a row of the core's own to the journal: an elevation, a share, an export."""
+        from .storage.writer import JournalRow
+
         with self._unit.atomic() as connection:
             event_id = self.crm.runtime.ids.new()
             row = JournalRow(entity, record or event_id, 0, kind, {"id": event_id, **payload})

@@ -21,25 +21,11 @@ from .arguments import (
 from .entities.entity import Entity
 from .entities.fields import Ref
 from .entities.meta import EntityMeta
-from .hooks.actions import ActionInfo, list_for, perform
-from .hooks.dispatch import HookState
-from .hooks.measures import Rollup
-from .hooks.parts import Link
+from .linked_session import LinkedSession
 from .permissions.actor import Actor
 from .permissions.denial import not_found
 from .permissions.predicates import Rule, everything
-from .query import Query
-from .results import shown
-from .storage.changes import check_changes
-from .storage.changeset import BulkResult
 from .storage.door import typed_errors
-from .storage.emitting import emit
-from .storage.idempotency import Replayed
-from .storage.kept import returned
-from .storage.pipeline import Pipeline
-from .storage.reader import Reader
-from .storage.unit import Lease
-from .tenant_session import TenantSession
 
 if TYPE_CHECKING:
     from sqlalchemy import Executable, Result
@@ -48,8 +34,14 @@ if TYPE_CHECKING:
     from .crm import CRM
     from .events.event import Event
     from .history import History
+    from .hooks.actions import ActionInfo
+    from .hooks.dispatch import HookState
+    from .hooks.measures import Rollup
     from .past import Past
+    from .query import Query
+    from .storage.changeset import BulkResult
     from .storage.rollups import Cell
+    from .storage.unit import Lease
     from .timeline import Timeline
     from .view360 import View360
 
@@ -60,7 +52,7 @@ Ts = TypeVarTuple("Ts")
 
 
 @typed_errors
-class Session(TenantSession):
+class Session(LinkedSession):
     """What one actor does in one transaction. ``crm.session(actor)`` opens it; leaving it commits."""
 
     def __init__(
@@ -75,6 +67,9 @@ class Session(TenantSession):
         chain: tuple[str, ...] = (),
         hooks: HookState | None = None,
     ) -> None:
+        from .storage.pipeline import Pipeline
+        from .storage.reader import Reader
+
         super().__init__(crm, actor, lease, plugin=plugin, reason=reason, request=request, chain=chain, hooks=hooks)
         self.reader = Reader(self)
         self.pipeline = Pipeline(self)
@@ -84,6 +79,8 @@ class Session(TenantSession):
         """Say whether the actor may do *action* to a record as it is stored (a new one as it stands), or to some record of an entity."""
         check_text(action)
         if isinstance(record, EntityMeta):
+            if action == "read":
+                self.crm.ungranted.asked(self.policy, record)
             return not self.policy.is_nothing(self.policy.rule(action, record))
         check_record(record)
         return self.permitted(action, record) if record._origin is None else self.permitted_stored(action, record)
@@ -144,6 +141,9 @@ class Session(TenantSession):
         Raises:
             Denied, Invalid, Refused, Conflict: nothing was changed.
         """
+        from .query import Query
+        from .storage.changes import check_changes
+
         check(query, Query, "a query")
         check_changes(self.codec(query.entity), changes)
 
@@ -193,6 +193,8 @@ class Session(TenantSession):
         Raises:
             Denied: one is not of the running plugin.
         """
+        from .storage.emitting import emit
+
         self._keyed("emit", events, lambda: emit(self, events))
 
     # -- reading ------------------------------------------------------------------------------------------------------------------
@@ -245,6 +247,8 @@ class Session(TenantSession):
 
     def query(self, entity: type[E]) -> Query[E]:
         """Start a query."""
+        from .query import Query
+
         check_entity(entity)
         return Query(self, entity)
 
@@ -273,12 +277,16 @@ class Session(TenantSession):
 
     def cells(self, rollup: Rollup, where: Rule = everything) -> list[Cell] | None:
         """Return the kept sums of the records that the actor sees and for which *where* holds; None where only the records can say."""
+        from .hooks.measures import Rollup
+
         check(rollup, Rollup, "a Rollup")
         check(where, Rule, "a rule like F('stage') == 'won'")
         return self.crm.rollups.cells(self, rollup, where)
 
     def rebuild(self, rollup: Rollup) -> int:
         """Add a rollup up anew in this tenant, and return how many cells it has. Needs the permission ``core.rollups``."""
+        from .hooks.measures import Rollup
+
         check(rollup, Rollup, "a Rollup")
         return self._keyed("rebuild", rollup.name, lambda: self.crm.rollups.rebuild(self, rollup))
 
@@ -306,7 +314,11 @@ class Session(TenantSession):
             self.crm.tenants.check_on(self.actor, owner)
             make: Callable[[Session], S] = service
             found = make(self.derive(plugin=owner))
-            self._services[service] = found if self._unit.keyed is None else Replayed(found, self)
+            if self._unit.keyed is not None:
+                from .storage.idempotency import Replayed
+
+                found = cast("S", Replayed(found, self))
+            self._services[service] = found
         return cast("S", self._services[service])
 
     def perform(self, command: Any) -> Any:
@@ -315,6 +327,9 @@ class Session(TenantSession):
         Raises:
             Denied: the actor lacks the action's permission.
         """
+        from .hooks.actions import perform
+        from .results import shown
+        from .storage.kept import returned
 
         def work() -> Any:
             with self._unit.atomic():
@@ -333,6 +348,8 @@ class Session(TenantSession):
 
     def actions(self, record: Entity) -> list[ActionInfo]:
         """List the actions on a record, with whether the actor may use them and why not."""
+        from .hooks.actions import list_for
+
         check_record(record)
         return list_for(self, record)
 
@@ -375,35 +392,6 @@ class Session(TenantSession):
         check_record_or_ref(record)
         entity = record.entity if isinstance(record, Ref) else type(record)
         return history(self, entity, self.get(entity, record.id).id, size, after)
-
-    def link(self, link: Link, a: Entity, b: Entity) -> None:
-        """Relate two records, as a plugin's ``link`` declares; once related they stay so."""
-        check(link, Link, "a link of a plugin")
-        check_record(a, b)
-        self._keyed("link", (link.name, a.id, b.id), lambda: self.crm.links.add(self, link, a, b))
-
-    def unlink(self, link: Link, a: Entity, b: Entity) -> None:
-        """End a relation."""
-        check(link, Link, "a link of a plugin")
-        check_record(a, b)
-        self._keyed("unlink", (link.name, a.id, b.id), lambda: self.crm.links.remove(self, link, a, b))
-
-    def linked(self, link: Link, record: Entity) -> list[Any]:
-        """Return the records on the other side of a relation that this actor may see."""
-        check(link, Link, "a link of a plugin")
-        check_record(record)
-        return self.crm.links.of(self, link, record)
-
-    def share(self, record: Entity, grantee: str, *actions: str) -> None:
-        """Let ``user:<id>`` or ``team:<name>`` do *actions* (``read`` where none are given) to one record. Needs ``update`` on it."""
-        check_record(record)
-        given = (record.id, grantee, actions)
-        self._keyed("share", given, lambda: self.crm.shares.add(self, record, grantee, actions or ("read",)))
-
-    def unshare(self, record: Entity, grantee: str) -> None:
-        """Take back what was shared with someone."""
-        check_record(record)
-        self._keyed("unshare", (record.id, grantee), lambda: self.crm.shares.remove(self, record, grantee))
 
     def savepoint(self) -> AbstractContextManager[None]:
         """Undo everything inside on an error, and go on."""

@@ -13,7 +13,7 @@ from .errors import LoadError
 from .messages import text
 
 _VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){0,5}", re.ASCII)
-_CLAUSE = re.compile(r"(==|!=|>=|<=|>|<)\s*(\S+)")
+_CLAUSE = r"(==|!=|>=|<=|>|<)\s*(\S+)"
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -72,7 +72,7 @@ class VersionRange:
         """
         clauses = []
         for part in given.split(",") if given.strip() else ():
-            match = _CLAUSE.fullmatch(part.strip())
+            match = re.fullmatch(_CLAUSE, part.strip())
             if match is None:
                 raise LoadError("bad_version_range", given=given[:40])
             clauses.append((match[1], Version.parse(match[2])))

@@ -65,8 +65,23 @@ def test_two_workers_of_one_server_do_not_share_a_database(postgres_databases: P
     _add_table(mine)
     assert sa.inspect(theirs.engine()).get_table_names() == []
     neighbour.drop(theirs)
+    neighbour.close()
     assert _answer(mine, "SELECT n FROM kept") == 42
     postgres_databases.drop(mine)
+
+
+def test_databases_are_made_again_after_the_server_cut_the_connection(postgres_databases: PostgresDatabases) -> None:
+    server = postgres_databases.create()
+    databases = PostgresDatabases(server.url, "cut")
+    first = databases.create()
+    others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    assert _answer(server, others) == 1
+    databases.drop(first)
+    second = databases.create()
+    assert str(_answer(second, "SELECT current_database()")) in second.url
+    databases.drop(second)
+    databases.close()
+    postgres_databases.drop(server)
 
 
 def test_a_database_is_dropped_under_an_open_connection(databases: Databases) -> None:
@@ -86,9 +101,11 @@ def test_a_database_is_dropped_under_an_open_connection(databases: Databases) ->
 def test_a_durable_server_keeps_fsync_on() -> None:
     server = PostgresServer.start(durable=True)
     try:
-        database = PostgresDatabases(server.url, "durable").create()
+        databases = PostgresDatabases(server.url, "durable")
+        database = databases.create()
         assert (_answer(database, "SHOW fsync"), _answer(database, "SHOW synchronous_commit")) == ("on", "on")
         database.close()
+        databases.close()
     finally:
         server.stop()
     assert not server.directory.exists()

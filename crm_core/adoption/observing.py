@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BinaryExpression, Connection, Table, event, inspect, select
+from sqlalchemy import BinaryExpression, ClauseElement, Connection, Table, event, inspect, select
 from sqlalchemy.sql.visitors import iterate
 
 from ..storage.join import joined
@@ -96,9 +96,10 @@ class Observer:
         if state.is_insert:
             connection = self._connection(state.session, entity)
             before = self._recorder.highest(connection, entity)
+            given = [value for value in _given(state, adoption) if before is None or (isinstance(value, int) and value <= before)]
+            new = self._recorder.absent(connection, entity, given)
             result = state.invoke_statement(execution_options={WAITING: True})
-            made = _given(state, adoption) if before is None else self._recorder.above(connection, entity, before)
-            self._journal(state.session, entity, {}, made)
+            self._journal(state.session, entity, {}, [*new, *self._recorder.above(connection, entity, before)])
             return result
         ids = [adoption.key.id(value) for value in _matching(state, key)]
         olds = self._look(state.session, entity, ids, ids if state.is_delete else ())
@@ -144,10 +145,19 @@ class Observer:
         return found
 
 
-def _given(state: Any, adoption: Adoption) -> list[str]:
-    """Return the ids of the keys that an insert gave."""
-    given = state.parameters if isinstance(state.parameters, list) else [state.parameters or {}]
-    return [adoption.key.id(row[adoption.key.column.name]) for row in given if adoption.key.column.name in row]
+def _given(state: Any, adoption: Adoption) -> Iterator[Any]:
+    """Yield the keys that an insert gives, in its parameters or its values; not those that the database is to make of an expression."""
+    statement, mapper = state.statement, state.bind_mapper
+    column = statement.table.c[adoption.key.column.name]
+    attributes = mapper.column_attrs if mapper is not None else ()
+    names = {column.name, column.key, *(each.key for each in attributes if column in each.columns)}
+    parameters = state.parameters if isinstance(state.parameters, list) else [state.parameters or {}]
+    several = (row for rows in statement._multi_values for row in rows)
+    for row in (*parameters, statement._values or {}, *several):
+        for name, value in row.items():
+            value = getattr(value, "effective_value", value)
+            if getattr(name, "key", name) in names and value is not None and not isinstance(value, ClauseElement):
+                yield value
 
 
 def _matching(state: Any, key: Any) -> Iterator[Any]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..entities.codec import Codec
 
 Records = dict[str, Entity]
+_LISTED = 500
 
 
 class Recorder:
@@ -68,6 +69,14 @@ class Recorder:
         """Return the highest key of the host's rows; None where keys are no numbers."""
         key = self._crm.tables.adopted[entity].key
         return connection.execute(select(func.coalesce(func.max(key.column), 0))).scalar_one() if key.numeric else None
+
+    def absent(self, connection: Connection, entity: type[Any], keys: Sequence[Any]) -> list[str]:
+        """Return the ids of those keys that no row has."""
+        key = self._crm.tables.adopted[entity].key
+        there: set[Any] = set()
+        for at in range(0, len(keys), _LISTED):
+            there |= set(connection.execute(select(key.column).where(key.column.in_(keys[at : at + _LISTED]))).scalars())
+        return [key.id(value) for value in dict.fromkeys(keys) if value not in there]
 
     def above(self, connection: Connection, entity: type[Any], highest: int | None) -> list[str]:
         """Return the ids of the rows that came since :meth:`highest` and that nobody knows."""

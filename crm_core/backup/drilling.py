@@ -17,6 +17,7 @@ from ..storage.backup.reading import total
 from ..storage.keys.provider import KeyProvider
 from .likeness import like
 from .restoring import bring, of_file
+from .unlocking import check_keys
 
 
 @attrs.frozen
@@ -42,7 +43,7 @@ def drill(crm: CRM, path: str | os.PathLike[str], key: KeyProvider | None = None
         crm: whose plugins and kind of database to try it with; its rows are not touched.
 
     Raises:
-        BackupRefused: as :func:`restore`.
+        BackupRefused: as :func:`restore`; ``backup_other_keys``: the CRM's root keys do not open what is sealed in it.
         Unavailable: the database cannot serve.
     """
     clock = crm.runtime.clock
@@ -53,6 +54,7 @@ def drill(crm: CRM, path: str | os.PathLike[str], key: KeyProvider | None = None
     try:
         with _scratch(crm) as scratch, scratch.bound.begin(unlimited=True) as connection:
             rows = total(bring(scratch, connection, of_file(manifest, archive, manifest.tenant)))
+            check_keys(scratch, connection)
             raise _Undo
     except _Undo:
         return Drilled(manifest, rows, clock.monotonic() - begun)

@@ -9,6 +9,7 @@ from ..storage.backup.layout import Layout
 from ..storage.backup.reading import Count, Extent, read, total
 from .restoring import Source, bring
 from .taking import describe, note
+from .unlocking import check_keys
 
 
 def move(source: CRM, target: CRM) -> Mapping[str, Count]:
@@ -18,7 +19,8 @@ def move(source: CRM, target: CRM) -> Mapping[str, Count]:
     write is not carried over, so stop the application first. Both journals keep it.
 
     Raises:
-        BackupRefused: ``backup_not_empty``, ``backup_schema``, ``backup_plugins_missing``, ``backup_differs``: as :func:`restore`.
+        BackupRefused: ``backup_not_empty``, ``backup_schema``, ``backup_plugins_missing``, ``backup_differs``: as :func:`restore`;
+            ``backup_other_keys``: the target's root keys do not open what is sealed.
         SchemaBehind: the schema on either side is not that of this code.
         Unavailable: a database cannot serve.
     """
@@ -28,6 +30,7 @@ def move(source: CRM, target: CRM) -> Mapping[str, Count]:
     with here.snapshot() as from_, there.begin(unlimited=True) as to:
         head = describe(source, from_, None)
         moved = bring(target, to, Source(head, lambda: read(from_, layout, Extent()), columns))
+        check_keys(target, to)
         told = {"position": head.position, "rows": total(moved)}
         note(target, to, head.tenants, "move", "core.restored.v1", told | {"from": source.bound.kind})
     with here.begin() as connection:

@@ -26,6 +26,7 @@ from ..tenants import dropped
 from .taking import note
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_VALUES = (ValueError, TypeError, AttributeError, LookupError, RecursionError, ArithmeticError)
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -141,7 +142,7 @@ def bring(crm: CRM, connection: Connection, source: Source, *, force: bool = Fal
     epoch = _epoch(crm, connection)
     try:
         brought = load(connection, layout, source.open, shift=extent.shift)
-    except (ValueError, TypeError, LookupError, RecursionError, OverflowError, DataError, InterfaceError, ProgrammingError) as e:
+    except (*_NO_VALUES, DataError, InterfaceError, ProgrammingError) as e:
         raise BackupRefused("backup_damaged", where="rows") from e
     if tenant is not None and not total(brought):
         raise NotFound("tenant_unknown", tenant=tenant[:63])
@@ -149,8 +150,11 @@ def bring(crm: CRM, connection: Connection, source: Source, *, force: bool = Fal
         raise BackupRefused("backup_stray", tables=pointing)
     give_positions(connection, layout, extent)
     found = Tally()
-    for rows in found.through(read(connection, layout, extent)):
-        skip(rows)
+    try:
+        for rows in found.through(read(connection, layout, extent)):
+            skip(rows)
+    except _NO_VALUES as e:  # SQLite keeps what it is given, whatever the column is for
+        raise BackupRefused("backup_damaged", where="rows") from e
     differing = sorted(name for name in brought if found.tables[name] != brought[name])
     if differing:
         raise BackupRefused("backup_differs", tables=differing)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..entities.custom import CustomKind
+from ..entities.custom_kind import CustomKind
 from ..io.plan import find_entity
 from ..permissions.actor import Actor
 from .shell import Shell, connected

@@ -10,8 +10,9 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import select
 
-from ..entities.custom import KINDS, PREFIX, CustomKind, CustomSpec
+from ..entities.custom import KINDS, CustomSpec
 from ..entities.custom_field import CustomField
+from ..entities.custom_kind import PREFIX, CustomKind
 from ..entities.fields import CLASSIFICATIONS, FieldOptions
 from ..entities.tenant_codec import TenantCodec
 from ..permissions.prepared import driver_rows

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import func, select
 
-from ..entities.custom import KINDS, CustomKind
+from ..entities.custom import KINDS
 from ..entities.custom_field import CustomField
+from ..entities.custom_kind import CustomKind
 from ..entities.validate import one_line
 from ..errors import Detail, Invalid
 from ..messages import closest

@@ -9,8 +9,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ..arguments import check_entity, check_text
-from ..entities.custom import PREFIX, CustomKind
 from ..entities.custom_field import CustomField
+from ..entities.custom_kind import PREFIX, CustomKind
 from ..entities.meta import logical_table, spec
 from ..errors import Conflict, Invalid, NotFound, WrongArgument
 from .definition import MOST_OPTIONS

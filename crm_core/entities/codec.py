@@ -10,7 +10,7 @@ import attrs
 
 from ..errors import CRMError, Detail, Invalid
 from .activity import Link
-from .custom import PREFIX
+from .custom_kind import PREFIX
 from .fields import FieldSpec
 from .generated import Generator
 from .meta import EntitySpec, extension_fields, spec

@@ -10,39 +10,22 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from enum import Enum
 from typing import Any
 
 import attrs
 
 from ..errors import Detail, Invalid
 from ..messages import redact
+from .custom_kind import PREFIX, CustomKind
 from .fields import FieldSpec, Kind, Ref
 from .meta import spec
 from .money import WIDE, Money
 from .validate import Problem, problems, structure
 
-PREFIX = "custom."
 LONGEST_TEXT = 500  # so that a value, its field and its record fit PostgreSQL's index
 Raw = str | int
 _EMAIL = re.compile(r"[^\s@()<>\[\],;:\\\"]{1,64}@[^\s@()<>\[\],;:\\\"]{1,253}\Z")
 _URL = re.compile(r"https?://[^\s<>\"]+\Z")
-
-
-class CustomKind(Enum):
-    """Of which type the values of a custom field are."""
-
-    TEXT = "text"
-    INTEGER = "integer"
-    DECIMAL = "decimal"
-    BOOLEAN = "boolean"
-    DATE = "date"
-    INSTANT = "instant"
-    CHOICE = "choice"
-    MONEY = "money"
-    REFERENCE = "reference"
-    URL = "url"
-    EMAIL = "email"
 
 
 KINDS: Mapping[CustomKind, tuple[Kind, type[Any]]] = {

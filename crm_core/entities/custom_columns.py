@@ -16,7 +16,7 @@ from sqlalchemy.sql.visitors import InternalTraversal
 from sqlalchemy.types import NullType, TypeEngine
 
 from ..errors import Detail, Invalid
-from .custom import CustomKind
+from .custom_kind import CustomKind
 from .meta import spec
 from .sqltypes import IdType
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .custom import CustomKind
+from .custom_kind import CustomKind
 from .entity import Entity
 from .fields import Field, field
 

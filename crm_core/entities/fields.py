@@ -91,7 +91,7 @@ class ListField(Generic[T]):
         def __set__(self, obj: Any, value: Sequence[T]) -> None: ...
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class FieldOptions:
     """What ``field(...)`` was given."""
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from ..errors import Detail
 from .codec import Codec
-from .custom import PREFIX, CustomSpec, CustomValues
+from .custom import CustomSpec, CustomValues
+from .custom_kind import PREFIX
 from .validate import plain
 
 

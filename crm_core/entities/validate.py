@@ -229,6 +229,8 @@ def _list(field: FieldSpec, value: Any) -> Iterator[Problem]:
     elif any(type(item) is not field.type for item in value):
         given = next(type(item).__name__ for item in value if type(item) is not field.type)
         yield "wrong_type", {"expected": field.type.__name__, "given": given}
+    elif odd := [p for item in value if type(p := getattr(item, "primary", False)) is not bool]:
+        yield "wrong_type", {"expected": "bool", "given": type(odd[0]).__name__}
     elif not hasattr(field.type, "normalised") and (problem := next(filter(None, map(_parts, value)), None)):
         yield problem
     elif sum(getattr(item, "primary", False) for item in value) > 1:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast, d
 
 import attrs
 
-from ..entities.custom import PREFIX
+from ..entities.custom_kind import PREFIX
 from ..entities.fields import Ref
 from ..entities.meta import spec
 from ..entities.sealing import ERASED
@@ -71,7 +71,7 @@ class _Declared:
 
         def __getattr__(self, name: str) -> Any:
             if name in _attributes(type(self)):
-                raise NotReadable(entity=type(self).__name__, field=name)
+                raise NotReadable(entity=type(self).__name__, field=name, grant=f'"{spec(self.record.entity).name}:read"')
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 

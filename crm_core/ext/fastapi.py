@@ -18,6 +18,8 @@ try:
 except ModuleNotFoundError as e:
     raise MissingExtra(extra="fastapi", module=e.name or "") from e
 
+__all__ = ["install", "router"]
+
 
 def install(app: FastAPI, crm: CRM, *, actor: Callable[..., Any], db: Callable[..., Any] | None = None) -> Callable[..., Any]:
     """Answer the CRM's errors as problem documents, and return the dependency that is a request's session.

@@ -22,6 +22,8 @@ except ModuleNotFoundError as e:
 
 Opens = Callable[[], AbstractContextManager[Session]]
 
+__all__ = ["blueprint", "install", "openapi"]
+
 
 def install(app: Flask, crm: CRM, *, actor: Callable[[], Actor], db: Callable[[], Any] | None = None) -> Opens:
     """Answer the CRM's errors as problem documents, and return what opens a request's session: ``with session() as s: ...``.

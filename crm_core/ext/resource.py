@@ -11,7 +11,7 @@ import attrs
 
 from ..arguments import check_entity
 from ..describe import from_json
-from ..entities.custom import PREFIX
+from ..entities.custom_kind import PREFIX
 from ..entities.entity import Entity
 from ..entities.fields import Ref
 from ..entities.meta import spec
@@ -188,7 +188,7 @@ class Resource:
         return Answer(status, self.crm.to_json(record, expand=expand), {"ETag": _etag(record), **headers})
 
     def _expand(self, s: Session, ask: Ask) -> Sequence[str]:
-        names = [name for name in ask.params.get("expand", "").split(",") if name]
+        names = [*dict.fromkeys(name for name in ask.params.get("expand", "").split(",") if name)]
         known, readable = spec(self.entity).fields, s.reader.readable(self.entity)
         for name in names:
             if name not in known or known[name].kind != "ref" or name not in readable:
@@ -245,8 +245,10 @@ def _matched(ask: Ask) -> int | None:
 def opening(actor: Actor, method: str, headers: Mapping[str, str]) -> dict[str, Any]:
     """Return how a request's session is opened: one that only asks cannot write, one that comes twice happens once.
 
-    A key is its user's own, ``<user id>/<Idempotency-Key>``: nobody gets what another's key got.
+    A key is its user's own, ``<user id>/<Idempotency-Key>``: nobody gets what another's key got. In an id, ``%`` and ``/`` are written
+    ``%25`` and ``%2F``, so that no user's id and key are read as another's.
     """
     write = method not in ("GET", "HEAD", "OPTIONS")
     key = headers.get("idempotency-key") if write else None
-    return {"write": write, "idempotency_key": None if key is None else f"{actor.id}/{key}", "request": headers.get("x-request-id")}
+    mine = actor.id.replace("%", "%25").replace("/", "%2F")
+    return {"write": write, "idempotency_key": None if key is None else f"{mine}/{key}", "request": headers.get("x-request-id")}

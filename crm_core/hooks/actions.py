@@ -38,7 +38,7 @@ class ActionSession(Protocol):
     def check_action(self, permission: str, record: Entity | None, /) -> Denied | None: ...
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class ActionDef(Contribution):
     """A typed command, who may give it, and the function that carries it out.
 

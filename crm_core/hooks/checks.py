@@ -31,7 +31,7 @@ _CRON_FIELDS = 5
 
 # Annotations that say a function returns nothing, and those that do not say; as text where they are not evaluated.
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+", re.ASCII)
+_PATH = r"(/[A-Za-z0-9._~-]+)+"
 _CELLS = frozenset({"bool", "date", "enum", "int", "ref", "str"})
 _NOTHING = (None, "None")
 _ANYTHING = (inspect.Signature.empty, Any, "Any", NoReturn, "NoReturn", Never, "Never")
@@ -210,7 +210,7 @@ def routed(route: Route) -> None:
     Raises:
         LoadError: ``bad_route``.
     """
-    if route.method not in _METHODS or not _PATH.fullmatch(route.path):
+    if route.method not in _METHODS or not re.fullmatch(_PATH, route.path, re.ASCII):
         raise LoadError("bad_route", plugin=route.plugin, given=f"{route.method} {route.path}"[:80], where=route.where)
 
 

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import attrs
 
@@ -63,8 +63,7 @@ class PluginHealth:
     tenants: tuple[str, ...] = ()
 
 
-@attrs.frozen
-class Rest:
+class Rest(NamedTuple):
     """The quarantine of a plugin in one tenant, or EVERYWHERE; the attributes as in :class:`PluginHealth`."""
 
     plugin: str

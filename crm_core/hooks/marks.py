@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .definitions import Definitions
 
 T = TypeVar("T")
-_END = re.compile(r"2\d{3}\.(0[1-9]|1[0-2])", re.ASCII)
+_END = r"2\d{3}\.(0[1-9]|1[0-2])"
 
 
 class CRMDeprecationWarning(DeprecationWarning):
@@ -82,7 +82,7 @@ class Marking:
         Raises:
             LoadError: ``deprecation_end``: *end* is no year and month.
         """
-        if not _END.fullmatch(end):
+        if not re.fullmatch(_END, end, re.ASCII):
             raise LoadError("deprecation_end", plugin=self.name, given=end[:40])
 
         def declare(thing: T) -> T:

@@ -76,7 +76,7 @@ class Fact:
 Facts = Callable[["Session", date | None, date | None], Iterable[Fact]]
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Source(Contribution):
     """A measure whose facts the declaring plugin computes, through the same session.
 
@@ -138,7 +138,7 @@ class Rollup:
         return f"{self.plugin}.{self.key}"
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Metric(Contribution):
     """A figure computed from measures: it does not add up, so it is computed anew for each group and for the whole.
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .spec import Hook
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Contribution:
     """A function that a plugin gives to the core; failures are named after it.
 
@@ -30,6 +30,9 @@ class Contribution:
 
     plugin: str
     fn: Callable[..., Any]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
 
     @property
     def name(self) -> str:
@@ -53,7 +56,7 @@ class Contribution:
         return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(self.fn)
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Impl(Contribution):
     """An implementation of a hook.
 
@@ -94,7 +97,7 @@ class Impl(Contribution):
         return self.fn(ctx, value)
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Subscription(Contribution):
     """A handler of an event.
 
@@ -124,7 +127,7 @@ class Lifespan(Contribution):
     takes = ("running",)
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Route(Contribution):
     """A web address that the outside calls.
 
@@ -146,7 +149,7 @@ class Route(Contribution):
         return f"/{self.plugin}{self.path}"
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Job(Contribution):
     """Work done again and again, or, as a data migration, once in each tenant that there is.
 
@@ -171,7 +174,7 @@ class Job(Contribution):
         return self.version is not None
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Panel(Contribution):
     """A plugin's part of what is shown beside a record of *entity*.
 

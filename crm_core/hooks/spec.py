@@ -84,7 +84,7 @@ def _names_of_caller() -> Mapping[str, Any]:
     return sys._getframe(2).f_globals
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, slots=False)
 class Hook(Generic[X, V]):
     """The base of all hooks; use the class of the kind you need.
 
@@ -121,7 +121,6 @@ class Hook(Generic[X, V]):
 class FilterHook(Hook[X, V]):
     """A value goes through a chain; per batch, a list of equal length comes back."""
 
-    __slots__ = ()
     kind = "filter"
 
     def __call__(self, ctx: X, value: V) -> V:
@@ -143,7 +142,6 @@ class FilterHook(Hook[X, V]):
 class FirstHook(Hook[X, V], Generic[X, V, R]):
     """The first who knows an answer gives it."""
 
-    __slots__ = ()
     kind = "first"
 
     def __call__(self, ctx: X, value: V) -> R | None:
@@ -159,7 +157,6 @@ class FirstHook(Hook[X, V], Generic[X, V, R]):
 class CollectHook(Hook[X, V], Generic[X, V, R]):
     """Everybody may answer."""
 
-    __slots__ = ()
     kind = "collect"
 
     def __call__(self, ctx: X, value: V) -> list[R]:
@@ -175,7 +172,6 @@ class CollectHook(Hook[X, V], Generic[X, V, R]):
 class VetoHook(Hook[X, V]):
     """Everybody may refuse with ``ctx.refuse(record, code)``; the call then fails whole, or goes on without what was refused."""
 
-    __slots__ = ()
     kind = "veto"
 
     def __call__(self, ctx: X, value: V) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import attrs
 
-from ..entities.custom import PREFIX
+from ..entities.custom_kind import PREFIX
 from ..entities.fields import FieldSpec
 from ..entities.meta import spec
 from ..errors import Invalid

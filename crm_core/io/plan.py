@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ..entities.custom import PREFIX
+from ..entities.custom_kind import PREFIX
 from ..entities.meta import snake, spec
-from ..entities.validate import withheld
+from ..entities.validate import MAX_ITEMS, problems, withheld
 from ..entities.values import normalise_values
 from ..errors import CRMError, Detail, Invalid
 from ..messages import closest, redact
 from .mapping import Mapping, Source, pieces
-from .readers import Row
+from .readers import LONGEST, Row
 from .values import Read, reader, zone_of
 
 if TYPE_CHECKING:
@@ -320,9 +320,12 @@ class Plan:
             if len(parts) == 1 and isinstance(parts.get(main), list):
                 items = reader(self._name, field, Source(column="-"), self.mapping.written)(parts[main])
             elif separator and main in parts:
-                items = [field.type(**{**parts, main: one.strip()}) for one in str(parts[main]).split(separator) if one.strip()]
+                texts = str(parts[main]).split(separator, MAX_ITEMS)  # one more is too many, and says so
+                items = [field.type(**{**parts, main: one.strip()}) for one in texts if one.strip()]
             else:
                 items = [field.type(**parts)]
+            if wrong := list(problems(self._name, field, items)):
+                raise Invalid(details=wrong)
             found.values[name] = normalise_values(items, self._region)
         except CRMError as e:
             found.errors += self._explained(name, parts.get(main), e)
@@ -372,12 +375,15 @@ class Plan:
 
 def _filled(parts: list[tuple[str, int | None]], cells: Sequence[Any]) -> str:
     """Put cells into a template; empty where one of them is."""
-    made = ""
+    made, room = list[str](), LONGEST
     for text, at in parts:
-        made += text
+        made.append(text)
         if at is not None:
             cell = str(cells[at]).strip()
             if not cell:
                 return ""
-            made += cell
-    return made
+            made.append(cell)
+            room -= len(cell)
+            if room < 0:  # longer than any field takes, which says so
+                break
+    return "".join(made)

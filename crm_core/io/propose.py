@@ -33,6 +33,7 @@ _SYNONYMS: Pairs[str, str] = {
 _DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%Y%m%d", "%d.%m.%y")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LIKE = 0.75
+_LONGEST_NAME = 60  # of a column; what is longer is compared by its beginning, as comparing takes the square of it
 _LABELS = ("name", "external_ref")
 
 
@@ -82,7 +83,7 @@ def _texts(rows: Rows, column: int) -> list[str]:
 
 
 def _words(name: str) -> list[str]:
-    return re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold())
+    return re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name[:_LONGEST_NAME]).casefold())
 
 
 def _key_column(columns: Sequence[str], short: str) -> str:

@@ -23,9 +23,10 @@ from .ooxml import LONGEST, MOST_IN_SHEET, Bomb, Book, Sheet, Text, read_book, s
 MOST_ROWS = 1_048_576
 MOST_CELLS = 16_384
 MOST_IN_ROW = 16 * MOST_CELLS  # beginnings, ends and texts of elements
-MOST_OUTSIDE = 4_000_000  # of those outside of rows: merged cells, links, formats
+MOST_OUTSIDE = 1_000_000  # of those outside of rows: merged cells, links, formats
 # Excel keeps 15 digits: 0.1 + 0.2 is stored as 0.30000000000000004, and is 0.3.
 DIGITS = 15
+LONGEST_NUMBER = 64
 LOOKED_AT = 100
 _PLACE = re.compile(r"([A-Z]{1,3})[0-9]{1,7}")
 _WHOLE = re.compile(r"-?[0-9]{1,15}")
@@ -129,9 +130,9 @@ def _opened(stream: IO[bytes]) -> tuple[Book, Callable[[_Cell], Any]]:
 def _number(text: str) -> int | float:
     if _WHOLE.fullmatch(text):
         return int(text)
-    number = float(text[:64])
-    if not math.isfinite(number):
-        raise ValueError(text)
+    number = float(text)
+    if len(text) > LONGEST_NUMBER or not math.isfinite(number):
+        raise ValueError(text[:LONGEST_NUMBER])
     return number
 
 

@@ -1,13 +1,13 @@
-"""Who acts (Actor) and who else there is (User, Directory). Both come from the host; the core keeps no accounts of its own."""
+"""Who acts. The host says; the core keeps no accounts of its own."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import attrs
 
@@ -36,7 +36,8 @@ def _shown(value: object) -> str:
     return f"text of {len(value)} characters" if isinstance(value, str) and len(value) > 60 else repr(value)[:60]
 
 
-def _user_id(value: object) -> str:
+def user_id(value: object) -> str:
+    """Check a user's id; an int is written as text."""
     return _text(str(value) if isinstance(value, int) and not isinstance(value, bool) else value, "id", 255)
 
 
@@ -44,7 +45,8 @@ def _tenant(value: object) -> str:
     return _text(value, "tenant", 63)
 
 
-def _locale(value: object) -> str:
+def language(value: object) -> str:
+    """Check the name of a locale."""
     return _text(value, "locale", 35)
 
 
@@ -58,11 +60,13 @@ def _roles(value: Iterable[str]) -> frozenset[str]:
     return _names("roles", value)
 
 
-def _teams(value: Iterable[str]) -> frozenset[str]:
+def team_names(value: Iterable[str]) -> frozenset[str]:
+    """Check the names of teams."""
     return _names("teams", value)
 
 
-def _zone(value: object) -> str:
+def zone(value: object) -> str:
+    """Check the name of a time zone of the IANA database."""
     name = _text(value, "timezone", 63)
     if name != "UTC":
         from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -135,12 +139,12 @@ class Actor:
         Invalid: ``bad_actor`` names the argument that cannot be.
     """
 
-    id: str = attrs.field(converter=_user_id)
+    id: str = attrs.field(converter=user_id)
     tenant: str = attrs.field(default="main", converter=_tenant, kw_only=True)
     roles: frozenset[str] = attrs.field(factory=frozenset, converter=_roles, kw_only=True)
-    teams: frozenset[str] = attrs.field(factory=frozenset, converter=_teams, kw_only=True)
-    locale: str = attrs.field(default="en", converter=_locale, kw_only=True)
-    timezone: str = attrs.field(default="UTC", converter=_zone, kw_only=True)
+    teams: frozenset[str] = attrs.field(factory=frozenset, converter=team_names, kw_only=True)
+    locale: str = attrs.field(default="en", converter=language, kw_only=True)
+    timezone: str = attrs.field(default="UTC", converter=zone, kw_only=True)
     attributes: Mapping[str, Any] = attrs.field(factory=dict, converter=_attributes, hash=False, kw_only=True)
     kind: Literal["user", "system", "service"] = attrs.field(default="user", init=False)
     on_behalf_of: Actor | None = attrs.field(default=None, init=False)
@@ -199,34 +203,3 @@ class Actor:
             return Decimal(value) if type(value) is int else value if isinstance(value, Decimal) else None
         python = {"text": str, "int": int, "bool": bool, "date": date, "datetime": datetime, "list": tuple}[kind]
         return value if type(value) is python else None
-
-
-@attrs.frozen
-class User:
-    """What the directory knows of a user: name, manager, teams, whether they still work here (active) and are away today (absent).
-
-    Raises:
-        Invalid: ``bad_actor`` names the argument that cannot be.
-    """
-
-    id: str = attrs.field(converter=_user_id)
-    name: str
-    email: str | None = attrs.field(default=None, kw_only=True)
-    manager: str | None = attrs.field(default=None, converter=attrs.converters.optional(_user_id), kw_only=True)
-    teams: frozenset[str] = attrs.field(factory=frozenset, converter=_teams, kw_only=True)
-    active: bool = attrs.field(default=True, kw_only=True)
-    absent: bool = attrs.field(default=False, kw_only=True)
-    locale: str = attrs.field(default="en", converter=_locale, kw_only=True)
-    timezone: str = attrs.field(default="UTC", converter=_zone, kw_only=True)
-
-
-class Directory(Protocol):
-    """The host's users, for rules (managers, teams), assignment and names in reports."""
-
-    def users(self, tenant: str, ids: Sequence[str] | None = None) -> Iterable[User]:
-        """Return the users of *tenant*, all or those with *ids*; unknown ids are left out."""
-        ...
-
-    def actor(self, tenant: str, user_id: str) -> Actor | None:
-        """Return a user as an actor with roles, or None where there is no such user."""
-        ...

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import attrs
 
-from ..entities.custom import CustomSpec
 from ..entities.fields import FieldSpec
 from ..entities.meta import EntitySpec, spec
 from ..entities.money import WIDE, Money
@@ -127,7 +126,7 @@ def _inner(node: Rule) -> Sequence[Rule]:
     return (node.rule,) if isinstance(node, Not | Related) else ()
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Binder:
     entity: EntitySpec
     error: type[CRMError]
@@ -220,6 +219,8 @@ def _fits(field: FieldSpec, value: Any) -> bool:
         case "decimal":
             return isinstance(value, int | Decimal) and not isinstance(value, bool) and _is_kept(Decimal(value), field.options.scale)
         case "money":
+            from ..entities.custom import CustomSpec
+
             foreign = isinstance(field, CustomSpec) and any(field.foreign(value))
             return isinstance(value, Money) and _is_kept(value.amount, field.options.scale) and not foreign
         case "date":

@@ -12,7 +12,7 @@ import attrs
 
 from ..arguments import check, check_many
 from ..entities.upsert import upsert
-from .actor import User
+from .directory import User
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table

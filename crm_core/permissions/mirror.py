@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 from sqlalchemy import Connection
 
-from .actor import Directory
+from .directory import Directory
 from .members import NOBODY, Members, sync
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ class Mirror:
         now, bound = self._crm.runtime.clock.monotonic(), self._crm.bound
         mark, changes = bound.mark(), self._changes.get(tenant, 0)
         known = None if mark is bound.TESTED else self._known.get(tenant)
-        held = self._held.answers.get(tenant)
-        if held is not None and held.mark is not mark:
+        last = held = self._held.answers.get(tenant)
+        if held is not None and held.mark is not (mark or _joined(unit)):
             held = None
         for each in (held, known):
             if each is not None and each.changes == changes and now - each.at < FRESH_SECONDS:
@@ -65,14 +65,18 @@ class Mirror:
             self._known[tenant] = answer
             return answer.members
         with self._connection(unit) as connection:
-            sync(connection, self._crm.tables.system, tenant, answer.members, self._crm.runtime.clock.now())
+            wrote = sync(connection, self._crm.tables.system, tenant, answer.members, self._crm.runtime.clock.now())
         if mark is None:
-            if unit.before or not unit.joined:
+            # What a transaction found in the tables counts for all; what it wrote there counts for itself, until it has committed.
+            here = _joined(unit)
+            if here is None or not (wrote or (last is not None and last.mark is here)):
                 self._known[tenant] = answer
+            else:
+                self._held.answers[tenant] = attrs.evolve(answer, mark=here)
         elif mark is not bound.TESTED:
             self._held.answers[tenant] = answer
             bound.committed(lambda: self._keep(tenant, answer))
-        if self._is_within(unit):
+        if wrote and self._is_within(unit):
             unit.undone.append(lambda: self.changed(tenant))
         return answer.members
 
@@ -106,3 +110,8 @@ class Mirror:
         else:
             with self._crm.bound.writable(unit.connection):
                 yield unit.connection
+
+
+def _joined(unit: Unit) -> object | None:
+    """Return the transaction that a session works in where it is not its own: a host's, or delivery's."""
+    return unit.connection.get_transaction() if unit.joined and not unit.before else None

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
-
-import attrs
+from typing import Final, NamedTuple
 
 from .roles import LEVELS, FieldLevel
 
 
-@attrs.frozen
-class Off:
+class Off(NamedTuple):
     """The plugins that do not work for an actor.
 
     Attributes:

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from ..entities.custom import PREFIX
+from ..entities.custom_kind import PREFIX
 from ..entities.meta import EntitySpec, extension_fields, spec
 from ..errors import CRMError, Invalid, LoadError
 from ..messages import closest

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import attrs
 
-from ..entities.custom import PREFIX
+from ..entities.custom_kind import PREFIX
 from .off import NOTHING_OFF, Limits, Off, limited
 from .predicates import Rule, Seen, Shared, all_of, any_of, everything, nothing
 from .roles import ACTIONS, LEVELS, FieldLevel, entity_name

@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, ClassVar, Final, Literal, NoReturn
 
 import attrs
 
@@ -36,9 +36,24 @@ _UNUSABLE = re.compile("[\x00\ud800-\udfff]")
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,40}\Z")
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Rule:
     """A node of the closed predicate AST. Combine rules with ``&``, ``|`` and ``~``; compare fields with :class:`F`."""
+
+    __match_args__: ClassVar[tuple[str, ...]] = ()
+
+    # Written here once: to have them generated for each node costs a process that starts more than they save.
+    def _parts(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self.__match_args__)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other._parts() == self._parts()
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self._parts()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in zip(self.__match_args__, self._parts(), strict=True))})"
 
     def __and__(self, other: Rule) -> Rule:
         return all_of([self, other]) if isinstance(other, Rule) else NotImplemented
@@ -73,7 +88,7 @@ class Nothing(Rule):
         return "nothing"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class And(Rule):
     """All of *rules* hold. Build it with ``&``, which keeps it flat."""
 
@@ -83,7 +98,7 @@ class And(Rule):
         return " & ".join(_grouped(r, Or) for r in self.rules)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Or(Rule):
     """One of *rules* holds. Build it with ``|``, which keeps it flat."""
 
@@ -93,7 +108,7 @@ class Or(Rule):
         return " | ".join(_grouped(r, And) for r in self.rules)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Not(Rule):
     """*rule* does not hold, be it for a NULL."""
 
@@ -114,7 +129,7 @@ class ActorValue:
         return f"actor({self.attribute!r})"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Compare(Rule):
     """A field against a constant or an attribute of the actor."""
 
@@ -126,7 +141,7 @@ class Compare(Rule):
         return f"{self.field} {SYMBOLS[self.operator]} {self.value!r}"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Within(Rule):
     """A field is one of some constants, or one of the texts in a list attribute of the actor."""
 
@@ -138,7 +153,7 @@ class Within(Rule):
         return f"{self.field} in {shown!r}"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class IsNull(Rule):
     """A field has no value."""
 
@@ -148,7 +163,7 @@ class IsNull(Rule):
         return f"{self.field} is null"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class StartsWith(Rule):
     """A text field begins with *prefix*, case and all."""
 
@@ -186,7 +201,7 @@ class Subordinate(Rule):
         return "subordinates"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Shared(Rule):
     """The record was shared with the actor or one of the actor's teams for *action*. Policies add it; roles do not name it."""
 
@@ -197,7 +212,7 @@ class Shared(Rule):
         return f"shared for {self.action}"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Related(Rule):
     """The record that *ref* points at fulfils *rule*. ``target`` is filled in when the rule is bound to an entity."""
 

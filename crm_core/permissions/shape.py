@@ -61,6 +61,7 @@ class Shape:
     def _view(self, entity: type[Any]) -> View:
         crm, policy = self._crm, self.policy
         crm.adoption._read(entity)
+        crm.ungranted.read(policy, entity)
         codec, table = crm.codec(entity), self._tables.entities[entity]
         levels = policy.fields(entity)
         rule = policy.rule("read", entity)

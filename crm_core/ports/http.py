@@ -16,8 +16,11 @@ from urllib.parse import SplitResult, urlsplit
 import attrs
 
 from ..errors import Invalid, Refused, Unavailable
+from ..messages import redact
 
 _CHUNK = 65_536
+# What says where a call goes, and where it ends: the address says the first, the body the second.
+_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect"})
 # What a router turns into an address of IPv4: 6to4 (RFC 3056), which has it in the middle, and NAT64 (RFC 6052), at the end.
 _TUNNEL = ipaddress.IPv6Network("2002::/16")
 _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
@@ -43,7 +46,7 @@ class Http(Protocol):
         """Call a web address; any status is an answer.
 
         Raises:
-            Invalid: ``bad_url``.
+            Invalid: ``bad_url``; ``bad_header``: a header that says where the call goes or ends, like ``Host``.
             Refused: ``http_not_allowed``: the host does not allow this address.
             Unavailable: ``port_failed``: no answer, too slow, or too long.
         """
@@ -58,7 +61,7 @@ class GuardedHttp:
 
     Args:
         allow: host names, exact or ``*.example.org`` for all below it.
-        timeout: seconds for the whole call.
+        timeout: seconds for the whole call, once the name was looked up: how long that may take is the system's to say.
         longest: bytes that an answer may have.
         inside: networks that are allowed though they are private, such as ``10.1.2.0/24``.
         plain: allow ``http://`` as well as ``https://``.
@@ -85,18 +88,19 @@ class GuardedHttp:
     def request(self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None) -> Answer:
         """Call a web address."""
         parts = self._allowed(url)
+        given = _checked_headers(headers or {})
         ends = time.monotonic() + self._timeout
         address = self._address(parts)
         connection = _Pinned(parts, address, ends, self._context or ssl.create_default_context())
         try:
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            connection.request(method, target, body=body, headers=dict(headers or {}))
+            connection.request(method, target, body=body, headers=given)
             with closing(connection.getresponse()) as response:
                 found = self._read(response, connection, ends)
                 return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, found)
         except (http.client.HTTPException, OSError) as e:
             raise Unavailable("port_failed", port="Http", reason=type(e).__name__) from e
-        except ValueError as e:  # a header or target with a line break
+        except (ValueError, TypeError) as e:  # a header or target with a line break, a method that is none
             raise Invalid("bad_url", given="") from e
         finally:
             connection.close()
@@ -128,6 +132,8 @@ class GuardedHttp:
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
         try:
             found = [entry[4] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        except UnicodeError as e:  # a part of the name is empty, or too long
+            raise Invalid("bad_url", given=host[:40]) from e
         except OSError as e:
             raise Unavailable("port_failed", port="Http", reason=type(e).__name__) from e
         addresses = [ipaddress.ip_address(str(entry[0]).partition("%")[0]) for entry in found]
@@ -137,6 +143,18 @@ class GuardedHttp:
 
     def _public(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         return all(any(each in network for network in self._inside) or _is_public(each) for each in _meant(address))
+
+
+def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Refuse headers that are not the caller's: another ``Host`` would reach a server that the list does not name.
+
+    Raises:
+        Invalid: ``bad_header``.
+    """
+    for name, value in headers.items():
+        if not (isinstance(name, str) and isinstance(value, str)) or name.strip().lower() in _OURS:
+            raise Invalid("bad_header", header=redact(name))
+    return dict(headers)
 
 
 def _meant(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Sequence[ipaddress.IPv4Address | ipaddress.IPv6Address]:

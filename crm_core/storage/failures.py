@@ -108,7 +108,7 @@ _OTHER_TYPES = frozenset({"42804", "42883"})
 _INVALIDATED = "8s2b"
 """SQLAlchemy's code for a statement after the one that found the connection gone."""
 _SENDING = ("sqlalchemy.", "psycopg", "asyncpg", "crm_core.permissions.prepared")
-_MISSING_RATE = re.compile(r"missing_rate:(\w{3}):(\w{3}):([\d-]+)")
+_MISSING_RATE = r"missing_rate:(\w{3}):(\w{3}):([\d-]+)"
 
 
 def is_database_error(error: BaseException) -> bool:
@@ -183,7 +183,7 @@ def translate(error: BaseException, *, tables: Tables | None = None, entity: typ
     driver = _driver_error(error)
     if isinstance(driver, CRMError):
         return driver
-    rate = _MISSING_RATE.search(str(driver))
+    rate = re.search(_MISSING_RATE, str(driver))
     if rate:
         return Invalid("missing_rate", base=rate[1], quote=rate[2], day=rate[3])
     made = _meaning(error, driver)

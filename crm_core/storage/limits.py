@@ -14,7 +14,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_
 
 from ..errors import LoadError, Unavailable
-from ..permissions.prepared import CLOCK
 from . import sqlite
 from .failures import is_cancelled
 
@@ -88,6 +87,8 @@ def limited(connection: Connection, seconds: float | None, *, looking: bool = Fa
 @contextmanager
 def unlimited(connection: Connection) -> Iterator[None]:
     """Let what the core itself does in a limited transaction take as long as it needs."""
+    from ..permissions.prepared import CLOCK
+
     clock: Clock | None = connection.info.get(CLOCK)
     if clock is None:
         yield
@@ -101,6 +102,8 @@ def unlimited(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def _timed(connection: Connection, clock: Clock) -> Iterator[None]:
+    from ..permissions.prepared import CLOCK
+
     def before(conn: Any, cursor: Any, statement: Any, parameters: Any, context: Any, executemany: Any) -> None:
         clock.start(statement)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import bindparam, select
 from sqlalchemy.exc import DBAPIError, StatementError
 
-from ..entities.custom import PREFIX, CustomSpec
+from ..entities.custom import CustomSpec
+from ..entities.custom_kind import PREFIX
 from ..entities.entity import Entity
 from ..entities.fields import FieldSpec
 from ..entities.meta import logical_table, spec

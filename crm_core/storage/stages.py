@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 from sqlalchemy.exc import DBAPIError
 
-from ..entities.custom import PREFIX
+from ..entities.custom_kind import PREFIX
 from ..errors import Conflict, CRMError, Denied, Detail, Invalid, Refused
 from ..hooks.core_specs import Change, WriteCtx, after_write, before_write, check_write
 from ..hooks.refusals import as_details, by_position

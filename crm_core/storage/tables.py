@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from .adopted import Adopted, Adoption
     from .keys.sealer import Sealer
 
-TableT = TypeVar("TableT", bound=Table)
-
+T = TypeVar("T", bound=Table)
 LIVING = text("deleted_at IS NULL")
+
+
 BLIND_LENGTH = 63  # of a blind index: the version of its key, and 32 hexadecimal digits
 LONGEST = 63  # bytes of a name that PostgreSQL keeps
 LONGEST_COLUMN = LONGEST - 6  # SQLAlchemy gives what is longer another label, which the lens would not find
@@ -178,7 +179,10 @@ class Tables:
     def _link_name(self, link: Link) -> str:
         return shortened(f"{self.prefix}{link.plugin.replace('.', '_')}_{snake(link.a.__name__)}_{snake(link.b.__name__)}_link")
 
-    def _table(self, kind: type[TableT], name: str, *items: Any) -> TableT:
+    def _table(self, name: str, *items: Any) -> Table:
+        return self._made(Table, name, items)
+
+    def _made(self, kind: type[T], name: str, items: Iterable[Any]) -> T:
         with self._making:  # tables of one MetaData know of each other
             return kind(name, self._metadata, *items, info={"plugin": self._owners[name]})
 
@@ -187,12 +191,12 @@ class Tables:
         adoption = self.adopted.get(entity)
         columns = (c for plugin, f in fields for c in self._columns(f, plugin))
         if adoption is None:
-            table = self._table(Table, self._names[entity], *columns)
+            table = self._table(self._names[entity], *columns)
         else:
             from .host_table import HostTable
 
-            table = host = self._table(HostTable, self._names[entity], *columns)
-            host.adoption, host.schema = adoption, None  # in a FROM it is a select, which no schema has
+            table = hosts = self._made(HostTable, self._names[entity], columns)
+            hosts.adoption, hosts.schema = adoption, None  # in a FROM it is a select, which no schema has
         for field in (f for _, f in fields if f.options.sealed):
             from ..entities.sealed import place_name
             from .keys.cells import cell
@@ -247,7 +251,6 @@ class Tables:
         name = self._list_name(entity, column)
         record = ForeignKey(f"{self._qualified(self._names[entity])}.id", ondelete="CASCADE", name=shortened(f"{self.prefix}fk_{name}"))
         listed = self._table(
-            Table,
             name,
             Column("tenant", text_type(63), nullable=False),
             Column("record", IdType(), record, primary_key=True),
@@ -268,7 +271,7 @@ class Tables:
             key = ForeignKey(f"{target}.id", ondelete="CASCADE", name=shortened(f"{self.prefix}fk_{name}_{column}"))
             return Column(column, IdType(), key, primary_key=True)
 
-        table = self._table(Table, name, Column("tenant", text_type(63), nullable=False), end("a", link.a), end("b", link.b))
+        table = self._table(name, Column("tenant", text_type(63), nullable=False), end("a", link.a), end("b", link.b))
         Index(shortened(f"{name}_b_idx"), table.c.b)
         return table
 

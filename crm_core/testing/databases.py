@@ -8,11 +8,14 @@ import tempfile
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import sqlalchemy as sa
 
-from .postgres import run_admin
+from .postgres import connect_admin, execute_admin
+
+if TYPE_CHECKING:
+    import psycopg
 
 Kind = Literal["sqlite", "postgresql"]
 KINDS: tuple[Kind, ...] = ("sqlite", "postgresql")
@@ -137,6 +140,7 @@ class PostgresDatabases:
         self._worker = worker
         self._numbers = count(1)
         self._prepared: dict[str, str] = {}
+        self._connection: psycopg.Connection[Any] | None = None
 
     def create(self) -> Database:
         """See :class:`Databases`."""
@@ -167,11 +171,29 @@ class PostgresDatabases:
         database.close()
         self._admin(f"DROP DATABASE {self._name(database)} WITH (FORCE)")
 
+    def close(self) -> None:
+        """Leave the server; the next database that is made or dropped comes back to it."""
+        if self._connection is not None:
+            self._connection.close()
+
     def _copy(self, template: str, database: Database) -> None:
         self._admin(f"CREATE DATABASE {self._name(database)} TEMPLATE {template} STRATEGY file_copy")
 
     def _admin(self, statement: str) -> None:
-        run_admin(self._server.render_as_string(hide_password=False), [statement])
+        execute_admin(self._connected(), statement)
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        """Return the connection to the server, a new one where the last was closed or cut."""
+        import psycopg
+
+        try:
+            if self._connection is not None:
+                self._connection.execute("")
+                return self._connection
+        except psycopg.OperationalError:
+            pass
+        self._connection = connect_admin(self._server.render_as_string(hide_password=False))
+        return self._connection
 
     @staticmethod
     def _name(database: Database) -> str:

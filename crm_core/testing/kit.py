@@ -15,6 +15,7 @@ from ..events.sequencer import sequence
 from ..permissions.actor import Actor
 from ..runtime import FixedClock
 from .factory import Factory
+from .jobs import rehearse
 
 if TYPE_CHECKING:
     from ..crm import CRM
@@ -91,6 +92,16 @@ class Kit:
     def deliver(self) -> int:
         """Deliver what happened so far to its subscribers, in this transaction; return how many deliveries succeeded."""
         return self.crm.run_pending(on=self.connection)
+
+    def run_job(self, name: str) -> None:
+        """Run a job or a data migration now, in the tenant of who acts and in this transaction; what it raises is raised.
+
+        ``crm.jobs.run`` has transactions of its own, which do not see this one.
+
+        Raises:
+            NotFound: ``job_unknown``.
+        """
+        rehearse(self.crm, name, self.connection, tenant=self.actor.tenant)
 
     @property
     def events(self) -> list[Event[Any]]:

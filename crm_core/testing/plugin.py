@@ -70,7 +70,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_databases(request: pytest.FixtureRequest) -> PostgresDatabases:
+def postgres_databases(request: pytest.FixtureRequest) -> Iterator[PostgresDatabases]:
     """Databases of this run's PostgreSQL; skips, with the reason, where there is none."""
     worker = getattr(request.config, "workerinput", {})
     url, problem = worker.get("crm_postgres", ("", ""))
@@ -81,7 +81,9 @@ def postgres_databases(request: pytest.FixtureRequest) -> PostgresDatabases:
     if not url:
         pytest.skip(f"no PostgreSQL: {problem}; or set CRM_TEST_POSTGRES to the URL of a server")
     run = f"{os.getpid()}_" if "CRM_TEST_POSTGRES" in os.environ else ""  # a server that outlives the run has other runs' databases
-    return PostgresDatabases(url, run + worker.get("workerid", "main"))
+    databases = PostgresDatabases(url, run + worker.get("workerid", "main"))
+    yield databases
+    databases.close()
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,12 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    import psycopg
 
 # The shell that starts the server waits on a pipe of ours. However we end, kill -9 too, the pipe closes, and the shell stops the server.
 _SUPERVISOR = 'trap "" INT TERM HUP; "$@" </dev/null & read -r _; kill -QUIT $!; wait $!; rm -rf "$DIRECTORY"'
@@ -132,17 +135,34 @@ def run_admin(url: str, statements: Iterable[str]) -> None:
     Raises:
         TimeoutError: where one takes over a minute, with what everybody on the server was doing.
     """
+    with connect_admin(url) as connection:
+        for statement in statements:
+            execute_admin(connection, statement)
+
+
+def connect_admin(url: str) -> psycopg.Connection[Any]:
+    """Connect to a server's maintenance database; each statement is a transaction of its own."""
     import psycopg
 
     server = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(server, autocommit=True, connect_timeout=60) as connection:
-        connection.execute("SET statement_timeout = '60s'")
-        for statement in statements:
-            try:
-                connection.execute(statement.encode())
-            except psycopg.errors.QueryCanceled as problem:
-                doing = connection.execute("SELECT pid, datname, backend_type, state, wait_event, query FROM pg_stat_activity")
-                raise TimeoutError("\n".join([statement, *map(str, doing.fetchall())])) from problem
+    connection = psycopg.connect(server, autocommit=True, connect_timeout=60)
+    connection.execute("SET statement_timeout = '60s'")
+    return connection
+
+
+def execute_admin(connection: psycopg.Connection[Any], statement: str) -> None:
+    """Run *statement* on what :func:`connect_admin` returned.
+
+    Raises:
+        TimeoutError: as :func:`run_admin`.
+    """
+    import psycopg
+
+    try:
+        connection.execute(statement.encode())
+    except psycopg.errors.QueryCanceled as problem:
+        doing = connection.execute("SELECT pid, datname, backend_type, state, wait_event, query FROM pg_stat_activity")
+        raise TimeoutError("\n".join([statement, *map(str, doing.fetchall())])) from problem
 
 
 def _unprivileged() -> dict[str, Any]:

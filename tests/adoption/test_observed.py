@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import sessionmaker
@@ -297,3 +300,34 @@ def test_an_asynchronous_session_is_observed(database: Database) -> None:
         return found
 
     assert asyncio.run(host()) == [("Async too", 2)]
+
+
+def test_an_insert_that_gives_a_key_below_the_highest_is_told_however_it_gives_it(world: World) -> None:
+    world.crm.adoption.fill()
+    top = world.add("Highest") + 50
+    with world.db.begin() as db:
+        db.add(Customer(id=top, company_name="Highest of all"))
+    world.news()
+    ways: list[tuple[Any, Any]] = [
+        (insert(Customer), [{"id": top - 1, "company_name": "Listed"}, {"id": top + 1, "company_name": "Listed above"}]),
+        (insert(Customer), {"id": top - 2, "company_name": "One"}),
+        (insert(Customer).values(id=top - 3, company_name="Said"), None),
+        (insert(CUSTOMERS).values([{"id": top - 4, "company_name": "Of several"}, {"id": top - 5, "company_name": "The other"}]), None),
+        (insert(CUSTOMERS).values({CUSTOMERS.c.id: top - 6, CUSTOMERS.c.company_name: "By column"}), None),
+    ]
+    with world.db.begin() as db:
+        for statement, given in ways:
+            db.execute(statement, given)
+    told = sorted(values["name"] for kind, values in world.news() if kind == "created")
+    assert told == ["By column", "Listed", "Listed above", "Of several", "One", "Said", "The other"]
+    assert world.crm.adoption.fill() == 0
+
+
+def test_a_row_that_was_there_is_not_told_as_new_by_an_insert_that_lets_it_be(world: World) -> None:
+    number = world.add("There")
+    world.news()
+    with world.db.begin() as db:
+        upsert = postgresql_insert if db.get_bind().dialect.name == "postgresql" else sqlite_insert
+        made = upsert(CUSTOMERS).values([{"id": number, "company_name": "Never"}, {"id": number + 7, "company_name": "New"}])
+        db.execute(made.on_conflict_do_nothing())
+    assert [(kind, values["name"]) for kind, values in world.news()] == [("created", "New")]

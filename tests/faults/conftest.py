@@ -44,5 +44,7 @@ def new_file(tmp_path: Path, empty_crm: Path) -> NewFile:
 def own_server() -> Iterator[PostgresDatabases]:
     """A PostgreSQL with fsync on, whose crash hurts no other test."""
     server = PostgresServer.start(durable=True)
-    yield PostgresDatabases(server.url, "own")
+    databases = PostgresDatabases(server.url, "own")
+    yield databases
+    databases.close()
     server.stop()

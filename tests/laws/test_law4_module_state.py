@@ -30,6 +30,7 @@ ALLOWED = {
     "crm_core/events/journal.py _parts": "a function of its text",
     "crm_core/ext/django/__init__.py view": "a view made for one route says which",
     "crm_core/ext/django/observing.py _asked": "the request that is answered, in its own context; whose it is the host's setting says",
+    "crm_core/ext/django/pending.py _migrating": "whether Django's migrate runs in this context; set and reset around its checks",
     "crm_core/ext/flask.py g": "Flask's own, of one request",
     "crm_core/ext/flask.py view": "as in Django",
     "crm_core/settings.py _settings_converter": "a function of nothing",

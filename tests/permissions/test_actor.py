@@ -11,7 +11,8 @@ import attrs
 import pytest
 
 from crm_core.errors import Invalid
-from crm_core.permissions.actor import Actor, AttributeKind, User
+from crm_core.permissions.actor import Actor, AttributeKind
+from crm_core.permissions.directory import User
 from crm_core.permissions.to_sql import binds
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from crm_core.permissions.actor import Actor, User
+from crm_core.permissions.actor import Actor
+from crm_core.permissions.directory import User
 from crm_core.permissions.explain import Explanation, explain
 from crm_core.permissions.members import Members
 from crm_core.permissions.policies import Policies

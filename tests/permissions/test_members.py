@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_core.permissions.actor import User
+from crm_core.permissions.directory import User
 from crm_core.permissions.members import MAX_LEVELS, NOBODY, ClosureRow, DirectoryTables, Members, sync
 from crm_core.storage.system import SystemTables
 from crm_core.testing.databases import Database

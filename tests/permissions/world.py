@@ -17,7 +17,8 @@ from crm_core.entities.entity import Entity
 from crm_core.entities.fields import Field, OptionalMoneyField, Ref, field
 from crm_core.entities.meta import spec
 from crm_core.entities.money import Money
-from crm_core.permissions.actor import Actor, User
+from crm_core.permissions.actor import Actor
+from crm_core.permissions.directory import User
 from crm_core.permissions.members import Members, sync
 from crm_core.permissions.predicates import F, Rule, actor, everything, nothing, owner, related, subordinates, team
 from crm_core.permissions.to_sql import SqlEnv

@@ -20,6 +20,7 @@ from crm_core.automation.engine import Automation
 from crm_core.contracts.names import INSIDE
 from crm_core.events.delivery import Delivery
 from crm_core.events.wake import Worker
+from crm_core.ext import django, fastapi, flask
 from crm_core.hooks import core_specs
 from crm_core.permissions import predicates
 from crm_core.ports import Files, Http, Mailer, Notifier
@@ -45,11 +46,12 @@ _WHERE = {
 
 def page() -> list[str]:
     """Return the lines of the page."""
-    lines = ["# Public names", "", "A host or a plugin imports these from `crm_core`; whatever stands elsewhere is not public."]
+    where = "A host or a plugin imports these from `crm_core`, and from the modules that are headings below"
+    lines = ["# Public names", "", f"{where}; whatever stands elsewhere is not public."]
     lines += table(("name", "is"), [(code(name), _said(getattr(crm_core, name))) for name in crm_core.__all__])
     lines += ["", "## crm_core.rules", "", prose(crm_core.rules.__doc__)]
     lines += table(("name", "is"), [(code(name), _said(getattr(crm_core.rules, name))) for name in crm_core.rules.__all__])
-    for module in (crm_core.adoption, crm_core.ports, crm_core.testing):
+    for module in (crm_core.adoption, crm_core.ports, crm_core.testing, fastapi, flask, django):
         lines += ["", f"## {module.__name__}", "", prose(module.__doc__)]
         lines += table(("name", "is"), [(code(_called(getattr(module, name))), _said(getattr(module, name))) for name in module.__all__])
     lines += ["", "## field", "", prose(crm_core.field.__doc__), *arguments(crm_core.field)]

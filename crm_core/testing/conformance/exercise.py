@@ -17,6 +17,7 @@ from ...events.event import Event, event_name
 from ...events.journal import read
 from ...permissions.actor import Actor
 from ..factory import Factory
+from ..jobs import rehearse
 from ..state import state_of
 from .using import Used
 
@@ -114,7 +115,7 @@ def exercised(subject: Subject, crm: CRM, called: set[str] | None = None) -> Exe
         if record is not None:
             done.troubles += _shown(crm, record, panel.name)
     for job in subject.plugin.definitions.jobs:
-        done.try_(f"job {job.name}", partial(_as_plugin, crm, subject.plugin.name, job.fn))
+        done.try_(f"job {job.name}", partial(_rehearsed, crm, job.name))
     crm.run_pending()
     done.troubles += _parked(crm)
     done.state = state_of(crm)
@@ -141,8 +142,9 @@ def _in_session(crm: CRM, work: Callable[[Session], Any], actor: Actor = SETUP) 
         return work(session)
 
 
-def _as_plugin(crm: CRM, plugin: str, work: Callable[[Session], Any]) -> Any:
-    return _in_session(crm, work, Actor.service(plugin, tenant="main"))
+def _rehearsed(crm: CRM, job: str) -> None:
+    with crm.bound.begin() as connection:
+        rehearse(crm, job, connection)
 
 
 def _made(session: Session, factory: Factory, entity: type[Entity]) -> Entity:

@@ -6,7 +6,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -81,7 +81,8 @@ def databases_here() -> Iterator[tuple[Mapping[str, Databases], str]]:
         found: dict[str, Databases] = {"sqlite": SQLiteDatabases(Path(folder))}
         url = os.environ.get("CRM_TEST_POSTGRES")
         if url:
-            yield found | {"postgresql": PostgresDatabases(url, f"conformance_{os.getpid()}")}, ""
+            with closing(PostgresDatabases(url, f"conformance_{os.getpid()}")) as databases:
+                yield found | {"postgresql": databases}, ""
             return
         try:
             server = PostgresServer.start(folder=folder_of_tests())
@@ -89,6 +90,7 @@ def databases_here() -> Iterator[tuple[Mapping[str, Databases], str]]:
             yield found, str(e)
             return
         try:
-            yield found | {"postgresql": PostgresDatabases(server.url, "conformance")}, ""
+            with closing(PostgresDatabases(server.url, "conformance")) as databases:
+                yield found | {"postgresql": databases}, ""
         finally:
             server.stop()

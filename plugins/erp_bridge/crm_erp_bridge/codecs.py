@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
@@ -26,7 +27,7 @@ def _valid_format(options: object, attribute: Any, value: str) -> None:
     day = date(1999, 12, 31)
     try:
         exact = not value or datetime.strptime(day.strftime(value), value).replace(tzinfo=UTC).date() == day
-    except ValueError:
+    except (ValueError, re.error):  # one that names a part twice
         exact = False
     if not exact:
         raise ValueError(f"{value} writes no whole date: expected a format like %d.%m.%Y")

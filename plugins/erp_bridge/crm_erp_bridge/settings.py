@@ -7,6 +7,7 @@ import attrs
 from .bridge import Bridge
 
 _positive = attrs.validators.ge(1)
+_DAY = attrs.validators.le(86_400)  # of seconds; as minutes, two months
 
 
 @attrs.define
@@ -25,12 +26,12 @@ class Settings:
     """
 
     bridges: list[Bridge] = attrs.field(factory=list)
-    overlap_minutes: int = attrs.field(default=5, validator=attrs.validators.ge(0))
-    settle_seconds: int = attrs.field(default=5, validator=attrs.validators.ge(0))
-    most_tries: int = attrs.field(default=8, validator=_positive)
-    first_delay_seconds: int = attrs.field(default=30, validator=_positive)
-    lease_minutes: int = attrs.field(default=5, validator=_positive)
-    most_missing_percent: int = attrs.field(default=20, validator=attrs.validators.ge(0))
+    overlap_minutes: int = attrs.field(default=5, validator=[attrs.validators.ge(0), _DAY])
+    settle_seconds: int = attrs.field(default=5, validator=[attrs.validators.ge(0), _DAY])
+    most_tries: int = attrs.field(default=8, validator=[_positive, attrs.validators.le(1_000)])
+    first_delay_seconds: int = attrs.field(default=30, validator=[_positive, _DAY])
+    lease_minutes: int = attrs.field(default=5, validator=[_positive, attrs.validators.le(24 * 60)])
+    most_missing_percent: int = attrs.field(default=20, validator=[attrs.validators.ge(0), attrs.validators.le(100)])
     longest_wait_seconds: int = attrs.field(default=10, validator=[attrs.validators.ge(0), attrs.validators.le(30)])
 
     @bridges.validator

@@ -19,6 +19,7 @@ from .touches import Touch
 Kind = Literal["touch", "campaign"]
 _KINDS: Mapping[str, tuple[Any, Any]] = {"touch": (Touch, Touch.at), "campaign": (CampaignMember, CampaignMember.status_at)}
 _LONGEST = 3660
+_MOST_OFTEN = 1_000_000
 
 
 @attrs.frozen
@@ -54,8 +55,10 @@ class Behaviour:
             raise Invalid("marketing.bad_behaviour", expected="of, days and maybe where, least, never")
         found = cls(**{**data, "where": from_json(data["where"]) if "where" in data else everything})
         whole = all(type(n) is int for n in (found.days, found.least)) and type(found.never) is bool
-        if not whole or found.of not in list(_KINDS) or not 0 < found.days <= _LONGEST or found.least < 1:
-            raise Invalid("marketing.bad_behaviour", expected=f"of {', '.join(_KINDS)}, days from 1 to {_LONGEST}, least from 1")
+        if not whole or found.of not in list(_KINDS) or not 0 < found.days <= _LONGEST or not 0 < found.least <= _MOST_OFTEN:
+            raise Invalid(
+                "marketing.bad_behaviour", expected=f"of {', '.join(_KINDS)}, days from 1 to {_LONGEST}, least from 1 to {_MOST_OFTEN}"
+            )
         return found
 
 

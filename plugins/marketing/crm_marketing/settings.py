@@ -20,5 +20,5 @@ class Settings:
     """
 
     currency: str = attrs.field(default="EUR", validator=valid_currency)
-    half_life_days: int = attrs.field(default=7, validator=attrs.validators.gt(0))
+    half_life_days: int = attrs.field(default=7, validator=[attrs.validators.gt(0), attrs.validators.le(36_525)])
     model: AttributionModel = AttributionModel.LINEAR

@@ -23,6 +23,8 @@ ZERO = timedelta(0)
 DAY = timedelta(days=1)
 # A calendar that is closed for longer than this is taken to be closed for ever.
 _LONGEST_CLOSURE = 800
+# Nor does anybody wait longer than that: with a minute of work a week, a promise of a year ends in no year that there is.
+_LONGEST_WAIT = timedelta(days=36_525)
 
 
 def _never(day: date) -> bool:
@@ -76,9 +78,10 @@ class WorkingTime:
             day += DAY
 
     def _open_ended(self, start: datetime) -> Iterator[Span]:
-        """Yield the working spans that end after *start*, until none has come for too long or the calendar's dates are over."""
+        """Yield the working spans that end after *start*, until none has come for too long or a century is over."""
         day, closed = start.astimezone(self.zone).date(), 0
-        while closed < _LONGEST_CLOSURE and day < date.max - 2 * DAY:
+        last = min(day, date.max - _LONGEST_WAIT - 2 * DAY) + _LONGEST_WAIT
+        while closed < _LONGEST_CLOSURE and day < last:
             spans = [span for span in self._day(day) if span[1] > start]
             yield from spans
             closed = 0 if spans else closed + 1

@@ -7,11 +7,16 @@ from typing import Any
 
 from django.core.management.commands import migrate
 
-from crm_core.ext.django.pending import planned
+from crm_core.ext.django.pending import migrating, planned
 
 
 class Command(migrate.Command):
     """Django's command; what it makes, and when, is Django's and :mod:`crm_core.ext.django.apps`' to do."""
+
+    def check(self, *args: Any, **options: Any) -> None:
+        """Check all but whether the CRM's tables are behind."""
+        with migrating():
+            super().check(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Look at the CRM's tables where the command only looks."""
