@@ -1,4 +1,7 @@
-"""Attacks by ranges that lead nowhere and names that mean two things: calendars, settings, keys, expansions, calls out, keys of seals [A10, A21, A22, A25, A34]."""
+"""Attacks by ranges that lead nowhere and names that mean two things [A10, A21, A22, A25, A34].
+
+They come by calendars, settings, keys, expansions, calls out and keys of seals.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +104,8 @@ def test_a25_no_user_comes_by_anothers_key() -> None:
 
 HOSTS = ["a..example.org", "." + "x" * 64 + ".example.org", "x" * 64 + ".example.org", ".example.org", "é" * 64 + ".example.org"]
 HEADERS: list[dict[Any, Any]] = [
-    {"Host": "inside"}, {"host ": "inside"}, {"Content-Length": "5"}, {"Transfer-Encoding": "chunked"}, {"Connection": "keep-alive"}, {5: "x"},
+    {"Host": "inside"}, {"host ": "inside"}, {"Content-Length": "5"}, {"Transfer-Encoding": "chunked"},
+    {"Connection": "keep-alive"}, {5: "x"},
     {"X": None}, {"X": "a\r\nHost: inside"}, {"X\r\nHost": "inside"}, {"X": "\ud800"}, {"Upgrade": "h2c"},
 ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Attacks by files that come in: workbooks, address books, rows and mappings that take hours, gigabytes or an untyped error [A11, A19, A21]."""
+"""Attacks by files that come in: workbooks, address books, rows and maps that take hours, gigabytes or an untyped error [A11, A19, A21]."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 
 def sheet(data: str) -> dict[str, bytes | str]:
     return {
-        SHEET: f'<worksheet xmlns="{MAIN}"><sheetData><row r="1"><c t="inlineStr"><is><t>name</t></is></c></row>{data}</sheetData></worksheet>'
+        SHEET: f'<worksheet xmlns="{MAIN}"><sheetData>'
+        f'<row r="1"><c t="inlineStr"><is><t>name</t></is></c></row>{data}</sheetData></worksheet>'
     }
 
 
@@ -152,7 +153,8 @@ def test_a11_a_card_takes_no_more_than_its_size(world: World) -> None:
 
 
 ITEMS: list[Any] = [
-    {}, [], 5, None, True, "x", {"address": 5}, {"address": None}, {"address": "a@x.com", "primary": "yes"}, {"address": "a@x.com", "primary": []},
+    {}, [], 5, None, True, "x", {"address": 5}, {"address": None}, {"address": "a@x.com", "primary": "yes"},
+    {"address": "a@x.com", "primary": []},
     {"address": "a@x.com", "label": 5}, {"address": "a@x.com", "__class__": 1},
 ]  # fmt: skip
 
