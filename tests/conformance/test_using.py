@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from crm_core import CollectHook, Ctx, Entity, Event, Field, Plugin, Session
+import attrs
+
+from crm_core import CollectHook, Ctx, Entity, Event, Field, Plugin, Request, Response, Secret, Session, signed
 from crm_core.testing.conformance import RULES, check
 from tests.conformance.faulty import roundabout
 from tests.conformance.faulty.words import translate
@@ -25,6 +27,23 @@ resting.entities(Nap)
 resting.events(Woken)
 wakers: CollectHook[Ctx, Nap, str] = CollectHook("acme.resting.wakers", per="item")
 resting.hooks(wakers)
+
+
+@attrs.define
+class Settings:
+    """What a tenant can set."""
+
+    secret: Secret | None = None
+    unread: str = ""
+
+
+calling = Plugin("acme.calling", version="1.0.0", settings=Settings)
+
+
+@calling.route("POST", "/calls", check=signed(Settings, "secret", header="X-Signature"))
+def called(session: Session, request: Request) -> Response:
+    """Answer."""
+    return Response()
 
 
 @resting.service
@@ -52,3 +71,8 @@ def test_what_the_run_did_not_reach_is_read_in_the_source_and_the_report_says_so
     (outcome,) = check(resting, rules=CK09).outcomes
     told = "the kit's run did not use the hook acme.resting.wakers, the event acme.resting.woken; of these the source was read"
     assert (outcome.reasons, outcome.notes) == ((), (told,))
+
+
+def test_a_setting_that_signs_calls_is_read_and_another_is_not() -> None:
+    (outcome,) = check(calling, rules=CK09).outcomes
+    assert outcome.reasons == ("the setting unread is declared and never read",)

@@ -124,7 +124,15 @@ def declared_is_used(subject: Subject) -> Iterator[str]:
         subject.note(f"the kit's run did not use {', '.join(read)}; of these the source was read")
     if subject.plugin.settings is not None:
         fields = getattr(subject.plugin.settings, "__attrs_attrs__", ())
-        yield from (f"the setting {a.name} is declared and never read" for a in fields if a.name not in source.names)
+        known = source.names | _signing(source)
+        yield from (f"the setting {a.name} is declared and never read" for a in fields if a.name not in known)
+
+
+def _signing(source: Source) -> set[str]:
+    """Return the settings whose secret ``signed(Settings, "secret", ...)`` reads."""
+    calls = (node for node in source.nodes if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "signed")
+    given = (value for call in calls for value in (*call.args[1:2], *(k.value for k in call.keywords if k.arg == "name")))
+    return {value.value for value in given if isinstance(value, ast.Constant) and isinstance(value.value, str)}
 
 
 def _grants(subject: Subject, exercise: Exercise) -> Iterator[str]:

@@ -145,7 +145,7 @@ def _home(plugin: Plugin) -> str:
     d = plugin.definitions
     classes = (*d.entities, *(x for _, x in d.extensions), *d.events, *d.services)
     given = [c.__module__ for c in classes if isinstance(c, EntityMeta | type)]
-    given += [part.fn.__module__ for part in (*d.impls, *d.subscriptions, *d.actions, *d.jobs, *d.panels)]
+    given += [part.fn.__module__ for part in (*d.impls, *d.subscriptions, *d.actions, *d.jobs, *d.panels, *d.routes, *d.lifespans)]
     given += [name for name, module in list(sys.modules.items()) if vars(module).get("plugin") is plugin] if not given else []
     for name in sorted(set(given)):
         parts = name.split(".")
