@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from .errors import CRMError, Invalid, LoadError, PluginFailed
+from .errors import CRMError, Invalid, LoadError, PluginFailed, Unavailable
 from .hooks.dispatch import run
 from .messages import closest
 from .permissions.actor import Actor
@@ -72,7 +72,7 @@ class Response:
 def signed(settings: type[Any], name: str, *, header: str, algorithm: str = "sha256", prefix: str = "") -> Check:
     """Return a check: the header holds the HMAC of the body, in hexadecimal, under the tenant's setting *name*.
 
-    Without a secret, nobody comes in.
+    Without a secret, nobody comes in; where one should be and is none, the log says it, and no stranger hears where that is.
 
     Args:
         name: of a field of *settings*: a ``Secret``, which is read at each call, or a text that is the secret itself.
@@ -89,12 +89,23 @@ def signed(settings: type[Any], name: str, *, header: str, algorithm: str = "sha
     hmac.new(b"", digestmod=algorithm)
 
     def check(session: Session, request: Request) -> bool:
-        found = getattr(session.settings(settings), name)
-        secret = session.secret(found) if isinstance(found, Secret) else str(found or "")
+        secret = _secret(session, getattr(session.settings(settings), name))
         wanted = prefix + hmac.new(secret.encode(), request.body, algorithm).hexdigest()
         return bool(secret) and hmac.compare_digest(wanted.encode(), request.headers.get(header.lower(), "").encode(errors="replace"))
 
     return check
+
+
+def _secret(session: Session, found: Any) -> str:
+    if not isinstance(found, Secret):
+        return str(found or "")
+    try:
+        return session.secret(found)
+    except Unavailable as error:
+        if error.code != "secret_missing":
+            raise
+        _log.error("%s", error.code, exc_info=error)
+        return ""
 
 
 def answer(crm: CRM, request: Request, tenant: str) -> Response:

@@ -113,6 +113,18 @@ def test_a_secret_by_reference_signs_as_one_in_the_settings_does(
     assert ask(make_crm(plugins=[plugin]), "Acme", key="").status == 401
 
 
+def test_where_a_secret_is_missing_nobody_comes_in_and_the_log_alone_says_where(
+    make_crm: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    plugin = Plugin("acme.calls", version="1.0.0", settings=ByReference)
+    plugin.route("POST", "/calls", check=signed(ByReference, "secret", header="X-Signature", prefix="sha256="))(named(0))
+    crm = make_crm(plugins=[plugin.configured(secret=Secret("env:NOBODY_SET_THIS").to_json())])
+    answer = ask(crm, "Acme", key="")
+    assert answer.status == 401
+    assert b"NOBODY_SET_THIS" not in answer.body
+    assert "NOBODY_SET_THIS" in caplog.text
+
+
 def test_a_setting_that_signs_nothing_is_told_when_the_route_is_declared() -> None:
     with pytest.raises(LoadError) as caught:
         signed(Settings, "secrte", header="X-Signature")
