@@ -36,7 +36,7 @@ _UNUSABLE = re.compile("[\x00\ud800-\udfff]")
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,40}\Z")
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen(init=False, eq=False, repr=False)
 class Rule:
     """A node of the closed predicate AST. Combine rules with ``&``, ``|`` and ``~``; compare fields with :class:`F`."""
 
