@@ -76,7 +76,7 @@ def read_book(stream: IO[bytes], is_date: DateFormat, is_duration: DateFormat, k
     _check(archive)
     [main] = [target for kind, target in _relations(archive, "").values() if kind == "officeDocument"]
     related = _relations(archive, main)
-    of_kind = {kind: target for kind, target in related.values()}
+    of_kind = dict(related.values())
     sheets, from_1904 = _sheets(archive, main, related)
     dates, durations = _styles(archive, of_kind.get("styles", ""), is_date, is_duration, known_formats)
     return Book(archive, sheets, _strings(archive, of_kind.get("sharedStrings", "")), dates, durations, from_1904)

@@ -6,7 +6,6 @@ import attrs
 
 _CENTURY = attrs.validators.le(36_525)  # days; more would lead beyond the calendar
 _CENTURY_OF_HOURS = attrs.validators.le(36_525 * 24)
-_LINE = attrs.validators.max_len(200)
 
 
 @attrs.define
@@ -29,11 +28,11 @@ class Settings:
 
     reopen_days: int = attrs.field(default=14, validator=[attrs.validators.ge(0), _CENTURY])
     warn_percent: int = attrs.field(default=80, validator=[attrs.validators.ge(1), attrs.validators.le(100)])
-    onboarding_title: str = attrs.field(default="Onboarding: {deal}", validator=_LINE)
+    onboarding_title: str = attrs.field(default="Onboarding: {deal}", validator=attrs.validators.max_len(200))
     onboarding_days: int = attrs.field(default=30, validator=[attrs.validators.ge(0), _CENTURY])
     onboarding_checklist: list[str] = attrs.Factory(lambda: ["Kick-off call", "Accounts set up", "Training held", "Handed over to support"])
     onboarding_owner: str = ""
-    low_score_title: str = attrs.field(default="Score {score}: {survey}", validator=_LINE)
+    low_score_title: str = attrs.field(default="Score {score}: {survey}", validator=attrs.validators.max_len(200))
     low_score_owner: str = ""
     complaint_acknowledge_hours: int = attrs.field(default=48, validator=[attrs.validators.ge(1), _CENTURY_OF_HOURS])
     complaint_answer_days: int = attrs.field(default=56, validator=[attrs.validators.ge(1), _CENTURY])
