@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from typing import Any
 
@@ -101,6 +101,8 @@ def test_a28_names_beside_a_session_are_names_or_refused(world: World) -> None:
         {"metrics": ["sales.won_deals"], "fiscal_start": "1"}, {"metrics": ["sales.won_deals"], "currency": []},
     ]  # fmt: skip
     world.assert_refused("A04", each("a question", questions, lambda w, s, q: s.use(Analytics).run(Report(**q))), by=SYSTEM)
+    spans = [{"since": date(10, 1, 1), "until": date(9990, 1, 1)}, {"since": date(9990, 1, 1), "until": date(10, 1, 1)}]
+    world.assert_refused("A21", each("the span before", spans, lambda w, s, a: Report(metrics=["sales.won_deals"], **a).before()))
     naive = datetime(2026, 1, 1)  # noqa: DTZ001
     world.assert_refused("A21", {"an instant": lambda w, s: s.use(Sales).waterfall(naive, currency="EUR")})
 
