@@ -63,9 +63,12 @@ def test_a10_a_call_goes_where_its_address_says() -> None:
     for host in HOSTS:
         with pytest.raises((Invalid, Refused)):
             http.request("GET", f"https://{host}/")
+    codes: set[str] = set()
     for headers in HEADERS:
-        with pytest.raises(Invalid):
+        with pytest.raises(Invalid) as e:
             http.request("POST", "http://localhost:9/", headers=headers, body=b"x")
+        codes.add(e.value.code)
+    assert codes == {"bad_header", "bad_url"}
     methods: list[Any] = ["GET\r\nHost: inside", "é", None, 5]
     for method in methods:
         with pytest.raises(Invalid):
