@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
+from functools import partial
 from typing import Any
 
+import attrs
 import pytest
 from flask import Flask
 
@@ -15,10 +17,13 @@ from crm_analytics.api import Analytics, Report
 from crm_core import Account, Actor, Conflict, NotFound, Plugin, Session
 from crm_core.errors import Detail, Invalid, WrongArgument
 from crm_core.ext import flask as crm_flask
+from crm_core.ext.resource import Ask, Resource
 from crm_core.messages import fallbacks
 from crm_erp_bridge import queue
 from crm_erp_bridge.api import ErpBridge
+from crm_marketing.behaviour import Behaviour
 from crm_sales.api import Lead, Sales
+from crm_service.calendars import BusinessCalendar
 from tests.attacks.house import House
 from tests.attacks.raid import CANARY, ME, SYSTEM, World, each
 from tests.laws.shop import Deal
@@ -96,6 +101,8 @@ def test_a28_names_beside_a_session_are_names_or_refused(world: World) -> None:
         {"metrics": ["sales.won_deals"], "fiscal_start": "1"}, {"metrics": ["sales.won_deals"], "currency": []},
     ]  # fmt: skip
     world.assert_refused("A04", each("a question", questions, lambda w, s, q: s.use(Analytics).run(Report(**q))), by=SYSTEM)
+    spans = [{"since": date(10, 1, 1), "until": date(9990, 1, 1)}, {"since": date(9990, 1, 1), "until": date(10, 1, 1)}]
+    world.assert_refused("A21", each("the span before", spans, lambda w, s, a: Report(metrics=["sales.won_deals"], **a).before()))
     naive = datetime(2026, 1, 1)  # noqa: DTZ001
     world.assert_refused("A21", {"an instant": lambda w, s: s.use(Sales).waterfall(naive, currency="EUR")})
 
@@ -172,3 +179,50 @@ def test_a25_a_key_gives_no_answer_to_who_may_do_less_by_now(world: World) -> No
     with pytest.raises(NotFound):
         asked(less, "record", record)
     world.handled["A25"] += 3
+
+
+WEEK = {"mon": [["09:00", "17:00"]]}
+HUGE = [10**10, 10**30, -(10**30)]
+ZONES = [
+    "../../etc/passwd",
+    "/etc/localtime",
+    "",
+    ".",
+    "Europe",
+    "Europe/../UTC",
+    "UTC/",
+    "tzdata.zi",
+    "zone.tab",
+    "\x00",
+    "\ud800",
+    "x" * 63,
+]
+
+
+def test_a21_no_setting_leads_beyond_the_calendar(world: World) -> None:
+    """Whatever a tenant sets, instants are counted with it: a number of days that no calendar has stopped subscribers and jobs."""
+    attacks: dict[str, Any] = {}
+    for plugin in world.crm.registry.plugins:
+        if plugin.settings is None or plugin.name in ("core", "trick"):
+            continue
+        defaults = plugin.settings()
+        for field in attrs.fields(plugin.settings):
+            given = getattr(defaults, field.name)
+            change = partial(lambda p, n, w, s, v: s.change_settings(p.settings, {n: v}), plugin, field.name)
+            if type(given) is int:
+                attacks |= each(f"{plugin.name} {field.name}", HUGE, change)
+            elif "zone" in field.name:
+                attacks |= each(f"{plugin.name} {field.name}", ZONES, change)
+    behaviours = [{"of": "touch", "days": 1, "least": n} for n in HUGE] + [{"of": "touch", "days": n} for n in HUGE]
+    attacks |= each("a behaviour", behaviours, lambda w, s, b: Behaviour.from_json(b))
+    attacks |= each("a calendar's zone", ZONES, lambda w, s, z: s.create(BusinessCalendar(name="c", zone=z, hours=WEEK)))
+    world.assert_refused("A21", attacks, by=SYSTEM)
+
+
+def test_a22_an_expansion_is_done_once(world: World) -> None:
+    deals = Resource(world.crm, Deal)
+
+    def attack(w: World, s: Any, verb: Callable[..., Any]) -> Any:
+        verb(s, Ask(url="/x", params={"expand": "account," * 100_000}, headers={}, id=w.deal.id))
+
+    world.assert_harmless("A22", each("expand", [deals.get, deals.page], attack))

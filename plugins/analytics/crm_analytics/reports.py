@@ -109,11 +109,19 @@ class Report:
     mixed: Literal["split", "refuse"] = attrs.field(default="split", validator=_is_one_of)
 
     def before(self) -> Report:
-        """Return the same question about the span just before, of as many days."""
+        """Return the same question about the span just before, of as many days.
+
+        Raises:
+            Invalid: ``analytics.bad_question``: no calendar has that span.
+        """
         if self.since is None or self.until is None:
             return self
         length = self.until - self.since + timedelta(days=1)
-        return attrs.evolve(self, since=self.since - length, until=self.until - length)
+        try:
+            return attrs.evolve(self, since=self.since - length, until=self.until - length)
+        except OverflowError:
+            expected = "a span with room for another before it"
+            raise Invalid("analytics.bad_question", part="since", given=f"{self.since} - {self.until}", expected=expected) from None
 
 
 @attrs.frozen
