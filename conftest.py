@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, chdir
 from importlib import import_module
@@ -29,6 +30,10 @@ def _enter_folder(namespace: dict[str, Any]) -> None:
 def _leave_folder(namespace: dict[str, Any]) -> None:
     namespace["_folder"].close()
 
+
+# The processes that tests start, many hundreds, read what one of them compiled; some machines' Python is told to write none of it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 pytest_plugins = ["crm_core.testing.plugin"]
 
