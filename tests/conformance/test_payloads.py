@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,7 +57,9 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Release
     def released(n: int, field: str, upcasts: str = "") -> Plugin:
         sys.modules.pop("parcels", None)
         source = FIRST.format(version=f"{n}.0.0", n=n, field=field, upcasts=upcasts)
-        (tmp_path / "parcels" / "__init__.py").write_text(source, encoding="utf-8")
+        code = tmp_path / "parcels" / "__init__.py"
+        code.write_text(source, encoding="utf-8")
+        os.utime(code, (n, n))  # Python tells what it compiled from new code by its length and its second
         importlib.invalidate_caches()
         plugin: Plugin = importlib.import_module("parcels").plugin
         registry = Registry([plugin])
