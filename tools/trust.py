@@ -33,10 +33,10 @@ def recording() -> list[str]:
 
 
 def measured(paths: Sequence[str], *, long: bool) -> tuple[int, list[Figure]]:
-    """Run the tests, one after another; return pytest's exit status and what they recorded."""
+    """Run the tests, one after another, with the cases that CI draws; return pytest's exit status and what they recorded."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "figures.jsonl"
-        told = {**os.environ, "CRM_TRUST_FIGURES": str(target), **({"CRM_TRUST_LONG": "1"} if long else {})}
+        told = {**os.environ, "CI": "1", "CRM_TRUST_FIGURES": str(target), **({"CRM_TRUST_LONG": "1"} if long else {})}
         limit = ["-o", "timeout=7200"] if long else []
         done = subprocess.run([sys.executable, "-m", "pytest", *paths, "-q", *limit], cwd=ROOT, env=told, check=False)
         lines = target.read_text(encoding="utf-8").splitlines() if target.exists() else []

@@ -97,7 +97,8 @@ def test_a12_a_link_that_comes_between_a_look_and_its_use_is_not_followed(tmp_pa
     finally:
         stop.set()
         thread.join()
-    assert seen == {b"mine"}
+    assert seen <= {b"mine"}  # on a busy machine each look may come too late
+    assert files.get("dir/a") == b"mine"
 
 
 def test_a25_no_two_tenants_share_a_folder_on_any_system() -> None:

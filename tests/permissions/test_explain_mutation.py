@@ -82,7 +82,7 @@ def test_taking_away_what_explain_names_flips_the_answer(sqlite_databases: SQLit
 
     check()
     figure(
-        "explain", database="sqlite", cases=counted["decisions"], rows=len(world.deals), seed=11,
+        "S1 explain", database="sqlite", cases=counted["decisions"], rows=len(world.deals), seed=11,
         result=f"{counted['removed']} rules named and taken away: each answer flips", bar="every answer flips",
     )  # fmt: skip
-    assert min(counted.values()) > 100
+    assert min(counted.values()) > 20
