@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
@@ -9,7 +10,8 @@ from sqlalchemy import String, cast, func, select
 
 from crm_core import CRM, Account, Actor, Contact, Entity, Field, Invalid, LoadError, NotFound, Plugin, Role, Session, field, owner
 from crm_core.rules import related
-from tests.permissions.doors_world import SYSTEM
+from crm_core.runtime import FixedClock, Runtime
+from tests.permissions.doors_world import NOW, SYSTEM
 
 
 class Verdict(Entity):
@@ -153,3 +155,17 @@ def test_a_field_that_does_not_point_is_a_load_error() -> None:
     with pytest.raises(LoadError) as raised:
         CRM("sqlite://", plugins=[loose])
     assert raised.value.code == "bad_seen_with"
+
+
+def test_of_the_past_it_is_what_was_said_of_records_that_one_sees(make_crm: Any) -> None:
+    clock = FixedClock(NOW)
+    crm: CRM = make_crm(plugins=[plugin], roles=[CLERK, CHIEF], runtime=Runtime.seeded("past", clock=clock))
+    on = world(crm)
+    clock.advance(timedelta(minutes=1))
+    then = clock.now()
+    clock.advance(timedelta(minutes=1))
+    with crm.session(SYSTEM) as s:
+        s.delete(on["mine"])
+    with crm.session(ME, write=False) as s:
+        assert seen(s) == ["Ann"]
+        assert sorted(v.words for v in s.as_of(then).query(Verdict).all()) == ["Ann", "mine"]
