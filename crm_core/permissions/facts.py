@@ -72,7 +72,7 @@ class SessionFacts:
                 wanted[node.target].update({plain(each.get(node.ref)) for each in values} - {None})
             else:
                 for each in values:
-                    if not isinstance(node.rule(each.get(node.entity)), Everything | Nothing):
+                    if each.get(node.record) is not None and not isinstance(node.rule(each.get(node.entity)), Everything | Nothing):
                         wanted[each[node.entity]].add(each[node.record])
         for target, ids in sorted(wanted.items()):
             self._load(target, ids)

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import String, cast, func, select
 
 from crm_core import CRM, Account, Actor, Contact, Entity, Field, Invalid, LoadError, NotFound, Plugin, Role, Session, field, owner
+from crm_core.permissions.to_python import holds
 from crm_core.rules import related
 from crm_core.runtime import FixedClock, Runtime
 from tests.permissions.doors_world import NOW, SYSTEM
@@ -21,7 +22,7 @@ class Verdict(Entity):
     __seen_with__: ClassVar[str] = "record"
 
     entity: Field[str] = field(length=127)
-    record: Field[str] = field(length=36)
+    record: Field[str | None] = field(default=None, length=36)
     words: Field[str] = field(length=100)
     owner: Field[str | None] = field(default=None)
 
@@ -155,6 +156,20 @@ def test_a_field_that_does_not_point_is_a_load_error() -> None:
     with pytest.raises(LoadError) as raised:
         CRM("sqlite://", plugins=[loose])
     assert raised.value.code == "bad_seen_with"
+
+
+def test_a_row_that_points_at_nothing_is_seen_by_who_sees_all_that_it_might_point_at(crm: CRM) -> None:
+    world(crm)
+    with crm.session(SYSTEM) as s:
+        loose = s.create_many(Verdict(entity="account", words=f"loose {n}") for n in range(2)).ok
+    with crm.session(Actor("9", roles={"chief"})) as s:
+        assert [w for w in seen(s) if "loose" in w] == ["loose 0", "loose 1"]
+    with crm.session(ME) as s:
+        mine = s.query(Verdict).all()
+        rule = s.policy.rule("read", Verdict)
+        s.facts.foresee([rule], [*mine, *loose])  # of a batch, all that is asked is read at once
+        assert [holds(rule, s.codec(Verdict).values(v), s.facts) for v in (*mine, *loose)] == [True, True, False, False]
+        assert seen(s) == ["Ann", "mine"]
 
 
 def test_of_the_past_it_is_what_was_said_of_records_that_one_sees(make_crm: Any) -> None:
