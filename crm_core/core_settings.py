@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import attrs
 
+from .classes import frozen
 from .entities.formats import valid_zone
 from .hooks.retention import check_period
 
 
-@attrs.frozen
+@frozen
 class CoreSettings:
     """Settings of the core; who changes them needs the permission ``core.settings``.
 

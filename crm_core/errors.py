@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
+from .classes import frozen
+
 if TYPE_CHECKING:
     from .messages import Messages
 
 MOST_TOLD = 40
 
 
-@attrs.frozen
+@frozen
 class Detail:
     """One thing that is wrong with one field.
 

@@ -10,8 +10,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-import attrs
-
+from .classes import frozen
 from .ondemand import OnFirstUse
 
 _PLACEHOLDER = r"\{(\w+)\}"
@@ -21,7 +20,7 @@ _MOST = 300
 _LONGEST_LOCALE = 35  # as an actor's may be
 
 
-@attrs.frozen
+@frozen
 class Catalogue:
     """The templates of one language: ``Catalogue("de", {"acme.blocked": "{tier} ist gesperrt"})``.
 

@@ -14,6 +14,7 @@ from .entities.entity import Entity
 from .entities.meta import spec
 from .errors import Invalid, LoadError
 from .events.event import EventCodec
+from .hooks.core_specs import CORE
 from .hooks.health import QUARANTINE_AFTER
 from .hooks.nesting import Sessions
 from .hooks.plugin import Plugin
@@ -121,7 +122,7 @@ class Rooms:
         if self.registry.subscriptions:
             self.subscribers  # noqa: B018  # as above
         self.policies = Policies(self.registry, roles, safe=self.safe_mode)
-        self.policies.check_grants(plugin.name for plugin in self.registry.plugins)
+        self.policies.check_grants(plugin.name for plugin in self.registry.plugins if plugin is not CORE)
         self.policies.check_permits(() if self.safe_mode else roles, self.registry.permissions)
         check_one_of(tenants, "open", "declared")
         self._declaring = tenants

@@ -10,8 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import Protocol, Self
 
-import attrs
-
+from .classes import frozen
 from .errors import Invalid
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -134,7 +133,7 @@ class Ids:
         self._prefix = f"{head >> 42:08x}-{head >> 26 & 0xFFFF:04x}-7{head >> 14 & 0xFFF:03x}-{0x8000 | head & 0x3FFF:04x}-"
 
 
-@attrs.frozen
+@frozen
 class Runtime:
     """The clock, the ids and the randomness of one CRM.
 

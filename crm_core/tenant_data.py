@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from sqlalchemy import delete, insert, select, update
 
 from .errors import Denied, Invalid, LoadError
-from .permissions.roles import Role, role_from_json, role_to_json
+from .permissions.role_codec import role_from_json, role_to_json
+from .permissions.roles import Role
 from .secrets import OF_THE_HOST, secrets_in
 from .settings import dump, load
 

@@ -9,7 +9,8 @@ from .arguments import check, check_entity, check_many, check_text
 from .entities.entity import Entity
 from .errors import Invalid
 from .messages import redact
-from .permissions.roles import Role, role_to_json
+from .permissions.role_codec import role_to_json
+from .permissions.roles import Role
 from .scope import Scope, once
 from .secrets import Secret
 from .storage.door import typed_errors

@@ -9,10 +9,11 @@ from typing import Any, Self
 
 import attrs
 
+from .classes import frozen
 from .errors import LoadError
 from .messages import text
 
-_VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){0,5}", re.ASCII)
+_VERSION = r"\d{1,9}(\.\d{1,9}){0,5}"
 _CLAUSE = r"(==|!=|>=|<=|>|<)\s*(\S+)"
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
@@ -32,7 +33,7 @@ _EXPLANATIONS = {
 }
 
 
-@attrs.frozen(order=True)
+@frozen(order=True)
 class Version:
     """Numbers joined by dots. Zeros at the end say nothing: 1.2 equals 1.2.0."""
 
@@ -46,7 +47,7 @@ class Version:
         Raises:
             LoadError: ``bad_version``.
         """
-        if not isinstance(given, str) or not _VERSION.fullmatch(given):
+        if not isinstance(given, str) or not re.fullmatch(_VERSION, given, re.ASCII):
             raise LoadError("bad_version", given=str(given)[:40])
         numbers = [int(part) for part in given.split(".")]
         while numbers and numbers[-1] == 0:
@@ -57,7 +58,7 @@ class Version:
         return self._text
 
 
-@attrs.frozen
+@frozen
 class VersionRange:
     """Clauses that must all hold; none of them allows every version."""
 

@@ -7,8 +7,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, ClassVar
 
-import attrs
-
+from ..classes import frozen
 from .entity import Entity
 from .fields import Field, ListField, Ref, field
 from .meta import spec
@@ -35,7 +34,7 @@ class Direction(Enum):
     INTERNAL = "internal"
 
 
-@attrs.frozen
+@frozen
 class Link:
     """A pointer to a record of any entity, by the entity's name and the record's id."""
 
@@ -53,7 +52,7 @@ class Link:
         return self.record
 
 
-@attrs.frozen
+@frozen
 class Participant:
     """Someone who took part: an address or user id, a display name, a role such as ``from``, ``to`` or ``host``."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union, cast, g
 
 import attrs
 
+from ..classes import frozen
 from ..errors import LoadError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ CLASSIFICATIONS: tuple[Classification, ...] = ("public", "internal", "personal",
 NOTHING: Any = attrs.NOTHING
 
 
-@attrs.frozen
+@frozen
 class Ref(Generic[T]):
     """A typed pointer to a record: its entity and its id. It holds no data, so it can be kept, sent and compared."""
 
@@ -91,7 +92,7 @@ class ListField(Generic[T]):
         def __set__(self, obj: Any, value: Sequence[T]) -> None: ...
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class FieldOptions:
     """What ``field(...)`` was given."""
 
@@ -217,7 +218,7 @@ Kind = Literal["id", "str", "text", "int", "decimal", "money", "bool", "date", "
 _PLAIN: Mapping[Any, Kind] = {str: "str", int: "int", Decimal: "decimal", bool: "bool", date: "date", datetime: "datetime"}
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class FieldSpec:
     """All that is known of one field, read once from its annotation and options.
 

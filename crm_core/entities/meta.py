@@ -11,12 +11,15 @@ import sys
 import threading
 import types
 from collections.abc import Iterable, Mapping
+from functools import partial
 from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, ClassVar, get_origin, get_type_hints
 
 import attrs
 
+from ..classes import later
 from ..errors import LoadError
+from ..ondemand import OnFirstUse
 from .construct import constructor
 from .fields import NOTHING, FieldOptions, FieldSpec, read_field
 
@@ -39,11 +42,20 @@ class EntitySpec:
         fields: its own and the system fields by name, in column order. Which extensions it has, each CRM says for itself.
     """
 
-    def __init__(self, entity: type[Any], fields: Mapping[str, FieldSpec]) -> None:
+    def __init__(self, entity: type[Any]) -> None:
         self.entity = entity
-        self.fields = dict(fields)
         self.plugin = ""
         self._short = snake(entity.__name__)
+
+    @OnFirstUse
+    def fields(self) -> dict[str, FieldSpec]:
+        entity = self.entity
+        fields = dict(_system_fields(next(b for b in reversed(entity.__mro__) if isinstance(b, EntityMeta))))
+        hints = _hints(entity)
+        own = ((name, options) for name, options in entity.__crm_options__.items() if name not in fields)
+        fields |= {name: read_field(entity, name, hints[name], options) for name, options in own}
+        _check_columns(entity.__name__, fields.values())
+        return fields
 
     @property
     def name(self) -> str:
@@ -95,21 +107,7 @@ class RecordMeta(type):
         cls.__crm_spec__ = None
         if "<locals>" in cls.__qualname__:
             cls.__crm_locals__ = dict(sys._getframe(1).f_locals)
-        these = {k: _attribute(o) for k, o in own.items()}
-        # No hook at assignment: values are checked on their way to the database, and each record read is a dozen assignments.
-        attrs.define(
-            cls,
-            these=these,
-            slots=False,
-            init=False,
-            kw_only=True,
-            eq=False,
-            repr=False,
-            order=False,
-            auto_detect=False,
-            on_setattr=attrs.setters.NO_OP,
-        )
-        type.__setattr__(cls, "__init__", constructor(cls))
+        later(cls, ("__attrs_attrs__", "__init__"), partial(_generate, cls))
         return cls
 
     if not TYPE_CHECKING:  # a type checker would take it for the permission to read any name
@@ -169,6 +167,24 @@ def _is_field(name: str, annotation: Any) -> bool:
     return get_origin(annotation) is not ClassVar and annotation is not ClassVar
 
 
+def _generate(cls: RecordMeta) -> None:
+    """Make an attrs class of it, with our own constructor."""
+    # No hook at assignment: values are checked on their way to the database, and each record read is a dozen assignments.
+    attrs.define(
+        cls,
+        these={name: _attribute(options) for name, options in cls.__crm_own__.items()},
+        slots=False,
+        init=False,
+        kw_only=True,
+        eq=False,
+        repr=False,
+        order=False,
+        auto_detect=False,
+        on_setattr=attrs.setters.NO_OP,
+    )
+    type.__setattr__(cls, "__init__", constructor(cls))
+
+
 def _attribute(options: FieldOptions) -> Any:
     if not options.init:
         return attrs.field(init=False)
@@ -184,38 +200,34 @@ def _hints(cls: type[Any]) -> dict[str, Any]:
         known = base.__dict__.get("__crm_hints__")
         if known is None:
             known = _own_hints(base)
-            if base is not cls:
-                type.__setattr__(base, "__crm_hints__", known)
+            type.__setattr__(base, "__crm_hints__", known)
         found |= known
     return found
 
 
 def _own_hints(cls: type[Any]) -> dict[str, Any]:
     written = {name: hint for name, hint in get_annotations(cls).items() if name in cls.__crm_own__}
+    # Fields of one type are often many; what is written alike is read once.
+    keys = {name: hint if isinstance(hint, str) else name for name, hint in written.items()}
+    holder = types.SimpleNamespace(__annotations__={keys[name]: hint for name, hint in written.items()})
     try:
-        holder = types.SimpleNamespace(__annotations__=written)
-        return get_type_hints(holder, vars(sys.modules[cls.__module__]), dict(cls.__dict__.get("__crm_locals__", {})))
+        hints = get_type_hints(holder, vars(sys.modules[cls.__module__]), dict(cls.__dict__.get("__crm_locals__", {})))
+        return {name: hints[key] for name, key in keys.items()}
     except NameError as e:
         raise LoadError("unresolved_annotation", entity=cls.__name__, name=e.name or str(e)) from e
 
 
 def spec(entity: type[Any]) -> EntitySpec:
-    """Return the facts of an entity class, reading its annotations the first time.
+    """Return the facts of an entity class; its annotations are read when its fields are first asked for.
 
     Raises:
-        LoadError: an annotation is not a field type or names something unknown.
+        LoadError: it is no entity; and by its ``fields``: an annotation is not a field type or names something unknown.
     """
     found: EntitySpec | None = entity.__dict__.get("__crm_spec__")
     if found is None:
         if not isinstance(entity, EntityMeta) or entity.__dict__.get("__abstract__", False):
             raise LoadError("not_an_entity", given=repr(entity))
-        hints = _hints(entity)
-        system = set(_system_names(entity))
-        fields = {
-            name: read_field(entity, name, hints[name], options, system=name in system) for name, options in entity.__crm_options__.items()
-        }
-        _check_columns(entity.__name__, fields.values())
-        found = EntitySpec(entity, fields)
+        found = EntitySpec(entity)
         type.__setattr__(entity, "__crm_spec__", found)
     return found
 
@@ -229,8 +241,14 @@ def _check_columns(entity: str, fields: Iterable[FieldSpec]) -> None:
             taken.add(column)
 
 
-def _system_names(entity: type[Any]) -> Mapping[str, FieldOptions]:
-    return next(b for b in reversed(entity.__mro__) if isinstance(b, EntityMeta)).__crm_own__
+def _system_fields(base: Any) -> Mapping[str, FieldSpec]:
+    """Return the fields that all entities have in common, read once."""
+    found: Mapping[str, FieldSpec] | None = base.__dict__.get("__crm_system__")
+    if found is None:
+        hints = _hints(base)
+        found = {name: read_field(base, name, hints[name], options, system=True) for name, options in base.__crm_own__.items()}
+        type.__setattr__(base, "__crm_system__", found)
+    return found
 
 
 def extension_fields(extension: type[Any]) -> Mapping[str, FieldSpec]:
@@ -270,13 +288,15 @@ def bind_entity(entity: type[Any], plugin: str) -> None:
     """Say which plugin an entity belongs to; the core's own (``core``) have no prefix in their names.
 
     Raises:
-        LoadError: it belongs to another plugin already.
+        LoadError: it belongs to another plugin already; an annotation of a plugin's entity is not a field type.
     """
     plugin = "" if plugin == "core" else plugin
     known = spec(entity)
     if known.plugin not in ("", plugin):
         raise LoadError("entity_taken", entity=known.name, plugin=plugin, other=known.plugin)
     known.plugin = plugin
+    if plugin:
+        known.fields  # noqa: B018  # what is wrong with them is said where they are declared
 
 
 def bind_extension(extension: type[Any], entity: type[Any], plugin: str) -> None:

@@ -63,17 +63,17 @@ def encodable(value: str) -> bool:
 
 
 # All that ends a line somewhere, or commands a terminal; the tab is a space to most.
-_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = "[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]"
 
 
 def one_line(value: str) -> bool:
     """Say whether a text can stand in a line: the subject of a mail, the line of a log, a title."""
-    return value.isprintable() or not (_CONTROL.search(value) or not encodable(value))
+    return value.isprintable() or not (re.search(_CONTROL, value) or not encodable(value))
 
 
 def in_one_line(value: str) -> str:
     """Return a text with a space for each break of a line and other control character, as cells of files have them."""
-    return value if value.isprintable() else _CONTROL.sub(" ", value)
+    return value if value.isprintable() else re.sub(_CONTROL, " ", value)
 
 
 def _bounds(field: FieldSpec, value: Any) -> Iterator[Problem]:

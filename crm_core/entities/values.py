@@ -14,6 +14,7 @@ from typing import Protocol, Self, TypeVar
 
 import attrs
 
+from ..classes import frozen
 from ..errors import Detail, Invalid
 from ..messages import redact
 
@@ -24,9 +25,9 @@ _LONGEST_LINE = 200
 _LONGEST_STREET = 500
 
 # Each of these runs in time linear to its text, and only on text whose length was checked.
-_LOCAL = re.compile(r"[^\s@()<>\[\],;:\\\"]{1,64}")
-_DOMAIN_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_COUNTRY = re.compile(r"[A-Z]{2}")
+_LOCAL = r"[^\s@()<>\[\],;:\\\"]{1,64}"
+_DOMAIN_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_COUNTRY = r"[A-Z]{2}"
 
 
 class EmbeddedValue(Protocol):
@@ -54,7 +55,7 @@ class EmbeddedValue(Protocol):
 V = TypeVar("V", "Email", "Phone", "Address")
 
 
-@attrs.frozen
+@frozen
 class Email:
     """An e-mail address of a person or company."""
 
@@ -71,7 +72,7 @@ class Email:
         return attrs.evolve(self, address=normalise_email(self.address), label=_line(self.label, "label", _LONGEST_LABEL))
 
 
-@attrs.frozen
+@frozen
 class Phone:
     """A telephone number of a person or company."""
 
@@ -88,7 +89,7 @@ class Phone:
         return attrs.evolve(self, number=normalise_phone(self.number, region), label=_line(self.label, "label", _LONGEST_LABEL))
 
 
-@attrs.frozen
+@frozen
 class Address:
     """A postal address; ``country`` is a two-letter code of ISO 3166-1."""
 
@@ -121,7 +122,7 @@ class Address:
         )
         if not (clean.street or clean.city or clean.region or clean.postal_code):
             raise Invalid("bad_address", field="street")
-        if clean.country and not _COUNTRY.fullmatch(clean.country):
+        if clean.country and not re.fullmatch(_COUNTRY, clean.country):
             raise Invalid("bad_country", field="country", given=clean.country)
         return clean
 
@@ -163,7 +164,7 @@ def normalise_email(text: str) -> str:
     """
     clean = unicodedata.normalize("NFKC", _line(text, "address", LONGEST_EMAIL))
     local, at, domain = clean.rpartition("@")
-    if not at or not _LOCAL.fullmatch(local) or local.startswith(".") or local.endswith(".") or ".." in local or _invisible(local):
+    if not at or not re.fullmatch(_LOCAL, local) or local.startswith(".") or local.endswith(".") or ".." in local or _invisible(local):
         raise _bad("bad_email", "address", text)
     checker = _optional("email_validator")
     return _checked_email(checker, clean) if checker else f"{local.lower()}@{_domain(domain, text)}"
@@ -191,7 +192,7 @@ def _domain(domain: str, given: str) -> str:
 
 def _check_labels(domain: str, given: str) -> None:
     labels = domain.split(".")
-    if len(labels) < 2 or labels[-1].isdigit() or not all(_DOMAIN_LABEL.fullmatch(label) for label in labels):
+    if len(labels) < 2 or labels[-1].isdigit() or not all(re.fullmatch(_DOMAIN_LABEL, label) for label in labels):
         raise _bad("bad_email", "address", given)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast, d
 
 import attrs
 
+from ..classes import frozen
 from ..entities.custom_kind import PREFIX
 from ..entities.fields import Ref
 from ..entities.meta import spec
@@ -36,7 +37,7 @@ def _attributes(cls: Any) -> AbstractSet[str]:
     return attrs.fields_dict(cls).keys()
 
 
-@attrs.frozen
+@frozen
 class Change:
     """What one field was before and is after."""
 
@@ -62,9 +63,9 @@ class _Declared:
         if "<locals>" in cls.__qualname__:
             cls.__event_locals__ = dict(sys._getframe(1).f_locals)
         if get_annotations(cls):  # else the base's methods serve
-            attrs.define(cls, frozen=True, slots=False, kw_only=True)
+            frozen(cls, kw_only=True)
         cls.__event_personal__ = frozenset(personal)
-        for field in sorted(cls.__event_personal__ - _attributes(cls)):
+        for field in sorted(cls.__event_personal__ - _attributes(cls)) if personal else ():
             raise LoadError("event_personal", event=name, field=field)
 
     if not TYPE_CHECKING:  # a type checker would take this for the permission to read any name
@@ -130,7 +131,7 @@ class Event(_Declared, Generic[E]):
         return _made(type(self), {n: _own(v) for n, v in self.__dict__.items() if n not in hidden})
 
 
-_STAMPED = frozenset(_attributes(Event))
+_STAMPED = frozenset(get_annotations(Event))
 
 
 class _Automatic(Event[E], Generic[E]):
@@ -184,7 +185,7 @@ class Restored(_Automatic[E], Generic[E], verb="restored"):
 
 
 _AUTOMATIC: Mapping[str, type[Event[Any]]] = MappingProxyType({c.__event_verb__: c for c in (Created, Updated, Deleted, Restored)})
-_PARTS = {c: next(iter(_attributes(c) - _STAMPED)) for c in _AUTOMATIC.values()}
+_PARTS = {c: next(iter(get_annotations(c))) for c in _AUTOMATIC.values()}
 
 
 def event_name(event: Any) -> str:

@@ -14,7 +14,6 @@ from ..entities.meta import extension_fields, spec
 from ..errors import Invalid, LoadError
 from ..messages import closest
 from ..permissions.binding import bind
-from ..versions import Version, VersionRange
 from .order import ordered
 from .parts import Contribution, Impl, Job, Lifespan, Route
 from .plugin import Plugin
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from .measures import Dimension, Measure, Rollup
     from .screens import Form, ListView
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", re.ASCII)
+_NAME = r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*"
 
 _CRON_FIELDS = 5
 
@@ -37,15 +36,15 @@ _NOTHING = (None, "None")
 _ANYTHING = (inspect.Signature.empty, Any, "Any", NoReturn, "NoReturn", Never, "Never")
 
 
-def load_order(plugins: Iterable[Plugin]) -> tuple[Plugin, ...]:
-    """Order plugins so that each comes after those it requires; else as given.
+def load_order(core: Plugin, plugins: Iterable[Plugin]) -> tuple[Plugin, ...]:
+    """Order plugins so that each comes after those it requires; else as given, after the core.
 
     Raises:
         LoadError: two share a name, one is missing, its version does not fit, or they require each other in a circle.
     """
-    given = list(plugins)
-    index: dict[str, int] = {}
-    for position, plugin in enumerate(given):
+    given = [core, *plugins]
+    index = {core.name: 0}
+    for position, plugin in enumerate(given[1:], 1):
         _check_plugin(plugin)
         if plugin.name in index:
             raise LoadError("plugin_twice", plugin=plugin.name, one=given[index[plugin.name]].version, two=plugin.version)
@@ -63,12 +62,16 @@ def load_order(plugins: Iterable[Plugin]) -> tuple[Plugin, ...]:
 def _check_plugin(plugin: object) -> None:
     if not isinstance(plugin, Plugin):
         raise LoadError("not_a_plugin", given=repr(plugin)[:80])
-    if not isinstance(plugin.name, str) or not _NAME.fullmatch(plugin.name):
+    if not isinstance(plugin.name, str) or not re.fullmatch(_NAME, plugin.name, re.ASCII):
         raise LoadError("plugin_bad_name", given=repr(plugin.name)[:80])
+    from ..versions import Version
+
     Version.parse(plugin.version)
 
 
 def _check_requirements(plugin: Plugin, loaded: Mapping[str, Plugin]) -> None:
+    from ..versions import Version, VersionRange
+
     for name, wanted in plugin.requires.items():
         needed = VersionRange.parse(wanted)
         if name not in loaded:
@@ -139,6 +142,8 @@ def scheduled(job: Job) -> None:
         LoadError: ``job_schedule``, or ``bad_version``.
     """
     if job.version is not None:
+        from ..versions import Version
+
         Version.parse(job.version)
         return
     try:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, cast
 
-import attrs
-
 from ..catalogues.labels import LABELS
+from ..classes import define
 from ..core_settings import CoreSettings
 from ..entities.activity import Interaction, Note, Tag, Tagging
 from ..entities.automation import AutomationRule, AutomationRun
@@ -20,7 +19,7 @@ from .plugin import Plugin
 from .spec import CollectHook, Ctx, FilterHook, VetoHook
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Change:
     """One record on its way into the database.
 
@@ -35,7 +34,7 @@ class Change:
     fields: frozenset[str]
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class WriteCtx(Ctx):
     """A write of one entity.
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
+from ..classes import define
 from ..errors import CRMError, LoopDetected, PluginFailed, Unavailable
-from ..masking import masked, personal
 from .stops import is_the_hosts
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def _frames() -> list[Contribution | None]:
     return [None] * MAX_DEPTH
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class HookState:
     """What runs in a session now; the session and its elevated ones share one.
 
@@ -86,7 +86,7 @@ def run(state: HookState, part: Contribution, *args: Any) -> Any:
     except CRMError:
         raise
     except BaseException as cause:
-        raise _failed(state, part, cause, args) from masked(cause, personal(args))
+        raise _failed(state, part, cause, args) from _hidden(cause, args)
     finally:
         state.depth = depth
 
@@ -115,7 +115,7 @@ def filter_(plan: Plan, ctx: Ctx, value: Any, check: Check | None = None, *, bat
     except CRMError:
         raise
     except BaseException as cause:
-        raise _failed(state, state.frames[depth], cause, value) from masked(cause, personal(value))
+        raise _failed(state, state.frames[depth], cause, value) from _hidden(cause, value)
     finally:
         state.depth = depth
 
@@ -140,7 +140,7 @@ def first(plan: Plan, ctx: Ctx, value: Any, check: Check | None = None) -> Any:
     except CRMError:
         raise
     except BaseException as cause:
-        raise _failed(state, state.frames[depth], cause, value) from masked(cause, personal(value))
+        raise _failed(state, state.frames[depth], cause, value) from _hidden(cause, value)
     finally:
         state.depth = depth
 
@@ -166,7 +166,7 @@ def collect(plan: Plan, ctx: Ctx, value: Any, check: Check | None = None) -> lis
     except CRMError:
         raise
     except BaseException as cause:
-        raise _failed(state, state.frames[depth], cause, value) from masked(cause, personal(value))
+        raise _failed(state, state.frames[depth], cause, value) from _hidden(cause, value)
     finally:
         state.depth = depth
 
@@ -190,7 +190,7 @@ def veto(plan: Plan, ctx: Ctx, value: Any) -> list[Refusal]:
     except CRMError:
         raise
     except BaseException as cause:
-        raise _failed(state, state.frames[depth], cause, value) from masked(cause, personal(value))
+        raise _failed(state, state.frames[depth], cause, value) from _hidden(cause, value)
     finally:
         state.depth = depth
         ctx._refusals = outer
@@ -211,6 +211,13 @@ def _failed(state: HookState, part: Contribution | None, cause: BaseException, a
     if part.can_rest:
         state.registry.health.failed(part, cause, _reason(cause), state.tenant, at_hand)
     return PluginFailed(plugin=part.plugin, hook=part.task, function=part.name, where=part.where, reason=_reason(cause))
+
+
+def _hidden(cause: BaseException, at_hand: Any) -> BaseException:
+    """Return the exception without what is personal in *at_hand*."""
+    from ..masking import masked, personal
+
+    return masked(cause, personal(at_hand))
 
 
 def _reason(cause: BaseException) -> str:

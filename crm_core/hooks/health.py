@@ -12,11 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import attrs
-
+from ..classes import frozen
 from ..errors import CRMError
 from ..logs import facts
-from ..masking import masked, personal
 from ..messages import wordless
 from ..runtime import Clock
 
@@ -41,7 +39,7 @@ class Resting(Protocol):
     def name(self) -> str: ...
 
 
-@attrs.frozen
+@frozen
 class PluginHealth:
     """How a plugin is.
 
@@ -161,6 +159,8 @@ class Health:
             failures = 1 + (counted[tenant].failures if tenant in counted else 0)
             found = counted[tenant] = PluginHealth(part.plugin, self._versions[part.plugin], None, part.name, failures, reason)
             if failures >= self._after and not self.rests(part.plugin, tenant):
+                from ..masking import masked, personal
+
                 spread = self._spread.setdefault(part, set())
                 spread.add(tenant)
                 self._rest(found, EVERYWHERE if len(spread) >= SPREAD else tenant, masked(error, personal(at_hand) if self.words else None))

@@ -8,8 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import attrs
-
+from ..classes import frozen
 from ..errors import LoadError
 from .spec import Hook
 
@@ -35,7 +34,7 @@ class CRMDeprecationWarning(DeprecationWarning):
         self.plugin, self.what, self.replacement, self.end = plugin, what, replacement, end
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Deprecation:
     """A thing that goes away, what to use instead, and when.
 

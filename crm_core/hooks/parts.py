@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import attrs
-
+from ..classes import frozen
 from ..entities.meta import spec as entity_spec
 
 if TYPE_CHECKING:
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from .spec import Hook
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Contribution:
     """A function that a plugin gives to the core; failures are named after it.
 
@@ -56,7 +55,7 @@ class Contribution:
         return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(self.fn)
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Impl(Contribution):
     """An implementation of a hook.
 
@@ -97,7 +96,7 @@ class Impl(Contribution):
         return self.fn(ctx, value)
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Subscription(Contribution):
     """A handler of an event.
 
@@ -127,7 +126,7 @@ class Lifespan(Contribution):
     takes = ("running",)
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Route(Contribution):
     """A web address that the outside calls.
 
@@ -149,7 +148,7 @@ class Route(Contribution):
         return f"/{self.plugin}{self.path}"
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Job(Contribution):
     """Work done again and again, or, as a data migration, once in each tenant that there is.
 
@@ -174,7 +173,7 @@ class Job(Contribution):
         return self.version is not None
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Panel(Contribution):
     """A plugin's part of what is shown beside a record of *entity*.
 
@@ -190,7 +189,7 @@ class Panel(Contribution):
     reads: tuple[type[Entity], ...] = ()
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Link:
     """A relation between two entities whose modules do not know each other.
 

@@ -97,7 +97,7 @@ class Registry:
     """
 
     def __init__(self, plugins: Iterable[Plugin], *, clock: Clock | None = None, quarantine_after: int | None = QUARANTINE_AFTER) -> None:
-        self.plugins = checks.load_order([CORE, *with_companions(plugins)])
+        self.plugins = checks.load_order(CORE, with_companions(plugins))
         self._by_name = {p.name: p for p in self.plugins}
         targets = {t: beside for p in self.plugins for t, beside in p.definitions.companions}
         beside = {resolve(target) for target, other in targets.items() if other in self._by_name}
@@ -218,9 +218,8 @@ class Registry:
         return {name(thing): thing for thing in things}
 
     def _check(self) -> None:
-        for plugin in self.plugins:
-            if plugin is not CORE:
-                _check_prefixes(plugin)
+        for plugin in (p for p in self.plugins if p is not CORE):  # of which the same is true each time
+            _check_prefixes(plugin)
             for part in _parts(plugin.definitions):
                 checks.callable_as(part)
             for job in plugin.definitions.jobs:
@@ -237,7 +236,8 @@ class Registry:
                 checks.implements(impl, self.hooks)
                 checks.required(plugin, self.owner(impl.hook), impl.hook.name, CORE.name)
         for entity in self.entities:
-            checks.columns_free(entity, [(x, self._owners[x]) for x in self.extensions(entity)])
+            if added := self.extensions(entity):
+                checks.columns_free(entity, [(x, self._owners[x]) for x in added])
         for route in self.routes:
             checks.routed(route)
         checks.unique("route", [(f"{r.method} {r.address}", r.plugin) for r in self.routes])

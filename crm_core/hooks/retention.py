@@ -7,8 +7,7 @@ import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-import attrs
-
+from ..classes import frozen
 from ..errors import Invalid
 from ..permissions.predicates import Rule, everything
 
@@ -16,10 +15,10 @@ if TYPE_CHECKING:
     from ..entities.entity import Entity
 
 RetentionAction = Literal["empty", "delete"]
-_PERIOD = re.compile(r"([1-9][0-9]{0,2}) (month|year)s?|([1-9][0-9]{0,4}) days?")
+_PERIOD = r"([1-9][0-9]{0,2}) (month|year)s?|([1-9][0-9]{0,4}) days?"
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Retention:
     """How long records of *entity* are needed, and what is done with them afterwards.
 
@@ -53,7 +52,7 @@ def check_period(keep: str) -> re.Match[str]:
     Raises:
         Invalid: ``retention_period``.
     """
-    found = _PERIOD.fullmatch(keep) if isinstance(keep, str) else None
+    found = re.fullmatch(_PERIOD, keep) if isinstance(keep, str) else None
     if found is None:
         raise Invalid("retention_period", given=str(keep)[:40])
     return found

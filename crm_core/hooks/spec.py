@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import attrs
 
+from ..classes import define, frozen
 from ..errors import CRMError, Refused, WrongArgument
 from .dispatch import collect, filter_, first, veto
 
@@ -37,7 +38,7 @@ V = TypeVar("V")
 R = TypeVar("R")
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Ctx:
     """What every implementation gets first; a plugin subclasses it (with ``attrs.define``) to hand over more.
 
@@ -84,7 +85,7 @@ def _names_of_caller() -> Mapping[str, Any]:
     return sys._getframe(2).f_globals
 
 
-@attrs.frozen(eq=False, slots=False)
+@frozen(eq=False)
 class Hook(Generic[X, V]):
     """The base of all hooks; use the class of the kind you need.
 

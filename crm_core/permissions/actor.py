@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import attrs
 
+from ..classes import frozen
 from ..entities.validate import is_id
 from ..errors import Invalid
 
@@ -22,12 +23,12 @@ AttributeKind = Literal["text", "id", "int", "decimal", "bool", "date", "datetim
 NUMBER_LIMIT: Final = 9_000_000_000_000
 DECIMAL_PLACES: Final = 6
 _RESERVED: Final = {"system": "system:", "service": "plugin:"}
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,40}\Z")
-_UNUSABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_NAME = r"[A-Za-z][A-Za-z0-9_]{0,40}\Z"
+_UNUSABLE = "[\x00-\x1f\x7f\ud800-\udfff]"
 
 
 def _text(value: object, field: str, longest: int) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= longest or _UNUSABLE.search(value):
+    if not isinstance(value, str) or not 0 < len(value) <= longest or re.search(_UNUSABLE, value):
         raise Invalid("bad_actor", field=field, given=_shown(value), expected=f"1 to {longest} characters without control characters")
     return value
 
@@ -81,7 +82,7 @@ def zone(value: object) -> str:
 def _attributes(given: Mapping[str, Any]) -> Mapping[str, Any]:
     kept = {}
     for name, value in given.items():
-        if not isinstance(name, str) or not _NAME.match(name):
+        if not isinstance(name, str) or not re.match(_NAME, name):
             expected = "attribute names of letters, digits and _"
             raise Invalid("bad_actor", field="attributes", given=repr(name)[:60], expected=expected)
         if isinstance(value, list | tuple | set | frozenset):
@@ -97,7 +98,7 @@ def _scalar(name: str, value: Any) -> Any:
     elif isinstance(value, datetime):
         good = value.tzinfo is not None
     elif isinstance(value, str):
-        good = len(value) <= 255 and not _UNUSABLE.search(value)
+        good = len(value) <= 255 and not re.search(_UNUSABLE, value)
     else:
         good = isinstance(value, bool | date | tuple)
     if not good:
@@ -121,7 +122,7 @@ def has_places(value: Decimal, places: int) -> bool:
     return beyond <= 0 or not any(digits[-beyond:])
 
 
-@attrs.frozen
+@frozen
 class Actor:
     """Who acts in a session, in which tenant, with which roles and teams. The host builds it from its own login.
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import attrs
 
+from ..classes import frozen
 from ..entities.fields import FieldSpec
 from ..entities.meta import EntitySpec, spec
 from ..entities.money import WIDE, Money
@@ -126,7 +127,7 @@ def _inner(node: Rule) -> Sequence[Rule]:
     return (node.rule,) if isinstance(node, Not | Related) else ()
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class _Binder:
     entity: EntitySpec
     error: type[CRMError]

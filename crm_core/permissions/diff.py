@@ -12,7 +12,8 @@ from ..errors import Invalid
 from .policies import Policies
 from .policy import Policy
 from .predicates import Rule, all_of
-from .roles import ACTIONS, Role, role_from_json, role_to_json
+from .role_codec import role_from_json, role_to_json
+from .roles import ACTIONS, Role
 from .to_sql import SqlEnv, to_sql
 
 if TYPE_CHECKING:

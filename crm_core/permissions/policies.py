@@ -13,6 +13,7 @@ from ..entities.custom_kind import PREFIX
 from ..entities.meta import EntitySpec, extension_fields, spec
 from ..errors import CRMError, Invalid, LoadError
 from ..messages import closest
+from ..ondemand import OnFirstUse
 from .actor import Actor
 from .binding import bind
 from .extends import check_extends, extended
@@ -75,8 +76,11 @@ class Policies:
         self._cache: dict[tuple[str, frozenset[str]], Policy] = {}
         self._resolved: dict[tuple[str, frozenset[str]], Policy] = {}
         self._less: dict[tuple[Policy, Off], Policy] = {}
-        self._system = Policy((), sees_all=True)
         self._warned: set[str] = set()
+
+    @OnFirstUse
+    def _system(self) -> Policy:
+        return Policy((), sees_all=True)
 
     def resolve(self, actor: Actor, off: Off = NOTHING_OFF) -> Policy:
         """Return what an actor may do. Role names this CRM does not know give no rights, and are logged once.

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import attrs
 
+from ..classes import define, frozen
 from ..entities.custom_kind import PREFIX
 from .off import NOTHING_OFF, Limits, Off, limited
 from .predicates import Rule, Seen, Shared, all_of, any_of, everything, nothing
@@ -19,7 +20,7 @@ from .roles import ACTIONS, LEVELS, FieldLevel, entity_name
 SHAREABLE: Final = tuple(action for action in ACTIONS if action != "create")
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class BoundGrant:
     """A grant whose rule was checked against its entity. ``actions`` None means all, also those plugins declare."""
 
@@ -32,7 +33,7 @@ class BoundGrant:
         return self.entity == entity and (self.actions is None or action in self.actions)
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class BoundRole:
     """A role in one CRM: its rules checked, its entities by name, its fields by column."""
 
@@ -57,7 +58,7 @@ class BoundRole:
         return self.permits_alone(permission) or any(g.actions is not None and permission in g.actions for g in self.grants)
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Policy:
     """What one set of roles gives. All actors with these roles share it, so it is the key of the lens's shapes.
 

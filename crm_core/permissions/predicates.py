@@ -21,8 +21,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, ClassVar, Final, Literal, NoReturn
 
-import attrs
-
+from ..classes import frozen
 from ..entities.fields import Ref
 from ..entities.money import Money
 from ..errors import Invalid
@@ -32,11 +31,11 @@ Operator = Literal["eq", "ne", "lt", "le", "gt", "ge"]
 SYMBOLS: Final[dict[Operator, str]] = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 MAX_VALUES: Final = 500
 MAX_TEXT: Final = 10_000
-_UNUSABLE = re.compile("[\x00\ud800-\udfff]")
-_ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,40}\Z")
+_UNUSABLE = "[\x00\ud800-\udfff]"
+_ATTRIBUTE = r"[A-Za-z][A-Za-z0-9_]{0,40}\Z"
 
 
-@attrs.frozen(init=False, eq=False, repr=False)
+@frozen(init=False, eq=False, repr=False)
 class Rule:
     """A node of the closed predicate AST. Combine rules with ``&``, ``|`` and ``~``; compare fields with :class:`F`."""
 
@@ -88,7 +87,7 @@ class Nothing(Rule):
         return "nothing"
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class And(Rule):
     """All of *rules* hold. Build it with ``&``, which keeps it flat."""
 
@@ -98,7 +97,7 @@ class And(Rule):
         return " & ".join(_grouped(r, Or) for r in self.rules)
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Or(Rule):
     """One of *rules* holds. Build it with ``|``, which keeps it flat."""
 
@@ -108,7 +107,7 @@ class Or(Rule):
         return " | ".join(_grouped(r, And) for r in self.rules)
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Not(Rule):
     """*rule* does not hold, be it for a NULL."""
 
@@ -118,7 +117,7 @@ class Not(Rule):
         return f"~{_grouped(self.rule, (And, Or, Compare, Within))}"
 
 
-@attrs.frozen(repr=False)
+@frozen(repr=False)
 class ActorValue:
     """An attribute of the actor, known when the rule is applied. ``kind`` is filled in when the rule is bound to an entity."""
 
@@ -129,7 +128,7 @@ class ActorValue:
         return f"actor({self.attribute!r})"
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Compare(Rule):
     """A field against a constant or an attribute of the actor."""
 
@@ -141,7 +140,7 @@ class Compare(Rule):
         return f"{self.field} {SYMBOLS[self.operator]} {self.value!r}"
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Within(Rule):
     """A field is one of some constants, or one of the texts in a list attribute of the actor."""
 
@@ -153,7 +152,7 @@ class Within(Rule):
         return f"{self.field} in {shown!r}"
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class IsNull(Rule):
     """A field has no value."""
 
@@ -163,7 +162,7 @@ class IsNull(Rule):
         return f"{self.field} is null"
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class StartsWith(Rule):
     """A text field begins with *prefix*, case and all."""
 
@@ -201,7 +200,7 @@ class Subordinate(Rule):
         return "subordinates"
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Shared(Rule):
     """The record was shared with the actor or one of the actor's teams for *action*. Policies add it; roles do not name it."""
 
@@ -212,7 +211,7 @@ class Shared(Rule):
         return f"shared for {self.action}"
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Related(Rule):
     """The record that *ref* points at fulfils *rule*. ``target`` is filled in when the rule is bound to an entity."""
 
@@ -224,7 +223,7 @@ class Related(Rule):
         return f"related({self.ref}, {self.rule})"
 
 
-@attrs.frozen
+@frozen
 class Seen(Rule):
     """The record whose id *record* holds is of an entity in *rules*, the one that *entity* names, and fulfils its rule.
 
@@ -370,7 +369,7 @@ def constant(field: str, value: Any) -> Any:
     """Return *value* in the plain form that rules keep: an enum's value, a reference's id, others as they are."""
     value = plain(value)
     if isinstance(value, str):
-        good = len(value) <= MAX_TEXT and not _UNUSABLE.search(value)
+        good = len(value) <= MAX_TEXT and (value.isprintable() or not re.search(_UNUSABLE, value))
     elif isinstance(value, Decimal):
         good = value.is_finite()
     elif isinstance(value, datetime):
@@ -392,7 +391,7 @@ def plain(value: Any) -> Any:
 
 def actor(attribute: str) -> ActorValue:
     """Return a value of whoever acts, for comparisons: ``F("region") == actor("region")``."""
-    if not isinstance(attribute, str) or not _ATTRIBUTE.match(attribute):
+    if not isinstance(attribute, str) or not re.match(_ATTRIBUTE, attribute):
         raise Invalid("rule_value", field="actor", given=repr(attribute)[:60], expected="an attribute name of letters, digits and _")
     return ActorValue(attribute)
 

@@ -1,17 +1,15 @@
-"""Roles: what an actor who has one may do, to which records, and which fields they see. In code, and as data per tenant."""
+"""Roles: what an actor who has one may do, to which records, and which fields they see."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, Self
 
-import attrs
-
 from ..arguments import check
+from ..classes import frozen
 from ..entities.meta import spec
-from ..errors import Invalid, LoadError
+from ..errors import LoadError
 from ..messages import closest
-from .codec import from_json, to_json
 from .predicates import Rule, everything
 
 FieldLevel = Literal["none", "masked", "read", "write"]
@@ -19,7 +17,7 @@ LEVELS: Final[Mapping[str, int]] = {"none": 0, "masked": 1, "read": 2, "write": 
 ACTIONS: Final = ("read", "create", "update", "delete", "export", "assign")
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Grant:
     """A widening: *actions* on the records of *entity* where *where* holds, seeing *fields* only at their levels."""
 
@@ -29,7 +27,7 @@ class Grant:
     fields: Mapping[str, FieldLevel]
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Restriction:
     """A narrowing: *actions* on the records of *entity* only where *where* holds, whatever other roles allow."""
 
@@ -107,57 +105,3 @@ class Role:
 def entity_name(entity: type[Any] | str) -> str:
     """Return the name of an entity, given by class or by name."""
     return entity if isinstance(entity, str) else spec(entity).name
-
-
-def role_to_json(role: Role) -> dict[str, Any]:
-    """Return a role as plain JSON, its entities by name."""
-    return {
-        "name": role.name,
-        "label": role.label,
-        "extends": list(role.extends),
-        "allow": [
-            {"entity": entity_name(g.entity), "actions": list(g.actions), "where": to_json(g.where), "fields": dict(g.fields)}
-            for g in role.grants
-        ],
-        "restrict": [{"entity": entity_name(r.entity), "actions": list(r.actions), "where": to_json(r.where)} for r in role.restrictions],
-        "permit": sorted(role.permissions),
-    }
-
-
-def role_from_json(data: Any) -> Role:
-    """Read a role that a tenant's administrator wrote.
-
-    Raises:
-        Invalid: ``role_json`` says which key is wrong; else as :class:`Role` and ``from_json`` do.
-    """
-    known = {"name": str, "label": str, "extends": list, "allow": list, "restrict": list, "permit": list}
-    given = _checked(data, known, required={"name"}, where="role")
-    texts = [*given.get("extends", ()), *given.get("permit", ())]
-    if not all(isinstance(t, str) for t in texts):
-        raise Invalid("role_json", where="extends, permit", expected="lists of names", given="")
-    try:
-        role = Role(given["name"], label=given.get("label", ""), extends=given.get("extends", ()))
-        role.permit(*given.get("permit", ()))
-        for item in given.get("allow", ()):
-            known = {"entity": str, "actions": list, "where": dict, "fields": dict}
-            one = _checked(item, known, required={"entity", "actions"}, where="allow")
-            role.allow(one["entity"], *one["actions"], where=_rule(one), fields=one.get("fields"))
-        for item in given.get("restrict", ()):
-            one = _checked(item, {"entity": str, "actions": list, "where": dict}, required={"entity", "actions", "where"}, where="restrict")
-            role.restrict(one["entity"], *one["actions"], where=_rule(one))
-    except LoadError as e:
-        raise Invalid(e.code, **e.params) from None
-    return role
-
-
-def _rule(item: Mapping[str, Any]) -> Rule:
-    return from_json(item["where"]) if "where" in item else everything
-
-
-def _checked(data: Any, keys: Mapping[str, type], *, required: set[str], where: str) -> Mapping[str, Any]:
-    good = isinstance(data, dict) and required <= data.keys() <= keys.keys() and all(isinstance(v, keys[k]) for k, v in data.items())
-    if not good:
-        given = ", ".join(str(k)[:60] for k in list(data)[:10]) if isinstance(data, dict) else type(data).__name__
-        raise Invalid("role_json", where=where, expected=", ".join(f"{k} ({kind.__name__})" for k, kind in keys.items()), given=given)
-    checked: Mapping[str, Any] = data
-    return checked

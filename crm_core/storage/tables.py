@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Boolean, Column, Connection, ForeignKey, Index, Integer, MetaData, String, Table, event, text
 
 from ..arguments import check
-from ..entities.fields import FieldSpec
+from ..entities.fields import FieldOptions, FieldSpec
 from ..entities.meta import extension_fields, snake, spec
 from ..entities.sealing import CELL, check_sealed
 from ..entities.sqltypes import IdType, text_type, type_of
 from ..errors import LoadError
 from ..hooks.parts import Link
-from ..ondemand import OnDemand
+from ..ondemand import OnDemand, OnFirstUse
 from .system import SystemTables
 
 if TYPE_CHECKING:
@@ -84,17 +84,25 @@ class Tables:
         self._making = RLock()
         self.system = SystemTables(self._metadata, prefix, self._making)
         self._extensions = extensions
+        self._links = links
         self._names = {entity: shortened(self.prefix + spec(entity).name.replace(".", "_")) for entity in entities}
-        self.sensitive = self._marked(entities, lambda f: f.options.sensitive)
-        self.sealed = self._marked(entities, lambda f: f.options.sealed)
-        lists = {(e, f.column): plugin for e in entities for plugin, f in self._fields(e) if f.kind == "list"}
-        self._check(lists, links)
+        self.sensitive = self._marked(lambda options: options.sensitive)
+        self.sealed = self._marked(lambda options: options.sealed)
+        if links or any(extensions.values()) or any(spec(entity).plugin for entity in entities):
+            self._owners  # noqa: B018  # refuses what does not fit; the core's own does
         self.adopted: Mapping[type[Any], Adoption] = self._adopt(adopt or {})
         self.entities: Mapping[type[Any], Table] = OnDemand(self._names, self._entity)
-        self.lists: Mapping[tuple[type[Any], str], Table] = OnDemand(lists, self._list)
         self.links: Mapping[Any, Table] = OnDemand(links, self._link)
         by_name = {spec(entity).name: entity for entity in entities}
         self.named: Mapping[str, Table] = OnDemand(by_name, lambda name: self.entities[by_name[name]])
+
+    @OnFirstUse
+    def lists(self) -> Mapping[tuple[type[Any], str], Table]:
+        return OnDemand(self._listed, self._list)
+
+    @OnFirstUse
+    def _listed(self) -> Mapping[tuple[type[Any], str], str]:
+        return {(e, f.column): plugin for e in self._names for plugin, f in self._fields(e) if f.kind == "list"}
 
     @property
     def metadata(self) -> MetaData:
@@ -130,26 +138,30 @@ class Tables:
         fields = {e: {f.column if f.extension else f.name: f for _, f in self._fields(e)} for e in adopt}
         return {e: Adoption(e, how, fields[e], adopt, self.prefix) for e, how in adopt.items()}
 
-    def _check(self, lists: Mapping[tuple[type[Any], str], str], links: Sequence[Link]) -> None:
-        self._owners = dict.fromkeys(self.system.table_names, "")
+    @OnFirstUse
+    def _owners(self) -> Mapping[str, str]:
+        """Whose each table is, by its name; made when all names, columns and references fit."""
+        owners = dict.fromkeys(self.system.table_names, "")
+
+        def take(name: str, plugin: str) -> None:
+            if name in owners:
+                raise LoadError("table_collision", table=name, plugin=plugin or "crm_core")
+            owners[name] = plugin
+
         for entity, name in self._names.items():
-            self._take(name, spec(entity).plugin)
+            take(name, spec(entity).plugin)
             fields = list(self._fields(entity))
             check_sealed(entity, [f for _, f in fields])
             for plugin, field in fields:
                 self._check_field(plugin, field)
-        for (entity, column), plugin in lists.items():
-            self._take(self._list_name(entity, column), plugin)
-        for link in links:
+        for (entity, column), plugin in self._listed.items():
+            take(self._list_name(entity, column), plugin)
+        for link in self._links:
             for side in (link.a, link.b):
                 if side not in self._names:
                     raise LoadError("link_target_missing", target=side.__name__, plugin=link.plugin)
-            self._take(self._link_name(link), link.plugin)
-
-    def _take(self, name: str, plugin: str) -> None:
-        if name in self._owners:
-            raise LoadError("table_collision", table=name, plugin=plugin or "crm_core")
-        self._owners[name] = plugin
+            take(self._link_name(link), link.plugin)
+        return owners
 
     def _check_field(self, plugin: str, field: FieldSpec) -> None:
         for name in (*field.columns, *((field.blind_column,) if field.blind_column else ())):
@@ -165,10 +177,16 @@ class Tables:
         for extension in self._extensions.get(entity, ()):
             yield from ((extension.__crm_extends__[1], f) for f in extension_fields(extension).values())
 
-    def _marked(self, entities: Iterable[type[Any]], mark: Callable[[FieldSpec], bool]) -> dict[type[Any], frozenset[str]]:
-        """Return the names of the fields that have a mark, by the entities that have such."""
-        named = {e: frozenset(f.column if f.extension else f.name for _, f in self._fields(e) if mark(f)) for e in entities}
-        return {entity: names for entity, names in named.items() if names}
+    def _marked(self, mark: Callable[[FieldOptions], bool]) -> dict[type[Any], frozenset[str]]:
+        """Return the names of the fields whose options have a mark, by the entities that have such."""
+        found: dict[type[Any], frozenset[str]] = {}
+        for entity in self._names:
+            added = (f for extension in self._extensions.get(entity, ()) for f in extension_fields(extension).values())
+            own = (name for name, options in entity.__crm_options__.items() if mark(options))
+            names = frozenset((*own, *(f.column for f in added if mark(f.options))))
+            if names:
+                found[entity] = names
+        return found
 
     def _qualified(self, name: str) -> str:
         return f"{self.schema}.{name}" if self.schema else name

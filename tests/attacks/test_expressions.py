@@ -11,7 +11,7 @@ from crm_analytics.api import Analytics, Report
 from crm_core import CRM, Account, CRMError, Invalid, Plugin, Role
 from crm_core.io import Importer, mapping_of
 from crm_core.messages import Messages
-from crm_core.permissions.roles import role_from_json
+from crm_core.permissions.role_codec import role_from_json
 from crm_core.rules import F, from_json, to_json
 from tests.attacks.house import rule as automation_rule
 from tests.attacks.raid import CANARY, SYSTEM, Attack, World, each

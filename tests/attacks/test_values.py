@@ -28,7 +28,7 @@ from crm_core import (
     Session,
 )
 from crm_core.io import Importer, mapping_of
-from crm_core.permissions.roles import role_from_json
+from crm_core.permissions.role_codec import role_from_json
 from crm_core.rules import from_json
 from tests.attacks.raid import ME, SYSTEM, Attack, World, each
 from tests.laws.shop import Deal

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from crm_core.errors import CRMError, Invalid
 from crm_core.permissions.predicates import Shared
-from crm_core.permissions.roles import Role, role_from_json, role_to_json
+from crm_core.permissions.role_codec import role_from_json, role_to_json
+from crm_core.permissions.roles import Role
 from crm_core.rules import F, Rule, actor, from_json, owner, related, team, to_json
 
 from .world import RULES, Company, Deal
