@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "explanation" / "trust.md"
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
+_RECORDS = re.compile(r"^from tests\.figures import .*\bfigure\b", re.MULTILINE)
 # S12, S13 and R9 are about a login and a broker, which the project does not have.
 BARS = (
     *(f"S{n}" for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 15, 16)),
@@ -27,8 +29,12 @@ Figure = Mapping[str, Any]
 
 
 def recording() -> list[str]:
-    """Return the test files that record figures."""
-    files = (p for p in sorted((ROOT / "tests").rglob("test_*.py")) if "tests.figures import" in p.read_text(encoding="utf-8"))
+    """Return the test files that record figures, or whose folder's fixtures do."""
+
+    def records(path: Path) -> bool:
+        return path.exists() and _RECORDS.search(path.read_text(encoding="utf-8")) is not None
+
+    files = (p for p in sorted((ROOT / "tests").rglob("test_*.py")) if records(p) or records(p.with_name("conftest.py")))
     return [str(p.relative_to(ROOT)) for p in files]
 
 

@@ -48,7 +48,7 @@ def world(
     attempts[request.param][0].update(made.tried)
     attempts[request.param][1].update(made.handled)
     figure(
-        f"S16 {request.module.__name__.rpartition('_')[2]}",
+        f"S16 {request.module.__name__.rpartition('test_')[2]}",
         database=request.param,
         cases=made.tried.total(),
         result=f"at most {made.spent:.2f} s CPU and {made.grown} MB more",
