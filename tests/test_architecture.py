@@ -172,6 +172,19 @@ def test_opening_a_crm_imports_no_room_that_a_host_may_never_enter() -> None:
     assert {name for name in found if name.startswith(UNOPENED)} == set()
 
 
+def test_opening_a_crm_makes_no_constructor_and_reads_no_field_of_the_cores_entities() -> None:
+    code = """
+from crm_core import CRM
+from crm_core.entities.meta import spec
+crm = CRM("sqlite://")
+for entity in crm.registry.entities:
+    print(entity.__name__, type(vars(entity)["__init__"]).__name__, "fields" in vars(spec(entity)))
+"""
+    lines = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60).stdout.splitlines()
+    assert len(lines) >= 12
+    assert {line.partition(" ")[2] for line in lines} == {"_Later False"}
+
+
 def _at_opening() -> set[str]:
     """Return the modules of a process that opened a CRM and did nothing with it."""
     program = "import sys\nfrom crm_core import CRM\nCRM('sqlite://')\nprint(*sys.modules)"

@@ -49,7 +49,7 @@ def load_order(core: Plugin, plugins: Iterable[Plugin]) -> tuple[Plugin, ...]:
         if plugin.name in index:
             raise LoadError("plugin_twice", plugin=plugin.name, one=given[index[plugin.name]].version, two=plugin.version)
         index[plugin.name] = position
-    for plugin in given:
+    for plugin in given[1:]:
         _check_requirements(plugin, {p.name: p for p in given})
     comes_after = {index[p.name]: [index[name] for name in p.requires] for p in given}
 
