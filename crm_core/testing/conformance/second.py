@@ -123,12 +123,15 @@ def _patchable() -> dict[str, int]:
             if getattr(value, "__module__", "") != module.__name__:
                 continue
             if isinstance(value, type):
+                attrs.has(value)  # whose methods are generated when somebody looks
                 own = (
                     (n, v)
                     for n, v in list(vars(value).items())
                     if inspect.isroutine(v) or isinstance(v, property | classmethod | staticmethod)
                 )
-                found |= {f"{module.__name__}.{name}.{n}": id(v) for n, v in own if not n.startswith("__crm")}
+                # SQLAlchemy sets its dispatch anew when the module that compiles an element is first imported.
+                kept = ((n, v) for n, v in own if not n.startswith("__crm") and n != "_compiler_dispatch")
+                found |= {f"{module.__name__}.{name}.{n}": id(v) for n, v in kept}
             elif inspect.isfunction(value):
                 found[f"{module.__name__}.{name}"] = id(value)
     return found
