@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-_generating = RLock()
-
 
 class _Later:
     """Stands for an attribute of a class until it is asked for."""
@@ -31,11 +29,11 @@ class _Later:
 
 def later(cls: type[Any], names: Iterable[str], generate: Callable[[], object]) -> None:
     """Let *generate*, which gives *cls* the attributes *names*, run when one of them is first asked for."""
-    waiting = True
+    waiting, alone = True, RLock()
 
     def once() -> None:
         nonlocal waiting
-        with _generating:
+        with alone:
             if waiting:
                 generate()
                 waiting = False

@@ -108,9 +108,12 @@ def prepared(core: Session, subject: Subject) -> Work:
 
 
 def _fate(entity: type[Any], why: Why, needed: bool, personal: bool) -> Fate:
-    if why in ("person", "part"):
+    said = entity.__dict__.get("__erased__") == "delete"
+    # A plugin's entity with an address may be a person or a contract that names one.
+    known = why == "part" or not spec(entity).plugin or "__subject__" in entity.__dict__
+    if why in ("person", "part") and (known or said):
         return "empty" if needed else "delete"
-    if entity.__dict__.get("__erased__") == "delete":
+    if said:
         return "delete"
     return "empty" if personal and why != "points" else "keep"
 
