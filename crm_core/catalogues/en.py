@@ -52,6 +52,7 @@ TEMPLATES: Mapping[str, str] = {
     "backup_unknown_table": "The backup has {table}[ ({columns})], which no loaded plugin knows. Load the plugin, or newer code.",
     "backup_unreadable": "{path} cannot be read[: {reason}].",
     "backup_wrong_key": "The key {key} does not open this backup: it was made with another one, or its head is damaged.",
+    "backup_written": "The database was written while it was moved, so nothing was. Stop the application, and move again.",
     "bad_actor": "Actor: {field} is {given}, but must be {expected}.",
     "bad_address": "An address needs at least one of street, city, region or postal code.",
     "bad_annotation": "{entity}.{field}: {annotation} is not a type a field can have.[ Write {suggestion}.] There are Field, MoneyField and ListField.",

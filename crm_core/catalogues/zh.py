@@ -52,6 +52,7 @@ TEMPLATES: Mapping[str, str] = {
     "backup_unknown_table": "备份中有 {table}[（{columns}）]，没有已加载的插件认识它。请加载该插件或更新代码。",
     "backup_unreadable": "无法读取 {path}[：{reason}]。",
     "backup_wrong_key": "密钥 {key} 打不开此备份：它由另一个密钥生成，或其头部已损坏。",
+    "backup_written": "移动期间数据库被写入，因此什么都没有移动。请先停止应用程序，再重新移动。",
     "bad_actor": "操作者：{field} 是 {given}，但必须是 {expected}。",
     "bad_address": "地址至少需要街道、城市、地区或邮政编码之一。",
     "bad_annotation": "{entity}.{field}：{annotation} 不是字段可用的类型。[请写 {suggestion}。]可用的有 Field、MoneyField 和 ListField。",
