@@ -14,6 +14,7 @@ from ..storage.backup.layout import Layout
 from ..storage.backup.reading import Count, Extent, read, total
 from .restoring import Source, bring
 from .taking import describe, note
+from .undeclared import tell_undeclared
 from .unlocking import check_keys
 
 
@@ -37,6 +38,7 @@ def move(source: CRM, target: CRM) -> Mapping[str, Count]:
         with there.begin(unlimited=True) as to:
             with here.snapshot() as from_:
                 head = describe(source, from_, None)
+                tell_undeclared(source, from_)
                 moved = bring(target, to, Source(head, lambda: read(from_, layout, Extent()), columns))
             check_keys(target, to)
             told = {"position": head.position, "rows": total(moved)}
