@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, TableClause, column, inspect, literal, literal_column, select, table
 
@@ -32,8 +33,8 @@ def undeclared(crm: CRM, connection: Connection) -> list[str]:
         if name in known:
             # Asked of the table itself: a type that SQLAlchemy cannot read, as PostgreSQL's xid8, is a warning of its inspector.
             names = connection.execute(select(literal_column("*")).select_from(there).limit(0)).keys()
-            values = [column(each) for each in names if each not in known[name].c]
-            found += [f"{name}.{each.name}" for each in values if _has_rows(connection, there, each.is_not(None))]
+            values: list[ColumnElement[Any]] = [column(each) for each in names if each not in known[name].c]
+            found += [f"{name}.{each.key}" for each in values if _has_rows(connection, there, each.is_not(None))]
         elif begin and name.startswith(begin) and name not in tables.names and _has_rows(connection, there):
             found.append(name)
     return found

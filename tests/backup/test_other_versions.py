@@ -45,7 +45,8 @@ def boats(package: str, version: str, *, flag: bool = False, crew: bool = False,
     names: dict[str, Any] = {"name": Field[str]} | ({"flag": Field[str | None]} if flag else {}) | ({"crew": Field[int]} if crew else {})
     values: dict[str, Any] = ({"flag": field(default=None)} if flag else {}) | ({"crew": field(default=4)} if crew else {})
     if not gone:
-        plugin.entities(type(Entity)("Boat", (Entity,), {"__annotations__": names, "__module__": __name__, **values}))
+        made: Any = type(Entity)
+        plugin.entities(made("Boat", (Entity,), {"__annotations__": names, "__module__": __name__, **values}))
     return plugin
 
 
