@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import resource
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import attrs
 import pytest
 from minio import Minio
+from urllib3 import PoolManager
 
 from crm_core import CRMError, NotFound, Unavailable
 from crm_core.ports import S3Files
 from tests.attacks.raid import MEGABYTES
+from tests.ports.test_http import certificate
 
 TOKEN, SECRET = "S3SSI0N-T0K3N", "s3cr3t-k3y-of-th3-host"
 SECONDS = 1.5
@@ -35,11 +39,13 @@ class Store:
 
     Attributes:
         deaf: it reads nothing.
+        tls: what it speaks, if it does.
         heard: the calls, head and body.
     """
 
     reply: Reply
     deaf: bool = False
+    tls: ssl.SSLContext | None = None
     heard: list[bytes] = attrs.field(factory=list)
     _door: socket.socket = attrs.field(factory=lambda: socket.create_server(("127.0.0.1", 0)))
 
@@ -61,7 +67,7 @@ class Store:
                 threading.Thread(target=self._answer, args=(caller,), daemon=True).start()
 
     def _answer(self, caller: socket.socket) -> None:
-        with suppress(OSError), caller:
+        with suppress(OSError), caller, self.tls.wrap_socket(caller, server_side=True) if self.tls else caller as caller:
             caller.settimeout(30)
             got = b"\r\n\r\n" if self.deaf else b""
             while b"\r\n\r\n" not in got:
@@ -260,3 +266,31 @@ def test_a_file_goes_with_its_sum_and_a_longer_one_than_may_be_does_not_go(opene
     assert hashlib.sha256(b"content").hexdigest().encode() in store.heard[0]
     assert isinstance(withstood(lambda f: f.put("a", b"x" * (LONGEST + 1)), files(store)), Unavailable)
     assert len(store.heard) == 1
+
+
+def test_a10_over_tls_the_hosts_own_settings_hold_and_nothing_goes_to_plain_http(opened: Open, tmp_path: Path) -> None:
+    """The copy of the client calls with the TLS of the client that the host gave."""
+    certificate(tmp_path / "server.pem")
+    certificate(tmp_path / "another.pem")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "server.pem")
+
+    def over(store: Store, *, host: str = "localhost", trusted: str = "server.pem") -> S3Files:
+        store.tls = tls
+        pool = PoolManager(ca_certs=str(tmp_path / trusted), cert_reqs="CERT_REQUIRED")
+        at = f"{host}:{store.address.rpartition(':')[2]}"
+        client = Minio(at, access_key="AKEY", secret_key=SECRET, session_token=TOKEN, region="us-east-1", http_client=pool)
+        return S3Files(client, "crm", timeout=SECONDS, longest=LONGEST)
+
+    good = opened(found(b"Content-Length: 3", b"abc"))
+    assert over(good).get("a") == b"abc"
+    for wrong in (over(good, host="127.0.0.1"), over(good, trusted="another.pem")):
+        assert isinstance(withstood(CALLS["get"], wrong), Unavailable)
+    assert len(good.heard) == 1
+    for answer in ("never ends", "comes byte by byte", "has a head that comes byte by byte"):
+        assert isinstance(withstood(CALLS["get"], over(opened(WRONG[answer]))), Unavailable), answer
+    plain = opened(found(b"Content-Length: 3", b"abc"))
+    to = b"Location: http://%s/x\r\nContent-Length: 0" % plain.address.encode()
+    for call in CALLS.values():
+        assert isinstance(withstood(call, over(opened(found(to, status=b"307 There")))), Unavailable)
+    assert plain.heard == []
