@@ -29,7 +29,12 @@ Check: TypeAlias = "Callable[[Session, Request], bool]"
 
 
 def _lower(headers: Mapping[str, str]) -> Mapping[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+    """Name headers in lower case; values of one that comes twice are joined, on every host (RFC 9110)."""
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        before = found.get(name.lower())
+        found[name.lower()] = value if before is None else f"{before}, {value}"
+    return found
 
 
 @attrs.frozen

@@ -21,7 +21,6 @@ from ..storage.backup.layout import Layout
 from ..storage.backup.loading import clear, fence, give_positions, is_empty, load, skip, strays
 from ..storage.backup.reading import Count, Extent, Rows, Tally, read, total
 from ..storage.keys.provider import KeyProvider
-from ..storage.revisions.history import order
 from ..tenants import dropped
 from .taking import note
 
@@ -170,13 +169,16 @@ def _make_room(crm: CRM, connection: Connection, layout: Layout, source: Source,
     schema = source.manifest.schema
     fresh = not crm.migrations.current(connection)
     if fresh:
-        crm.migrations.upgrade(connection, to=max((r for r in schema.values() if not r.startswith("declared.")), key=order))
+        crm.migrations.upgrade(connection, to=schema)
     else:
         crm.migrations.check(connection)
     current = crm.migrations.current(connection)
     differing = sorted(name for name, revision in schema.items() if current.get(name) != revision)
     if differing:
         raise BackupRefused("backup_schema", plugins=differing)
+    unknown = sorted(current.keys() - {plugin.name for plugin in crm.registry.plugins})
+    if unknown and source.tenant is None:  # their rows would stay, of records that go
+        raise BackupRefused("backup_plugins_missing", plugins=unknown)
     if not is_empty(connection, layout, source.tenant) and not force:
         raise BackupRefused("backup_not_empty", tenant=source.tenant)
     if source.tenant is None:

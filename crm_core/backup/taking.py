@@ -18,6 +18,7 @@ from ..storage.backup.archive import Archive, Manifest, whole, write
 from ..storage.backup.layout import Layout
 from ..storage.backup.reading import Extent, read
 from ..storage.keys.provider import KeyProvider
+from .undeclared import tell_undeclared
 
 MAIN = "main"
 
@@ -61,6 +62,7 @@ def backup(
     with whole(path, force=force) as file:
         with bound.snapshot() as connection:
             head = describe(crm, connection, tenant)
+            tell_undeclared(crm, connection)
             manifest = write(file, head, read(connection, layout, Extent(tenant)), None if plain else key)
         if tenant is not None and not manifest.rows:
             raise NotFound("tenant_unknown", tenant=tenant[:63])

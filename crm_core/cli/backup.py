@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ..backup import backup, drill, verify
+from ..crm import CRM
 from ..storage.keys.local import FileKeys
 from .shell import Shell, connected
 
@@ -23,6 +24,13 @@ def with_key(command: Callable[..., Any]) -> Callable[..., Any]:
 def key_of(path: Path | None) -> FileKeys | None:
     """Read the key file, where one is given."""
     return FileKeys(path) if path else None
+
+
+def tell_left_out(shell: Shell, crm: CRM) -> None:
+    """Say which plugins' kept data no backup and no move has."""
+    for status in crm.plugins.list():
+        if status.state == "uninstalled" and not status.loaded:
+            click.echo(shell.text("cli_backup_without", plugin=status.name))
 
 
 @click.group("backup")
@@ -41,9 +49,7 @@ def create(shell: Shell, path: Path, key: Path | None, plain: bool, tenant: str 
     """Write all that the CRM keeps to the file PATH, while others work."""
     crm = shell.existing()
     made = backup(crm, path, key_of(key), plain=plain, tenant=tenant, force=force)
-    for status in crm.plugins.list():
-        if status.state == "uninstalled" and not status.loaded:
-            click.echo(shell.text("cli_backup_without", plugin=status.name))
+    tell_left_out(shell, crm)
     click.echo(shell.text("cli_backed_up", path=path.name, rows=made.rows, position=made.position))
 
 

@@ -6,6 +6,7 @@ import click
 
 from ..backup import move
 from ..storage.backup.reading import total
+from .backup import tell_left_out
 from .shell import Shell, connected
 
 
@@ -15,5 +16,7 @@ from .shell import Shell, connected
 @connected
 def move_(shell: Shell, source: str, target: str) -> None:
     """Carry a whole CRM FROM one database TO an empty one, SQLite or PostgreSQL: all of it or nothing."""
-    moved = move(shell.at(source), shell.at(target))
+    crm = shell.at(source)
+    moved = move(crm, shell.at(target))
+    tell_left_out(shell, crm)
     click.echo(shell.text("cli_moved", rows=total(moved)))

@@ -11,7 +11,7 @@ from ..permissions.actor import Actor
 from ..session import Session
 from .openapi import operation
 from .problem import problem
-from .resource import VERBS, Answer, Ask, Resource, Route, opening
+from .resource import LONGEST_BODY, VERBS, Answer, Ask, Resource, Route, opening
 
 try:
     from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -103,7 +103,19 @@ def _endpoint(crm: CRM, route: Route, session: Callable[..., Any]) -> Callable[.
 
 async def _ask(request: Request) -> Ask:
     named = {name: request.path_params[name] for name in ("id", "action") if name in request.path_params}
-    return Ask(url=request.url.path, params=request.query_params, headers=request.headers, body=await request.body(), **named)
+    return Ask(url=request.url.path, params=request.query_params, headers=request.headers, body=await _body(request), **named)
+
+
+async def _body(request: Request) -> bytes:
+    """Read a body, and of one that is too long no more than it takes to see that."""
+    parts, size = list[bytes](), 0
+    async for part in request.stream():
+        parts.append(part)
+        size += len(part)
+        if size > LONGEST_BODY:
+            break
+    request._body = b"".join(parts)  # as its own body() keeps it, for the host's dependencies
+    return request._body
 
 
 def _none() -> None:

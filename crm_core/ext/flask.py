@@ -13,7 +13,7 @@ from ..permissions.actor import Actor
 from ..session import Session
 from .openapi import Served, document
 from .problem import problem
-from .resource import VERBS, Answer, Ask, Resource, Route, opening
+from .resource import LONGEST_BODY, VERBS, Answer, Ask, Resource, Route, opening
 
 try:
     from flask import Blueprint, Flask, Response, g, request
@@ -85,13 +85,19 @@ def openapi(app: Flask, *, title: str, version: str = "1", locale: str = "en") -
 def _view(resource: Resource, route: Route, session: Opens) -> Callable[..., Response]:
     def view(**named: str) -> Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        url, params, body = request.script_root + request.path, request.args.to_dict(), request.get_data()
+        url, params, body = request.script_root + request.path, request.args.to_dict(), _body()
         with session() as s:
             answer = route.answer(s, Ask(url=url, params=params, headers=headers, body=body, **_named(named)))
         return _response(answer)
 
     view.crm = (resource, route)  # type: ignore[attr-defined]  # for the document
     return view
+
+
+def _body() -> bytes:
+    """Read a body, and of one that is too long no more than it takes to see that."""
+    length = request.content_length
+    return request.get_data() if length is not None and length <= LONGEST_BODY else request.stream.read(LONGEST_BODY + 1)
 
 
 @contextmanager

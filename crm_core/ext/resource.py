@@ -30,6 +30,10 @@ PAGE: Final = 50
 ENTRIES: Final = 20
 
 
+LONGEST_BODY = 10_000_000
+"""Bytes that the body of a request may have."""
+
+
 @attrs.frozen(kw_only=True)
 class Ask:
     """What a request asks.
@@ -200,6 +204,8 @@ class Resource:
 
     def _body(self, ask: Ask) -> dict[str, Any]:
         """Read the body, a JSON object."""
+        if len(ask.body) > LONGEST_BODY:
+            raise Invalid("body_too_long", longest=LONGEST_BODY)
         try:
             data = json.loads(ask.body or b"{}", parse_constant=_refused)
         except (ValueError, RecursionError):

@@ -198,9 +198,7 @@ class _Pinned(http.client.HTTPConnection):
 
     def _answered(self, sock: socket.socket, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
         """Read an answer within the time, its head as its body."""
-        response = http.client.HTTPResponse(sock, *args, **kwargs)
-        response.fp = io.BufferedReader(_Hurried(response.fp.detach(), lambda: self.hurry(self._ends)))
-        return response
+        return hurried(sock, lambda: self.hurry(self._ends), *args, **kwargs)
 
     def hurry(self, ends: float) -> None:
         """Give the next read what is left of the time."""
@@ -209,6 +207,17 @@ class _Pinned(http.client.HTTPConnection):
             raise TimeoutError
         if self.sock is not None:
             self.sock.settimeout(left)
+
+
+def hurried(sock: socket.socket, hurry: Callable[[], None], *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
+    """Return an answer that is read within a time, its head as its body.
+
+    Args:
+        hurry: is called before each read; it raises where the time is over.
+    """
+    response = http.client.HTTPResponse(sock, *args, **kwargs)
+    response.fp = io.BufferedReader(_Hurried(response.fp.detach(), hurry))
+    return response
 
 
 class _Hurried(io.RawIOBase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .revisions.history import Revision, frozen, order
@@ -41,8 +42,14 @@ class Branch:
                 return number
         return 0 if not self.frozen and revision.startswith("declared.") else None
 
-    def target(self, to: str) -> int:
-        """Return how many revisions *to* stands for; a branch without frozen ones knows only its head."""
+    def target(self, to: str | Mapping[str, str]) -> int:
+        """Return how many revisions *to* stands for; a branch without frozen ones knows only its head.
+
+        Args:
+            to: a revision, or where each plugin is to be; none of those that it does not name.
+        """
+        if not isinstance(to, str):
+            return self.position(to.get(self.name)) or 0
         if to == HEADS or not self.frozen:
             return len(self.revisions)
         return sum(r.order <= order(to) for r in self.revisions)

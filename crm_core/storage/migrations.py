@@ -183,15 +183,15 @@ class Migrations:
 
     # -- changing -----------------------------------------------------------------------------------------------------------------
 
-    def upgrade(self, connection: Connection | None = None, to: str = HEADS) -> None:
+    def upgrade(self, connection: Connection | None = None, to: str | Mapping[str, str] = HEADS) -> None:
         """Bring the schema to *to*: all of it or nothing. Columns of ours that a later migration of the host's took out of an adopted table
         are made again, empty, and the log says which (``adopted_mended``).
 
         Args:
             connection: the host's, as ``op.get_bind()`` gives it in its own revision: nothing is committed there. Without it, an own
                 transaction.
-            to: ``heads``, or a revision such as ``2026.11``, so that the host's revision does the same for ever. A plugin that froze no
-                revision yet is brought to what it declares.
+            to: ``heads``, or a revision such as ``2026.11``, so that the host's revision does the same for ever; or a revision of each
+                plugin that is to be there. A plugin that froze no revision yet is brought to what it declares.
 
         Raises:
             SchemaBehind: ``schema_newer``, ``schema_not_ours``, ``adopted_table_missing``.
@@ -292,8 +292,9 @@ class Migrations:
 
     # -- inside -------------------------------------------------------------------------------------------------------------------
 
-    def _pending(self, connection: Connection, to: str) -> Iterator[tuple[Branch, Revision, Sequence[Step]]]:
-        self._known(to)
+    def _pending(self, connection: Connection, to: str | Mapping[str, str]) -> Iterator[tuple[Branch, Revision, Sequence[Step]]]:
+        if isinstance(to, str):
+            self._known(to)
         current = self._current(connection)
         if not current:
             self._refuse_strangers(connection)
