@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import BinaryExpression, ClauseElement, Connection, Table, event, inspect, select
 from sqlalchemy.sql.visitors import iterate
 
+from ..logs import facts
 from ..storage.join import joined
 from .bulk import BulkWatch, Rows
+from .made_keys import keys_of_inserts
 from .recording import Recorder, Records
+from .returned import rows_fetched
+from .room import log
 
 if TYPE_CHECKING:
     from ..crm import CRM
@@ -94,17 +98,32 @@ class Observer:
         adoption = self._crm.tables.adopted[entity]
         key = table.c[adoption.key.column.name]
         if state.is_insert:
-            connection = self._connection(state.session, entity)
-            before = self._recorder.highest(connection, entity)
-            given = [value for value in _given(state, adoption) if before is None or (isinstance(value, int) and value <= before)]
-            new = self._recorder.absent(connection, entity, given)
-            result = state.invoke_statement(execution_options={WAITING: True})
-            self._journal(state.session, entity, {}, [*new, *self._recorder.above(connection, entity, before)])
-            return result
+            return self._inserting(state, entity)
         ids = [adoption.key.id(value) for value in _matching(state, key)]
         olds = self._look(state.session, entity, ids, ids if state.is_delete else ())
-        result = state.invoke_statement(execution_options={WAITING: True})
+        with rows_fetched(self._connection(state.session, entity)):
+            result = state.invoke_statement(execution_options={WAITING: True})
         self._journal(state.session, entity, olds, ())
+        return result
+
+    def _inserting(self, state: Any, entity: type[Any]) -> Any:
+        adoption, connection = self._crm.tables.adopted[entity], self._connection(state.session, entity)
+        with joined(self._crm.bound, connection):
+            before = self._recorder.highest(connection, entity)
+        given = dict.fromkeys(value for value in _given(state, adoption) if _is_below(value, before))
+        new = self._recorder.absent(connection, entity, [*given])
+        with keys_of_inserts(connection, adoption.key.column, returned=before is None) as found, rows_fetched(connection):
+            result = state.invoke_statement(execution_options={WAITING: True})
+        made = [value for value in found if value is not None and value not in given and _is_below(value, before)]
+        new += [*self._recorder.unseen(connection, entity, made), *self._recorder.above(connection, entity, before)]
+        self._journal(state.session, entity, {}, new)
+        if None in found and before is None:
+            log.warning(
+                "%s got rows by an INSERT that does not tell their keys: the journal and subscribers do not know of them. "
+                "Give the keys, or let the column's default= make them in Python; adoption.fill() takes up the rows.",
+                adoption.table.name,
+                extra=facts("adopted_keys_unknown", table=adoption.table.name),
+            )
         return result
 
     def _in_bulk(self, session: Any, statement: Any, rows: Rows) -> Callable[[Any], None]:
@@ -143,6 +162,11 @@ class Observer:
         """Return the connection that the session writes the entity's table with; it may have several."""
         found: Connection = session.connection(bind_arguments={"clause": self._crm.tables.adopted[entity].table})
         return found
+
+
+def _is_below(value: Any, highest: int | None) -> bool:
+    """Say whether a new row's key must be known: those of numbers above the highest one are found by it."""
+    return highest is None or (isinstance(value, int) and value <= highest)
 
 
 def _given(state: Any, adoption: Adoption) -> Iterator[Any]:

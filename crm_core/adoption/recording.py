@@ -72,11 +72,13 @@ class Recorder:
 
     def absent(self, connection: Connection, entity: type[Any], keys: Sequence[Any]) -> list[str]:
         """Return the ids of those keys that no row has."""
-        key = self._crm.tables.adopted[entity].key
-        there: set[Any] = set()
-        for at in range(0, len(keys), _LISTED):
-            there |= set(connection.execute(select(key.column).where(key.column.in_(keys[at : at + _LISTED]))).scalars())
-        return [key.id(value) for value in dict.fromkeys(keys) if value not in there]
+        there = self._there(connection, entity, keys)
+        return [id_ for id_ in self._ids(entity, keys) if id_ not in there]
+
+    def unseen(self, connection: Connection, entity: type[Any], keys: Sequence[Any]) -> list[str]:
+        """Return the ids of those keys whose rows are there and nobody knows."""
+        there = self._there(connection, entity, keys, self._crm.tables.adopted[entity].unseen(connection.dialect))
+        return [id_ for id_ in self._ids(entity, keys) if id_ in there]
 
     def above(self, connection: Connection, entity: type[Any], highest: int | None) -> list[str]:
         """Return the ids of the rows that came since :meth:`highest` and that nobody knows."""
@@ -85,6 +87,16 @@ class Recorder:
             return []
         wanted = select(adoption.key.column).where(adoption.key.column > highest, adoption.unseen(connection.dialect))
         return [adoption.key.id(value) for value in connection.execute(wanted).scalars()]
+
+    def _there(self, connection: Connection, entity: type[Any], keys: Sequence[Any], *criteria: Any) -> set[str]:
+        key, there = self._crm.tables.adopted[entity].key.column, set[str]()
+        for at in range(0, len(keys), _LISTED):
+            wanted = select(key).where(key.in_(keys[at : at + _LISTED]), *criteria)
+            there.update(self._ids(entity, connection.execute(wanted).scalars()))
+        return there
+
+    def _ids(self, entity: type[Any], keys: Iterable[Any]) -> Iterable[str]:
+        return dict.fromkeys(map(self._crm.tables.adopted[entity].key.id, keys))
 
     def _by_tenant(self, by: Any, records: Iterable[Entity]) -> Iterator[tuple[Actor, list[Entity]]]:
         tenants: dict[str, list[Entity]] = {}

@@ -314,6 +314,7 @@ TEMPLATES: Mapping[str, str] = {
     "plugin_dropped": "Another process deleted {plugins} and the data of it while this one runs with it. Restart this one without it, or install it again.",
     "plugin_failed": "The plugin {plugin} failed in {hook}[ ({function}: {reason})]. Nothing was changed.",
     "plugin_import_failed": "The plugin {plugin} is installed but cannot be imported: {reason}.",
+    "plugin_in_use": "A CRM was made with {plugin} already and would not hear of what is declared now. Declare before CRM(...), in the module that makes the plugin or in one that it imports.",
     "plugin_incompatible": "{plugin} needs {needed} {range}. {reason}",
     "plugin_missing": "{plugin} needs {needed}[ {range}], which is not loaded. Add it to the CRM's plugins.[ Did you mean {suggestion}?]",
     "plugin_needed": "{plugin} is required by {by}. Disable or uninstall {by} first; --with-dependents disables all of them.",

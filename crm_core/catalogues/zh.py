@@ -314,6 +314,7 @@ TEMPLATES: Mapping[str, str] = {
     "plugin_dropped": "此进程运行期间，另一进程已删除插件 {plugins} 及其数据。请去掉该插件后重新启动此进程，或重新安装它。",
     "plugin_failed": "插件 {plugin} 在 {hook} 中出错[（{function}：{reason}）]。没有任何更改。",
     "plugin_import_failed": "插件 {plugin} 已安装，但无法导入：{reason}。",
+    "plugin_in_use": "已有 CRM 使用插件 {plugin} 创建，不会得知现在才声明的内容。请在 CRM(...) 之前声明：写在创建插件的模块中，或该模块导入的模块中。",
     "plugin_incompatible": "{plugin} 需要 {needed} {range}。{reason}",
     "plugin_missing": "{plugin} 需要 {needed}[ {range}]，但它没有加载。请加入 CRM 的插件列表。[您是否想用 {suggestion}？]",
     "plugin_needed": "{by} 需要 {plugin}。请先停用或卸载 {by}；--with-dependents 可一并停用。",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..errors import LoadError
+
 if TYPE_CHECKING:
     from ..entities.entity import Entity, Extension
     from ..messages import Catalogue
@@ -18,9 +20,15 @@ if TYPE_CHECKING:
 
 
 class Definitions:
-    """Everything a plugin contributes, in the order it was declared; a registry reads it."""
+    """Everything a plugin contributes, in the order it was declared; a registry reads it.
 
-    def __init__(self) -> None:
+    Attributes:
+        loaded: a CRM was made with them, and reads them no more.
+    """
+
+    def __init__(self, plugin: str) -> None:
+        self._plugin = plugin
+        self.loaded = False
         self.entities: list[type[Entity]] = []
         self.extensions: list[tuple[type[Entity], type[Extension]]] = []
         self.links: list[Link] = []
@@ -47,3 +55,14 @@ class Definitions:
         self.routes: list[Route] = []
         self.screens: list[Form | ListView] = []
         self.assets: list[Assets] = []
+
+    @property
+    def open(self) -> Definitions:
+        """These, to add to.
+
+        Raises:
+            LoadError: ``plugin_in_use``: a CRM was made with them, and would not hear of what is declared now.
+        """
+        if self.loaded:
+            raise LoadError("plugin_in_use", plugin=self._plugin)
+        return self

@@ -86,14 +86,14 @@ class Marking:
 
         def declare(thing: T) -> T:
             mark = Deprecation(self.name, thing, replacement, end)
-            self.definitions.deprecations.append(mark)
+            self.definitions.open.deprecations.append(mark)
             return cast(T, _warning(thing, mark))
 
         return declare
 
     def experimental(self, thing: T) -> T:
         """Mark a hook, event class, a function, method or class of the ``api``, or that whole module: it may still change at any time."""
-        self.definitions.experimental.append(thing)
+        self.definitions.open.experimental.append(thing)
         return thing
 
 

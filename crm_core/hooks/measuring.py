@@ -38,7 +38,7 @@ class Measuring:
         from .measures import Measure
 
         found = Measure(self.name, key, entity, label, formula, unit, of, where, at, weight, better, absolute)
-        self.definitions.figures.append(found)
+        self.definitions.open.figures.append(found)
         return found
 
     def source(
@@ -50,7 +50,7 @@ class Measuring:
 
         def declare(fn: Facts) -> Source:
             found = Source(self.name, fn, label, _first_line(fn), unit, dict(dimensions or {}), better, at)
-            self.definitions.figures.append(found)
+            self.definitions.open.figures.append(found)
             return found
 
         return declare
@@ -60,7 +60,7 @@ class Measuring:
         from .measures import Dimension
 
         found = Dimension(self.name, key, entity, of, label)
-        self.definitions.dimensions.append(found)
+        self.definitions.open.dimensions.append(found)
         return found
 
     def rollup(self, key: str, entity: type[Entity], *, by: Sequence[str], of: str | None = None) -> Rollup:
@@ -68,7 +68,7 @@ class Measuring:
         from .measures import Rollup
 
         found = Rollup(self.name, key, entity, tuple(by), of)
-        self.definitions.rollups.append(found)
+        self.definitions.open.rollups.append(found)
         return found
 
     def metric(
@@ -79,7 +79,7 @@ class Measuring:
         from .measures import Metric
 
         def declare(fn: Callable[..., Figure]) -> Callable[..., Figure]:
-            self.definitions.figures.append(Metric(self.name, fn, label, _first_line(fn), unit, of, better))
+            self.definitions.open.figures.append(Metric(self.name, fn, label, _first_line(fn), unit, of, better))
             return fn
 
         return declare

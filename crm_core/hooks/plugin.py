@@ -42,7 +42,8 @@ class Plugin(Marking, Measuring):
     """A module of the CRM: what it is called, what it needs, and what it contributes.
 
     Declare at import time, in the modules that ``__init__`` imports; what a declaration says is checked when a CRM loads the plugin,
-    which raises LoadError. Two plugins are the same only if they are the same object.
+    which raises LoadError. A declaration that comes after that is a LoadError of its own, ``plugin_in_use``. Two plugins are the same
+    only if they are the same object.
 
     Args:
         name: lower-case words joined by dots; vendors put their own name first (``acme.loyalty``).
@@ -70,7 +71,7 @@ class Plugin(Marking, Measuring):
         self.label = label or name
         self.package = package
         self.configuration: Mapping[str, Any] = {}
-        self.definitions = Definitions()
+        self.definitions = Definitions(name)
 
     def __repr__(self) -> str:
         return f"Plugin({self.name!r}, version={self.version!r})"
@@ -91,9 +92,10 @@ class Plugin(Marking, Measuring):
         """
         from ..entities.meta import bind_entity
 
+        entities = self.definitions.open.entities
         for entity in cls:
             bind_entity(entity, self.name)
-            self.definitions.entities.append(entity)
+            entities.append(entity)
 
     def extend(self, entity: type[Entity]) -> Callable[[type[XT]], type[XT]]:
         """Add the decorated Extension's fields to *entity*; read and write them as ``record[TheExtension].field``.
@@ -104,8 +106,9 @@ class Plugin(Marking, Measuring):
         from ..entities.meta import bind_extension
 
         def declare(extension: type[XT]) -> type[XT]:
+            extensions = self.definitions.open.extensions
             bind_extension(extension, entity, self.name)
-            self.definitions.extensions.append((entity, extension))
+            extensions.append((entity, extension))
             return extension
 
         return declare
@@ -113,33 +116,33 @@ class Plugin(Marking, Measuring):
     def link(self, a: type[Entity], b: type[Entity], *, many: bool = True) -> Link:
         """Relate two entities whose modules do not know each other."""
         link = Link(self.name, a, b, many)
-        self.definitions.links.append(link)
+        self.definitions.open.links.append(link)
         return link
 
     def events(self, *cls: type[Any]) -> None:
         """Declare the events that the plugin publishes."""
-        self.definitions.events.extend(cls)
+        self.definitions.open.events.extend(cls)
 
     def hooks(self, *hook: Hook[Any, Any]) -> None:
         """Declare the hooks that the plugin calls; their names start with the plugin's."""
-        self.definitions.hooks.extend(hook)
+        self.definitions.open.hooks.extend(hook)
 
     def service(self, cls: type[S]) -> type[S]:
         """Offer the decorated class to hosts and other plugins: ``session.use(cls)``."""
-        self.definitions.services.append(cls)
+        self.definitions.open.services.append(cls)
         return cls
 
     def role(self, role: Role) -> None:
         """Bring a role; its name starts with the plugin's."""
-        self.definitions.roles.append(role)
+        self.definitions.open.roles.append(role)
 
     def grants(self, *grants: str) -> None:
         """Say what the plugin's jobs, subscribers and elevated code may do beside its own entities: ``sales.opportunity:read,update``."""
-        self.definitions.grants.extend(grants)
+        self.definitions.open.grants.extend(grants)
 
     def catalogue(self, locale: str, templates: Mapping[str, str]) -> None:
         """Bring the plugin's messages and labels in one language; their codes start with the plugin's name."""
-        self.definitions.catalogues.append(Catalogue(locale, dict(templates)))
+        self.definitions.open.catalogues.append(Catalogue(locale, dict(templates)))
 
     def retention(
         self,
@@ -157,7 +160,7 @@ class Plugin(Marking, Measuring):
         Nothing is done before somebody runs :func:`crm_core.privacy.retain`.
         """
         found = Retention(self.name, key, entity, keep, since, action, where, suggested)
-        self.definitions.retentions.append(found)
+        self.definitions.open.retentions.append(found)
         return found
 
     def companion(self, target: str, *, beside: str) -> None:
@@ -167,21 +170,21 @@ class Plugin(Marking, Measuring):
             target: ``package.module:name`` of a Plugin that requires both; imported only then.
             beside: the other plugin's name.
         """
-        self.definitions.companions.append((target, beside))
+        self.definitions.open.companions.append((target, beside))
 
     def ports(self, *ports: type[Any]) -> None:
         """Say which ports the plugin needs, such as ``Files`` of :mod:`crm_core.ports`; a CRM that lacks one does not start."""
-        self.definitions.ports.extend(ports)
+        self.definitions.open.ports.extend(ports)
 
     def screen(self, screen: Form | ListView) -> None:
         """Say what a front end may show: a form or a list of an entity."""
-        self.definitions.screens.append(screen)
+        self.definitions.open.screens.append(screen)
 
     def assets(self, package: str, folder: str) -> None:
         """Offer the files of a package's folder, scripts and style sheets, to front ends."""
         from .screens import Assets
 
-        self.definitions.assets.append(Assets(self.name, package, folder))
+        self.definitions.open.assets.append(Assets(self.name, package, folder))
 
     # What it does
 
@@ -231,7 +234,7 @@ class Plugin(Marking, Measuring):
         event_name(event)
 
         def declare(fn: Callable[..., Any]) -> Callable[..., Any]:
-            self.definitions.subscriptions.append(Subscription(self.name, fn, event, batch, external, on_failure, from_start))
+            self.definitions.open.subscriptions.append(Subscription(self.name, fn, event, batch, external, on_failure, from_start))
             return fn
 
         return declare
@@ -260,7 +263,7 @@ class Plugin(Marking, Measuring):
         """
 
         def declare(fn: Callable[..., Any]) -> Callable[..., Any]:
-            self.definitions.impls.append(Impl(self.name, fn, spec, on, before, after))
+            self.definitions.open.impls.append(Impl(self.name, fn, spec, on, before, after))
             return fn
 
         return declare
@@ -279,7 +282,7 @@ class Plugin(Marking, Measuring):
         from .actions import ActionDef
 
         def declare(fn: Callable[[Session, C], R]) -> Callable[[Session, C], R]:
-            self.definitions.actions.append(ActionDef(self.name, fn, permission, label or fn.__name__, on))
+            self.definitions.open.actions.append(ActionDef(self.name, fn, permission, label or fn.__name__, on))
             return fn
 
         return declare
@@ -297,7 +300,7 @@ class Plugin(Marking, Measuring):
         """
 
         def declare(fn: J) -> J:
-            self.definitions.jobs.append(Job(self.name, fn, every, per_tenant, external))
+            self.definitions.open.jobs.append(Job(self.name, fn, every, per_tenant, external))
             return fn
 
         return declare
@@ -313,7 +316,7 @@ class Plugin(Marking, Measuring):
         """
 
         def declare(fn: J) -> J:
-            self.definitions.jobs.append(Job(self.name, fn, "", True, False, version))
+            self.definitions.open.jobs.append(Job(self.name, fn, "", True, False, version))
             return fn
 
         return declare
@@ -323,7 +326,7 @@ class Plugin(Marking, Measuring):
 
         It gets a :class:`Running`, which opens sessions as the plugin's own actor, and must not keep one open over its ``yield``.
         """
-        self.definitions.lifespans.append(Lifespan(self.name, fn))
+        self.definitions.open.lifespans.append(Lifespan(self.name, fn))
         return fn
 
     def route(
@@ -338,7 +341,7 @@ class Plugin(Marking, Measuring):
         """
 
         def declare(fn: Callable[[Session, Request], Response]) -> Callable[[Session, Request], Response]:
-            self.definitions.routes.append(Route(self.name, fn, method.upper(), path, check))
+            self.definitions.open.routes.append(Route(self.name, fn, method.upper(), path, check))
             return fn
 
         return declare
@@ -356,7 +359,7 @@ class Plugin(Marking, Measuring):
         """
 
         def declare(fn: Callable[[Session, E], dict[str, Any] | None]) -> Callable[[Session, E], dict[str, Any] | None]:
-            self.definitions.panels.append(Panel(self.name, fn, entity, label, tuple(reads)))
+            self.definitions.open.panels.append(Panel(self.name, fn, entity, label, tuple(reads)))
             return fn
 
         return declare

@@ -132,6 +132,8 @@ class Registry:
         self.health = Health(
             {p.name: p.version for p in self.plugins if p is not CORE}, clock or SystemClock(), quarantine_after, self._plans.clear
         )
+        for plugin in self.plugins:
+            plugin.definitions.loaded = True
 
     def plan(self, hook: Hook[Any, Any], entity: type[Any] | None = None) -> Plan:
         """Return the compiled implementations of *hook*, those for *entity* where it is a hook by entity.

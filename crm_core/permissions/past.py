@@ -21,7 +21,7 @@ from ..ondemand import OnDemand
 from .views import tenant
 
 if TYPE_CHECKING:
-    from ..storage.engine import Kind
+    from ..storage.supported import Kind
     from ..storage.tables import Tables
 
 

@@ -16,8 +16,9 @@ from sqlalchemy import URL, Connection, Engine, NullPool, event
 
 from ..errors import CommitOutcomeUnknown, LoadError, MissingExtra
 from . import sqlite
-from .engine import _SYNC_DRIVERS, DJANGO, Bound, Kind, _check_sqlite, _kind
+from .engine import DJANGO, Bound
 from .failures import located, meaning, typed
+from .supported import SYNC_DRIVERS, Kind, check_sqlite, kind_of
 
 try:
     from django.conf import settings
@@ -43,16 +44,16 @@ class DjangoBound(Bound):
     def __init__(self, alias: str) -> None:
         self.alias = alias
         try:
-            kind = _kind(self._wrapper.vendor)
+            kind = kind_of(self._wrapper.vendor)
         except (ConnectionDoesNotExist, ImproperlyConfigured) as e:
             raise LoadError("bad_database_url", reason=str(e)) from e
         super().__init__(_engine(kind, self._raw), owned=False)
-        self.engine = self._reading = self._looking = self._still = self._given
+        self.engine = self._given
         self._initialized = threading.Lock()
         self._waking = threading.local()
         event.listen(self._given, "invalidate", self._doubt)
         if kind == "sqlite":
-            _check_sqlite(self, refuse=False)
+            check_sqlite(self.engine, refuse_affected=False)
 
     @property
     def url(self) -> URL:
@@ -60,7 +61,7 @@ class DjangoBound(Bound):
         at = self._wrapper.settings_dict
         user, password, host = (at[name] or None for name in ("USER", "PASSWORD", "HOST"))
         port = int(at["PORT"]) if at["PORT"] else None
-        return URL.create(_SYNC_DRIVERS[self.kind], username=user, password=password, host=host, port=port, database=str(at["NAME"]))
+        return URL.create(SYNC_DRIVERS[self.kind], username=user, password=password, host=host, port=port, database=str(at["NAME"]))
 
     @property
     def bind(self) -> str:
@@ -133,10 +134,10 @@ class DjangoBound(Bound):
     def ready(self) -> None:
         """Ask the server once what the dialect must know of it."""
         with self._initialized:
-            if not self._checked:
+            if not self._version.checked:
                 with self._given.connect() as connection:
                     connection.dialect.initialize(connection)
-                    self._check(connection)
+                    self._version.check(connection)
 
     # -- inside -------------------------------------------------------------------------------------------------------------------
 
@@ -163,7 +164,7 @@ class DjangoBound(Bound):
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
-        if not self._checked:
+        if not self._version.checked:
             self.ready()
         with self.engine.connect() as connection:
             if self.kind == "sqlite":
@@ -217,7 +218,7 @@ def _mode(wrapper: Any, mode: str) -> Iterator[None]:
 
 def _engine(kind: Kind, raw: Callable[[], Any]) -> Engine:
     """Put SQLAlchemy over a connection that Django opens and ends: no pool, and none of the settings a new engine would make."""
-    url = URL.create(_SYNC_DRIVERS[kind])
+    url = URL.create(SYNC_DRIVERS[kind])
     dialect_class: Any = url.get_dialect()
     options: dict[str, Any] = {}
     if kind == "postgresql":

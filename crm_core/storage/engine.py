@@ -1,37 +1,33 @@
-"""The database a CRM lives in: the host's engine as it is, or one of our own, and transactions on either."""
+"""The database a CRM lives in: the host's engine as it is, or one of our own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import URL, Connection, Dialect, Engine, Pool, StaticPool, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import URL, Connection, Dialect, Engine, Pool, StaticPool, event
 from sqlalchemy.util import greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
 
 from ..arguments import check
-from ..errors import CommitOutcomeUnknown, LoadError, MissingExtra, NeedsAwait, Refused
-from ..logs import facts
+from ..errors import NeedsAwait, Refused
+from ..ondemand import OnFirstUse
 from . import sqlite
 from .failures import typed
 from .forking import around_forks, in_use, is_open
-from .limits import checked, limited
+from .limits import checked
 from .loops import in_a_loop, in_our_loop
-from .wal import WalSync
+from .supported import SYNC_DRIVERS, ServerVersion, check_sqlite, kind_of
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-Kind = Literal["sqlite", "postgresql"]
+    from .transactions import Transactions
+
 R = TypeVar("R")
 
-OLDEST: Mapping[Kind, tuple[int, ...]] = {"sqlite": (3, 35), "postgresql": (14,)}
 DJANGO = "django://"
-EXAMPLES = "sqlite:///shop.db, postgresql+psycopg://user@host/shop"
-_SYNC_DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
 
 
 def open_engine(bind: str | Engine | AsyncEngine, *, refuse_affected_sqlite: bool = False, statement_timeout: float | None = None) -> Bound:
@@ -54,75 +50,16 @@ def open_engine(bind: str | Engine | AsyncEngine, *, refuse_affected_sqlite: boo
         return DjangoBound(bind.removeprefix(DJANGO))
     if not hasattr(bind, "sync_engine"):
         check(bind, (str, Engine), "a URL or an engine")
-    owned = isinstance(bind, str)
-    bound = Bound(_own_engine(bind) if isinstance(bind, str) else bind, owned=owned, statement_timeout=seconds)
+    bound = _own(bind, seconds) if isinstance(bind, str) else Bound(bind, owned=False, statement_timeout=seconds)
     if bound.kind == "sqlite":
-        _check_sqlite(bound, refuse_affected_sqlite)
+        check_sqlite(bound.engine, refuse_affected=refuse_affected_sqlite)
     return bound
 
 
-def _own_engine(text: str) -> Engine | AsyncEngine:
-    try:
-        url = make_url(text)
-        dialect = url.get_dialect()
-        _kind(dialect.name)
-        options: dict[str, Any] = {} if dialect.name == "postgresql" else _sqlite_options(url)
-        options["hide_parameters"] = True  # what is asked and written may be personal, and SQLAlchemy logs it
-        engine = _async_engine(url, options) if dialect.is_async else create_engine(url, **options)
-    except ArgumentError as e:
-        raise LoadError("bad_database_url", reason=str(e).partition("\n")[0], expected=EXAMPLES) from e
-    except ModuleNotFoundError as e:
-        raise MissingExtra(extra="async" if dialect.is_async else "postgres", module=e.name or "") from e
-    if dialect.name == "sqlite":
-        event.listen(getattr(engine, "sync_engine", engine), "connect", _prepare_own)
-    return engine
+def _own(url: str, seconds: float | None) -> Bound:
+    from .own_engine import own_engine
 
-
-def _async_engine(url: URL, options: Mapping[str, Any]) -> AsyncEngine:
-    # It brings SQLAlchemy's ORM along, half a second that a synchronous host need not pay.
-    # First greenlet: without it SQLAlchemy's import fails in words of its own.
-    import_module("greenlet")
-    from sqlalchemy.ext.asyncio import create_async_engine
-
-    return create_async_engine(url, **options)
-
-
-def _sqlite_options(url: URL) -> dict[str, Any]:
-    arguments = {"check_same_thread": False, "timeout": sqlite.BUSY_MILLISECONDS / 1000}
-    # A writer waits in the queue without a connection, so readers alone decide how many connections there are.
-    return {"connect_args": arguments} | ({"poolclass": StaticPool} if _in_memory(url) else {"max_overflow": -1})
-
-
-def _kind(name: str) -> Kind:
-    if name not in OLDEST:
-        raise LoadError("database_unsupported", database=name)
-    return cast(Kind, name)
-
-
-def _in_memory(url: URL) -> bool:
-    return not url.database or url.database == ":memory:" or url.query.get("mode") == "memory"
-
-
-def _prepare_own(dbapi: Any, _record: object) -> None:
-    dbapi.isolation_level = None
-    sqlite.prepare(dbapi)
-    sqlite.prefer_wal(dbapi)
-
-
-def _check_sqlite(bound: Bound, refuse: bool) -> None:
-    version = tuple(cast(Any, bound.engine.dialect.dbapi).sqlite_version_info)
-    text = _dotted(version)
-    if version < OLDEST["sqlite"]:
-        raise LoadError("database_too_old", database="SQLite", version=text, needed=_dotted(OLDEST["sqlite"]))
-    if sqlite.affected_by_wal_reset(version) and not _in_memory(bound.engine.url):
-        if refuse:
-            raise LoadError("sqlite_affected", version=text)
-        sqlite.logger.warning(
-            "SQLite %s can lose commits when two processes write to one file at the same instant; 3.51.3 is free of it. "
-            "One process at a time is safe: its writers wait for each other.",
-            text,
-            extra=facts("sqlite_affected", version=text),
-        )
+    return Bound(own_engine(url), owned=True, statement_timeout=seconds)
 
 
 class Bound:
@@ -143,19 +80,15 @@ class Bound:
         self._given = engine if isinstance(engine, Engine) else engine.sync_engine
         self._owned = owned
         self._seconds = statement_timeout
-        self.kind = _kind(self._given.dialect.name)
+        self.kind = kind_of(self._given.dialect.name)
         options: dict[str, Any] = {} if self.kind == "sqlite" else {"isolation_level": "READ COMMITTED"}
         self.engine: Engine = self._given.execution_options(**options)
-        self._reading: Engine = self._given.execution_options(**options, postgresql_readonly=True) if options else self.engine
-        self._looking: Engine = self._given.execution_options(isolation_level="AUTOCOMMIT") if options else self.engine
-        still = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        self._still: Engine = self._given.execution_options(**still) if options else self.engine
         self._queue = sqlite.queue_of(self._given.url.database) if self.kind == "sqlite" else None
         # One connection for all: even readers must take turns.
         self.shared = isinstance(self._given.pool, StaticPool)
         if self.kind == "sqlite" and not self.shared:
             event.listen(self.engine, "handle_error", sqlite.give_up)
-        self._checked = False
+        self._version = ServerVersion(self.kind)
         self._sync_twin: Bound | None = None
         self._inherited: Pool | None = None
         self._torn = self._forking_in_use = False
@@ -190,12 +123,8 @@ class Bound:
             NeedsAwait: the engine is asynchronous and an event loop runs.
         """
         here = self._reachable()
-        owed: list[WalSync] = []
-        with typed(write=write, at=here.url):
-            with here._turn(write), here._opened(write, None if unlimited else here._seconds, owed) as connection:
-                yield connection
-            for sync in owed:
-                sync.wait()
+        with typed(write=write, at=here.url), here._transactions.begin(write, None if unlimited else here._seconds) as connection:
+            yield connection
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
@@ -207,7 +136,7 @@ class Bound:
             Unavailable, NeedsAwait: as :meth:`begin`.
         """
         here = self._reachable()
-        with typed(write=False, at=here.url), here._turn(False), here._opened(False, None, [], still=True) as connection:
+        with typed(write=False, at=here.url), here._transactions.snapshot() as connection:
             yield connection
 
     @contextmanager
@@ -224,11 +153,8 @@ class Bound:
             with self.begin(write=False) as connection:
                 yield connection
             return
-        with typed(write=False, at=here.url), here._looking.connect() as connection:
-            here._check(connection)
-            prepared = here._prepared(connection, write=False) if here.kind == "sqlite" else nullcontext()
-            with prepared, limited(connection, here._seconds, looking=True):
-                yield connection
+        with typed(write=False, at=here.url), here._transactions.looking(here._seconds) as connection:
+            yield connection
 
     @contextmanager
     def writable(self, connection: Connection) -> Iterator[None]:
@@ -262,10 +188,10 @@ class Bound:
         if not self.is_async:
             return self
         if self._sync_twin is None:
-            if _in_memory(self._given.url) and self.kind == "sqlite":
+            if self.kind == "sqlite" and sqlite.in_memory(self._given.url):
                 raise NeedsAwait("needs_await")
-            url = self._given.url.set(drivername=_SYNC_DRIVERS[self.kind])
-            self._sync_twin = Bound(_own_engine(url.render_as_string(hide_password=False)), owned=True, statement_timeout=self._seconds)
+            url = self._given.url.set(drivername=SYNC_DRIVERS[self.kind])
+            self._sync_twin = _own(url.render_as_string(hide_password=False), self._seconds)
         return self._sync_twin
 
     def dispose(self) -> None:
@@ -298,9 +224,17 @@ class Bound:
         Raises:
             LoadError: the server is too old.
         """
-        if not self._checked:
+        if not self._version.checked:
             with self.engine.connect() as connection:
-                self._check(connection)
+                self._version.check(connection)
+
+    @OnFirstUse
+    def _transactions(self) -> Transactions:
+        from .transactions import Transactions
+
+        return Transactions(
+            self._given, self.engine, owned=self._owned, asynchronous=self.is_async, queue=self._queue, version=self._version
+        )
 
     def _reachable(self) -> Bound:
         if self._torn:
@@ -314,106 +248,3 @@ class Bound:
         if in_a_loop():
             raise NeedsAwait("needs_await")
         return self.synchronous()
-
-    def _turn(self, write: bool) -> Any:
-        if self._queue is None or not (write or self.shared):
-            return nullcontext()
-        return self._queue.turn(asynchronous=self.is_async)
-
-    @contextmanager
-    def _opened(self, write: bool, seconds: float | None, owed: list[WalSync], *, still: bool = False) -> Iterator[Connection]:
-        engine = self._still if still else self.engine if write else self._reading
-        with engine.connect() as connection:
-            self._check(connection)
-            begun = self._begun(connection, write, owed) if self.kind == "sqlite" else nullcontext()
-            with begun, limited(connection, seconds):
-                try:
-                    yield connection
-                except BaseException:
-                    connection.rollback()
-                    raise
-                # Of a reader whose COMMIT a server cuts nobody shall think that its outcome is unknown.
-                _commit(connection) if write or self.kind == "sqlite" else connection.rollback()
-
-    @contextmanager
-    def _begun(self, connection: Connection, write: bool, owed: list[WalSync]) -> Iterator[None]:
-        """Begin for real: the driver's own BEGIN is late and deferred, and loses against other writers."""
-        dbapi = connection.connection.dbapi_connection
-        with self._prepared(connection, write), self._sharing_sync(connection, dbapi, write, owed):
-            connection.begin()
-            # The host may begin in a listener of its own.
-            if not sqlite.in_transaction(dbapi):
-                self._begin_sqlite(dbapi, write)
-            yield
-
-    @contextmanager
-    def _sharing_sync(self, connection: Connection, dbapi: Any, write: bool, owed: list[WalSync]) -> Iterator[None]:
-        """Let a transaction commit without an fsync of its own where others wait, and note the one that is *owed* after it."""
-        sync = self._queue.shared_sync if write and self._owned and not self.is_async and self._queue is not None else None
-        if sync is None or not sqlite.leave_unsynced(dbapi):
-            yield
-            return
-        try:
-            yield
-        finally:
-            if not connection.invalidated:
-                try:
-                    connection.rollback()
-                    sqlite.sync_again(dbapi)
-                except BaseException:
-                    connection.invalidate()
-                    raise
-        owed.append(sync)
-
-    def _begin_sqlite(self, dbapi: Any, write: bool) -> None:
-        if write and not self.is_async:
-            sqlite.begin_immediate(dbapi)
-        else:
-            sqlite.run(dbapi, "BEGIN IMMEDIATE" if write else "BEGIN")
-
-    @contextmanager
-    def _prepared(self, connection: Connection, write: bool) -> Iterator[None]:
-        """Give an SQLite connection our settings, and a host's its own back."""
-        dbapi = connection.connection.dbapi_connection
-        before: dict[str, int] = {}
-        if self._owned:
-            _permit_writes(connection, dbapi, write)
-        else:
-            before = sqlite.prepare(dbapi, read_only=not write)
-            if write:
-                sqlite.prefer_wal(dbapi)
-        try:
-            yield
-        finally:
-            if before and not connection.invalidated:
-                connection.rollback()
-                sqlite.apply(dbapi, before)
-
-    def _check(self, connection: Connection) -> None:
-        if not self._checked:
-            version = connection.dialect.server_version_info or ()
-            if tuple(version) < OLDEST[self.kind]:
-                raise LoadError("database_too_old", database=self.kind, version=_dotted(version), needed=_dotted(OLDEST[self.kind]))
-            self._checked = True
-
-
-def _permit_writes(connection: Connection, dbapi: Any, write: bool) -> None:
-    """Let SQLite itself refuse what a reading session must not do; a connection that was last used so stays so."""
-    if connection.info.get("crm_writes", True) is not write:
-        sqlite.apply(dbapi, {"query_only": not write})
-        connection.info["crm_writes"] = write
-
-
-def _commit(connection: Connection) -> None:
-    if sqlite.is_gone(connection):
-        raise Refused("host_transaction_failed")
-    try:
-        connection.commit()
-    except DBAPIError as e:
-        if e.connection_invalidated:
-            raise CommitOutcomeUnknown from e
-        raise
-
-
-def _dotted(version: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, version))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
-from sqlalchemy import Connection
+from sqlalchemy import URL, Connection
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.util import await_
 
@@ -30,6 +30,11 @@ _POLL_SECONDS = 0.002
 _SETTINGS = {"foreign_keys": 1, "synchronous": 2, "busy_timeout": BUSY_MILLISECONDS, "trusted_schema": 0, "secure_delete": 1}
 
 logger = logging.getLogger("crm_core.storage")
+
+
+def in_memory(url: URL) -> bool:
+    """Say whether a URL of SQLite's names a database that no file holds."""
+    return not url.database or url.database == ":memory:" or url.query.get("mode") == "memory"
 
 
 def leave_unsynced(dbapi: Any) -> bool:

@@ -14,6 +14,8 @@ SOURCES = sorted([*(ROOT / "crm_core").rglob("*.py"), *(ROOT / "plugins").rglob(
 # What may be kept, and why two CRMs of one process do not notice.
 ALLOWED = {
     "crm_core/adoption/bulk.py event": "SQLAlchemy's listeners, set and taken off around a bulk write",
+    "crm_core/adoption/made_keys.py event": "as of bulk, around an insert",
+    "crm_core/adoption/returned.py event": "as of bulk, around a statement of the host's",
     "crm_core/cli/shell.py sys": "the command's own process: --app finds modules of the working folder, as python -m does",
     "crm_core/contracts/project.py sys": "as of the shell: the command finds the plugins of the working folder",
     "crm_core/custom_fields/defined.py _NONE": "what a tenant without custom fields has; it is never changed",

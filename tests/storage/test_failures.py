@@ -21,7 +21,7 @@ from crm_core.entities.values import Email
 from crm_core.errors import Conflict, CRMError, Detail, Invalid, LoadError, SchemaBehind, StatementFailed, Unavailable
 from crm_core.hooks.plugin import Plugin
 from crm_core.hooks.registry import Registry
-from crm_core.storage import engine as engine_module
+from crm_core.storage import supported
 from crm_core.storage.engine import Bound, open_engine
 from crm_core.storage.failures import retryable, translate, unique_columns
 from crm_core.storage.tables import Tables
@@ -282,7 +282,7 @@ def test_a_database_that_does_not_exist_cannot_be_opened(postgres: Database) -> 
 
 
 def test_a_server_that_is_too_old_is_refused(postgres: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "OLDEST", {"sqlite": (3, 35), "postgresql": (99,)})
+    monkeypatch.setattr(supported, "OLDEST", {"sqlite": (3, 35), "postgresql": (99,)})
     bound = open_engine(postgres.url)
     with pytest.raises(LoadError) as error, bound.begin():
         pass
