@@ -62,11 +62,12 @@ class Entity(_Record, metaclass=EntityMeta):
     are set by the pipeline alone: ``id`` (UUIDv7), ``tenant``, ``version`` (1, 2, ...), when and by whom it was created and last
     changed (UTC; user ids of the host), and ``deleted_at`` of a soft-deleted record.
 
-    ``__subject__ = "contact"`` names the reference to whom its personal and sealed values are about. ``__erased__ = "delete"``: its records
-    are deleted when that person is erased, and not only emptied. ``__points__ = {"record": "entity"}``: its field ``record`` holds the id
-    of a record of the entity that its field ``entity`` names; as with a ``Ref``, and the ``Link`` of a list, whoever sets it must see that.
-    ``__seen_with__ = "record"``: who does not see the record that this field of ``__points__`` holds does not see the row either; for rows
-    that say of a record what their reader may not know.
+    ``__indexes__ = (("status", "due"),)`` makes an index on the tenant and these fields, in this order, for each tuple; of a single field
+    ``field(index=True)`` does. ``__subject__ = "contact"`` names the reference to whom its personal and sealed values are about.
+    ``__erased__ = "delete"``: its records are deleted when that person is erased, and not only emptied. ``__points__ = {"record":
+    "entity"}``: its field ``record`` holds the id of a record of the entity that its field ``entity`` names; as with a ``Ref``, and the
+    ``Link`` of a list, whoever sets it must see that. ``__seen_with__ = "record"``: who does not see the record that this field of
+    ``__points__`` holds does not see the row either; for rows that say of a record what their reader may not know.
     """
 
     __abstract__ = True

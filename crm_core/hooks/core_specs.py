@@ -21,7 +21,7 @@ from .spec import CollectHook, Ctx, FilterHook, VetoHook
 
 @define(eq=False)
 class Change:
-    """One record on its way into the database.
+    """One record on its way into the database: ``record``, what it was (``old``), and the names of the ``fields`` that change.
 
     Attributes:
         record: its new state; ``before_write`` may change its fields.
@@ -36,7 +36,7 @@ class Change:
 
 @define(eq=False)
 class WriteCtx(Ctx):
-    """A write of one entity.
+    """A write of one entity; its ``op`` is ``create``, ``update``, ``delete`` or ``restore``.
 
     Attributes:
         entity: whose records.

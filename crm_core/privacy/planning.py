@@ -28,7 +28,7 @@ class Step:
     Attributes:
         action: ``delete``: their personal fields are emptied, and they are deleted; ``empty``: only emptied; ``keep``: left as they are.
         why: ``person``, ``part``, ``about``, ``mentions`` or ``points``, see :data:`crm_core.privacy.traces.Why`; ``needed`` for the
-            person's own record that others must go on pointing at.
+            person's own record that others must go on pointing at, and for a plugin's record with their address, which may be no person.
         count: how many records.
     """
 
@@ -91,11 +91,13 @@ def prepared(core: Session, subject: Subject) -> Work:
     """Find the records and decide what is done to each."""
     found = roots(core, subject)
     traces = trace(core, found)
+    by_address = isinstance(subject, str) and "@" in subject
     counted: Counter[tuple[str, Fate, str]] = Counter()
     empty: dict[type[Any], list[str]] = {}
     delete: dict[type[Any], list[str]] = {}
     for entity, whys in traces.records.items():
-        protected = needed(core, entity, [i for i, why in whys.items() if why == "person"])
+        people = [i for i, why in whys.items() if why == "person"]
+        protected = set(people) if by_address and _may_name_one(entity) else needed(core, entity, people)
         for id_, why in whys.items():
             fate = _fate(entity, why, id_ in protected, core.codec(entity).personal)
             counted[spec(entity).name, fate, "needed" if id_ in protected else why] += 1
@@ -107,13 +109,16 @@ def prepared(core: Session, subject: Subject) -> Work:
     return Work(Plan(traces.subjects, steps, tuple(_held(core, empty))), traces, empty, delete)
 
 
+def _may_name_one(entity: type[Any]) -> bool:
+    """Whether a plugin's record that has somebody's address may be a contract that names them, and not themselves."""
+    said = "__subject__" in vars(entity) or vars(entity).get("__erased__") == "delete"
+    return bool(spec(entity).plugin) and not said
+
+
 def _fate(entity: type[Any], why: Why, needed: bool, personal: bool) -> Fate:
-    said = entity.__dict__.get("__erased__") == "delete"
-    # A plugin's entity with an address may be a person or a contract that names one.
-    known = why == "part" or not spec(entity).plugin or "__subject__" in entity.__dict__
-    if why in ("person", "part") and (known or said):
+    if why in ("person", "part"):
         return "empty" if needed else "delete"
-    if said:
+    if entity.__dict__.get("__erased__") == "delete":
         return "delete"
     return "empty" if personal and why != "points" else "keep"
 

@@ -148,13 +148,13 @@ def test_c74_a_data_migration_of_newer_code_runs_on_what_was_restored(at: At, pa
     backup(old, tmp_path / "old.crm", plain=True)
     later = boats(package, "2.0", flag=True)
     later.grants("boats.boat:read,update")
-    freeze(Registry([later]), "2027.2", ["boats"])
 
     @later.data_migration("2.0")
     def colours(s: Session) -> None:
         for each in s.query(new.entity("boats.boat")).all():
             s.update(type(each), each.id, {"flag": "red"})
 
+    freeze(Registry([later]), "2027.2", ["boats"])
     new = at(later)
     restore(new, tmp_path / "old.crm")
     new.migrate()

@@ -16,12 +16,17 @@ from crm_core import (
     Contact,
     Denied,
     Email,
+    Entity,
+    Field,
     Interaction,
     Invalid,
     Link,
+    ListField,
     NotFound,
+    Plugin,
     Refused,
     Role,
+    field,
 )
 from crm_core.privacy import certificates, erase, export, hold, plan, release
 from crm_sales.api import Lead, LeadIntake, Opportunity, Sales
@@ -171,3 +176,28 @@ def test_who_repeats_a_call_about_an_erased_person_is_refused(crm: Any, officer:
     assert e.value.code == "idempotency_mismatch"
     with crm.session(officer, idempotency_key="other") as s:
         assert s.create(Contact(name="Bob")).id == bob.id
+
+
+def test_a_plugins_record_that_has_an_address_may_be_no_person(make_crm: Any, officer: Actor) -> None:
+    class Deed(Entity):
+        emails: ListField[Email] = field(factory=list, pii=True)
+        terms: Field[str] = field(default="")
+
+    class Student(Entity):
+        __erased__ = "delete"
+        emails: ListField[Email] = field(factory=list, pii=True)
+
+    school = Plugin("school", version="1.0")
+    school.entities(Deed, Student)
+    crm = make_crm(plugins=[school])
+    with crm.session(officer) as s:
+        deed = s.create(Deed(emails=[Email("ada@example.com")], terms="ten years"))
+        s.create(Student(emails=[Email("ada@example.com")]))
+        steps = {step.entity: (step.action, step.why) for step in plan(s, "ada@example.com").steps}
+        assert steps == {"school.deed": ("empty", "needed"), "school.student": ("delete", "person")}
+        erase(s, "ada@example.com", reason="asked")
+    with crm.session(officer) as s:
+        kept = s.get(Deed, deed.id)
+        assert (kept.terms, kept.emails) == ("ten years", [])
+        assert s.query(Student).count() == 0
+        assert {step.action for step in plan(s, kept).steps} == {"delete"}  # who names it says that it is the person

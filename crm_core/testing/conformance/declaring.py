@@ -10,10 +10,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, entry_points, packages_distributions, requires
 from typing import Any
 
-from ...entities.customer import Account
 from ...entities.entity import Entity
 from ...entities.meta import extension_fields, spec
-from ...entities.values import Email, Phone
 from ...events.event import Event, event_name, subject_of, unmarked
 from ..factory import event_fields
 from .exercise import Exercise
@@ -218,7 +216,7 @@ _SPEAKING = frozenset({"str", "text", "date", "json", "int", "decimal"})
 
 @rule("CK14", "personal-data")
 def personal_data(subject: Subject) -> Iterator[str]:
-    """What is about a person says how it is classified, and an entity whom its personal texts are about. An event marks what it tells."""
+    """A field that is called or typed like something about a person says how it is classified. An event marks what it tells of one."""
     d = subject.plugin.definitions
     fields = [(e.__name__, f) for e in d.entities for f in spec(e).fields.values()]
     fields += [(x.__name__, f) for _, x in d.extensions for f in extension_fields(x).values()]
@@ -227,30 +225,12 @@ def personal_data(subject: Subject) -> Iterator[str]:
         looks = looks or (field.kind in _SPEAKING and _PERSONAL.search(field.name) is not None)
         if looks and not field.system and not field.options.classification_said:
             yield f'{owner}.{field.name} looks like personal data: say field(classified="personal"), or "internal" if it is about nobody'
-    for entity in d.entities:
-        personal = [f.name for f in spec(entity).fields.values() if f.apart and f.kind in ("str", "text")]
-        if personal and not _says_of_whom(entity):
-            yield (
-                f"{entity.__name__}.{personal[0]} is personal, and nobody finds it by the person: point at them and say "
-                f'__subject__ = "the field that does", or say that it is not: field(classified="internal")'
-            )
     for event in d.events:
         for name in unmarked(event):
             yield f'{event.__name__}.{name} is a personal field of its record: say class {event.__name__}(..., personal=("{name}",))'
         for name in sorted(set(event_fields(event)) - {"record"} - event.__event_personal__ - set(unmarked(event))):
             if _PERSONAL.search(name) and name not in _of_record(event):
                 yield f'{event.__name__}.{name} looks like personal data: say class {event.__name__}(..., personal=("{name}",))'
-
-
-def _says_of_whom(entity: type[Any]) -> bool:
-    """Whether privacy finds an entity's records by a person: by ``__subject__``, an address of their own, or a reference to who has one."""
-    fields = spec(entity).fields.values()
-    people = (f.target for f in fields if f.kind == "ref" and f.target is not Account)
-    return "__subject__" in vars(entity) or any(_has_addresses(e) for e in (entity, *people) if e is not None)
-
-
-def _has_addresses(entity: type[Any]) -> bool:
-    return any(f.kind == "list" and f.type in (Email, Phone) for f in spec(entity).fields.values())
 
 
 def _of_record(event: type[Event[Any]]) -> Mapping[str, Any]:

@@ -33,7 +33,7 @@ class Analytics:
         return exports.to_csv(self.run(report), labelled=labelled)
 
     def json(self, report: Report) -> str:
-        """Answer a report as JSON."""
+        """Answer a report as the text of a JSON document."""
         return exports.to_json(self.run(report))
 
     def catalogue(self, locale: str | None = None) -> list[Definition]:
