@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-import pluggy
-
 from ..errors import Invalid, LoadError
 from ..events.event import event_name
 from ..logs import facts
 from ..messages import Messages, closest
+from ..ondemand import OnDemand, OnFirstUse
 from ..runtime import Clock, SystemClock
 from . import checks
 from .companions import imported, resolve, with_companions
@@ -30,6 +28,8 @@ from .spec import Hook
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+    from pluggy import PluginManager
+
     from ..entities.entity import Entity, Extension
     from ..messages import Catalogue
     from ..permissions.roles import Role
@@ -39,38 +39,7 @@ if TYPE_CHECKING:
     from .screens import Assets, Form, ListView
 
 T = TypeVar("T")
-_spec = pluggy.HookspecMarker("crm")
 _log = logging.getLogger(__name__)
-
-
-@_spec
-def _all(ctx: Any, value: Any) -> None:
-    """The signature of every hook, for pluggy."""
-
-
-@_spec(firstresult=True)
-def _first(ctx: Any, value: Any) -> None:
-    """The same for hooks whose first answer counts."""
-
-
-class _Manager(pluggy.PluginManager):
-    """pluggy's registry, in which each implementation is a plugin of its own.
-
-    A hook has an order of its own (``before=``, ``after=``), and an implementation may have to rest while another of the same plugin
-    (a veto) stays; both need registration one by one.
-    """
-
-    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
-        if not isinstance(plugin, Impl) or name != "call":
-            return None
-        return {
-            "specname": plugin.hook.name,
-            "wrapper": False,
-            "hookwrapper": False,
-            "optionalhook": False,
-            "tryfirst": False,
-            "trylast": False,
-        }
 
 
 class Registry:
@@ -88,7 +57,6 @@ class Registry:
         figures: measures, sources and metrics by name.
         jobs, dimensions, rollups, retentions, services, roles, catalogues, ports, lifespans, routes, screens, assets: what their names say.
         settings: by settings class: what a tenant that sets nothing gets.
-        manager: pluggy's own registry of the implementations.
         health: which of them keep failing.
         meter: measures them, while somebody wants to know; see :mod:`crm_core.hooks.meter`.
 
@@ -117,8 +85,10 @@ class Registry:
         self.services: tuple[type[Any], ...] = self._all(lambda d: d.services)
         self.roles: tuple[Role, ...] = self._all(lambda d: d.roles)
         self.catalogues: tuple[Catalogue, ...] = self._all(lambda d: d.catalogues)
-        defaults = [checks.default_settings(p) for p in self.plugins]
-        self.settings: Mapping[type[Any], Any] = {type(made): made for made in defaults if made is not None}
+        having = {p.settings: p for p in self.plugins if p.settings is not None}
+        self.settings: Mapping[type[Any], Any] = OnDemand(having, lambda cls: checks.default_settings(having[cls]))
+        for plugin in self.plugins[1:]:
+            checks.default_settings(plugin)  # refuses what does not fit
         self._owners = self._find_owners()
         self.hooks = self._named("hook", self._all(lambda d: d.hooks), lambda h: h.name)
         self.events = self._named("event", self._all(lambda d: d.events), event_name)
@@ -126,7 +96,8 @@ class Registry:
         self.figures = self._figures()
         self._check()
         self._warn()
-        self.manager = self._register()
+        if len(self.plugins) > 1:
+            self.manager  # noqa: B018  # refuses an order that runs in a circle; that of the core's own does not
         self.meter: Meter | None = None
         self._plans: dict[tuple[Hook[Any, Any], type[Any] | None], Plan] = {}
         self.health = Health(
@@ -146,6 +117,15 @@ class Registry:
             with self.health.lock:
                 found = self._plans[hook, entity] = self._compile(hook, entity)
         return found
+
+    @OnFirstUse
+    def manager(self) -> PluginManager:
+        """pluggy's own registry of the implementations."""
+        from .manager import registered
+
+        impls = self._all(lambda d: d.impls)
+        order = {hook: checks.call_order([i for i in impls if i.hook is hook], self._by_name) for hook in self.hooks.values()}
+        return registered(self.plugins, order)
 
     @cached_property
     def permissions(self) -> frozenset[str]:
@@ -278,22 +258,6 @@ class Registry:
         for action in actions:
             action.check()
         return {a.command: a for a in actions}
-
-    def _register(self) -> pluggy.PluginManager:
-        manager = _Manager("crm")
-        specs = types.ModuleType("crm_hooks")
-        vars(specs).update({h.name: _first if h.kind == "first" else _all for h in self.hooks.values()})
-        manager.add_hookspecs(specs)
-        for plugin in self.plugins:
-            manager.register(plugin, plugin.name)
-        impls = self._all(lambda d: d.impls)
-        for hook in self.hooks.values():
-            order = checks.call_order([i for i in impls if i.hook is hook], self._by_name)
-            # pluggy calls who registered last first.
-            for n, impl in reversed(list(enumerate(order))):
-                manager.register(impl, f"{hook.name} {n} {impl.name}")
-        manager.check_pending()
-        return manager
 
     def _compile(self, hook: Hook[Any, Any], entity: type[Any] | None) -> Plan:
         if self.hooks.get(hook.name) is not hook:
