@@ -293,8 +293,7 @@ class Migrations:
     # -- inside -------------------------------------------------------------------------------------------------------------------
 
     def _pending(self, connection: Connection, to: str | Mapping[str, str]) -> Iterator[tuple[Branch, Revision, Sequence[Step]]]:
-        if isinstance(to, str):
-            self._known(to)
+        self._known(to)
         current = self._current(connection)
         if not current:
             self._refuse_strangers(connection)
@@ -376,10 +375,14 @@ class Migrations:
             raise SchemaBehind("schema_newer", plugin=branch.name, found=current[branch.name], known=branch.revisions[-1].id)
         return found
 
-    def _known(self, to: str) -> bool:
+    def _known(self, to: str | Mapping[str, str]) -> bool:
         known = sorted({r.id for b in self._branches if b.frozen for r in b.revisions})
-        if to != HEADS and to not in known:
-            raise Invalid("unknown_revision", given=to, known=[HEADS, *known])
+        if isinstance(to, str):
+            wrong = [] if to == HEADS or to in known else [to]
+        else:
+            wrong = sorted(to[b.name] for b in self._branches if b.position(to.get(b.name)) is None)
+        if wrong:
+            raise Invalid("unknown_revision", given=wrong[0][:120], known=[HEADS, *known])
         return True
 
     def _names(self) -> set[str]:

@@ -31,9 +31,11 @@ class Host:
 
     Attributes:
         accounts, notes: where the two resources are.
+        crowd: how many may ask at once; Django's development server lets ten wait, and resets others.
     """
 
-    def __init__(self, name: str, port: int) -> None:
+    def __init__(self, name: str, port: int, *, developing: bool = False) -> None:
+        self.crowd = 10 if developing else 32
         slash = "/" if name == "django" else ""
         self.name, self.port, self.url = name, port, f"http://127.0.0.1:{port}"
         self.accounts, self.notes = f"/accounts{slash}", f"/notes{slash}"
@@ -50,7 +52,7 @@ class Host:
 def served(name: str, database: Database, logs: Path) -> Iterator[Host]:
     """Migrate a shop and serve it until the block is left: with two workers on PostgreSQL, one on SQLite."""
     port = _free_port()
-    host = Host(name, port)
+    host = Host(name, port, developing=name == "django" and database.kind == "sqlite")
     folder = ROOT / "examples" / "django_shop" if name == "django" else ROOT
     variables = environment(name, database)
     migrate, *running = _commands(name, port, 2 if database.kind == "postgresql" else 1)
